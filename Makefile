@@ -1,0 +1,34 @@
+# Words, no logic: setup/install brings what is missing, and the rest is Python.
+.PHONY: run test test-long check bench proto wheel clean
+.DEFAULT_GOAL := run
+
+run:
+	@setup/install run
+	@.venv/bin/python -m examples.demonstration $(if $(KEEP),--keep)
+
+test:
+	@setup/install test
+	@.venv/bin/python -m pytest
+
+test-long:
+	@setup/install test
+	@.venv/bin/python -m pytest -m long
+
+check:
+	@setup/install check
+	@.venv/bin/python -m setup.check
+
+bench:
+	@setup/install bench
+	@.venv/bin/python -m bench $(if $(ONLY),--only $(ONLY))
+
+proto:
+	@setup/install check
+	@.venv/bin/python -m setup.generate_wire
+
+wheel:
+	@setup/install check
+	@.venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
