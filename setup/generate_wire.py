@@ -1,4 +1,4 @@
-"""Generates paddock/wire/v1 from proto/: run by `make proto`, and by the test that proves the committed files current."""
+"""Generates paddock/wire/v1 from proto/: for `make proto`, and for the test that proves the files current."""
 
 import argparse
 import importlib.resources
@@ -63,6 +63,7 @@ def _drop_empty_services(package: Path) -> None:
 
 
 def main() -> None:
+    """Write the tree's own generated files, or those of --into."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT, help="root below which paddock/wire/v1 is written")
     into = parser.parse_args().into
