@@ -1,0 +1,86 @@
+"""A container on an agent: what is asked of the containerizer, and what it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.task import CommandInfo, ContainerInfo, Evidence, KillPolicy, ResourceLimits, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserIdentity:
+    """A user of this host, looked up before the launch: numbers, home and supplementary groups."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerConfig:
+    """Everything about one container that isolators and containerizers may ask. `sandbox` is an absolute path that exists.
+
+    `framework_id` and `task_id` are empty for a standalone container.
+    """
+
+    container_id: ContainerId
+    agent_id: AgentId
+    command: CommandInfo
+    resources: Resources
+    user: UserIdentity
+    sandbox: str
+    limits: ResourceLimits = ResourceLimits()
+    container: ContainerInfo = ContainerInfo()
+    kill_policy: KillPolicy = KillPolicy()
+    max_completion_time_ms: int = 0
+    framework_id: FrameworkId = FrameworkId("")
+    task_id: TaskId = TaskId("")
+    name: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class ContainerState(Enum):
+    """The containerizer's states; the transitions are one table in agentd.core.container_states."""
+
+    PREPARING = "preparing"
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    DESTROYING = "destroying"
+    STUCK = "stuck"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Termination:
+    """How it ended. `wait_status` as waitpid gives it, None when nobody knows; `state` is what a task of it ends with."""
+
+    wait_status: int | None
+    state: TaskState
+    reason: int
+    message: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container as it is now. Times are wall clock, 0 where not yet. `pid` in the host's numbering, 0 before it exists.
+
+    `stuck` says what the kernel still holds when destroying did not finish; it is tried again.
+    """
+
+    config: ContainerConfig
+    state: ContainerState
+    pid: int = 0
+    shim_pid: int = 0
+    cgroup_paths: tuple[str, ...] = ()
+    created_ns: int = 0
+    started_ns: int = 0
+    ended_ns: int = 0
+    termination: Termination | None = None
+    stuck: str = ""
+    unapplied: tuple[str, ...] = ()
