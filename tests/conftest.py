@@ -1,0 +1,25 @@
+"""Lays the session's rules over every test (tests/session_rules.py)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.session_rules import SessionRules
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the one option of ours."""
+    parser.addoption(
+        "--leftovers",
+        choices=("fail", "report"),
+        help="what something left behind does to the session: by default the whole suite fails, and a part of it, "
+        "beside which others may be working, reports",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the rules."""
+    chosen = config.getoption("--leftovers")
+    is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    fails = chosen == "fail" if chosen else is_whole_suite
+    config.pluginmanager.register(SessionRules(root=Path(__file__).parent, leftovers_fail=fails))
