@@ -1,0 +1,32 @@
+"""One machine with cgroup v2 for all tests here, and the proof that it is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vm.machine import Machine, booted
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    with booted() as running:
+        assert _machines_of_ours()
+        yield running
+    assert not _machines_of_ours(), "a qemu of ours outlives its block"
+
+
+def _machines_of_ours() -> list[str]:
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (directory / "cmdline").read_bytes()
+            parent = int((directory / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"qemu-system" in command and parent == os.getpid():
+            found.append(command.decode(errors="replace"))
+    return found

@@ -1,0 +1,252 @@
+"""Builds, once, the Debian 12 disk image and kernel that the virtual machine boots.
+
+The result is kept outside the tree, in ``/var/cache/paddock-tests`` or where ``PADDOCK_TEST_CACHE`` points, in one
+directory for each recipe: whoever changes the recipe gets a new image, and every directory there may be deleted at any
+time. A first build takes about a minute, almost all of it debootstrap's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+CACHE_VARIABLE = "PADDOCK_TEST_CACHE"
+DEFAULT_CACHE = Path("/var/cache/paddock-tests")
+BUILD_TIMEOUT_S = 300.0
+
+# Debian's package that brings each outside program that this package starts.
+PROGRAM_PACKAGES: Mapping[str, str] = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "debootstrap": "debootstrap",
+    "mke2fs": "e2fsprogs",
+    "dpkg-deb": "dpkg",
+    "setpriv": "util-linux",
+    "apt-get": "apt",
+}
+
+
+class ImageError(Exception):
+    """The image could not be made: names the step, and what the operator can do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestFile:
+    """A file written into the root file system; a symbolic link where ``link_to`` is set."""
+
+    path: str
+    content: str = ""
+    link_to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides what is on the image: its hash is the name of the image's directory."""
+
+    suite: str
+    kernel_package: str
+    packages: tuple[str, ...]
+    files: tuple[GuestFile, ...]
+    size_bytes: int
+
+    def key(self) -> str:
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A kernel and a raw disk to boot; both are only ever read."""
+
+    kernel: Path
+    disk: Path
+
+
+def _masked(unit: str) -> GuestFile:
+    return GuestFile(path=f"etc/systemd/system/{unit}", link_to="/dev/null")
+
+
+# The tree and its guest program come on the second disk, so that a change of the code never costs a new image.
+_GUEST_UNIT = """\
+[Unit]
+Description=Runs commands for the tests outside
+
+[Service]
+# systemd enables a controller in the root only where a unit wants it: ours makes them all be there for the tests.
+CPUWeight=100
+IOAccounting=yes
+MemoryAccounting=yes
+TasksAccounting=yes
+TasksMax=infinity
+WorkingDirectory=-/paddock/tree
+ExecStartPre=/bin/mount -t ext4 /dev/nvme1n1 /paddock
+ExecStartPre=/sbin/modprobe -a virtio_pci virtio_console
+ExecStart=/usr/bin/python3 -S /paddock/tree/tests/vm/guest.py
+StandardOutput=journal+console
+StandardError=journal+console
+Restart=no
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+RECIPE = Recipe(
+    suite="bookworm",
+    kernel_package="linux-image-cloud-amd64",
+    packages=("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "python3", "kmod"),
+    files=(
+        GuestFile(path="etc/hostname", content="paddock-machine\n"),
+        GuestFile(path="etc/hosts", content="127.0.0.1 localhost paddock-machine\n"),
+        GuestFile(path="etc/fstab", content="tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0\n"),
+        GuestFile(path="etc/systemd/journald.conf.d/paddock.conf", content="[Journal]\nStorage=volatile\n"),
+        GuestFile(path="etc/systemd/system/paddock-guest.service", content=_GUEST_UNIT),
+        GuestFile(
+            path="etc/systemd/system/multi-user.target.wants/paddock-guest.service",
+            link_to="../paddock-guest.service",
+        ),
+        # Emulated instructions are dear: what no test needs does not start.
+        *(
+            _masked(unit)
+            for unit in (
+                "apt-daily.timer",
+                "apt-daily-upgrade.timer",
+                "dpkg-db-backup.timer",
+                "e2scrub_all.timer",
+                "e2scrub_reap.service",
+                "fstrim.timer",
+                "getty.target",
+                "systemd-journal-flush.service",
+                "systemd-logind.service",
+                "systemd-network-generator.service",
+                "systemd-pcrphase.service",
+                "systemd-random-seed.service",
+                "systemd-sysusers.service",
+                "systemd-update-utmp.service",
+                "systemd-update-utmp-runlevel.service",
+            )
+        ),
+    ),
+    size_bytes=2 << 30,
+)
+
+
+def cache_directory() -> Path:
+    """Where images are kept: the environment's choice, else the default."""
+    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE)
+
+
+def image(recipe: Recipe = RECIPE) -> Image:
+    """The image of ``recipe``, built now if it is not in the cache. Two callers at once build it once."""
+    _require_programs()
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    home = cache / recipe.key()
+    with _locked(cache / f"{recipe.key()}.lock"):
+        if not home.is_dir():
+            _build(recipe, home)
+    return Image(kernel=home / "vmlinuz", disk=home / "root.img")
+
+
+def make_disk(source: Path, target: Path, *, size_bytes: int, label: str) -> None:
+    """Write the tree below ``source`` into a new ext4 image, with owners, modes and times; no mount."""
+    options = ["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1", "-L", label]
+    run_tool(["mke2fs", *options, "-d", str(source), str(target), f"{size_bytes // 1024}k"])
+
+
+def run_tool(command: Sequence[str], *, cwd: Path | None = None) -> str:
+    """Run a program to its end and return what it printed; ImageError with the end of its words if it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=BUILD_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ImageError(
+            f"`{' '.join(command)}` took over {BUILD_TIMEOUT_S:.0f} s: can the archive be reached?"
+        ) from None
+    if done.returncode != 0:
+        raise ImageError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stdout[-2000:].strip()}")
+    return done.stdout
+
+
+def _require_programs() -> None:
+    missing = sorted({package for name, package in PROGRAM_PACKAGES.items() if shutil.which(name) is None})
+    if missing:
+        raise ImageError(f"the virtual machine needs these Debian packages: apt-get install {' '.join(missing)}")
+
+
+def _build(recipe: Recipe, home: Path) -> None:
+    print(f"building the virtual machine's image in {home} (about a minute, once)", file=sys.stderr, flush=True)
+    # A build that is killed half-way leaves a directory of another name: it is never taken for an image.
+    with tempfile.TemporaryDirectory(prefix="building-", dir=home.parent) as name:
+        work = Path(name)
+        root, out = work / "root", work / "out"
+        out.mkdir()
+        options = ["--variant=minbase", f"--include={','.join(recipe.packages)}"]
+        run_tool(["debootstrap", *options, recipe.suite, str(root), _archive(recipe.suite)])
+        unpacked = _unpack_kernel(recipe.kernel_package, work)
+        kernel = next((unpacked / "boot").glob("vmlinuz-*"))
+        shutil.copytree(unpacked / "lib" / "modules", root / "lib" / "modules", symlinks=True)
+        run_tool(["chroot", str(root), "depmod", kernel.name.removeprefix("vmlinuz-")])
+        _write_files(root, recipe.files)
+        (root / "paddock").mkdir()
+        shutil.rmtree(root / "var" / "cache" / "apt")
+        make_disk(root, out / "root.img", size_bytes=recipe.size_bytes, label="paddock-root")
+        shutil.copy2(kernel, out / "vmlinuz")
+        out.rename(home)
+
+
+def _archive(suite: str) -> str:
+    """The address from which this host's own apt takes ``suite``."""
+    lines = run_tool(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(CREATED_BY)|$(SITE)"])
+    for line in lines.splitlines():
+        origin, codename, made_by, site = line.split("|", 3)
+        if (origin, codename, made_by) == ("Debian", suite, "Packages"):
+            return site
+    raise ImageError(f"this host's apt knows no Debian {suite}: run `apt-get update`, or add it to the sources")
+
+
+def _unpack_kernel(package: str, work: Path) -> Path:
+    """Download and unpack, not install, the kernel that the meta package stands for now."""
+    depends = run_tool(["apt-cache", "depends", "--important", package]).splitlines()
+    named = [line.split("Depends:")[1].strip() for line in depends if "Depends: linux-image-" in line]
+    if not named:
+        raise ImageError(f"apt knows no {package}: run `apt-get update`")
+    target = work / "kernel"
+    target.mkdir()
+    run_tool(["apt-get", "-o", "APT::Sandbox::User=root", "download", named[0]], cwd=target)
+    run_tool(["dpkg-deb", "-x", str(next(target.glob("*.deb"))), str(target / "x")])
+    return target / "x"
+
+
+def _write_files(root: Path, files: Sequence[GuestFile]) -> None:
+    for file in files:
+        path = root / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if file.link_to:
+            path.symlink_to(file.link_to)
+        else:
+            path.write_text(file.content)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

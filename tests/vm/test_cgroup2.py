@@ -1,0 +1,46 @@
+"""The kernel tests that run on this host's cgroups run once more on cgroup v2, under systemd, in a virtual machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.vm.machine import Machine, show
+from tests.vm.suite import SuiteResult, run_suite
+
+# From nothing: a minute for the image, ten seconds for the boot.
+pytestmark = pytest.mark.timeout(480)
+
+SUITE_TIMEOUT_S = 360.0
+
+
+def test_the_machine_has_cgroup_v2_and_nothing_else(machine: Machine) -> None:
+    assert machine.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"]).checked() == "cgroup2fs\n"
+    assert machine.run(["findmnt", "-n", "-t", "cgroup"]).output == ""
+    enabled = machine.run(["cat", "/sys/fs/cgroup/cgroup.subtree_control"]).checked().split()
+    assert {"cpu", "io", "memory", "pids"} <= set(enabled)
+    assert machine.run(["systemctl", "is-system-running", "--wait"]).checked() == "running\n"
+
+
+def test_the_kernel_tests_pass_on_cgroup_v2(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print()
+        result = run_suite(machine, "tests/kernel", timeout_s=SUITE_TIMEOUT_S, on_output=show)
+    assert result.all_passed(), result
+
+
+def test_a_failure_and_a_skip_inside_are_seen_outside(machine: Machine) -> None:
+    body = b"import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('no')\n"
+    machine.run(["sh", "-c", "mkdir /run/suite && cat > /run/suite/test_inner.py"], stdin=body).checked()
+    result = run_suite(machine, "/run/suite", timeout_s=120.0, on_output=len)
+    assert (result.test_count, result.failed_count, result.skipped_count, result.exit_code) == (3, 1, 1, 1), result
+
+
+def test_only_a_suite_in_which_something_ran_and_all_passed_counts() -> None:
+    passed = SuiteResult(test_count=1, failed_count=0, skipped_count=0, exit_code=0, output="")
+    assert passed.all_passed()
+    assert not replace(passed, test_count=0).all_passed()
+    assert not replace(passed, failed_count=1).all_passed()
+    assert not replace(passed, skipped_count=1).all_passed()
+    assert not replace(passed, exit_code=1).all_passed()
