@@ -1,0 +1,1 @@
+"""The `paddock` command: one module per verb; importing the package loads no gRPC."""

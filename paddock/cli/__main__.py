@@ -1,0 +1,117 @@
+"""The `paddock` command's entry: finds the verb, and turns what went wrong into one sentence and an exit code.
+
+A verb's module is imported only when it is asked for, and gRPC only when a verb calls: `paddock --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, cast
+
+from paddock import __version__
+from paddock.cli.exit_codes import INTERRUPTED, OK, USAGE, exit_code_of, sentence_of
+from paddock.model.errors import PaddockError
+
+VERBS = {
+    "run": "run a command in the cluster, stream its output, return its exit code",
+    "ps": "list tasks",
+    "describe": "tell everything about a task, for people",
+    "inspect": "print everything about a task as JSON",
+    "logs": "print or follow a task's output",
+    "kill": "stop a task: a signal, and SIGKILL after the grace period",
+    "wait": "wait for a task's end and return its exit code",
+    "exec": "run a further command inside a running task",
+    "agents": "list agents and what is free on them",
+    "frameworks": "list frameworks",
+    "offers": "list the offers that frameworks hold",
+    "explain": "show for each asked resource the kernel's file and the value in force",
+}
+"""Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
+
+
+class Verb(Protocol):
+    """What each verb's module offers."""
+
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], Awaitable[int]]
+
+
+def overview() -> str:
+    """What `paddock --help` prints."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    return "\n".join(
+        (
+            "usage: paddock VERB [ARGUMENT…]",
+            "",
+            "Run tasks on a cluster of Linux machines, each inside its own bounds.",
+            "",
+            *lines,
+            "",
+            "paddock VERB --help tells a verb's arguments. --master ADDRESS or PADDOCK_MASTER says which master.",
+        )
+    )
+
+
+def parser_of(verb: str, module: Verb) -> argparse.ArgumentParser:
+    """The verb's parser."""
+    parser = argparse.ArgumentParser(
+        prog=f"paddock {verb}",
+        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code; raises SystemExit only where argparse does (usage: 2, help: 0)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(overview(), file=sys.stdout if words else sys.stderr)
+        return OK if words else USAGE
+    if words[0] in {"--version", "version"}:
+        print(f"paddock {__version__}")
+        return OK
+    verb = words[0]
+    if verb not in VERBS:
+        print(f"paddock: {_unknown(verb)}", file=sys.stderr)
+        return USAGE
+    module = cast("Verb", importlib.import_module(f"paddock.cli.{verb}"))
+    return _run(verb, module, parser_of(verb, module).parse_args(words[1:]))
+
+
+def _unknown(verb: str) -> str:
+    import difflib  # noqa: PLC0415 - only a mistyped verb pays for it
+
+    nearest = difflib.get_close_matches(verb, VERBS, n=1)
+    hint = f"did you mean `paddock {nearest[0]}`?" if nearest else "`paddock --help` lists the verbs"
+    return f"there is no verb {verb!r}; {hint}"
+
+
+def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
+    async def call() -> int:
+        return await module.run(arguments)
+
+    try:
+        code = asyncio.run(call())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`paddock ps | head -1`): nothing more to say, and Python shall not say it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (PaddockError, OSError, TimeoutError) as error:
+        print(f"paddock {verb}: {sentence_of(error)}", file=sys.stderr)
+        return exit_code_of(error)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""`paddock agents`: the machines, and what of them is used."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from paddock.cli.connect import add_master_argument, master_of
+from paddock.cli.exit_codes import OK
+from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.model.resource_text import format_resources, format_scalar, format_value
+
+if TYPE_CHECKING:
+    from paddock.model.resources import Resources
+    from paddock.rpc.clients.views import AgentView
+
+COLUMNS = (
+    Column(title="AGENT"),
+    Column(title="HOST"),
+    Column(title="STATE"),
+    Column(title="CPUS"),
+    Column(title="MEM MiB"),
+    Column(title="DISK MiB"),
+    Column(title="AGE"),
+    Column(title="CGROUPS", wide=True),
+    Column(title="VERSION", wide=True),
+    Column(title="ADDRESS", wide=True),
+    Column(title="OFFERED", wide=True),
+    Column(title="STANDALONE", wide=True),
+    Column(title="ATTRIBUTES", wide=True),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    add_style_arguments(parser)
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Print the agents; a scalar's cell is used/total."""
+    async with master_of(arguments) as master:
+        agents = await master.list_agents()
+    now_ns = time.time_ns()
+    show(COLUMNS, [row_of(agent, now_ns) for agent in agents], arguments)
+    return OK
+
+
+def row_of(agent: AgentView, now_ns: int) -> Row:
+    """One line."""
+    info = agent.info
+    attributes = ";".join(
+        f"{item.name}:{item.value if isinstance(item.value, str) else format_value(item.value)}"
+        for item in info.attributes
+    )
+    return Row(
+        name=info.agent_id,
+        cells=(
+            info.agent_id,
+            info.hostname,
+            agent.state,
+            _share("cpus", agent),
+            _share("mem", agent),
+            _share("disk", agent),
+            age(agent.registered_ns, now_ns),
+            info.cgroup_mode,
+            info.version,
+            info.tcp_address or info.unix_address,
+            _text(agent.offered),
+            _text(agent.standalone),
+            attributes,
+        ),
+        document=agent.document,
+    )
+
+
+def _share(name: str, agent: AgentView) -> str:
+    used_milli = agent.used.scalar_milli(name) + agent.standalone.scalar_milli(name)
+    return f"{format_scalar(used_milli)}/{format_scalar(agent.info.resources.scalar_milli(name))}"
+
+
+def _text(resources: Resources) -> str:
+    return format_resources(resources.unallocated())

@@ -1,0 +1,52 @@
+"""`paddock explain`: each asked resource, the kernel's file, what was planned for it, and what the kernel says now."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
+from paddock.cli.exit_codes import OK
+from paddock.cli.find import find_task
+from paddock.cli.output import Column, Row, add_style_arguments, show
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.views import LimitView
+
+COLUMNS = (
+    Column(title="RESOURCE"),
+    Column(title="ASKED"),
+    Column(title="PLANNED"),
+    Column(title="IN FORCE"),
+    Column(title="ISOLATOR", wide=True),
+    Column(title="FILE"),
+    Column(title="REMARK"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    add_task_argument(parser)
+    add_style_arguments(parser)
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Ask the agent to read the kernel's files now."""
+    async with master_of(arguments) as master:
+        task = await find_task(master, arguments)
+    async with agent_of(task) as agent:
+        limits = await agent.list_effective_limits(container_of(task))
+    show(COLUMNS, [row_of(limit) for limit in limits], arguments)
+    return OK
+
+
+def row_of(view: LimitView) -> Row:
+    """One line; what could not be read shows as `?`, with the reason as its remark."""
+    limit = view.limit
+    in_force = "?" if limit.in_force is None else limit.in_force
+    return Row(
+        name=limit.resource,
+        cells=(limit.resource, limit.asked, limit.planned, in_force, limit.isolator, limit.path, limit.remark),
+        document=view.document,
+    )

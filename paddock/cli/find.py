@@ -1,0 +1,42 @@
+"""From what people type to the task that they mean: the whole id, or a prefix when it is unique."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from paddock.cli.exit_codes import Conflict
+from paddock.model.errors import InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.master import MasterClient
+    from paddock.rpc.clients.views import TaskView
+
+_NAMED_COUNT = 5
+
+
+async def find_task(master: MasterClient, arguments: argparse.Namespace) -> TaskView:
+    """The task that `TASK` and `--framework` name. Raises NotFound, or Conflict naming the candidates."""
+    text: str = arguments.task
+    framework: str = arguments.framework
+    return choose(await master.list_tasks(framework_id=framework, include_terminated=True), text)
+
+
+def choose(tasks: tuple[TaskView, ...], text: str) -> TaskView:
+    """A whole id wins over a prefix."""
+    if not text:
+        raise InvalidRequest("TASK", text, "write a task's id, or a prefix of it")
+    whole = [task for task in tasks if task.task.task_id == text]
+    candidates = whole or [task for task in tasks if task.task.task_id.startswith(text)]
+    if not candidates:
+        raise NotFound("task", text)
+    if len(candidates) == 1:
+        return candidates[0]
+    if whole:
+        owners = ", ".join(sorted(task.framework_id for task in whole)[:_NAMED_COUNT])
+        raise Conflict(f"task {text!r} exists in {len(whole)} frameworks ({owners}): say which with --framework ID")
+    names = sorted(task.task.task_id for task in candidates)
+    more = ", …" if len(names) > _NAMED_COUNT else ""
+    raise Conflict(
+        f"{text!r} is the beginning of {len(names)} tasks ({', '.join(names[:_NAMED_COUNT])}{more}): write more of it"
+    )

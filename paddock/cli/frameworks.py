@@ -1,0 +1,71 @@
+"""`paddock frameworks`: who asks for resources, and what each has."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from paddock.cli.connect import add_master_argument, master_of
+from paddock.cli.exit_codes import OK
+from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.model.resource_text import format_resources, format_scalar
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.views import FrameworkView
+
+COLUMNS = (
+    Column(title="FRAMEWORK"),
+    Column(title="NAME"),
+    Column(title="ROLES"),
+    Column(title="STATE"),
+    Column(title="TASKS"),
+    Column(title="CPUS"),
+    Column(title="MEM MiB"),
+    Column(title="OFFERS"),
+    Column(title="AGE"),
+    Column(title="PRINCIPAL", wide=True),
+    Column(title="HOST", wide=True),
+    Column(title="SUPPRESSED", wide=True),
+    Column(title="OFFERED", wide=True),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    add_style_arguments(parser)
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Print the frameworks."""
+    async with master_of(arguments) as master:
+        frameworks = await master.list_frameworks()
+    now_ns = time.time_ns()
+    show(COLUMNS, [row_of(framework, now_ns) for framework in frameworks], arguments)
+    return OK
+
+
+def row_of(framework: FrameworkView, now_ns: int) -> Row:
+    """One line."""
+    info = framework.info
+    state = "disconnected" if not framework.connected else "active" if framework.active else "inactive"
+    return Row(
+        name=info.framework_id,
+        cells=(
+            info.framework_id,
+            info.name,
+            ",".join(info.roles),
+            state,
+            str(framework.task_count),
+            format_scalar(framework.used.scalar_milli("cpus")),
+            format_scalar(framework.used.scalar_milli("mem")),
+            str(framework.offer_count),
+            age(framework.subscribed_ns, now_ns),
+            info.principal,
+            info.hostname,
+            ",".join(framework.suppressed_roles),
+            format_resources(framework.offered.unallocated()),
+        ),
+        document=framework.document,
+    )

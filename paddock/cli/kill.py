@@ -1,0 +1,36 @@
+"""`paddock kill`: stop a task."""
+
+from __future__ import annotations
+
+import argparse
+
+from paddock.cli.connect import add_master_argument, add_task_argument, master_of
+from paddock.cli.exit_codes import OK, Conflict
+from paddock.cli.find import find_task
+from paddock.cli.quantities import duration_ms, signal_number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    add_task_argument(parser)
+    parser.add_argument(
+        "-s", "--signal", metavar="SIGNAL", default="", help="the first signal (default: the task's own policy)"
+    )
+    parser.add_argument(
+        "--grace", metavar="DURATION", default="", help="time until SIGKILL to everything in its container; 0: at once"
+    )
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Ask the master to have it killed. Returns once the master has taken the request; `paddock wait` waits for the end."""
+    signal = signal_number(arguments.signal, "--signal") if arguments.signal else None
+    grace_ms = duration_ms(arguments.grace, "--grace") if arguments.grace else None
+    async with master_of(arguments) as master:
+        task = await find_task(master, arguments)
+        if task.state.is_terminal:
+            raise Conflict(f"task {task.task.task_id!r} has ended already: {task.state.name.lower()}")
+        await master.kill_task(
+            framework_id=task.framework_id, task_id=task.task.task_id, signal=signal, grace_ms=grace_ms
+        )
+    return OK

@@ -1,0 +1,83 @@
+"""`paddock ps`: the tasks that the master knows."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from paddock.cli.connect import add_master_argument, master_of
+from paddock.cli.exit_codes import OK
+from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.model.resource_text import format_resources
+from paddock.model.task import Reason
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.views import TaskView
+
+COLUMNS = (
+    Column(title="TASK"),
+    Column(title="NAME"),
+    Column(title="STATE"),
+    Column(title="HOST"),
+    Column(title="AGE"),
+    Column(title="FRAMEWORK", wide=True),
+    Column(title="ROLE", wide=True),
+    Column(title="AGENT", wide=True),
+    Column(title="CONTAINER", wide=True),
+    Column(title="RESOURCES", wide=True),
+    Column(title="REASON", wide=True),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("--framework", metavar="ID", default="", help="of this framework only")
+    add_style_arguments(parser)
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Print the tasks, oldest first."""
+    async with master_of(arguments) as master:
+        tasks = await master.list_tasks(framework_id=arguments.framework, include_terminated=arguments.all)
+    now_ns = time.time_ns()
+    show(COLUMNS, [row_of(task, now_ns) for task in sorted(tasks, key=first_seen_ns)], arguments)
+    return OK
+
+
+def first_seen_ns(task: TaskView) -> int:
+    """When the first status was made; 0 before there is one."""
+    return task.statuses[0].timestamp_ns if task.statuses else 0
+
+
+def row_of(task: TaskView, now_ns: int) -> Row:
+    """One line."""
+    return Row(
+        name=task.task.task_id,
+        cells=(
+            task.task.task_id,
+            task.task.name,
+            task.state.name.lower(),
+            task.hostname,
+            age(first_seen_ns(task), now_ns),
+            task.framework_name or task.framework_id,
+            task.role,
+            task.agent_id,
+            task.container_id,
+            format_resources(task.task.resources.unallocated()),
+            reason_text(task.statuses[-1].reason) if task.statuses else "",
+        ),
+        document=task.document,
+    )
+
+
+def reason_text(reason: int) -> str:
+    """The reason's name in lower case; empty when there is none; a number that this version does not know as it is."""
+    if reason == Reason.UNSPECIFIED:
+        return ""
+    try:
+        return Reason(reason).name.lower()
+    except ValueError:
+        return f"reason {reason}"

@@ -1,0 +1,110 @@
+"""What master and agent tell about themselves: model values, and the wire's own message as JSON text for `-o json`.
+
+`document` keeps the wire's field names and enum names, so that it reads the same as what grpcurl prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddock.model.agent import AgentInfo
+from paddock.model.container import Termination
+from paddock.model.framework import FrameworkInfo
+from paddock.model.offer import Offer
+from paddock.model.resources import Resources
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
+from paddock.model.task import TaskInfo, TaskState, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task as the master knows it; `statuses` go oldest first. `container_id` is empty before the agent named one."""
+
+    task: TaskInfo
+    state: TaskState
+    statuses: tuple[TaskStatus, ...]
+    framework_id: str
+    framework_name: str
+    role: str
+    agent_id: str
+    hostname: str
+    container_id: str
+    agent_unix_address: str
+    agent_tcp_address: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An agent as the master knows it; `state` is active, disconnected or unreachable."""
+
+    info: AgentInfo
+    state: str
+    used: Resources
+    offered: Resources
+    standalone: Resources
+    registered_ns: int
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkView:
+    """A framework as the master knows it."""
+
+    info: FrameworkInfo
+    active: bool
+    connected: bool
+    used: Resources
+    offered: Resources
+    subscribed_ns: int
+    task_count: int
+    offer_count: int
+    suppressed_roles: tuple[str, ...]
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferView:
+    """An offer that a framework holds now."""
+
+    offer: Offer
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerView:
+    """A container as its agent knows it. Times are wall clock, 0 where not yet."""
+
+    container_id: str
+    state: str
+    framework_id: str
+    task_id: str
+    name: str
+    pid: int
+    shim_pid: int
+    user: str
+    sandbox: str
+    cgroup_paths: tuple[str, ...]
+    created_ns: int
+    started_ns: int
+    ended_ns: int
+    termination: Termination | None
+    stuck: str
+    unapplied: tuple[str, ...]
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsView:
+    """What a container uses."""
+
+    statistics: ResourceStatistics
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitView:
+    """One asked resource and what the kernel enforces for it."""
+
+    limit: EffectiveLimit
+    document: str
