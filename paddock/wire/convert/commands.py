@@ -1,0 +1,252 @@
+"""What a task or container is to run and how, protobuf ↔ model: command, containment, limits, kill policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from paddock.model.errors import InvalidRequest, Unsupported
+from paddock.model.resources import MILLI_LIMIT
+from paddock.model.task import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_KILL_SIGNAL,
+    CommandInfo,
+    ContainerInfo,
+    ContainerType,
+    KillPolicy,
+    LinuxInfo,
+    ResourceLimits,
+    Rlimit,
+)
+from paddock.wire.convert import bounds
+from paddock.wire.v1 import tasks_pb2 as pb
+
+UNLIMITED = -1
+"""As a limit: none."""
+
+_SIGNAL_LIMIT = 64
+_CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
+_RLIMIT_NAMES = frozenset(
+    {
+        "RLMT_AS",
+        "RLMT_CORE",
+        "RLMT_CPU",
+        "RLMT_DATA",
+        "RLMT_FSIZE",
+        "RLMT_LOCKS",
+        "RLMT_MEMLOCK",
+        "RLMT_MSGQUEUE",
+        "RLMT_NICE",
+        "RLMT_NOFILE",
+        "RLMT_NPROC",
+        "RLMT_RSS",
+        "RLMT_RTPRIO",
+        "RLMT_RTTIME",
+        "RLMT_SIGPENDING",
+        "RLMT_STACK",
+    }
+)
+
+_TYPES_FROM_WIRE = {
+    pb.CONTAINER_TYPE_UNSPECIFIED: ContainerType.NATIVE,
+    pb.CONTAINER_TYPE_NATIVE: ContainerType.NATIVE,
+    pb.CONTAINER_TYPE_DOCKER: ContainerType.DOCKER,
+}
+_TYPES_TO_WIRE = {ContainerType.NATIVE: pb.CONTAINER_TYPE_NATIVE, ContainerType.DOCKER: pb.CONTAINER_TYPE_DOCKER}
+
+
+def command_from_wire(message: pb.CommandInfo, field: str = "command") -> CommandInfo:
+    """Either a shell line or a program with arguments; the kernel's own limits at exec are left to the kernel."""
+    if message.shell:
+        if not message.value or message.arguments:
+            raise InvalidRequest(f"{field}.value", message.value, "with shell, give the line in value and no arguments")
+    elif message.value:
+        raise InvalidRequest(f"{field}.value", message.value, "set shell, or give program and arguments in arguments")
+    elif not message.arguments or not message.arguments[0]:
+        raise InvalidRequest(f"{field}.arguments", list(message.arguments), "name the program to run")
+    words = (message.value, *message.arguments)
+    for index, word in enumerate(message.arguments):
+        bounds.text(word, f"{field}.arguments[{index}]", bounds.COMMAND_LIMIT_BYTES)
+    bounds.text(message.value, f"{field}.value", bounds.COMMAND_LIMIT_BYTES)
+    if sum(len(word.encode()) + 1 for word in words) > bounds.COMMAND_LIMIT_BYTES:
+        raise InvalidRequest(
+            field, words[:2], f"use at most {bounds.COMMAND_LIMIT_BYTES} bytes for all arguments together"
+        )
+    if any(mark in message.user for mark in ":/\n"):
+        raise InvalidRequest(f"{field}.user", message.user, "name a user of the agent's host")
+    return CommandInfo(
+        shell=message.shell,
+        value=message.value,
+        arguments=tuple(message.arguments),
+        environment=environment_from_wire(message.environment, f"{field}.environment"),
+        user=bounds.text(message.user, f"{field}.user"),
+        working_directory=bounds.text(message.working_directory, f"{field}.working_directory", bounds.PATH_LIMIT_BYTES),
+    )
+
+
+def command_to_wire(command: CommandInfo) -> pb.CommandInfo:
+    """In the same order, the environment too."""
+    return pb.CommandInfo(
+        shell=command.shell,
+        value=command.value,
+        arguments=command.arguments,
+        environment=[pb.EnvironmentVariable(name=name, value=value) for name, value in command.environment],
+        user=command.user,
+        working_directory=command.working_directory,
+    )
+
+
+def environment_from_wire(
+    messages: Sequence[pb.EnvironmentVariable], field: str = "environment"
+) -> tuple[tuple[str, str], ...]:
+    """Names without `=`, each once; 1 MiB together. Values never come into an error's words: they may be secrets."""
+    total_bytes = 0
+    for index, message in enumerate(messages):
+        name, value = message.name, message.value
+        if not name or "=" in name or "\0" in name:
+            raise InvalidRequest(f"{field}[{index}].name", name, "use a name without '=' and NUL")
+        if "\0" in value:
+            raise InvalidRequest(f"{field}[{index}].value", f"the value of {name}", "use a value without NUL")
+        total_bytes += len(name.encode()) + len(value.encode()) + 2
+        if total_bytes > bounds.COMMAND_LIMIT_BYTES:
+            remedy = f"use at most {bounds.COMMAND_LIMIT_BYTES} bytes for the whole environment; put more into a file"
+            raise InvalidRequest(field, f"{len(messages)} variables", remedy)
+    bounds.unique([message.name for message in messages], field)
+    return tuple((message.name, message.value) for message in messages)
+
+
+def kill_policy_from_wire(message: pb.KillPolicy, field: str = "kill_policy") -> KillPolicy:
+    """An absent message, an absent grace and signal 0 mean the defaults."""
+    if message.signal > _SIGNAL_LIMIT:
+        raise InvalidRequest(f"{field}.signal", message.signal, "use a signal's number, 1 to 64")
+    grace_ms = message.grace_period_ms if message.HasField("grace_period_ms") else DEFAULT_KILL_GRACE_MS
+    return KillPolicy(
+        signal=message.signal or DEFAULT_KILL_SIGNAL,
+        grace_period_ms=bounds.duration_ms(grace_ms, f"{field}.grace_period_ms"),
+    )
+
+
+def kill_policy_to_wire(policy: KillPolicy) -> pb.KillPolicy:
+    """Always spelled out."""
+    return pb.KillPolicy(signal=policy.signal, grace_period_ms=policy.grace_period_ms)
+
+
+def limits_from_wire(message: pb.ResourceLimits, field: str = "limits") -> ResourceLimits:
+    """Absent fields stay None; -1 is no limit."""
+    return ResourceLimits(
+        cpus_milli=_limit(message.cpus_milli, f"{field}.cpus_milli", 1, MILLI_LIMIT)
+        if message.HasField("cpus_milli")
+        else None,
+        memory_bytes=_limit(message.memory_bytes, f"{field}.memory_bytes", 1)
+        if message.HasField("memory_bytes")
+        else None,
+        swap_bytes=_limit(message.swap_bytes, f"{field}.swap_bytes", 0) if message.HasField("swap_bytes") else None,
+        pids_count=_limit(message.pids_count, f"{field}.pids_count", 1) if message.HasField("pids_count") else None,
+    )
+
+
+def limits_to_wire(limits: ResourceLimits) -> pb.ResourceLimits | None:
+    """None, absent, when no limit is given."""
+    if limits == ResourceLimits():
+        return None
+    return pb.ResourceLimits(
+        cpus_milli=limits.cpus_milli,
+        memory_bytes=limits.memory_bytes,
+        swap_bytes=limits.swap_bytes,
+        pids_count=limits.pids_count,
+    )
+
+
+def _limit(value: int, field: str, least: int, most: int = 2**63 - 1) -> int:
+    if value != UNLIMITED and not least <= value <= most:
+        raise InvalidRequest(field, value, f"use a number from {least} to {most}, or {UNLIMITED} for no limit")
+    return value
+
+
+def container_info_from_wire(message: pb.ContainerInfo, field: str = "container") -> ContainerInfo:
+    """Docker is let through: whether an agent runs it is the agent's to say."""
+    if message.type not in _TYPES_FROM_WIRE:
+        raise Unsupported(f"{field}.type = {message.type}", "use CONTAINER_TYPE_NATIVE or CONTAINER_TYPE_DOCKER")
+    bounds.count(message.rlimits, f"{field}.rlimits", len(_RLIMIT_NAMES))
+    bounds.unique([rlimit.resource for rlimit in message.rlimits], f"{field}.rlimits")
+    return ContainerInfo(
+        type=_TYPES_FROM_WIRE[message.type],
+        rlimits=tuple(
+            _rlimit_from_wire(rlimit, f"{field}.rlimits[{index}]") for index, rlimit in enumerate(message.rlimits)
+        ),
+        linux=_linux_from_wire(message.linux, f"{field}.linux"),
+    )
+
+
+def container_info_to_wire(container: ContainerInfo) -> pb.ContainerInfo:
+    """The type always spelled out."""
+    return pb.ContainerInfo(
+        type=_TYPES_TO_WIRE[container.type],
+        rlimits=[pb.Rlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard) for limit in container.rlimits],
+        linux=_linux_to_wire(container.linux),
+    )
+
+
+def container_type_to_wire(container_type: ContainerType) -> pb.ContainerType.ValueType:
+    """The wire's number."""
+    return _TYPES_TO_WIRE[container_type]
+
+
+def _rlimit_from_wire(message: pb.Rlimit, field: str) -> Rlimit:
+    if message.resource not in _RLIMIT_NAMES:
+        raise InvalidRequest(f"{field}.resource", message.resource, f"use one of {' '.join(sorted(_RLIMIT_NAMES))}")
+    soft = message.soft if message.HasField("soft") else None
+    hard = message.hard if message.HasField("hard") else None
+    if soft is None and hard is None:
+        return Rlimit(resource=message.resource)
+    if soft is None or hard is None or soft > hard:
+        raise InvalidRequest(
+            field, f"soft {soft}, hard {hard}", "give both, soft not above hard, or neither for unlimited"
+        )
+    return Rlimit(resource=message.resource, soft=soft, hard=hard)
+
+
+def _linux_from_wire(message: pb.LinuxInfo, field: str) -> LinuxInfo:
+    bounding = _capabilities(
+        message.bounding_capabilities, f"{field}.bounding_capabilities", given=message.capabilities_given
+    )
+    effective = _capabilities(
+        message.effective_capabilities, f"{field}.effective_capabilities", given=message.capabilities_given
+    )
+    if bounding is not None and effective is not None and not set(effective) <= set(bounding):
+        extra = sorted(set(effective) - set(bounding))
+        raise InvalidRequest(f"{field}.effective_capabilities", extra, "name them among bounding_capabilities too")
+    return LinuxInfo(
+        bounding_capabilities=bounding,
+        effective_capabilities=effective,
+        no_new_privileges=message.no_new_privileges if message.HasField("no_new_privileges") else None,
+        share_host_pid_namespace=message.share_host_pid_namespace,
+    )
+
+
+def _linux_to_wire(linux: LinuxInfo) -> pb.LinuxInfo | None:
+    if linux == LinuxInfo():
+        return None
+    bounding, effective = linux.bounding_capabilities, linux.effective_capabilities
+    given = bounding is not None and effective is not None
+    if not given and () in {bounding, effective}:
+        raise ValueError("an empty set of capabilities can be said only together with the other set")
+    return pb.LinuxInfo(
+        bounding_capabilities=bounding or (),
+        effective_capabilities=effective or (),
+        capabilities_given=given,
+        no_new_privileges=linux.no_new_privileges,
+        share_host_pid_namespace=linux.share_host_pid_namespace,
+    )
+
+
+def _capabilities(names: Sequence[str], field: str, *, given: bool) -> tuple[str, ...] | None:
+    if not names and not given:
+        return None
+    for index, name in enumerate(names):
+        if not _CAPABILITY.fullmatch(name):
+            raise InvalidRequest(
+                f"{field}[{index}]", name, "use the kernel's names: CAP_CHOWN, CAP_NET_BIND_SERVICE, …"
+            )
+    bounds.unique(names, field)
+    return tuple(names)

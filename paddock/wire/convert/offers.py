@@ -1,0 +1,88 @@
+"""Offers and what a framework does with them, protobuf ↔ model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paddock.model import ids
+from paddock.model.errors import InvalidRequest, Unsupported
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer, Operation
+from paddock.wire.convert import bounds
+from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
+from paddock.wire.convert.resources import (
+    attributes_from_wire,
+    attributes_to_wire,
+    resources_from_wire,
+    resources_to_wire,
+)
+from paddock.wire.convert.tasks import task_info_to_wire, task_infos_from_wire
+from paddock.wire.v1 import offers_pb2 as pb
+
+
+def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
+    """As a framework reads it."""
+    return Offer(
+        offer_id=ids.offer_id(message.offer_id, f"{field}.offer_id"),
+        framework_id=ids.framework_id(message.framework_id, f"{field}.framework_id"),
+        agent_id=ids.agent_id(message.agent_id, f"{field}.agent_id"),
+        role=ids.check_role(message.role, f"{field}.role"),
+        resources=resources_from_wire(message.resources, f"{field}.resources"),
+        hostname=bounds.text(message.hostname, f"{field}.hostname"),
+        attributes=attributes_from_wire(message.attributes, f"{field}.attributes"),
+        domain=domain_from_wire(message.domain, f"{field}.domain"),
+        unix_address=bounds.text(message.unix_address, f"{field}.unix_address"),
+        tcp_address=bounds.text(message.tcp_address, f"{field}.tcp_address", bounds.TEXT_LIMIT_BYTES),
+    )
+
+
+def offer_to_wire(offer: Offer) -> pb.Offer:
+    """What offer_from_wire turns back into the same."""
+    return pb.Offer(
+        offer_id=offer.offer_id,
+        framework_id=offer.framework_id,
+        agent_id=offer.agent_id,
+        hostname=offer.hostname,
+        role=offer.role,
+        resources=resources_to_wire(offer.resources),
+        attributes=attributes_to_wire(offer.attributes),
+        domain=domain_to_wire(offer.domain),
+        unix_address=offer.unix_address,
+        tcp_address=offer.tcp_address,
+    )
+
+
+def filters_from_wire(message: pb.Filters) -> Filters:
+    """Absent: Mesos' five seconds. More than a year is cut to a year, as Mesos does."""
+    if not message.HasField("refuse_ms"):
+        return Filters(refuse_ms=DEFAULT_REFUSE_MS)
+    return Filters(refuse_ms=min(message.refuse_ms, REFUSE_LIMIT_MS))
+
+
+def filters_to_wire(filters: Filters) -> pb.Filters:
+    """Always spelled out."""
+    return pb.Filters(refuse_ms=filters.refuse_ms)
+
+
+def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Operation, ...]:
+    """In order. Each task id once over all of them."""
+    bounds.count(messages, field)
+    operations = tuple(_operation_from_wire(message, f"{field}[{index}]") for index, message in enumerate(messages))
+    tasks = [task.task_id for operation in operations for task in operation.tasks]
+    bounds.count(tasks, f"{field}.tasks", bounds.TASKS_LIMIT_COUNT)
+    bounds.unique(tasks, f"{field}.tasks")
+    return operations
+
+
+def _operation_from_wire(message: pb.Operation, field: str) -> Operation:
+    match message.WhichOneof("operation"):
+        case "launch":
+            return Launch(tasks=task_infos_from_wire(message.launch.tasks, f"{field}.launch.tasks"))
+        case None:
+            raise InvalidRequest(f"{field}.operation", "", "name an operation: launch")
+        case other:
+            raise Unsupported(f"{field}.{other}", "launch is the operation that it carries out")
+
+
+def operation_to_wire(operation: Operation) -> pb.Operation:
+    """What operations_from_wire turns back into the same."""
+    return pb.Operation(launch=pb.Operation.Launch(tasks=[task_info_to_wire(task) for task in operation.tasks]))

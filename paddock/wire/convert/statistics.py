@@ -1,0 +1,65 @@
+"""Statistics of a container, protobuf ↔ model. None there is absence here."""
+
+from __future__ import annotations
+
+from paddock.model.statistics import ResourceStatistics
+from paddock.wire.convert import bounds
+from paddock.wire.v1 import containers_pb2 as pb
+
+
+def statistics_from_wire(message: pb.ResourceStatistics, field: str = "statistics") -> ResourceStatistics:
+    """As a client reads them."""
+    m = message
+    has = m.HasField
+    return ResourceStatistics(
+        timestamp_ns=bounds.timestamp_ns(m.timestamp, f"{field}.timestamp"),
+        cpu_usage_us=m.cpu_usage_us if has("cpu_usage_us") else None,
+        cpu_user_us=m.cpu_user_us if has("cpu_user_us") else None,
+        cpu_system_us=m.cpu_system_us if has("cpu_system_us") else None,
+        cpu_period_count=m.cpu_period_count if has("cpu_period_count") else None,
+        cpu_throttled_count=m.cpu_throttled_count if has("cpu_throttled_count") else None,
+        cpu_throttled_us=m.cpu_throttled_us if has("cpu_throttled_us") else None,
+        memory_usage_bytes=m.memory_usage_bytes if has("memory_usage_bytes") else None,
+        memory_peak_bytes=m.memory_peak_bytes if has("memory_peak_bytes") else None,
+        memory_limit_bytes=m.memory_limit_bytes if has("memory_limit_bytes") else None,
+        memory_anon_bytes=m.memory_anon_bytes if has("memory_anon_bytes") else None,
+        memory_file_bytes=m.memory_file_bytes if has("memory_file_bytes") else None,
+        memory_working_set_bytes=m.memory_working_set_bytes if has("memory_working_set_bytes") else None,
+        memory_swap_bytes=m.memory_swap_bytes if has("memory_swap_bytes") else None,
+        memory_oom_kill_count=m.memory_oom_kill_count if has("memory_oom_kill_count") else None,
+        pids_count=m.pids_count if has("pids_count") else None,
+        pids_limit_count=m.pids_limit_count if has("pids_limit_count") else None,
+        pids_refused_count=m.pids_refused_count if has("pids_refused_count") else None,
+        pids_peak_count=m.pids_peak_count if has("pids_peak_count") else None,
+        disk_used_bytes=m.disk_used_bytes if has("disk_used_bytes") else None,
+        disk_limit_bytes=m.disk_limit_bytes if has("disk_limit_bytes") else None,
+        missing=tuple(sorted(m.missing.items())),
+    )
+
+
+def statistics_to_wire(statistics: ResourceStatistics) -> pb.ResourceStatistics:
+    """What statistics_from_wire turns back into the same."""
+    return pb.ResourceStatistics(
+        timestamp=bounds.timestamp(statistics.timestamp_ns),
+        cpu_usage_us=statistics.cpu_usage_us,
+        cpu_user_us=statistics.cpu_user_us,
+        cpu_system_us=statistics.cpu_system_us,
+        cpu_period_count=statistics.cpu_period_count,
+        cpu_throttled_count=statistics.cpu_throttled_count,
+        cpu_throttled_us=statistics.cpu_throttled_us,
+        memory_usage_bytes=statistics.memory_usage_bytes,
+        memory_peak_bytes=statistics.memory_peak_bytes,
+        memory_limit_bytes=statistics.memory_limit_bytes,
+        memory_anon_bytes=statistics.memory_anon_bytes,
+        memory_file_bytes=statistics.memory_file_bytes,
+        memory_working_set_bytes=statistics.memory_working_set_bytes,
+        memory_swap_bytes=statistics.memory_swap_bytes,
+        memory_oom_kill_count=statistics.memory_oom_kill_count,
+        pids_count=statistics.pids_count,
+        pids_limit_count=statistics.pids_limit_count,
+        pids_refused_count=statistics.pids_refused_count,
+        pids_peak_count=statistics.pids_peak_count,
+        disk_used_bytes=statistics.disk_used_bytes,
+        disk_limit_bytes=statistics.disk_limit_bytes,
+        missing=dict(statistics.missing),
+    )
