@@ -1,0 +1,1 @@
+"""One master for many agents: it offers their resources to frameworks, fairly."""

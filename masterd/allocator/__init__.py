@@ -1,0 +1,1 @@
+"""Who is offered what: pure, exact, and deterministic for a given source of randomness."""
