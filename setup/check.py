@@ -8,7 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
-CHECKS = (
+Command = tuple[Path, *tuple[str, ...]]
+
+CHECKS: tuple[Command, ...] = (
     (BIN / "ruff", "check", "--quiet"),
     (BIN / "ruff", "format", "--check", "--quiet"),
     (BIN / "lint-imports",),
@@ -16,22 +18,19 @@ CHECKS = (
 )
 
 
-def failures() -> list[str]:
-    """Run all checks, and return for each that failed its command and its words; empty when the source is clean."""
+def failure(command: Command) -> str | None:
+    """Run one check; what it said when it failed, None when the source is clean."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
-    failed = []
-    for check in CHECKS:
-        command = [str(word) for word in check]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            words = " ".join([Path(command[0]).name, *command[1:]])
-            failed.append(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return failed
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    words = " ".join([command[0].name, *command[1:]])
+    return f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def main() -> int:
     """Print what failed; the exit code is 0 only when nothing did."""
-    failed = failures()
+    failed = [words for words in map(failure, CHECKS) if words is not None]
     print("\n".join(failed) if failed else "ruff, format, import contracts and types: all clean")
     return 1 if failed else 0
 

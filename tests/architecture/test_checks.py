@@ -1,0 +1,13 @@
+"""`make check` inside `make test`: ruff, its format, the import contracts and the types are clean."""
+
+import pytest
+
+from setup import check
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "command", check.CHECKS, ids=lambda command: f"{command[0].name} {' '.join(command[1:])}".strip()
+)
+def test_clean(command: check.Command) -> None:
+    assert check.failure(command) is None

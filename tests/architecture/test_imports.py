@@ -1,0 +1,115 @@
+"""Imports go down only: the contracts in pyproject.toml hold, and each of them can fail.
+
+That they hold on the real tree is shown by test_checks, which runs lint-imports; what it cannot say is said here.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import PRODUCT, ROOT, imported_modules, modules, named
+
+PACKAGES = (
+    "paddock/cli", "paddock/daemon", "paddock/kernel", "paddock/launch", "paddock/model", "paddock/rpc",
+    "paddock/scheduler", "paddock/wire", "agentd/core", "agentd/rpc", "masterd/allocator", "masterd/core",
+    "isolators/cgroups", "isolators/disk",
+)  # fmt: skip
+MODULES = ("isolators/cgroups/cpu.py", "isolators/disk/du.py")
+
+VIOLATIONS = {
+    "agentd/rpc/master.py": "import masterd.core",
+    "masterd/core/offers.py": "import paddock.kernel",
+    "masterd/shell.py": "import isolators.disk",
+    "isolators/disk/du.py": "import isolators.cgroups.cpu",
+    "isolators/cgroups/cpu.py": "from paddock import launch",
+    "isolators/contract.py": "import agentd.core",
+    "paddock/model/task.py": "import paddock.wire",
+    "paddock/wire/convert.py": "import paddock.rpc",
+    "paddock/scheduler/loop.py": "import paddock.cli",
+    "paddock/kernel/paths.py": "import paddock.model",
+    "paddock/kernel/mounts.py": "import pathlib",
+    "paddock/launch/shim.py": "import dataclasses",
+    "paddock/launch/record.py": "import paddock.daemon",
+    "paddock/model/ids.py": "import random",
+    "paddock/model/offers.py": "import google.protobuf",
+    "agentd/core/machine.py": "import time",
+    "agentd/core/effects.py": "import asyncio",
+    "masterd/core/machine.py": "import logging",
+    "masterd/allocator/drf.py": "import os",
+}
+
+
+def lint(tree: Path) -> subprocess.CompletedProcess[str]:
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def clean_tree(tmp_path: Path) -> Path:
+    """The packages of the design with nothing in them."""
+    for package in PACKAGES:
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package).parent.joinpath("__init__.py").touch()
+    for module in MODULES:
+        (tmp_path / module).touch()
+    return tmp_path
+
+
+def test_the_contracts_accept_a_clean_tree(clean_tree: Path) -> None:
+    done = lint(clean_tree)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_contracts_refuse_each_forbidden_import(clean_tree: Path) -> None:
+    for path, statement in VIOLATIONS.items():
+        (clean_tree / path).write_text(f"{statement}\n", encoding="utf-8")
+    done = lint(clean_tree)
+    assert done.returncode == 1
+    words = " ".join(done.stdout.split())
+    for path in VIOLATIONS:
+        name = path.removesuffix(".py").replace("/", ".")
+        assert f" {name} -> " in words, f"{name} was not found out:\n{done.stdout}"
+
+
+def knows_protobuf(path: Path) -> bool:
+    return any(
+        name == known or name.startswith(f"{known}.")
+        for name in imported_modules(path)
+        for known in ("google", "paddock.wire.v1")
+    )
+
+
+def test_protobuf_is_known_in_wire_and_rpc_only() -> None:
+    allowed = [ROOT / name for name in ("paddock/wire", "paddock/rpc", "agentd/rpc", "masterd/rpc")]
+    others = [path for path in modules(*PRODUCT) if not any(place in path.parents for place in allowed)]
+    assert named([path for path in others if knows_protobuf(path)]) == []
+
+
+def test_knowing_protobuf_is_found_out(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    for statement in (
+        "from google.protobuf import message",
+        "from paddock.wire.v1 import tasks_pb2",
+        "import google.rpc",
+    ):
+        module.write_text(f"{statement}\n", encoding="utf-8")
+        assert knows_protobuf(module)
+
+
+def test_the_product_imports_nothing_of_tests_bench_or_setup() -> None:
+    outside = {"tests", "bench", "setup", "testbed", "examples"}
+    guilty = [path for path in modules(*PRODUCT) if {name.split(".")[0] for name in imported_modules(path)} & outside]
+    assert named(guilty) == []
+
+
+def test_cgroupspys_tree_is_never_built() -> None:
+    # 150 ms at 300 cgroups, and it recurses wrongly.
+    trees = {"cgroupspy.trees", "cgroupspy.trees.Tree", "cgroupspy.trees.GroupedTree", "cgroupspy.Tree"}
+    assert named([path for path in modules(*PRODUCT) if imported_modules(path) & trees]) == []
