@@ -3,6 +3,8 @@
 A limit that a task hit is a value (`Limitation`), not an error. `paddock.kernel` raises its own KernelError.
 """
 
+# ruff: noqa: N818 — the words of the design, and of google.rpc: they read as what happened
+
 from __future__ import annotations
 
 
@@ -59,12 +61,24 @@ class PermissionRefused(PaddockError):
     """The principal may not do this."""
 
 
+class Unauthenticated(PaddockError):
+    """The caller did not show who it is, or its proof is no longer good."""
+
+
 class ResourcesExhausted(PaddockError):
     """More was asked than what is free."""
 
 
 class Unavailable(PaddockError):
     """The other side cannot be reached or is not ready; the same call may succeed later."""
+
+
+class TimedOut(PaddockError):
+    """No answer within the deadline; whether the call had its effect is not known."""
+
+
+class OutOfRange(PaddockError):
+    """A place in a sequence that is no longer kept: list again, and watch from there."""
 
 
 class NotLeading(PaddockError):
@@ -92,7 +106,9 @@ class PlanConflict(PaddockError):
 
     def __init__(self, subject: str, first: str, second: str) -> None:
         """`first` and `second` are isolators' names."""
-        super().__init__(f"isolators {first} and {second} disagree about {subject}; remove one of them from --isolation")
+        super().__init__(
+            f"isolators {first} and {second} disagree about {subject}; remove one of them from --isolation"
+        )
         self.subject = subject
         self.first = first
         self.second = second
