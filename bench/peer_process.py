@@ -1,0 +1,135 @@
+"""Runs the peers and times them: a process of its own, because crun needs a mount namespace without the hybrid cgroup2.
+
+One JSON request on each line of standard input, one answer on each line of standard output. A run is timed from before
+posix_spawn until the reaped end, so nothing of Python's subprocess module is in the peers' figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# With this prefix, what is left after a crash is provably ours.
+NAME_PREFIX = "paddock-bench-"
+
+
+class PeerError(Exception):
+    """A peer ended with an error: its command, status and words."""
+
+
+class Runner:
+    """Starts peers' commands with standard output and error in one file, and waits for them."""
+
+    def __init__(self, words: Path) -> None:
+        self._words = words
+        self._devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def run(self, commands: Sequence[list[str]], in_flight: int) -> dict[str, object]:
+        """Run all commands, at most ``in_flight`` at once: seconds of each, in order of their ends, and of all."""
+        running: dict[int, tuple[float, list[str]]] = {}
+        waiting = list(reversed(commands))
+        times_s: list[float] = []
+        begin_s = time.perf_counter()
+        while waiting or running:
+            while waiting and len(running) < in_flight:
+                command = waiting.pop()
+                start_s = time.perf_counter()
+                running[self._start(command)] = (start_s, command)
+            pid, status = os.waitpid(-1, 0)
+            if pid in running:
+                start_s, command = running.pop(pid)
+                times_s.append(time.perf_counter() - start_s)
+                if status != 0:
+                    end = self._words.read_text(errors="replace")[-1000:]
+                    raise PeerError(f"`{' '.join(command)}` ended with wait status {status}: {end}")
+        return {"times_s": times_s, "total_s": time.perf_counter() - begin_s}
+
+    def _start(self, command: list[str]) -> int:
+        redirections = [(os.POSIX_SPAWN_DUP2, self._devnull, 0)]
+        redirections += [(os.POSIX_SPAWN_DUP2, self._output, number) for number in (1, 2)]
+        return os.posix_spawn(command[0], command, dict(os.environ), file_actions=redirections)
+
+
+class Peers:
+    """The peers' command lines, and the names of the containers that they have made."""
+
+    def __init__(self, directory: Path, true_bundle: Path, sleep_bundle: Path) -> None:
+        self._true_bundle = str(true_bundle)
+        self._sleep_bundle = str(sleep_bundle)
+        self._bases = {
+            "crun": [program("crun"), "--cgroup-manager=cgroupfs", "--root", str(directory / "crun")],
+            "runc": [program("runc"), "--root", str(directory / "runc")],
+        }
+        self._last = 0
+        self.alive: list[tuple[str, str]] = []
+
+    def short(self, peer: str) -> list[str]:
+        """The command of one whole life of /bin/true."""
+        if peer == "plain":
+            return [program("true")]
+        if peer == "bwrap":
+            return [program("bwrap"), *BWRAP_OPTIONS, program("true")]
+        return [*self._bases[peer], "run", "-b", self._true_bundle, self._name()]
+
+    def detached(self, peer: str) -> list[str]:
+        """The command that leaves a sleeping container behind."""
+        name = self._name()
+        self.alive.append((peer, name))
+        return [*self._bases[peer], "run", "-d", "-b", self._sleep_bundle, name]
+
+    def ends(self) -> list[list[str]]:
+        """The commands that end everything left behind."""
+        gone, self.alive = self.alive, []
+        return [[*self._bases[peer], "delete", "--force", name] for peer, name in gone]
+
+    def _name(self) -> str:
+        self._last += 1
+        return f"{NAME_PREFIX}{os.getpid()}-{self._last}"
+
+
+BWRAP_OPTIONS = ("--bind", "/", "/", "--unshare-pid", "--unshare-ipc", "--proc", "/proc", "--dev", "/dev", "--")
+
+
+def program(name: str) -> str:
+    """Where a program is; the search is not part of any figure."""
+    path = shutil.which(name)
+    if path is None:
+        raise PeerError(f"{name} is not installed: `make bench` installs it, or apt-get install its package")
+    return path
+
+
+def answer(request: dict[str, object], runner: Runner, peers: Peers) -> dict[str, object]:
+    """Do what one request asks."""
+    peer, count, in_flight = str(request["peer"]), int(str(request["count"])), int(str(request["in_flight"]))
+    make: dict[object, Callable[[], list[list[str]]]] = {
+        "run": lambda: [peers.short(peer) for _ in range(count)],
+        "up": lambda: [peers.detached(peer) for _ in range(count)],
+        "down": peers.ends,
+    }
+    return runner.run(make[request["op"]](), in_flight)
+
+
+def main() -> None:
+    """Serve until standard input ends, then end every container that is left."""
+    directory = Path(sys.argv[1])
+    runner = Runner(directory / "words")
+    peers = Peers(directory, directory / "true", directory / "sleep")
+    try:
+        for line in sys.stdin:
+            try:
+                answered = answer(json.loads(line), runner, peers)
+            except (PeerError, OSError) as error:
+                answered = {"error": str(error)}
+            print(json.dumps(answered), flush=True)
+    finally:
+        runner.run(peers.ends(), in_flight=4)
+
+
+if __name__ == "__main__":
+    main()
