@@ -1,0 +1,1 @@
+"""How containers come to life and go: the contract, and what fulfils it."""

@@ -1,0 +1,94 @@
+"""What survives the agent: the entries of its log. Applied in order they give the durable part of its state again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddock.model.container import ContainerConfig, Termination
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.statistics import Limitation
+from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerLaunched:
+    """Written before the launcher hears of it. `boot_id`: pids of another boot are never trusted."""
+
+    config: ContainerConfig
+    created_ns: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStopping:
+    """Why it is being ended: a limitation, or else somebody's wish (`by` says whose)."""
+
+    container_id: ContainerId
+    policy: KillPolicy
+    limitation: Limitation | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEnded:
+    """Nothing of it remains. May be written after it was told: the exit record says the same."""
+
+    container_id: ContainerId
+    pid: int
+    shim_pid: int
+    started_ns: int
+    ended_ns: int
+    termination: Termination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerForgotten:
+    """One of the oldest ended containers made room."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAccepted:
+    """`container_id` is empty when the task could not even get one."""
+
+    framework: FrameworkInfo
+    task: TaskInfo
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusQueued:
+    """Written before it is sent."""
+
+    framework_id: FrameworkId
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAcknowledged:
+    """The framework has it. After the terminal one the task is forgotten."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    uuid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkRemoved:
+    """Its tasks are nobody's: their containers are ended, their statuses dropped."""
+
+    framework_id: FrameworkId
+
+
+DurableEntry = (
+    ContainerLaunched
+    | ContainerStopping
+    | ContainerEnded
+    | ContainerForgotten
+    | TaskAccepted
+    | StatusQueued
+    | StatusAcknowledged
+    | FrameworkRemoved
+)

@@ -1,0 +1,178 @@
+"""What the agent's machine wants done. The shell does it in order; see `Checkpoint` for what waits for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.core.durable import DurableEntry
+from agentd.core.exit_record import ExitRecord
+from paddock.model.container import Container, ContainerConfig
+from paddock.model.errors import PaddockError
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.task import TaskInfo, TaskState, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Write this down. Every effect after it, of this event and of later ones, waits until it is durable, except Prepare.
+
+    `relaxed`: nothing waits for it, because something else durable says the same.
+    """
+
+    entry: DurableEntry
+    relaxed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Make the sandbox and ask every isolator for its plan. Not visible outside, so it does not wait for the checkpoint."""
+
+    config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Hand the prepared plan to the launcher."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """Ask the shim: this signal, and after the grace SIGKILL to everything in the container. A later one may only shorten."""
+
+    container_id: ContainerId
+    signal: int
+    grace_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Ask the isolators when to ask them, and do so."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclude:
+    """Make sure that nothing remains, take the isolators' evidence, and let them clean up. Answered by Concluded or Held.
+
+    `launched` False: the launcher never heard of it, so there is nothing in the kernel.
+    """
+
+    config: ContainerConfig
+    record: ExitRecord | None
+    launched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """The log says all of it now: the exit record may go."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """A container has changed."""
+
+    version: int
+    container: Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task as the agent knows it; the newest status last."""
+
+    framework_id: FrameworkId
+    task: TaskInfo
+    container_id: ContainerId
+    statuses: tuple[TaskStatus, ...]
+    unacknowledged_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishTask:
+    """A task has changed."""
+
+    version: int
+    task: TaskView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendStatus:
+    """To the master; it is sent again until it is acknowledged."""
+
+    framework_id: FrameworkId
+    status: TaskStatus
+    latest_state: TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendStandalone:
+    """To the master: what standalone containers use now."""
+
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLaunchRefused:
+    """To the master: these tasks no longer fit here."""
+
+    framework_id: FrameworkId
+    task_ids: tuple[TaskId, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """To the caller who waits under this number; `error` None: it is done."""
+
+    request_id: int
+    error: PaddockError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """TimePassed is wanted then (the clock of `now_ns`), or earlier."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredTask:
+    """One task of a registration."""
+
+    framework_id: FrameworkId
+    task: TaskInfo
+    state: TaskState
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What the agent tells a master first: everything it still answers for. (Read with `recovery.registration`, not emitted.)"""
+
+    tasks: tuple[RegisteredTask, ...]
+    frameworks: tuple[FrameworkInfo, ...]
+    standalone: Resources
+
+
+Effect = (
+    Checkpoint
+    | Prepare
+    | Launch
+    | Kill
+    | Watch
+    | Conclude
+    | Discard
+    | Publish
+    | PublishTask
+    | SendStatus
+    | SendStandalone
+    | SendLaunchRefused
+    | Answer
+    | WakeAt
+)

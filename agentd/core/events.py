@@ -1,0 +1,192 @@
+"""What can happen to an agent. Everything that its machine may know comes in here; nothing is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.core.exit_record import ExitRecord
+from paddock.model.container import ContainerConfig
+from paddock.model.errors import PaddockError
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.statistics import Limitation
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, TaskInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchStandalone:
+    """An operator wants a container. Answered under `request_id` when it is durable and every isolator agreed, or refused."""
+
+    request_id: int
+    config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLaunch:
+    """One task with its container's configuration, or the reason why it can have none (a user that does not exist)."""
+
+    task: TaskInfo
+    config: ContainerConfig | None
+    problem: LaunchFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchTasks:
+    """The master launches. Tasks that are known already are left alone: the message may come twice."""
+
+    framework: FrameworkInfo
+    launches: tuple[TaskLaunch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Sandbox and plan are there."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRefused:
+    """`error` is what a direct caller gets."""
+
+    container_id: ContainerId
+    failure: LaunchFailure
+    error: PaddockError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The command exists, in the host's numbering."""
+
+    container_id: ContainerId
+    pid: int
+    shim_pid: int
+    started_ns: int
+    cgroup_paths: tuple[str, ...]
+    unapplied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFailed:
+    """The launcher or the shim could not."""
+
+    container_id: ContainerId
+    failure: LaunchFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end is known. `record` None: there is neither a shim nor a record, so the launch never arrived."""
+
+    container_id: ContainerId
+    record: ExitRecord | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """The isolators have said what they saw, and have cleaned up; nothing remains."""
+
+    container_id: ContainerId
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Something remains, in words for the operator."""
+
+    container_id: ContainerId
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """An isolator saw a limit met. `evidence`: what was measured just then."""
+
+    limitation: Limitation
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillContainer:
+    """An operator's kill. `policy` None: the container's own. `by` names who asked."""
+
+    request_id: int
+    container_id: ContainerId
+    policy: KillPolicy | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillTask:
+    """The framework's (or an operator's) kill through the master."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    policy: KillPolicy | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeStatus:
+    """The framework has this status."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    uuid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileTask:
+    """The master believes that this task is here."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFramework:
+    """Kill all its tasks and forget it."""
+
+    framework_id: FrameworkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterConnected:
+    """The master has registered this agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterDisconnected:
+    """Statuses wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryEnded:
+    """Every restored container was found alive, found ended, or not found, and the machine has been told of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed:
+    """A wish of WakeAt came true, or nothing at all: it is level-triggered."""
+
+
+Event = (
+    LaunchStandalone
+    | LaunchTasks
+    | Prepared
+    | PrepareRefused
+    | Started
+    | LaunchFailed
+    | Ended
+    | Concluded
+    | Held
+    | Limited
+    | KillContainer
+    | KillTask
+    | AcknowledgeStatus
+    | ReconcileTask
+    | RemoveFramework
+    | MasterConnected
+    | MasterDisconnected
+    | RecoveryEnded
+    | TimePassed
+)

@@ -1,0 +1,164 @@
+"""From a request to a running command: admission, preparation, launch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.core import ending
+from agentd.core.container_states import ContainerInput
+from agentd.core.durable import ContainerLaunched, TaskAccepted
+from agentd.core.effects import Answer, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
+from agentd.core.events import LaunchFailed, LaunchStandalone, LaunchTasks, Prepared, PrepareRefused, Started, TaskLaunch
+from agentd.core.state import AgentState, ContainerEntry
+from agentd.core.turn import Turn
+from paddock.model.container import ContainerConfig, ContainerState
+from paddock.model.errors import AlreadyExists, PaddockError, ResourcesExhausted
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import ContainerId
+from paddock.model.resource_text import format_resources
+from paddock.model.resources import Resources
+from paddock.model.task import LaunchFailure, Reason, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lack:
+    """What a container asked for and the agent does not have free."""
+
+    asked: Resources
+    free: Resources
+
+    def __str__(self) -> str:
+        """For the one who asked."""
+        return f"{format_resources(self.asked)} was asked for, {format_resources(self.free) or 'nothing'} is free here"
+
+
+def _lack(state: AgentState, asked: Resources) -> _Lack | None:
+    bare = asked.unallocated()
+    return None if state.free.contains(bare) else _Lack(asked=bare, free=state.free)
+
+
+def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:
+    """Answered at once when it is refused; else when it is durable and every isolator agreed."""
+    problem = _refusal(turn.state, event.config)
+    if problem is not None:
+        turn.effects.append(Answer(request_id=event.request_id, error=problem))
+        return
+    _begin(turn, event.config).request_id = event.request_id
+    if turn.state.connected:
+        turn.effects.append(SendStandalone(resources=turn.state.standalone()))
+
+
+def _refusal(state: AgentState, config: ContainerConfig) -> PaddockError | None:
+    if config.container_id in state.containers:
+        return AlreadyExists("container", config.container_id, "name another container_id, or leave it empty to be given one")
+    lack = _lack(state, config.resources)
+    if lack is not None:
+        return ResourcesExhausted(f"{lack}; ask for less, or end something")
+    return None
+
+
+def _begin(turn: Turn, config: ContainerConfig) -> ContainerEntry:
+    turn.commit(ContainerLaunched(config=config, created_ns=turn.wall_ns, boot_id=turn.state.boot_id))
+    container = turn.state.containers[config.container_id]
+    turn.effects.append(Prepare(config=config))
+    turn.publish(container)
+    return container
+
+
+def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
+    """Each task by itself: one that does not fit, or cannot have a container, does not hinder the next."""
+    refused = []
+    lacks = []
+    for launch in event.launches:
+        if (event.framework.framework_id, launch.task.task_id) in turn.state.tasks:
+            continue  # the master says it again after a reconnection
+        lack = _lack(turn.state, launch.config.resources) if launch.config else None
+        if lack is not None:
+            refused.append(launch.task.task_id)
+            lacks.append(f"task {launch.task.task_id}: {lack}")
+        else:
+            _launch_task(turn, event.framework, launch)
+    if refused:
+        turn.effects.append(
+            SendLaunchRefused(
+                framework_id=event.framework.framework_id, task_ids=tuple(refused), message="; ".join(lacks)
+            )
+        )
+
+
+def _launch_task(turn: Turn, framework: FrameworkInfo, launch: TaskLaunch) -> None:
+    config = launch.config
+    container_id = config.container_id if config else ContainerId("")
+    turn.commit(TaskAccepted(framework=framework, task=launch.task, container_id=container_id))
+    if config is not None:
+        _begin(turn, config)
+        return
+    failure = launch.problem or LaunchFailure(stage="validate", message="the task cannot have a container")
+    task = turn.state.tasks[framework.framework_id, launch.task.task_id]
+    turn.tell(
+        task,
+        TaskState.FAILED,
+        reason=Reason.CONTAINER_LAUNCH_FAILED,
+        message=f"the launch stopped at {failure.stage}: {failure.message}",
+        evidence=ending.failure_evidence(failure),
+    )
+
+
+def prepared(turn: Turn, event: Prepared) -> None:
+    """Launch, unless a stop came meanwhile."""
+    container = turn.state.containers.get(event.container_id)
+    if container is None:
+        return
+    turn.advance(container, ContainerInput.PREPARED)
+    _answer(turn, container, None)
+    if container.state is not ContainerState.LAUNCHING:
+        ending.conclude(turn, container)
+        return
+    container.launched = True
+    turn.effects.append(Launch(container_id=event.container_id))
+    turn.publish(container)
+
+
+def prepare_refused(turn: Turn, event: PrepareRefused) -> None:
+    """Nothing was launched; what was planned is forgotten."""
+    container = turn.state.containers.get(event.container_id)
+    if container is None:
+        return
+    turn.advance(container, ContainerInput.REFUSED)
+    container.failure = event.failure
+    _answer(turn, container, event.error)
+    ending.conclude(turn, container)
+
+
+def _answer(turn: Turn, container: ContainerEntry, error: PaddockError | None) -> None:
+    if container.request_id:
+        turn.effects.append(Answer(request_id=container.request_id, error=error))
+        container.request_id = 0
+
+
+def started(turn: Turn, event: Started) -> None:
+    """The command exists. A stop that was asked for meanwhile goes on."""
+    container = turn.state.containers.get(event.container_id)
+    if container is None or container.is_ended or container.pid == event.pid:
+        return
+    turn.advance(container, ContainerInput.STARTED)
+    container.pid = event.pid
+    container.shim_pid = event.shim_pid
+    container.started_ns = event.started_ns
+    container.cgroup_paths = event.cgroup_paths
+    container.unapplied = event.unapplied
+    turn.effects.append(Watch(container_id=event.container_id))
+    turn.publish(container)
+    task = turn.state.task_of(container.config)
+    if task is not None and task.state is TaskState.STAGING:
+        turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
+
+
+def launch_failed(turn: Turn, event: LaunchFailed) -> None:
+    """The launcher or the shim took everything back."""
+    container = turn.state.containers.get(event.container_id)
+    if container is None or container.is_ended or container.end_known:
+        return
+    turn.advance(container, ContainerInput.FAILED)
+    container.failure = event.failure
+    ending.conclude(turn, container)

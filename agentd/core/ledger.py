@@ -1,0 +1,102 @@
+"""How each durable entry changes the state. The running machine and recovery both go through here, so they cannot differ."""
+
+from __future__ import annotations
+
+from agentd.core.container_states import ContainerInput, next_state
+from agentd.core.durable import (
+    ContainerEnded,
+    ContainerForgotten,
+    ContainerLaunched,
+    ContainerStopping,
+    DurableEntry,
+    FrameworkRemoved,
+    StatusAcknowledged,
+    StatusQueued,
+    TaskAccepted,
+)
+from agentd.core.state import STATUSES_KEPT_COUNT, AgentState, ContainerEntry, TaskEntry
+from agentd.core.task_states import check_follows
+from paddock.model.container import ContainerState
+from paddock.model.ids import FrameworkId
+from paddock.model.resources import Resources
+
+
+def apply(state: AgentState, entry: DurableEntry) -> None:
+    """Change the state by this entry. Raises InvalidTransition or KeyError for one that cannot follow what is there."""
+    match entry:
+        case ContainerLaunched():
+            _launched(state, entry)
+        case ContainerStopping():
+            state.containers[entry.container_id].stopping = entry
+        case ContainerEnded():
+            _ended(state, entry)
+        case ContainerForgotten():
+            del state.containers[entry.container_id]
+            del state.ended[entry.container_id]
+        case TaskAccepted():
+            key = (entry.framework.framework_id, entry.task.task_id)
+            state.frameworks[entry.framework.framework_id] = entry.framework
+            state.tasks[key] = TaskEntry(
+                framework_id=entry.framework.framework_id, info=entry.task, container_id=entry.container_id
+            )
+        case StatusQueued():
+            _queued(state, entry)
+        case StatusAcknowledged():
+            _acknowledged(state, entry)
+        case FrameworkRemoved():
+            state.tasks = {key: task for key, task in state.tasks.items() if key[0] != entry.framework_id}
+            state.frameworks.pop(entry.framework_id, None)
+
+
+def _launched(state: AgentState, entry: ContainerLaunched) -> None:
+    counted = _taken(state.free, entry.config.resources.unallocated())
+    state.free -= counted
+    state.containers[entry.config.container_id] = ContainerEntry(
+        config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=counted
+    )
+
+
+def _taken(free: Resources, asked: Resources) -> Resources:
+    """All that was asked, or as much of it as is there."""
+    if free.contains(asked):
+        return asked
+    return Resources.of(resource for resource in asked if free.contains(Resources.of([resource])))
+
+
+def _ended(state: AgentState, entry: ContainerEnded) -> None:
+    container = state.containers[entry.container_id]
+    if container.state is not ContainerState.DESTROYING and container.state is not ContainerState.STUCK:
+        container.state = next_state(entry.container_id, container.state, ContainerInput.ENDED)
+    container.state = next_state(entry.container_id, container.state, ContainerInput.RELEASED)
+    container.pid = entry.pid
+    container.shim_pid = entry.shim_pid
+    container.started_ns = entry.started_ns
+    container.ended_ns = entry.ended_ns
+    container.termination = entry.termination
+    container.stuck = ""
+    container.kill_overdue_ns = None
+    state.free += container.counted
+    container.counted = Resources()
+    state.ended[entry.container_id] = None
+
+
+def _queued(state: AgentState, entry: StatusQueued) -> None:
+    task = state.tasks[entry.framework_id, entry.status.task_id]
+    check_follows(task.info.task_id, task.state, entry.status.state)
+    task.state = entry.status.state
+    task.statuses.append(entry.status)
+    del task.statuses[:-STATUSES_KEPT_COUNT]
+    task.stream.pending.append(entry.status)
+
+
+def _acknowledged(state: AgentState, entry: StatusAcknowledged) -> None:
+    task = state.tasks[entry.framework_id, entry.task_id]
+    task.stream.remove_head()
+    if task.state.is_terminal and task.stream.head is None:
+        del state.tasks[entry.framework_id, entry.task_id]
+        _forget_idle_framework(state, entry.framework_id)
+
+
+def _forget_idle_framework(state: AgentState, framework_id: FrameworkId) -> None:
+    if not any(key[0] == framework_id for key in state.tasks):
+        state.frameworks.pop(framework_id, None)

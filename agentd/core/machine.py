@@ -1,0 +1,123 @@
+"""The agent's machine: an event goes in, the state changes, effects come out. Everything that is decided is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from agentd.core import ending, events, launching
+from agentd.core.durable import StatusAcknowledged
+from agentd.core.effects import Effect, SendStatus
+from agentd.core.events import Event
+from agentd.core.recovery import reconciled_status
+from agentd.core.state import AgentState
+from agentd.core.turn import Turn
+
+
+class Machine:
+    """One agent. Not for threads: the shell feeds it from one queue."""
+
+    def __init__(self, state: AgentState, *, new_uuid: Callable[[], bytes]) -> None:
+        """`new_uuid` gives 16 bytes, each time others."""
+        self.state = state
+        self._new_uuid = new_uuid
+
+    def handle(self, event: Event, *, now_ns: int, wall_ns: int) -> tuple[Effect, ...]:
+        """What follows from the event. `now_ns` is a clock for durations, `wall_ns` the one for records.
+
+        Raises InvalidTransition when a table has no row: a defect of ours, or a lie from outside; nothing has changed that
+        an effect would show.
+        """
+        turn = Turn(self.state, now_ns=now_ns, wall_ns=wall_ns, new_uuid=self._new_uuid)
+        _handle(turn, event)
+        return tuple(turn.effects)
+
+
+def _handle(turn: Turn, event: Event) -> None:
+    match event:
+        case events.LaunchStandalone():
+            launching.launch_standalone(turn, event)
+        case events.LaunchTasks():
+            launching.launch_tasks(turn, event)
+        case events.Prepared():
+            launching.prepared(turn, event)
+        case events.PrepareRefused():
+            launching.prepare_refused(turn, event)
+        case events.Started():
+            launching.started(turn, event)
+        case events.LaunchFailed():
+            launching.launch_failed(turn, event)
+        case events.Ended():
+            ending.ended(turn, event)
+        case events.Concluded():
+            ending.concluded(turn, event)
+        case events.Held():
+            ending.held(turn, event)
+        case events.Limited():
+            ending.limited(turn, event)
+        case events.KillContainer():
+            ending.kill_container(turn, event)
+        case _:
+            _handle_master(turn, event)
+
+
+def _handle_master(
+    turn: Turn,
+    event: events.KillTask
+    | events.AcknowledgeStatus
+    | events.ReconcileTask
+    | events.RemoveFramework
+    | events.MasterConnected
+    | events.MasterDisconnected
+    | events.RecoveryEnded
+    | events.TimePassed,
+) -> None:
+    match event:
+        case events.KillTask():
+            if not ending.kill_task(turn, event):
+                _reconcile(turn, events.ReconcileTask(framework_id=event.framework_id, task_id=event.task_id))
+        case events.AcknowledgeStatus():
+            _acknowledge(turn, event)
+        case events.ReconcileTask():
+            _reconcile(turn, event)
+        case events.RemoveFramework():
+            ending.remove_framework(turn, event)
+        case events.MasterConnected():
+            turn.state.connected = True
+            _send_all(turn)
+        case events.MasterDisconnected():
+            turn.state.connected = False
+            for task in turn.state.tasks.values():
+                task.stream.pause()
+        case events.RecoveryEnded():
+            turn.state.recovered = True
+        case events.TimePassed():
+            ending.retry_overdue(turn)
+            _send_all(turn)
+        case _:
+            assert_never(event)
+
+
+def _send_all(turn: Turn) -> None:
+    """Everything whose time has come; and ask to be woken for the rest."""
+    for task in turn.state.tasks.values():
+        turn.send_due(task)
+        if turn.state.connected and task.stream.retry_at_ns is not None:
+            turn.wake_at(task.stream.retry_at_ns)
+
+
+def _acknowledge(turn: Turn, event: events.AcknowledgeStatus) -> None:
+    task = turn.state.tasks.get((event.framework_id, event.task_id))
+    if task is None or not task.stream.awaits(event.uuid):
+        return  # a repetition, or for a task that is forgotten: both mean nothing
+    entry = StatusAcknowledged(framework_id=event.framework_id, task_id=event.task_id, uuid=event.uuid)
+    turn.commit(entry, relaxed=True)
+    turn.publish_task(task)
+    turn.send_due(task)
+
+
+def _reconcile(turn: Turn, event: events.ReconcileTask) -> None:
+    """Always an answer: the newest status of what is here, else that it is not here. Neither wants an acknowledgement."""
+    task = turn.state.tasks.get((event.framework_id, event.task_id))
+    status = reconciled_status(turn.state, event.task_id, task, wall_ns=turn.wall_ns)
+    turn.effects.append(SendStatus(framework_id=event.framework_id, status=status, latest_state=status.state))

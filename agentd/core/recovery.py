@@ -1,0 +1,104 @@
+"""What comes back: the state from the log's entries, the entries from the state, and what a master is told first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agentd.core import ledger
+from agentd.core.durable import (
+    ContainerEnded,
+    ContainerLaunched,
+    DurableEntry,
+    StatusAcknowledged,
+    StatusQueued,
+    TaskAccepted,
+)
+from agentd.core.effects import RegisteredTask, Registration
+from agentd.core.state import AgentState, ContainerEntry, TaskEntry
+from paddock.model.ids import TaskId
+from paddock.model.task import Reason, StatusSource, TaskState, TaskStatus
+
+
+def restore(state: AgentState, entries: Iterable[DurableEntry]) -> None:
+    """Apply the whole log to a new state. What was not ended may have reached the launcher: nobody knows until it is looked for."""
+    for entry in entries:
+        ledger.apply(state, entry)
+    for container in state.live():
+        container.launched = True
+
+
+def snapshot(state: AgentState) -> tuple[DurableEntry, ...]:
+    """The fewest entries that give the durable part of this state again."""
+    return (*_tasks(state), *_containers(state))
+
+
+def _tasks(state: AgentState) -> Iterator[DurableEntry]:
+    for task in state.tasks.values():
+        framework = state.frameworks[task.framework_id]
+        yield TaskAccepted(framework=framework, task=task.info, container_id=task.container_id)
+        pending = {status.uuid for status in task.stream.pending}
+        acknowledged = [status for status in task.statuses if status.uuid not in pending]
+        for status in acknowledged[-1:]:
+            yield StatusQueued(framework_id=task.framework_id, status=status)
+            yield StatusAcknowledged(framework_id=task.framework_id, task_id=status.task_id, uuid=status.uuid)
+        for status in task.stream.pending:
+            yield StatusQueued(framework_id=task.framework_id, status=status)
+
+
+def _containers(state: AgentState) -> Iterator[DurableEntry]:
+    ended = [state.containers[container_id] for container_id in state.ended]
+    for container in (*ended, *state.live()):
+        yield ContainerLaunched(config=container.config, created_ns=container.created_ns, boot_id=container.boot_id)
+        if container.stopping is not None:
+            yield container.stopping
+        if container.termination is not None:
+            yield _ended(container)
+
+
+def _ended(container: ContainerEntry) -> ContainerEnded:
+    assert container.termination is not None
+    return ContainerEnded(
+        container_id=container.config.container_id,
+        pid=container.pid,
+        shim_pid=container.shim_pid,
+        started_ns=container.started_ns,
+        ended_ns=container.ended_ns,
+        termination=container.termination,
+    )
+
+
+def registration(state: AgentState) -> Registration:
+    """Everything that the agent still answers for."""
+    tasks = tuple(
+        RegisteredTask(
+            framework_id=task.framework_id, task=task.info, state=task.state, container_id=task.container_id
+        )
+        for task in state.tasks.values()
+    )
+    return Registration(tasks=tasks, frameworks=tuple(state.frameworks.values()), standalone=state.standalone())
+
+
+def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None, *, wall_ns: int) -> TaskStatus:
+    """The truth about one task, on demand; without a UUID, because nothing waits for its acknowledgement."""
+    if task is None:
+        return TaskStatus(
+            task_id=task_id,
+            state=TaskState.DROPPED,
+            source=StatusSource.AGENT,
+            reason=Reason.RECONCILIATION,
+            message="this agent does not know the task",
+            timestamp_ns=wall_ns,
+            agent_id=state.agent_id,
+        )
+    latest = task.statuses[-1] if task.statuses else None
+    return TaskStatus(
+        task_id=task_id,
+        state=task.state,
+        source=StatusSource.AGENT,
+        reason=Reason.RECONCILIATION,
+        message=latest.message if latest else "its launch is under way",
+        evidence=latest.evidence if latest else None,
+        timestamp_ns=wall_ns,
+        agent_id=state.agent_id,
+        container_id=task.container_id,
+    )

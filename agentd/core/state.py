@@ -1,0 +1,144 @@
+"""The agent's state: one object, changed by its machine only (and by the ledger, which is how the machine changes what survives)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentd.core.durable import ContainerStopping
+from agentd.core.effects import TaskView
+from agentd.core.exit_record import ExitRecord
+from agentd.core.status_updates import StatusStream
+from paddock.model.container import Container, ContainerConfig, ContainerState, Termination
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.task import LaunchFailure, TaskInfo, TaskState, TaskStatus
+
+STATUSES_KEPT_COUNT = 64
+"""Of one task, for its view. What is not acknowledged is kept apart from this."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ContainerEntry:
+    """One container. `launched`: the launcher may have heard of it."""
+
+    config: ContainerConfig
+    created_ns: int
+    boot_id: str
+    counted: Resources
+    """What it took off `free`: all it asked for, unless the operator made the agent smaller than what lives on it."""
+    state: ContainerState = ContainerState.PREPARING
+    request_id: int = 0
+    launched: bool = False
+    pid: int = 0
+    shim_pid: int = 0
+    started_ns: int = 0
+    ended_ns: int = 0
+    cgroup_paths: tuple[str, ...] = ()
+    unapplied: tuple[str, ...] = ()
+    stopping: ContainerStopping | None = None
+    kill_overdue_ns: int | None = None
+    """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
+    retry_delay_ns: int = 0
+    end_known: bool = False
+    record: ExitRecord | None = None
+    failure: LaunchFailure | None = None
+    stuck: str = ""
+    termination: Termination | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Nothing of it remains."""
+        return self.state is ContainerState.TERMINATED
+
+    def view(self) -> Container:
+        """As it is now, for readers."""
+        return Container(
+            config=self.config,
+            state=self.state,
+            pid=self.pid,
+            shim_pid=self.shim_pid,
+            cgroup_paths=self.cgroup_paths,
+            created_ns=self.created_ns,
+            started_ns=self.started_ns,
+            ended_ns=self.ended_ns,
+            termination=self.termination,
+            stuck=self.stuck,
+            unapplied=self.unapplied,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskEntry:
+    """One task, until its terminal status is acknowledged."""
+
+    framework_id: FrameworkId
+    info: TaskInfo
+    container_id: ContainerId
+    state: TaskState = TaskState.STAGING
+    statuses: list[TaskStatus] = field(default_factory=list)
+    stream: StatusStream = field(default_factory=StatusStream)
+
+    def view(self) -> TaskView:
+        """As it is now, for readers."""
+        return TaskView(
+            framework_id=self.framework_id,
+            task=self.info,
+            container_id=self.container_id,
+            statuses=tuple(self.statuses),
+            unacknowledged_count=len(self.stream.pending),
+        )
+
+
+TaskKey = tuple[FrameworkId, TaskId]
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentState:
+    """Everything the agent knows. `free` = `total` less what every container that has not ended took off it."""
+
+    agent_id: AgentId
+    boot_id: str
+    total: Resources
+    free: Resources
+    ended_limit_count: int = 1000
+    containers: dict[ContainerId, ContainerEntry] = field(default_factory=dict)
+    ended: dict[ContainerId, None] = field(default_factory=dict)
+    """The ended ones, in the order of their ends."""
+    tasks: dict[TaskKey, TaskEntry] = field(default_factory=dict)
+    frameworks: dict[FrameworkId, FrameworkInfo] = field(default_factory=dict)
+    version: int = 0
+    """Grows by one with each change that watchers see. Not durable: a new agent starts above all that an older one gave."""
+    connected: bool = False
+    recovered: bool = False
+
+    def task_of(self, config: ContainerConfig) -> TaskEntry | None:
+        """The task that a container runs, if it is still somebody's."""
+        return self.tasks.get((config.framework_id, config.task_id)) if config.task_id else None
+
+    def used(self) -> Resources:
+        """What containers that have not ended hold."""
+        return Resources.of(r for entry in self.live() for r in entry.config.resources.unallocated().items)
+
+    def standalone(self) -> Resources:
+        """The part of `used` that no framework asked for."""
+        found = (entry for entry in self.live() if not entry.config.framework_id)
+        return Resources.of(r for entry in found for r in entry.config.resources.unallocated().items)
+
+    def live(self) -> list[ContainerEntry]:
+        """Those that have not ended, oldest first."""
+        return [entry for entry in self.containers.values() if not entry.is_ended]
+
+
+def new_state(
+    *, agent_id: AgentId, boot_id: str, total: Resources, ended_limit_count: int = 1000, version: int = 0
+) -> AgentState:
+    """An agent that knows nothing yet."""
+    return AgentState(
+        agent_id=agent_id,
+        boot_id=boot_id,
+        total=total,
+        free=total,
+        ended_limit_count=ended_limit_count,
+        version=version,
+    )
