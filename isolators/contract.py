@@ -2,9 +2,9 @@
 
 Guarantees to every isolator, built-in or from an entry point:
 
-- `recover` is called once, before anything else. `prepare` runs serially in the table's order; it may refuse by raising, and
-  then `cleanup` still follows. `cleanup` runs in reverse order, always, also when `prepare` failed or was never called; a
-  failure of one isolator never stops the next.
+- `recover` is called once, before anything else. `prepare` runs serially in the table's order; it may refuse by
+  raising, and then `cleanup` still follows. `cleanup` runs in reverse order, always, also when `prepare` failed or was
+  never called; a failure of one isolator never stops the next.
 - All calls come from one thread, never two at once. A call that outlasts its deadline is named in log and metric.
 - `limitation` is level-triggered: it is asked when one of `watches` fires and again at every interval, so a missed
   notification costs time, not truth.
@@ -83,8 +83,8 @@ class LiveContainer:
 class HostFacts:
     """What isolators may know about the host; read once, at start.
 
-    `cgroup_mode` is v1 or v2: in a hybrid layout the controllers are v1's. `cgroup_roots`: controller → directory of this agent
-    (`…/paddock-<agent>`), v2 under ``""``. `swap_accounting`: whether memory+swap can be limited here.
+    `cgroup_mode` is v1 or v2: in a hybrid layout the controllers are v1's. `cgroup_roots`: controller → directory of
+    this agent (`…/paddock-<agent>`), v2 under ``""``. `swap_accounting`: whether memory+swap can be limited here.
     """
 
     agent_id: AgentId
@@ -132,7 +132,9 @@ class Isolator(ABC):
         """Containers that run on, and those that will be destroyed; keep enough for `cleanup` of both."""
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
-        """What must be done before the command runs. Raises InvalidRequest or ContainerizerError to refuse, with the reason."""
+        """What must be done before the command runs. Raises InvalidRequest or ContainerizerError to refuse, with the
+        reason.
+        """
         return LaunchPlan()
 
     def isolate(self, container_id: ContainerId, pid: int) -> None:
@@ -161,7 +163,9 @@ class Isolator(ABC):
         return None
 
     def evidence(self, container_id: ContainerId, counters: dict[str, str]) -> Evidence:
-        """What the counters of the exit record (`controller/file` → text) say about the container's life; only this isolator's parts."""
+        """What the counters of the exit record (`controller/file` → text) say about the container's life; only this
+        isolator's parts.
+        """
         return Evidence()
 
     def cleanup(self, container_id: ContainerId) -> None:

@@ -1,1 +1,1 @@
-"""The words both daemons, frameworks and people share: frozen values and enums. Imports nothing of ours, does nothing."""
+"""The words both daemons, frameworks and people share: frozen values and enums. Imports nothing of ours."""

@@ -19,7 +19,7 @@ class DomainInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
-    """An agent as it registers. `resources` is its whole, before anything is used. `cgroup_mode` is v1, v2 or hybrid."""
+    """An agent as it registers. `resources`: all it has, before anything is used. `cgroup_mode`: v1, v2 or hybrid."""
 
     agent_id: AgentId
     hostname: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, ContainerInfo, Evidence, KillPolicy, ResourceLimits, TaskState
 
@@ -23,7 +23,8 @@ class UserIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerConfig:
-    """Everything about one container that isolators and containerizers may ask. `sandbox` is an absolute path that exists.
+    """Everything about one container that isolators and containerizers may ask. `sandbox` is an absolute path that
+    exists.
 
     `framework_id` and `task_id` are empty for a standalone container.
     """
@@ -34,12 +35,12 @@ class ContainerConfig:
     resources: Resources
     user: UserIdentity
     sandbox: str
-    limits: ResourceLimits = ResourceLimits()
-    container: ContainerInfo = ContainerInfo()
-    kill_policy: KillPolicy = KillPolicy()
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    container: ContainerInfo = field(default_factory=ContainerInfo)
+    kill_policy: KillPolicy = field(default_factory=KillPolicy)
     max_completion_time_ms: int = 0
-    framework_id: FrameworkId = FrameworkId("")
-    task_id: TaskId = TaskId("")
+    framework_id: FrameworkId = NO_FRAMEWORK_ID
+    task_id: TaskId = NO_TASK_ID
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -57,7 +58,7 @@ class ContainerState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Termination:
-    """How it ended. `wait_status` as waitpid gives it, None when nobody knows; `state` is what a task of it ends with."""
+    """How it ended. `wait_status` as waitpid gives it, None when nobody knows; `state`: what a task of it ends with."""
 
     wait_status: int | None
     state: TaskState
@@ -68,7 +69,8 @@ class Termination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container as it is now. Times are wall clock, 0 where not yet. `pid` in the host's numbering, 0 before it exists.
+    """A container as it is now. Times are wall clock, 0 where not yet. `pid` in the host's numbering, 0 before it
+    exists.
 
     `stuck` says what the kernel still holds when destroying did not finish; it is tried again.
     """

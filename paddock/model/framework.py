@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from paddock.model.ids import FrameworkId
+from paddock.model.ids import NO_FRAMEWORK_ID, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE
 
 
@@ -26,7 +26,7 @@ class FrameworkCapability(IntEnum):
 class FrameworkInfo:
     """What a subscriber declares. `framework_id` is empty at the first subscription. `user` empty: the caller's."""
 
-    framework_id: FrameworkId = FrameworkId("")
+    framework_id: FrameworkId = NO_FRAMEWORK_ID
     name: str = ""
     roles: tuple[str, ...] = (DEFAULT_ROLE,)
     user: str = ""

@@ -13,6 +13,12 @@ MasterId = NewType("MasterId", str)
 OfferId = NewType("OfferId", str)
 TaskId = NewType("TaskId", str)
 
+NO_AGENT_ID = AgentId("")
+NO_CONTAINER_ID = ContainerId("")
+NO_FRAMEWORK_ID = FrameworkId("")
+NO_TASK_ID = TaskId("")
+"""Where there is none: the wire's empty string."""
+
 ID_LIMIT_BYTES = 255
 """Mesos' limit, and a file name's."""
 
@@ -62,18 +68,28 @@ def container_id(value: str, field: str = "container_id") -> ContainerId:
 
 
 def _check_name(value: str, field: str) -> str:
-    if not 1 <= len(value) <= CONTAINER_ID_LIMIT_BYTES or value[0] in ".-" or not set(value) <= _CONTAINER_ID_CHARACTERS:
+    if (
+        not 1 <= len(value) <= CONTAINER_ID_LIMIT_BYTES
+        or value[0] in ".-"
+        or not set(value) <= _CONTAINER_ID_CHARACTERS
+    ):
         remedy = "use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter, digit or '_'"
         raise InvalidRequest(field, value, remedy)
     return value
 
 
 def check_role(value: str, field: str = "role") -> str:
-    """Mesos' rule for roles: `*`, or components joined by single slashes, each neither empty, `.`, `..`, `*` nor beginning with `-`."""
-    remedy = "use '*' or components joined by '/', without white space, none of them '.', '..', '*' or beginning with '-'"
+    """Mesos' rule for roles: `*`, or components joined by single slashes, each neither empty, `.`, `..`, `*` nor
+    beginning with `-`.
+    """
+    remedy = (
+        "use '*' or components joined by '/', without white space, none of them '.', '..', '*' or beginning with '-'"
+    )
     if value == "*":
         return value
-    if any(ord(character) in {0x7F, 0x20} or 0x09 <= ord(character) <= 0x0D or character == "\0" for character in value):
+    if any(
+        ord(character) in {0x7F, 0x20} or 0x09 <= ord(character) <= 0x0D or character == "\0" for character in value
+    ):
         raise InvalidRequest(field, value, remedy)
     for component in value.split("/"):
         if component in {"", ".", "..", "*"} or component.startswith("-"):

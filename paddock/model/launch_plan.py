@@ -14,10 +14,12 @@ from paddock.model.task import Rlimit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupWrite:
-    """`value` into `file` of the container's cgroup under `controller` (v2: the controller is only a word for messages).
+    """`value` into `file` of the container's cgroup under `controller` (v2: the controller is only a word for
+    messages).
 
-    `optional`: the file may be missing on this host (no swap accounting, say); that is reported, not fatal. A limit that was
-    asked for is never optional. `resource` and `asked` are for `explain`: which asked thing this write carries out.
+    `optional`: the file may be missing on this host (no swap accounting, say); that is reported, not fatal. A limit
+    that was asked for is never optional. `resource` and `asked` are for `explain`: which asked thing this write carries
+    out.
     """
 
     controller: str
@@ -60,8 +62,8 @@ class Capabilities:
 class LaunchPlan:
     """One isolator's part, or all merged. `controllers`: the v1 hierarchies in which the container needs a cgroup.
 
-    `namespaces`: of pid, mnt, ipc. `oom_events`: where an oom_kill counter stands. `needs_barrier`: the process must wait for
-    `isolate` before it runs the command.
+    `namespaces`: of pid, mnt, ipc. `oom_events`: where an oom_kill counter stands. `needs_barrier`: the process must
+    wait for `isolate` before it runs the command.
     """
 
     controllers: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from paddock.model.agent import DomainInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId
@@ -28,7 +28,7 @@ class Offer:
     resources: Resources
     hostname: str = ""
     attributes: tuple[Attribute, ...] = ()
-    domain: DomainInfo = DomainInfo()
+    domain: DomainInfo = field(default_factory=DomainInfo)
     unix_address: str = ""
     tcp_address: str = ""
 

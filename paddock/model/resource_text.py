@@ -15,9 +15,26 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
-from paddock.model.resources import MILLI, MILLI_LIMIT, Items, Ranges, Reservation, Resource, Resources, Scalar, Value, check_resources
+from paddock.model.resources import (
+    MILLI,
+    MILLI_LIMIT,
+    Items,
+    Ranges,
+    Reservation,
+    Resource,
+    Resources,
+    Scalar,
+    Value,
+    check_resources,
+)
 
-_MIB_PER_UNIT = {"B": Decimal(1) / 2**20, "KiB": Decimal(1) / 1024, "MiB": Decimal(1), "GiB": Decimal(1024), "TiB": Decimal(1024 * 1024)}
+_MIB_PER_UNIT = {
+    "B": Decimal(1) / 2**20,
+    "KiB": Decimal(1) / 1024,
+    "MiB": Decimal(1),
+    "GiB": Decimal(1024),
+    "TiB": Decimal(1024 * 1024),
+}
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:([eE][+-]?[0-9]{1,2}))?\s*([A-Za-z]*)", re.ASCII)
 _ITEM = re.compile(r"\s*([^\s:()\[\]{},;]+)\s*(?:\(\s*([^()]*?)\s*\))?\s*:\s*(.*?)\s*", re.ASCII | re.DOTALL)
 _BYTE_NAMES = frozenset({"mem", "disk"})
@@ -32,7 +49,9 @@ class Attribute:
 
 
 def parse_scalar_milli(name: str, text: str, field: str) -> int:
-    """`0.25`, `512MiB`, `2GiB` → thousandths of the unit. Raises InvalidRequest for anything else, NaN and infinity included."""
+    """`0.25`, `512MiB`, `2GiB` → thousandths of the unit. Raises InvalidRequest for anything else, NaN and infinity
+    included.
+    """
     remedy = "use a number from 0 to 1e12, for mem and disk with MiB (the default), KiB, GiB or TiB"
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
@@ -55,7 +74,11 @@ def _parse_ranges(text: str, field: str) -> Ranges:
     spans: list[tuple[int, int]] = []
     for part in text[1:-1].split(","):
         begin, dash, end = (piece.strip() for piece in part.partition("-"))
-        if not dash or not (begin.isascii() and begin.isdigit() and end.isascii() and end.isdigit()) or max(len(begin), len(end)) > 19:
+        if (
+            not dash
+            or not (begin.isascii() and begin.isdigit() and end.isascii() and end.isdigit())
+            or max(len(begin), len(end)) > 19
+        ):
             raise InvalidRequest(field, text, "write ranges as [31000-32000,33000-33100]")
         if int(begin) > int(end) or int(end) >= 2**63:
             raise InvalidRequest(field, text, "a range goes upwards, below 2**63")
@@ -83,7 +106,8 @@ def _parse_value(name: str, text: str, field: str) -> Value:
 def parse_resources(text: str, field: str = "resources") -> Resources:
     """`cpus(prod):2;mem:4096;ports:[31000-32000];ssd:{a,b}`. A role in parentheses is a static reservation.
 
-    The empty text is no resources. A name given twice is added up. Zeros are dropped: ask `named_in` what was mentioned.
+    The empty text is no resources. A name given twice is added up. Zeros are dropped: ask `named_in` what was
+    mentioned.
     """
     found: list[Resource] = []
     for part in text.split(";"):
@@ -140,7 +164,14 @@ def parse_attributes(text: str, field: str = "attributes") -> tuple[Attribute, .
         if not part.strip():
             continue
         name, colon, value = (piece.strip() for piece in part.partition(":"))
-        if not colon or not name or not value or not name.isprintable() or not value.isprintable() or value.startswith("{"):
+        if (
+            not colon
+            or not name
+            or not value
+            or not name.isprintable()
+            or not value.isprintable()
+            or value.startswith("{")
+        ):
             raise InvalidRequest(field, part, "write name:value, the value a number, a range or a text")
         where = f"{field}.{name}"
         if value.startswith("[") and value.endswith("]"):

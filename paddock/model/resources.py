@@ -120,7 +120,9 @@ class Resource:
         return self.reservations[-1].role if self.reservations else DEFAULT_ROLE
 
     def like(self, other: Resource) -> bool:
-        """Whether the two differ in their value only, so that the values may be added. Volumes and shared ones never may."""
+        """Whether the two differ in their value only, so that the values may be added. Volumes and shared ones never
+        may.
+        """
         return (
             self.volume is None
             and not self.shared
@@ -226,7 +228,11 @@ class Resources:
             index = self._index_in(bag, resource)
             if index is None:
                 raise ValueError(f"{resource} is not contained in {self}")
-            rest = None if bag[index] == resource else replace(bag[index], value=_subtract(bag[index].value, resource.value))
+            rest = (
+                None
+                if bag[index] == resource
+                else replace(bag[index], value=_subtract(bag[index].value, resource.value))
+            )
             if rest is None or rest.is_empty():
                 del bag[index]
             else:
@@ -285,8 +291,15 @@ def check_resources(resources: Resources, field: str) -> Resources:
     kinds: dict[str, type] = {}
     for index, resource in enumerate(resources.items):
         where = f"{field}[{index}]"
-        if not resource.name or len(resource.name) > 128 or not resource.name.isprintable() or set(resource.name) & set(" :;()[]{},"):
-            raise InvalidRequest(f"{where}.name", resource.name, "use 1 to 128 printable characters without :;()[]{}, or blanks")
+        if (
+            not resource.name
+            or len(resource.name) > 128
+            or not resource.name.isprintable()
+            or set(resource.name) & set(" :;()[]{},")
+        ):
+            raise InvalidRequest(
+                f"{where}.name", resource.name, "use 1 to 128 printable characters without :;()[]{}, or blanks"
+            )
         if kinds.setdefault(resource.name, type(resource.value)) is not type(resource.value):
             raise InvalidRequest(f"{where}.value", resource.name, "one name must always be a scalar, a range or a set")
         match resource.value:

@@ -10,10 +10,11 @@ from paddock.model.task import DiskEvidence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceStatistics:
-    """Counters and gauges at `timestamp_ns` (wall clock). None: not measured. `missing`: isolator → why its part is not there.
+    """Counters and gauges at `timestamp_ns` (wall clock). None: not measured. `missing`: isolator → why its part is not
+    there.
 
-    working set = usage − inactive file pages (what cannot be given back at once); anon and file are apart, so that page cache
-    does not look like use.
+    working set = usage − inactive file pages (what cannot be given back at once); anon and file are apart, so that page
+    cache does not look like use.
     """
 
     timestamp_ns: int = 0
@@ -50,13 +51,14 @@ class ResourceStatistics:
             self,
             missing=self.missing + other.missing,
             timestamp_ns=max(self.timestamp_ns, other.timestamp_ns),
-            **changes,  # type: ignore[arg-type]
+            **changes,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limitation:
-    """A limit was met. `fatal`: the container is to be destroyed for it; otherwise it is reported only (an OOM-killed child).
+    """A limit was met. `fatal`: the container is to be destroyed for it; otherwise it is reported only (an OOM-killed
+    child).
 
     `reason` is a Reason; `message` is for people: what was asked, what was seen.
     """
@@ -71,7 +73,9 @@ class Limitation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveLimit:
-    """One asked resource → the kernel's file and the value in force. `in_force` None: it could not be read; `remark` says why."""
+    """One asked resource → the kernel's file and the value in force. `in_force` None: it could not be read; `remark`
+    says why.
+    """
 
     resource: str
     asked: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from paddock.model.ids import AgentId, ContainerId, TaskId
+from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
 
 DEFAULT_KILL_SIGNAL = 15
@@ -60,7 +60,9 @@ class StatusSource(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why. Below 100 Mesos' reasons, from 100 on ours; the numbers are the wire's. The wire may carry others: they survive as plain ints."""
+    """Why. Below 100 Mesos' reasons, from 100 on ours; the numbers are the wire's. The wire may carry others: they
+    survive as plain ints.
+    """
 
     UNSPECIFIED = 0
     COMMAND_EXECUTOR_FAILED = 1
@@ -135,7 +137,9 @@ class CommandInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillPolicy:
-    """How to stop: `signal`, then after `grace_period_ms` SIGKILL to everything in the container. Grace 0: SIGKILL at once."""
+    """How to stop: `signal`, then after `grace_period_ms` SIGKILL to everything in the container. Grace 0: SIGKILL at
+    once.
+    """
 
     signal: int = DEFAULT_KILL_SIGNAL
     grace_period_ms: int = DEFAULT_KILL_GRACE_MS
@@ -152,7 +156,9 @@ class Rlimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinuxInfo:
-    """Privileges. None: the agent's default. Capabilities are named CAP_…; effective ⊆ bounding ⊆ what the operator allows."""
+    """Privileges. None: the agent's default. Capabilities are named CAP_…; effective ⊆ bounding ⊆ what the operator
+    allows.
+    """
 
     bounding_capabilities: tuple[str, ...] | None = None
     effective_capabilities: tuple[str, ...] | None = None
@@ -171,7 +177,8 @@ class ContainerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """Limits beyond the request. None: memory, pids and disk are limited by the request (or the agent's default), cpus not at all.
+    """Limits beyond the request. None: memory, pids and disk are limited by the request (or the agent's default), cpus
+    not at all.
 
     -1: no limit. `swap_bytes` is on top of memory; None means 0: memory+swap = memory.
     """
@@ -295,7 +302,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus:
-    """One step of a task's life. `uuid` (16 bytes) is empty when no acknowledgement is wanted; `timestamp_ns` is wall clock.
+    """One step of a task's life. `uuid` (16 bytes) is empty when no acknowledgement is wanted; `timestamp_ns` is wall
+    clock.
 
     `reason` is a Reason, or a number that this version does not know.
     """
@@ -308,6 +316,6 @@ class TaskStatus:
     evidence: Evidence | None = None
     uuid: bytes = b""
     timestamp_ns: int = 0
-    agent_id: AgentId = AgentId("")
-    container_id: ContainerId = ContainerId("")
+    agent_id: AgentId = NO_AGENT_ID
+    container_id: ContainerId = NO_CONTAINER_ID
     healthy: bool | None = None
