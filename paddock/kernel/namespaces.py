@@ -1,0 +1,78 @@
+"""Namespaces and the mounts inside them: unshare, setns, mount, umount, pivot_root."""
+
+from __future__ import annotations
+
+import os
+
+from paddock.kernel.syscalls import call, pivot_root
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+NAMESPACE_FLAGS = {"pid": CLONE_NEWPID, "mnt": CLONE_NEWNS, "ipc": CLONE_NEWIPC}
+
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_REMOUNT = 0x20
+MNT_DETACH = 2
+MOUNT_FLAGS = {
+    "ro": 0x1,
+    "nosuid": 0x2,
+    "nodev": 0x4,
+    "noexec": 0x8,
+    "sync": 0x10,
+    "noatime": 0x400,
+    "nodiratime": 0x800,
+    "bind": MS_BIND,
+    "rec": MS_REC,
+    "relatime": 0x200000,
+}
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by `flags`; a new PID namespace holds children only, never the caller."""
+    call("unshare", "unshare", flags, value=hex(flags))
+
+
+def setns(fd: int, flags: int) -> None:
+    """Join namespaces of a pidfd, or the one of an nsfs descriptor. NEWNS sets cwd and root to the namespace's own."""
+    call("setns", "setns", fd, flags, value=hex(flags))
+
+
+def mount(source: str, target: str, fs_type: str, flags: int, options: str = "") -> None:
+    """One mount(2). A bind mount takes its other flags (read-only, nosuid, …) only in a second call: see `mount_named`."""
+    encoded = (os.fsencode(source), os.fsencode(target), os.fsencode(fs_type) or None)
+    call("mount", "mount", *encoded, flags, os.fsencode(options) or None, path=target, value=source)
+
+
+def mount_named(source: str, target: str, fs_type: str, flag_names: tuple[str, ...], options: str = "") -> None:
+    """Mount with flags by name; a bind mount's further flags are put on by a remount, as the kernel wants it."""
+    flags = 0
+    for name in flag_names:
+        flags |= MOUNT_FLAGS[name]
+    if not flags & MS_BIND:
+        mount(source, target, fs_type, flags, options)
+        return
+    mount(source, target, "", flags & (MS_BIND | MS_REC))
+    further = flags & ~MS_REC
+    if further != MS_BIND:
+        mount("none", target, "", further | MS_REMOUNT)
+
+
+def make_mounts_private() -> None:
+    """Stop mounts of this namespace from spreading into others, and theirs into this one."""
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def unmount(target: str, *, detach: bool = False) -> None:
+    """umount2(2); `detach` takes it out of sight at once and ends it when its last user is gone."""
+    call("umount2", "umount2", os.fsencode(target), MNT_DETACH if detach else 0, path=target)
+
+
+def change_root(new_root: str) -> None:
+    """Make `new_root` (a mount point) the root and drop the old one; cwd becomes /."""
+    os.chdir(new_root)
+    pivot_root(".", ".")
+    unmount(".", detach=True)
+    os.chdir("/")

@@ -1,0 +1,102 @@
+"""Being told by the kernel and telling systemd: inotify, cgroup v1's eventfd, sd_notify."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from paddock.kernel.cgroup_files import open_directory, write_file
+from paddock.kernel.errors import wrapped
+from paddock.kernel.syscalls import call
+
+IN_MODIFY = 0x2
+IN_DELETE_SELF = 0x400
+_IN_NONBLOCK = os.O_NONBLOCK
+_IN_CLOEXEC = os.O_CLOEXEC
+_EVENT = struct.Struct("iIII")
+
+
+class InotifyEvent:
+    """`watch` is what `add_inotify_watch` returned; `mask` the IN_… bits."""
+
+    __slots__ = ("mask", "name", "watch")
+
+    def __init__(self, watch: int, mask: int, name: str) -> None:
+        self.watch = watch
+        self.mask = mask
+        self.name = name
+
+
+def open_inotify() -> int:
+    """A non-blocking inotify descriptor."""
+    return call("inotify_init1", "inotify_init1", _IN_NONBLOCK | _IN_CLOEXEC)
+
+
+def add_inotify_watch(fd: int, path: str, mask: int = IN_MODIFY) -> int:
+    """Watch one file; cgroup v2's events files say IN_MODIFY when a counter in them changes."""
+    return call("inotify_add_watch", "inotify_add_watch", fd, os.fsencode(path), mask, path=path)
+
+
+def remove_inotify_watch(fd: int, watch: int) -> None:
+    """End a watch; one whose file is gone has ended of itself."""
+    try:
+        call("inotify_rm_watch", "inotify_rm_watch", fd, watch)
+    except OSError:
+        return
+
+
+def read_inotify(fd: int) -> tuple[InotifyEvent, ...]:
+    """The events which have come; () when none has."""
+    try:
+        content = os.read(fd, 16384)
+    except BlockingIOError:
+        return ()
+    except OSError as error:
+        raise wrapped(error, "read", "inotify") from None
+    return parse_inotify(content)
+
+
+def parse_inotify(content: bytes) -> tuple[InotifyEvent, ...]:
+    """The events in what was read; a cut-off last one is left out."""
+    events = []
+    offset = 0
+    while offset + _EVENT.size <= len(content):
+        watch, mask, _cookie, length = _EVENT.unpack_from(content, offset)
+        offset += _EVENT.size
+        events.append(InotifyEvent(watch, mask, os.fsdecode(content[offset : offset + length].rstrip(b"\0"))))
+        offset += length
+    return tuple(events)
+
+
+def open_cgroup_event(directory: str, file: str, argument: str = "") -> int:
+    """cgroup v1: a non-blocking eventfd that counts the file's events (memory.oom_control, pressure level, threshold)."""
+    event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    directory_fd = file_fd = -1
+    try:
+        directory_fd = open_directory(directory)
+        file_fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
+        line = f"{event_fd} {file_fd} {argument}".rstrip()
+        write_file(directory_fd, "cgroup.event_control", line, directory)
+    except OSError as error:
+        os.close(event_fd)
+        raise wrapped(error, "open", f"{directory}/{file}") from None
+    finally:
+        for fd in (directory_fd, file_fd):
+            if fd >= 0:
+                os.close(fd)
+    return event_fd
+
+
+def sd_notify(state: str, address: str | None = None) -> bool:
+    """Tell systemd (READY=1, STOPPING=1, WATCHDOG=1, STATUS=…); False where nobody asked to be told."""
+    target = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
+    if not target:
+        return False
+    name = "\0" + target[1:] if target.startswith("@") else target
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        try:
+            connection.sendto(state.encode(), name)
+        except OSError as error:
+            raise wrapped(error, "sendto", target, state) from None
+    return True
