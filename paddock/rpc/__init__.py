@@ -1,0 +1,1 @@
+"""gRPC as both daemons and all their clients use it: servers, channels, errors, identity, health, reflection."""

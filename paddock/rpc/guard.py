@@ -1,0 +1,149 @@
+"""What happens around every served call: who calls, malformed requests, and errors turned into statuses.
+
+Services raise PaddockError and nothing else on purpose; everything else is a defect: logged whole, under a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NoReturn, TypeAlias, TypeVar, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from paddock.model.errors import InvalidRequest, PaddockError
+from paddock.rpc.errors import status_of
+from paddock.rpc.principal import Authenticator, serve_as
+from paddock.rpc.tokens import TOKEN_KEY
+
+_log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+_Call = Callable[[object, Context], object]
+_Maker = Callable[[_Call, object, object], object]
+
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """The one interceptor. `open_services`: those that need no principal (health, reflection)."""
+
+    def __init__(self, authenticator: Authenticator, open_services: frozenset[str]) -> None:
+        """Service names are full: paddock.wire.v1.ContainerService."""
+        self._authenticator = authenticator
+        self._open_services = open_services
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Request, Response] | None:
+        """The method's handler inside of ours; None when nobody serves it (gRPC answers UNIMPLEMENTED)."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        service = handler_call_details.method.strip("/").partition("/")[0]
+        return self._guarded(handler, is_open=service in self._open_services)
+
+    def _guarded(
+        self, handler: grpc.RpcMethodHandler[Request, Response], *, is_open: bool
+    ) -> grpc.RpcMethodHandler[Request, Response]:
+        call = cast(
+            "_Call", handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        )
+        behaviour = self._streaming(call, is_open) if handler.response_streaming else self._answering(call, is_open)
+        make = cast("_Maker", _MAKERS[handler.request_streaming, handler.response_streaming])
+        made = make(behaviour, _lenient(handler.request_deserializer), handler.response_serializer)
+        return cast("grpc.RpcMethodHandler[Request, Response]", made)
+
+    def _answering(self, call: _Call, is_open: bool) -> _Call:  # noqa: FBT001
+        async def answer(request: object, context: Context) -> object:
+            try:
+                self._admit(context, is_open=is_open)
+                return await cast("Awaitable[object]", call(_checked(request), context))
+            except Exception as error:  # noqa: BLE001 - the edge of the process: every error becomes a status
+                await _refuse(error, context)
+
+        return answer
+
+    def _streaming(self, call: _Call, is_open: bool) -> _Call:  # noqa: FBT001
+        async def stream(request: object, context: Context) -> AsyncIterator[object]:
+            try:
+                self._admit(context, is_open=is_open)
+                answers = call(_checked(request), context)
+                if inspect.isawaitable(answers):
+                    await answers
+                    return
+                async for answer in cast("AsyncIterator[object]", answers):
+                    yield answer
+            except Exception as error:  # noqa: BLE001 - as above
+                await _refuse(error, context)
+
+        return stream
+
+    def _admit(self, context: Context, *, is_open: bool) -> None:
+        if is_open:
+            return
+        tokens = [value for key, value in context.invocation_metadata() or () if key == TOKEN_KEY]
+        token = str(tokens[0]) if tokens else None
+        serve_as(self._authenticator.authenticate(token, context.peer()))
+
+
+async def _refuse(error: Exception, context: Context) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, PaddockError):
+        incident = secrets.token_hex(6)
+        _log.error("a served call met a defect", exc_info=error, extra={"incident": incident})
+        error = PaddockError(f"a defect ({type(error).__name__}); the daemon's log has it under incident {incident}")
+    status = status_of(error)
+    await context.abort(status.code, status.message, trailing_metadata=status.trailing_metadata)
+    raise asyncio.CancelledError  # not reached: abort raises
+
+
+def _lenient(parse: Callable[[bytes], object] | None) -> Callable[[bytes], object] | None:
+    """Bytes that do not parse are the caller's mistake; gRPC alone answers UNKNOWN and a traceback in the log."""
+    if parse is None:
+        return None
+
+    def parse_or_mark(raw: bytes) -> object:
+        try:
+            return parse(raw)
+        except DecodeError:
+            return _MALFORMED
+
+    return parse_or_mark
+
+
+_MALFORMED = object()
+
+
+def _checked(request: object) -> object:
+    if isinstance(request, AsyncIterator):
+        return _checked_stream(request)
+    return _whole(request)
+
+
+async def _checked_stream(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        yield _whole(request)
+
+
+def _whole(request: object) -> object:
+    if request is _MALFORMED:
+        raise InvalidRequest(
+            "request", "bytes that are no message of this method", "generate the client from proto/paddock/wire/v1"
+        )
+    return request

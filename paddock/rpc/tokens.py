@@ -1,0 +1,66 @@
+"""Short-lived tokens that say which uid calls: made from SO_PEERCRED, carried as metadata, checked by HMAC."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from hashlib import sha256
+
+from paddock.model.errors import Unauthenticated
+from paddock.rpc.principal import Principal
+
+TOKEN_KEY = "paddock-token"  # noqa: S105 - the metadata's name, not a secret
+LIFETIME_S = 300
+_VERSION = "1"
+_LIMIT_CHARACTERS = 200
+_REMEDY = "use the paddock command or paddock.rpc.channel: they fetch one from the identity socket beside the daemon's"
+
+
+class TokenIssuer:
+    """Makes and checks tokens. The key is random and dies with the process: a token of an earlier one is refused."""
+
+    def __init__(self, *, lifetime_s: int = LIFETIME_S, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic_s`: the clock of expiry; both sides of it are in this process, so it needs no wall clock."""
+        self.lifetime_s = lifetime_s
+        self._monotonic_s = monotonic_s
+        self._key = secrets.token_bytes(32)
+
+    def issue(self, uid: int) -> str:
+        """`1.<uid>.<expiry>.<hmac>`."""
+        claim = f"{_VERSION}.{uid}.{int(self._monotonic_s()) + self.lifetime_s}"
+        return f"{claim}.{self._signature(claim)}"
+
+    def verify(self, token: str) -> Principal:
+        """Raises Unauthenticated; never says by which part a forged token was recognised."""
+        claim, _, signature = token.rpartition(".")
+        well_formed = len(token) <= _LIMIT_CHARACTERS and token.isascii()
+        if not well_formed or not hmac.compare_digest(self._signature(claim), signature):
+            raise Unauthenticated(f"the {TOKEN_KEY} is not one of this process, which may have restarted: {_REMEDY}")
+        _, uid, expiry_s = claim.split(".")
+        if self._monotonic_s() >= int(expiry_s):
+            raise Unauthenticated(f"the {TOKEN_KEY} has expired after {self.lifetime_s} s: {_REMEDY}")
+        return Principal(uid=int(uid))
+
+    def _signature(self, claim: str) -> str:
+        return hmac.new(self._key, claim.encode(), sha256).hexdigest()
+
+
+class TokenAuthenticator:
+    """The built-in Authenticator. Over TCP nobody vouches for a uid, so a caller without a token is refused there,
+    unless the operator trusts the network and says as which uid its callers count.
+    """
+
+    def __init__(self, issuer: TokenIssuer, *, tcp_uid: int | None = None) -> None:
+        """`tcp_uid` None: callers over TCP need a token too."""
+        self._issuer = issuer
+        self._tcp_uid = tcp_uid
+
+    def authenticate(self, token: str | None, peer: str) -> Principal:
+        """Raises Unauthenticated with the remedy."""
+        if token is not None:
+            return self._issuer.verify(token)
+        if not peer.startswith("unix") and self._tcp_uid is not None:
+            return Principal(uid=self._tcp_uid)
+        raise Unauthenticated(f"the call carries no {TOKEN_KEY}: {_REMEDY}")
