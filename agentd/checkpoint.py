@@ -1,0 +1,162 @@
+"""The agent's log: frames appended and synced one after the other, so that what is durable can be told from what is torn.
+
+A file begins with a line naming its format. A frame is length (4 bytes), CRC-32 (4), sequence (8), all big-endian, and that
+many bytes; the sum covers sequence and bytes. (zlib's CRC-32: the standard library has no CRC-32C.) A frame is
+written only after the one before it is durable. So an unreadable frame with nothing readable behind it was never promised to
+anybody: it is cut off. With a readable one behind it, it was durable once: somebody changed the file, and the agent stops.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Self
+
+from paddock.kernel.paths import sync_directory
+from paddock.model.errors import CheckpointError
+
+_HEADER = struct.Struct(">IIQ")
+_MAGIC = b"paddock agent log 1\n"
+FRAME_LIMIT_BYTES = 64 * 2**20
+
+
+class CheckpointLog:
+    """One file, one writer. Everything in here blocks: it belongs to the writer thread."""
+
+    def __init__(self, path: str, fd: int, *, sequence: int, size_bytes: int) -> None:
+        """Use `open`."""
+        self.path = path
+        self._fd = fd
+        self._sequence = sequence
+        self.size_bytes = size_bytes
+
+    @classmethod
+    def open(cls, path: str) -> tuple[Self, list[bytes]]:
+        """The log, made when it is not there, and its frames' contents in order. Raises CheckpointError."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CheckpointError(path, 0, f"it cannot be opened: {error.strerror}; look at its directory") from None
+        try:
+            content = _read_all(fd)
+            if len(content) < len(_MAGIC) and _MAGIC.startswith(content):
+                frames: list[bytes] = []
+                sequence, end = 0, len(_MAGIC)
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, _MAGIC, 0)
+                os.fsync(fd)
+                sync_directory(os.path.dirname(path))
+            else:
+                frames, sequence, end = parse(path, content)
+                if end < len(content):
+                    os.ftruncate(fd, end)
+                    os.fsync(fd)
+            os.lseek(fd, end, os.SEEK_SET)
+        except OSError as error:
+            os.close(fd)
+            raise CheckpointError(path, 0, f"it cannot be made ready: {error.strerror}") from None
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(path, fd, sequence=sequence, size_bytes=end), frames
+
+    def append(self, content: bytes) -> None:
+        """Durable when this returns. Raises CheckpointError; then the log must not be written any more."""
+        frame = frame_of(content, self._sequence + 1)
+        try:
+            _write_all(self._fd, frame)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise CheckpointError(self.path, self.size_bytes, _cannot_write(error)) from None
+        self._sequence += 1
+        self.size_bytes += len(frame)
+
+    def replace(self, contents: Sequence[bytes]) -> None:
+        """Put these frames in place of all that is there: a new file, synced, renamed over the old one."""
+        temporary = f"{self.path}.new"
+        sequence = self._sequence
+        try:
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            size_bytes = _write_all(fd, _MAGIC)
+            for content in contents:
+                sequence += 1
+                size_bytes += _write_all(fd, frame_of(content, sequence))
+            os.fsync(fd)
+            os.rename(temporary, self.path)
+            sync_directory(os.path.dirname(self.path))
+        except OSError as error:
+            raise CheckpointError(temporary, 0, _cannot_write(error)) from None
+        os.close(self._fd)
+        self._fd, self._sequence, self.size_bytes = fd, sequence, size_bytes
+
+    def close(self) -> None:
+        """Everything appended is durable already."""
+        os.close(self._fd)
+
+
+def frame_of(content: bytes, sequence: int) -> bytes:
+    """One frame."""
+    return _HEADER.pack(len(content), _sum(content, sequence), sequence) + content
+
+
+def parse(path: str, content: bytes) -> tuple[list[bytes], int, int]:
+    """The frames' contents, the last sequence, and where the readable part ends. Raises CheckpointError."""
+    if not content.startswith(_MAGIC):
+        remedy = "this is not the log of an agent of this format; restore it, or move it away to begin anew"
+        raise CheckpointError(path, 0, remedy)
+    frames: list[bytes] = []
+    sequence, offset = 0, len(_MAGIC)
+    while (found := _frame_at(content, offset)) is not None:
+        number, body = found
+        if sequence and number != sequence + 1:
+            raise CheckpointError(path, offset, _damaged(f"frame {number} follows frame {sequence}"))
+        frames.append(body)
+        sequence = number
+        offset += _HEADER.size + len(body)
+    for behind in range(offset + 1, len(content) - _HEADER.size + 1):
+        later = _frame_at(content, behind)
+        if later is not None and sequence < later[0] <= sequence + 2**32:
+            raise CheckpointError(path, offset, _damaged(f"frame {later[0]} stands readable behind it, at byte {behind}"))
+    return frames, sequence, offset
+
+
+def _frame_at(content: bytes, offset: int) -> tuple[int, bytes] | None:
+    if offset + _HEADER.size > len(content):
+        return None
+    length, checksum, sequence = _HEADER.unpack_from(content, offset)
+    begin = offset + _HEADER.size
+    if length == 0 or length > FRAME_LIMIT_BYTES or begin + length > len(content):
+        return None
+    body = content[begin : begin + length]
+    return (sequence, body) if _sum(body, sequence) == checksum else None
+
+
+def _sum(content: bytes, sequence: int) -> int:
+    return zlib.crc32(content, zlib.crc32(sequence.to_bytes(8, "big")))
+
+
+def _damaged(why: str) -> str:
+    return (
+        f"this frame is damaged ({why}), so what the agent knew cannot be trusted. Restore the file from a copy; or stop "
+        "every container of this agent, move the file away, and start the agent: it begins with nothing and sweeps up"
+    )
+
+
+def _cannot_write(error: OSError) -> str:
+    return f"it cannot be written: {error.strerror}; make room or repair the file system, then start the agent again"
+
+
+def _read_all(fd: int) -> bytes:
+    pieces = []
+    while piece := os.read(fd, 2**20):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _write_all(fd: int, content: bytes) -> int:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    return len(content)

@@ -1,0 +1,124 @@
+"""The writer thread: entries that come while it syncs go into the next frame together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agentd.checkpoint import CheckpointLog
+from agentd.core.durable import DurableEntry
+from agentd.durable_codec import CodecError, from_bytes, to_bytes
+from paddock.model.errors import CheckpointError
+
+RELAXED_DELAY_S = 0.2
+"""How long an entry for which nothing waits may wait for company: the sync is what costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    number: int
+    entry: DurableEntry
+    relaxed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Replace:
+    """Number of the last entry that the snapshot contains."""
+
+    number: int
+    entries: Sequence[DurableEntry]
+
+
+class _Close:
+    pass
+
+
+def decode_frames(path: str, frames: Sequence[bytes]) -> Iterator[DurableEntry]:
+    """The entries of a log. Raises CheckpointError naming the frame."""
+    for index, frame in enumerate(frames):
+        for line in frame.split(b"\n"):
+            try:
+                entry = from_bytes(line, DurableEntry)
+            except CodecError as error:
+                message = f"frame {index} of it cannot be read: {error}. Start the version of agentd that wrote it"
+                raise CheckpointError(path, 0, message) from None
+            assert isinstance(entry, DurableEntry)
+            yield entry
+
+
+class CheckpointWriter:
+    """Owns the log. `on_durable(number)` and `on_failure(error)` are called on the writer thread."""
+
+    def __init__(
+        self,
+        log: CheckpointLog,
+        *,
+        on_durable: Callable[[int], None],
+        on_failure: Callable[[CheckpointError], None],
+    ) -> None:
+        """The thread starts at once."""
+        self._log = log
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
+        self.last_number = 0
+        self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the log now; read by other threads for a rough idea only."""
+        return self._log.size_bytes
+
+    def append(self, entry: DurableEntry, *, relaxed: bool) -> int:
+        """Give it a number; `on_durable` with that number, or a higher one, follows."""
+        self.last_number += 1
+        self._queue.put(_Append(self.last_number, entry, relaxed))
+        return self.last_number
+
+    def replace(self, entries: Sequence[DurableEntry]) -> None:
+        """Compact: these entries say all that was appended so far."""
+        self._queue.put(_Replace(self.last_number, entries))
+
+    def close(self) -> None:
+        """Everything appended is durable when this returns."""
+        self._queue.put(_Close())
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._write_until_closed()
+        except CheckpointError as error:
+            self._on_failure(error)
+        finally:
+            self._log.close()
+
+    def _write_until_closed(self) -> None:
+        waiting: list[_Append] = []
+        while True:
+            try:
+                item = self._queue.get(timeout=RELAXED_DELAY_S if waiting else None)
+            except queue.Empty:
+                self._sync(waiting)
+                continue
+            match item:
+                case _Append():
+                    waiting.append(item)
+                    if self._queue.empty() and not all(append.relaxed for append in waiting):
+                        self._sync(waiting)
+                case _Replace():
+                    waiting.clear()
+                    self._log.replace([to_bytes(entry, DurableEntry) for entry in item.entries])
+                    self._on_durable(item.number)
+                case _Close():
+                    self._sync(waiting)
+                    return
+
+    def _sync(self, waiting: list[_Append]) -> None:
+        if waiting:
+            self._log.append(b"\n".join(to_bytes(append.entry, DurableEntry) for append in waiting))
+            number = waiting[-1].number
+            waiting.clear()
+            self._on_durable(number)

@@ -1,0 +1,120 @@
+"""All isolators of one container as one: planning in the table's order, cleaning up in reverse, going on after a failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+from agentd.core.exit_record import ExitRecord
+from isolators.contract import Isolator, LiveContainer, Watch
+from paddock.model.container import ContainerConfig
+from paddock.model.errors import ContainerizerError, PaddockError
+from paddock.model.ids import ContainerId
+from paddock.model.launch_plan import LaunchPlan, PlanMerger
+from paddock.model.statistics import EffectiveLimit, Limitation, ResourceStatistics
+from paddock.model.task import Evidence, MemoryEvidence
+
+_log = logging.getLogger(__name__)
+
+
+class Isolation:
+    """Everything in here runs on the isolation thread."""
+
+    def __init__(self, isolators: Sequence[Isolator]) -> None:
+        """In the table's order."""
+        self._isolators = tuple(isolators)
+        self._waiting_at_barrier = tuple(i for i in isolators if type(i).isolate is not Isolator.isolate)
+        self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
+        self._measuring = tuple(i for i in isolators if type(i).usage is not Isolator.usage)
+
+    def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
+        """Once, before anything else. Raises what an isolator raises: without it its containers would be out of bounds."""
+        for isolator in self._isolators:
+            isolator.recover(live, orphans)
+
+    def prepare(self, config: ContainerConfig) -> LaunchPlan:
+        """All plans as one. Raises what an isolator raises, or PlanConflict; `cleanup` must follow either way."""
+        merger = PlanMerger()
+        for isolator in self._isolators:
+            try:
+                merger.add(isolator.name, isolator.prepare(config))
+            except PaddockError:
+                raise
+            except Exception as error:
+                message = f"isolator {isolator.name} failed while planning: {type(error).__name__}: {error}"
+                raise ContainerizerError(config.container_id, "prepare", message) from error
+        plan = merger.merged
+        return replace(plan, needs_barrier=True) if self._waiting_at_barrier else plan
+
+    def isolate(self, container_id: ContainerId, pid: int) -> None:
+        """The process waits at the barrier."""
+        for isolator in self._waiting_at_barrier:
+            isolator.isolate(container_id, pid)
+
+    def watches(self, container_id: ContainerId) -> tuple[Watch, ...]:
+        """When to ask `limitations`."""
+        return tuple(watch for isolator in self._limiting for watch in isolator.watches(container_id))
+
+    def limitations(self, container_id: ContainerId) -> tuple[Limitation, ...]:
+        """Every limit that is met now."""
+        return tuple(found for i in self._limiting if (found := i.limitation(container_id)) is not None)
+
+    def usage(self, container_id: ContainerId) -> ResourceStatistics:
+        """All parts; a part that failed is named in `missing`."""
+        merged = ResourceStatistics()
+        for isolator in self._measuring:
+            try:
+                part = isolator.usage(container_id)
+            except Exception as error:  # noqa: BLE001 - partial is fine, and the others must be asked
+                part = ResourceStatistics(missing=((isolator.name, str(error)),))
+            merged = merged.merged_with(part)
+        return merged
+
+    def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
+        """What was asked, planned, and is in force."""
+        return tuple(limit for isolator in self._isolators for limit in isolator.limits(container_id))
+
+    def conclude(self, container_id: ContainerId, record: ExitRecord | None) -> Evidence:
+        """What they saw, by the record's counters; then all of them have cleaned up, whatever each of them said."""
+        evidence = Evidence()
+        counters = dict(record.counters) if record else {}
+        for isolator in self._isolators:
+            try:
+                evidence = merge_evidence(evidence, isolator.evidence(container_id, counters))
+            except Exception:
+                _log.exception("isolator failed to read counters", extra=_named(isolator, container_id))
+        for isolator in reversed(self._isolators):
+            try:
+                isolator.cleanup(container_id)
+            except Exception:
+                _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
+        return evidence
+
+
+def _named(isolator: Isolator, container_id: ContainerId) -> dict[str, str]:
+    return {"isolator": isolator.name, "container_id": container_id}
+
+
+def merge_evidence(one: Evidence, two: Evidence) -> Evidence:
+    """Both parts; where both say something, the second."""
+    empty = Evidence()
+    changes = {}
+    for field in fields(Evidence):
+        value: object = getattr(two, field.name)
+        if value != getattr(empty, field.name):
+            changes[field.name] = value
+    return replace(one, **changes) if changes else one  # type: ignore[arg-type]
+
+
+def measured_evidence(usage: ResourceStatistics) -> Evidence:
+    """What a running container's counters say about memory: for an OOM kill that is told at once."""
+    if usage.memory_oom_kill_count is None:
+        return Evidence()
+    memory = MemoryEvidence(
+        limit_bytes=usage.memory_limit_bytes,
+        peak_bytes=usage.memory_peak_bytes,
+        oom_kill_count=usage.memory_oom_kill_count,
+        victims=None,
+    )
+    return Evidence(memory=memory)

@@ -1,0 +1,82 @@
+"""The one thread on which isolators run: calls in order, answers back on the event loop, slow ones named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+DEADLINE_S = 1.0
+"""A call that outlasts this is named in the log: it holds every launch up."""
+
+_log = logging.getLogger(__name__)
+
+
+class IsolationThread:
+    """Calls run one after the other, in the order in which they came."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The thread starts at once."""
+        self._loop = loop
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="isolation", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        name: str,
+        call: Callable[[], Result],
+        done: Callable[[Result], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """`done` or `failed` is called on the event loop. `name` is for the log."""
+
+        def run() -> None:
+            begun_s = time.monotonic()
+            try:
+                result = call()
+            except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
+                self._back(failed, error)
+            else:
+                self._back(done, result)
+            took_s = time.monotonic() - begun_s
+            if took_s > DEADLINE_S:
+                _log.warning("isolation call is slow", extra={"call": name, "took_ms": round(took_s * 1000)})
+
+        self._queue.put(run)
+
+    async def run(self, name: str, call: Callable[[], Result]) -> Result:
+        """Its result, or what it raised. A caller that goes away does not stop it."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def done(result: Result) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        def failed(error: Exception) -> None:
+            if not future.done():
+                future.set_exception(error)
+
+        self.submit(name, call, done, failed)
+        return await future
+
+    def close(self) -> None:
+        """What was submitted before is run; returns when the thread has ended."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _back(self, callback: Callable[[Result], None], value: Result) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, value)
+        except RuntimeError:
+            _log.debug("isolation answer came after the loop's end")
+
+    def _run(self) -> None:
+        while (run := self._queue.get()) is not None:
+            run()
