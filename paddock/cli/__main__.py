@@ -6,7 +6,6 @@ A verb's module is imported only when it is asked for, and gRPC only when a verb
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import os
 import sys
@@ -14,8 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, cast
 
 from paddock import __version__
-from paddock.cli.exit_codes import INTERRUPTED, OK, USAGE, exit_code_of, sentence_of
-from paddock.model.errors import PaddockError
+from paddock.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OK, USAGE
 
 VERBS = {
     "run": "run a command in the cluster, stream its output, return its exit code",
@@ -95,6 +93,11 @@ def _unknown(verb: str) -> str:
 
 
 def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415 - not for --help: it takes longer to load than all else
+
+    from paddock.cli.outcome import exit_code_of, sentence_of  # noqa: PLC0415 - the same
+    from paddock.model.errors import PaddockError  # noqa: PLC0415 - the same
+
     async def call() -> int:
         return await module.run(arguments)
 
@@ -104,7 +107,7 @@ def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         # The reader has gone (`paddock ps | head -1`): nothing more to say, and Python shall not say it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except (PaddockError, OSError, TimeoutError) as error:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import AsyncIterator
 
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
-from paddock.cli.exit_codes import Conflict, exit_code_of_wait_status
 from paddock.cli.find import find_task
+from paddock.cli.outcome import Conflict, exit_code_of_wait_status
 from paddock.cli.quantities import environment_variable
 from paddock.model.errors import InvalidRequest
 from paddock.model.task import CommandInfo

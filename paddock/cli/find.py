@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from paddock.cli.exit_codes import Conflict
+from paddock.cli.outcome import Conflict
 from paddock.model.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from paddock.cli.connect import add_master_argument, add_task_argument, master_of
-from paddock.cli.exit_codes import OK, Conflict
+from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
+from paddock.cli.outcome import Conflict
 from paddock.cli.quantities import duration_ms, signal_number
 
 

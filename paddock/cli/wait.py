@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, add_task_argument, master_of
-from paddock.cli.exit_codes import ended_by_itself, exit_code_of_status
 from paddock.cli.find import find_task
+from paddock.cli.outcome import ended_by_itself, exit_code_of_status
 from paddock.cli.quantities import duration_ms
 from paddock.model.errors import NotFound
 

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from paddock.cli.exit_codes import (
+from paddock.cli.outcome import (
     ended_by_itself,
     exit_code_of,
     exit_code_of_status,
@@ -23,6 +23,8 @@ from paddock.model.errors import (
     PaddockError,
     PermissionRefused,
     ResourcesExhausted,
+    TimedOut,
+    Unauthenticated,
     Unavailable,
     Unsupported,
 )
@@ -47,6 +49,8 @@ from paddock.model.task import Evidence, LaunchFailure, Reason, StatusSource, Ta
         (NotLeading(""), 6),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), 6),
         (TimeoutError("x"), 124),
+        (TimedOut("x"), 124),
+        (Unauthenticated("x"), 5),
         (OSError(errno.ENOSPC, "No space left on device"), 1),
     ],
 )

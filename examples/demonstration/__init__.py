@@ -1,0 +1,1 @@
+"""The demonstration: eight rows, each asked · expected · seen · verdict, through the scheduler library and gRPC only."""

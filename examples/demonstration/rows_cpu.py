@@ -1,0 +1,59 @@
+"""Row 2: two busy tasks share one CPU as they asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from examples.demonstration.row import Row, Seen, judge
+from examples.demonstration.session import RunningTask, Session, Wish
+
+WINDOW_S = 3.0
+TOLERANCE_POINTS = 3.0
+_BUSY = "taskset -c {cpu} sh -c 'while :; do :; done'"
+
+
+async def act(session: Session) -> Seen:
+    """Compare the kernel's CPU time of both over one window: other programs on that CPU slow both, not their ratio."""
+    cpu = max(os.sched_getaffinity(0))
+    quarter, rest = [
+        await session.launch(Wish(name=f"busy-{milli}", shell=_BUSY.format(cpu=cpu), cpus_milli=milli, mem_mib=32))
+        for milli in (250, 750)
+    ]
+    await asyncio.gather(quarter.running(), rest.running())
+    await asyncio.sleep(0.5)
+    before = await _cpu_times_us(quarter, rest)
+    await asyncio.sleep(WINDOW_S)
+    after = await _cpu_times_us(quarter, rest)
+    if before is None or after is None:
+        return Seen(text="the agent measures no CPU time of the tasks", as_expected=False)
+    used_us = [late - early for early, late in zip(before, after, strict=True)]
+    share = 100 * used_us[0] / max(sum(used_us), 1)
+    busy = sum(used_us) / (WINDOW_S * 1e6)
+    holds, failed = judge(
+        {
+            f"within {TOLERANCE_POINTS:.0f} points": abs(share - 25) <= TOLERANCE_POINTS,
+            "the CPU was busy": busy > 0.4,
+        }
+    )
+    text = (
+        f"{share:.1f} % / {100 - share:.1f} % of {sum(used_us) / 1e6:.2f} s CPU time in {WINDOW_S:.0f} s on CPU {cpu}"
+    )
+    return Seen(text=text + failed, as_expected=holds)
+
+
+async def _cpu_times_us(*tasks: RunningTask) -> list[int] | None:
+    times = [(await task.statistics()).cpu_usage_us for task in tasks]
+    known = [time for time in times if time is not None]
+    return known if len(known) == len(times) else None
+
+
+ROWS = (
+    Row(
+        number=2,
+        title="two busy tasks on one CPU",
+        asked="cpus 0.25 and 0.75, both pinned to one CPU",
+        expected=f"CPU time split 25 % / 75 % (± {TOLERANCE_POINTS:.0f} points)",
+        act=act,
+    ),
+)

@@ -1,0 +1,51 @@
+"""Row 1: an ordinary command."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from examples.demonstration.row import Row, Seen, judge
+from examples.demonstration.session import Session, Wish
+
+COMMAND = "echo first; sleep 0.5; echo second; echo trouble >&2; exit 7"
+
+
+async def act(session: Session) -> Seen:
+    """Follow both outputs while it runs; the first line must be here well before the end."""
+    task = await session.launch(Wish(name="ordinary", shell=COMMAND, cpus_milli=100, mem_mib=32))
+    loop = asyncio.get_running_loop()
+    first_s = 0.0
+    stdout = b""
+    stderr_task = asyncio.create_task(task.read_all("stderr"))
+    async for data in task.follow("stdout"):
+        if not stdout:
+            first_s = loop.time()
+        stdout += data
+        sys.stdout.write("".join(f"   │ {line}\n" for line in data.decode(errors="replace").splitlines()))
+        sys.stdout.flush()
+    status = await task.ended()
+    lead_ms = round((loop.time() - first_s) * 1000) if stdout else 0
+    stderr = await stderr_task
+    code = status.evidence.exit_code if status.evidence else None
+    holds, failed = judge(
+        {
+            "stdout": stdout == b"first\nsecond\n",
+            "stderr": stderr == b"trouble\n",
+            "exit code": code == 7,
+            "streamed while it ran": lead_ms >= 400,
+        }
+    )
+    text = f"stdout {stdout.split()!r}, stderr {stderr.split()!r}, exit code {code}; first line {lead_ms} ms before the end"
+    return Seen(text=text + failed, as_expected=holds)
+
+
+ROWS = (
+    Row(
+        number=1,
+        title="an ordinary command",
+        asked="sh: two lines to stdout 0.5 s apart, one to stderr, exit 7",
+        expected="both outputs stream; exit code 7 comes back",
+        act=act,
+    ),
+)

@@ -1,0 +1,146 @@
+"""`paddock run`: a command as a task of the cluster, with its output here, its exit code ours, and Ctrl-C for it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+
+from paddock.cli.connect import add_master_argument, master_addresses
+from paddock.cli.exec import command_words
+from paddock.cli.quantities import (
+    count_or_none,
+    duration_ms,
+    environment_variable,
+    signal_number,
+    size_or_none_bytes,
+)
+from paddock.cli.run_request import RunRequest
+from paddock.model.errors import InvalidRequest
+from paddock.model.ids import check_role, task_id
+from paddock.model.resource_text import parse_scalar_milli
+from paddock.model.resources import DEFAULT_ROLE
+from paddock.model.task import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_KILL_SIGNAL,
+    CommandInfo,
+    KillPolicy,
+    ResourceLimits,
+)
+
+_RESOURCES = (
+    ("cpus", "0.1", "CPUs, in shares of the machine when it is busy (default 0.1)"),
+    ("mem", "64MiB", "memory, swap included: MiB, or with a unit (default 64MiB)"),
+    ("disk", "", "disk of its sandbox (default: not asked, and not limited)"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    for name, default, text in _RESOURCES:
+        parser.add_argument(f"--{name}", metavar="AMOUNT", default=default, help=text)
+    parser.add_argument(
+        "--cpus-limit", metavar="AMOUNT", default="", help="never more than so many CPUs (default: no limit)"
+    )
+    parser.add_argument(
+        "--mem-limit", metavar="SIZE", default="", help="memory limit beyond --mem, or none (default: --mem)"
+    )
+    parser.add_argument(
+        "--swap", metavar="SIZE", default="", help="swap on top of the memory limit, or none for no limit"
+    )
+    parser.add_argument(
+        "--pids", metavar="COUNT", default="", help="processes and threads, or none (default: the agent's)"
+    )
+    parser.add_argument("-u", "--user", metavar="NAME", default="", help="run as this user (default: the caller)")
+    parser.add_argument("--role", metavar="ROLE", default=DEFAULT_ROLE, help="whose share to use (default: *)")
+    parser.add_argument(
+        "-e", "--env", metavar="NAME=VALUE", action="append", default=[], help="environment (repeatable)"
+    )
+    parser.add_argument("-w", "--workdir", metavar="PATH", default="", help="where to run it (default: the sandbox)")
+    parser.add_argument("--name", metavar="NAME", default="", help="the task's name (default: the command's)")
+    parser.add_argument("--timeout", metavar="DURATION", default="", help="end it after this long; exit code 124")
+    parser.add_argument(
+        "-s", "--signal", metavar="SIGNAL", default="", help="the first signal of a kill (default: TERM)"
+    )
+    parser.add_argument(
+        "--grace", metavar="DURATION", default="", help="time from that signal to SIGKILL (default: 3s)"
+    )
+    parser.add_argument(
+        "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
+    )
+    parser.add_argument(
+        "command", metavar="CMD", nargs=argparse.REMAINDER, help="-- and the command with its arguments"
+    )
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Subscribe, take the first offer that fits, stream, and return the task's exit code."""
+    request = request_of(arguments)
+    from paddock.cli.run_framework import run_request  # noqa: PLC0415 - loads gRPC
+
+    return await run_request(request, master_addresses(arguments))
+
+
+def request_of(arguments: argparse.Namespace) -> RunRequest:
+    """What was asked, checked before anybody is called."""
+    command = command_words(arguments.command)
+    name: str = arguments.name or os.path.basename(command[0]) or "task"
+    return RunRequest(
+        task_id=task_id(f"{_id_part(name)}-{secrets.token_hex(4)}", "--name"),
+        name=name,
+        role=check_role(arguments.role, "--role"),
+        command=CommandInfo(
+            arguments=command,
+            environment=tuple(environment_variable(text, "--env") for text in arguments.env),
+            user=arguments.user,
+            working_directory=arguments.workdir,
+        ),
+        amounts_milli=_amounts(arguments),
+        limits=_limits(arguments),
+        kill_policy=KillPolicy(
+            signal=signal_number(arguments.signal, "--signal") if arguments.signal else DEFAULT_KILL_SIGNAL,
+            grace_period_ms=duration_ms(arguments.grace, "--grace") if arguments.grace else DEFAULT_KILL_GRACE_MS,
+        ),
+        timeout_ms=_positive_ms(arguments.timeout, "--timeout"),
+        offer_timeout_ms=_positive_ms(arguments.offer_timeout, "--offer-timeout"),
+    )
+
+
+def _id_part(name: str) -> str:
+    """What of the name may be in an id, a directory and a terminal."""
+    kept = "".join(character if character.isascii() and character.isalnum() else "-" for character in name)
+    return kept.strip("-")[:40] or "task"
+
+
+def _amounts(arguments: argparse.Namespace) -> tuple[tuple[str, int], ...]:
+    amounts = []
+    for name, _, _ in _RESOURCES:
+        text: str = getattr(arguments, name)
+        if not text:
+            continue
+        milli = parse_scalar_milli(name, text, f"--{name}")
+        if milli == 0:
+            raise InvalidRequest(f"--{name}", text, "ask for more than nothing")
+        amounts.append((name, milli))
+    return tuple(amounts)
+
+
+def _limits(arguments: argparse.Namespace) -> ResourceLimits:
+    cpus: str = arguments.cpus_limit
+    return ResourceLimits(
+        cpus_milli=parse_scalar_milli("cpus", cpus, "--cpus-limit") if cpus else None,
+        memory_bytes=size_or_none_bytes(arguments.mem_limit, "--mem-limit") if arguments.mem_limit else None,
+        swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
+        pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
+    )
+
+
+def _positive_ms(text: str, flag: str) -> int:
+    """0 when the flag was not given."""
+    if not text:
+        return 0
+    milliseconds = duration_ms(text, flag)
+    if milliseconds == 0:
+        raise InvalidRequest(flag, text, "leave it out for no limit")
+    return milliseconds

@@ -1,0 +1,23 @@
+"""What `paddock run` was asked, checked: the value between its arguments and its framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddock.model.ids import TaskId
+from paddock.model.task import CommandInfo, KillPolicy, ResourceLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One task. `amounts_milli`: name → thousandths of its unit. Times of 0 mean none."""
+
+    task_id: TaskId
+    name: str
+    role: str
+    command: CommandInfo
+    amounts_milli: tuple[tuple[str, int], ...]
+    limits: ResourceLimits
+    kill_policy: KillPolicy
+    timeout_ms: int
+    offer_timeout_ms: int

@@ -1,0 +1,122 @@
+"""The entry: verbs, usage errors, speed of --help, one sentence for whatever went wrong."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from paddock.cli.__main__ import VERBS, main, overview, parser_of
+
+PADDOCK = os.path.join(os.path.dirname(sys.executable), "paddock")
+NOWHERE = "unix:/nonexistent/paddock-test/masterd.sock"
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "paddock.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        env={**os.environ, **environment},
+    )
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert out == overview() + "\n"
+    assert all(f"  {verb}" in out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_its_module(verb: str) -> None:
+    module = importlib.import_module(f"paddock.cli.{verb}")
+    assert parser_of(verb, module).format_help().startswith(f"usage: paddock {verb}")
+
+
+def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "usage: paddock VERB" in captured.err
+
+
+def test_a_mistyped_verb_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agnets"]) == 2
+    assert "did you mean `paddock agents`?" in capsys.readouterr().err
+
+
+def test_a_wrong_argument_is_usage() -> None:
+    assert run("ps", "--nothing-of-ours").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("--mem", "-1"), "--mem"),
+        (("--mem", "nan"), "--mem"),
+        (("--cpus", "inf"), "--cpus"),
+        (("--cpus", "0"), "--cpus"),
+        (("--mem", "1e99"), "--mem"),
+        (("--disk", "12MB"), "--disk"),
+        (("--pids", "0"), "--pids"),
+        (("--timeout", "soon"), "--timeout"),
+        (("--timeout", "0"), "--timeout"),
+        (("--role", "a/../b"), "--role"),
+        (("--env", "no-equals"), "--env"),
+        (("--signal", "HUHU"), "--signal"),
+    ],
+)
+def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag: str) -> None:
+    # The = form, so that argparse takes -1 for a value.
+    done = run("run", f"{words[0]}={words[1]}", "--master", NOWHERE, "--", "/bin/true")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"paddock run: {flag}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_command_is_usage() -> None:
+    done = run("run", "--master", NOWHERE)
+    assert done.returncode == 2
+    assert "write the command after --" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("ps",), ("agents",), ("wait", "x"), ("logs", "x"), ("exec", "x", "--", "true")])
+def test_no_master_is_unavailable_and_named(words: tuple[str, ...]) -> None:
+    done = run(*words, PADDOCK_MASTER=NOWHERE)
+    assert done.returncode == 6, done.stderr
+    assert done.stdout == ""
+    assert NOWHERE in done.stderr
+    assert "PADDOCK_MASTER" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_bad_address_is_usage() -> None:
+    done = run("ps", "--master", "nowhere at all")
+    assert done.returncode == 2
+    assert "unix:/path or host:port" in done.stderr
+
+
+def test_help_is_quick_and_loads_no_grpc() -> None:
+    script = "import sys; from paddock.cli.__main__ import main; main(['--help']); sys.exit('grpc' in sys.modules or 'google' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    # Beside the interpreter's own start, so that a slow machine does not matter; best of seven against neighbours.
+    ours, bare = [], []
+    for _ in range(7):
+        bare.append(_took_s([sys.executable, "-c", "import argparse, asyncio"]))
+        ours.append(_took_s([PADDOCK, "--help"]))
+    assert min(ours) < max(0.1, 1.7 * min(bare)), (min(ours), statistics.median(ours), min(bare))
+
+
+def _took_s(command: list[str]) -> float:
+    begin = time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - begin
