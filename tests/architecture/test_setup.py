@@ -126,6 +126,11 @@ def test_a_machine_without_a_new_python_is_told_so(bare_clone: Path, tmp_path: P
     assert "PADDOCK_PYTHON" in line
 
 
+def test_an_interpreter_that_was_asked_for_and_does_not_start_is_no_reason_to_take_another(bare_clone: Path) -> None:
+    done = run(bare_clone / "setup/install", "check", PADDOCK_PYTHON="python3.11.no-such")
+    assert "by the name of python3.11.no-such" in one_sentence_and_what_to_do(done)
+
+
 def interpreters() -> set[str]:
     found = {os.path.realpath(path) for path in Path("/usr/bin").glob("python3*") if "config" not in path.name}
     return {path for path in found if os.path.isfile(path)}
