@@ -187,19 +187,14 @@ class DrfAllocator:
         self._openings += 1
 
     def remove_framework(self, framework_id: FrameworkId) -> None:
-        """Forget it and free what it holds."""
-        framework = self._frameworks.get(framework_id)
-        if framework is not None:
-            for role in list(framework.refused_agents):
-                self._forget_refusals_in(framework, role)
-            for role in framework.roles:
-                self._roles.leave(role, framework_id)
-            del self._frameworks[framework_id]
-        for holder in [each for each in self._held_on if each[0] == framework_id]:
-            for agent_id in sorted(self._held_on[holder]):
-                agent = self._agents[agent_id]
-                self._uncharge(agent, holder, agent.used[holder])
-                self._came_back(agent)
+        """Forget it; what it holds stays charged until it comes back."""
+        framework = self._frameworks.pop(framework_id, None)
+        if framework is None:
+            return
+        for role in list(framework.refused_agents):
+            self._forget_refusals_in(framework, role)
+        for role in framework.roles:
+            self._roles.leave(role, framework_id)
 
     def set_framework_active(self, framework_id: FrameworkId, *, active: bool) -> None:
         """Connected or not."""

@@ -112,7 +112,7 @@ class Allocator(Protocol):
         ...
 
     def remove_framework(self, framework_id: FrameworkId) -> None:
-        """Forget it; all that it still holds is free again. Unknown: only what it holds."""
+        """Forget it. What it still holds stays charged until it is recovered. Unknown: no effect."""
         ...
 
     def set_framework_active(self, framework_id: FrameworkId, *, active: bool) -> None:

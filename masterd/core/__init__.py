@@ -1,0 +1,1 @@
+"""The master's mind: events in, effects out. Pure: time, ids and randomness are arguments."""

@@ -1,0 +1,247 @@
+"""Agents coming and going: admission, what they bring, what is lost with them."""
+
+from __future__ import annotations
+
+from masterd.core import offers, tasks
+from masterd.core.effects import (
+    CloseAgentStream,
+    NoteAgentFailed,
+    NoteStatus,
+    SaveAgent,
+    TellFrameworkGone,
+    TellPing,
+    TellReconcile,
+    TellRegistered,
+)
+from masterd.core.events import AgentRegistered, RegisteredTask
+from masterd.core.state import (
+    NS_PER_MS,
+    AgentEntry,
+    AgentEvent,
+    FrameworkEntry,
+    TaskEntry,
+    Turn,
+)
+from masterd.core.views import AgentState, FrameworkState
+from paddock.model.errors import AlreadyExists, Unavailable
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.resources import DEFAULT_ROLE, Resources
+from paddock.model.task import Reason, TaskState
+
+
+def registered(turn: Turn, event: AgentRegistered) -> None:
+    """Admit it, take over what runs there, tell it what it must know. Durable before the agent hears of it."""
+    agent_id = event.agent.agent_id
+    agent = turn.state.agents.get(agent_id)
+    if agent is not None and agent.state is AgentState.CONNECTED:
+        remedy = "stop the other agentd, or wait until its connection is found dead"
+        raise AlreadyExists("agent", agent_id, remedy)
+    if agent is None:
+        agent = AgentEntry(info=event.agent, state=AgentState.RECOVERED)
+        turn.state.agents[agent_id] = agent
+    agent.move(AgentEvent.REGISTER)
+    agent.info = event.agent
+    agent.stream = event.stream
+    agent.standalone = event.standalone
+    agent.registered_ns = turn.wall_ns
+    turn.state.agent_of_stream[event.stream] = agent_id
+    _save(turn, agent, reachable=True)
+    settings = turn.state.settings
+    turn.tell(
+        agent,
+        TellRegistered(
+            agent_id=agent_id,
+            ping_interval_ms=settings.ping_interval_ms,
+            ping_limit_count=settings.ping_limit_count,
+        ),
+    )
+    for info in event.frameworks:
+        _ensure_framework(turn, info)
+    for reported in event.tasks:
+        _take_over(turn, agent, reported)
+    _readmit(turn, agent)
+    _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
+    agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
+    ping(turn, agent)
+
+
+def _save(turn: Turn, agent: AgentEntry, *, reachable: bool) -> None:
+    info = agent.info
+    turn.effects.append(
+        SaveAgent(
+            agent_id=info.agent_id,
+            hostname=info.hostname,
+            unix_address=info.unix_address,
+            tcp_address=info.tcp_address,
+            reachable=reachable,
+        )
+    )
+
+
+def _ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
+    """A framework that only agents remember has its failover time to come back, from now on."""
+    framework_id = info.framework_id
+    if turn.state.framework(framework_id) is not None:
+        return
+    framework = FrameworkEntry(info=info, state=FrameworkState.RECOVERED)
+    if framework_id in turn.state.refused_framework_ids:
+        framework.state = FrameworkState.COMPLETED
+        turn.state.completed_frameworks[framework_id] = framework
+        return
+    grace_ms = max(info.failover_timeout_ms, turn.state.settings.resubscribe_grace_ms)
+    framework.deadline_ns = turn.now_ns + grace_ms * NS_PER_MS
+    turn.state.frameworks[framework_id] = framework
+    turn.state.allocator.add_framework(
+        framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
+    )
+
+
+def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
+    """A task that the agent answers for. One that the master does not know is believed: the agent runs it."""
+    _ensure_framework(turn, FrameworkInfo(framework_id=reported.framework_id))
+    framework = turn.state.framework(reported.framework_id)
+    assert framework is not None
+    task_id = reported.task.task_id
+    elsewhere = framework.tasks.get(task_id)
+    key = (reported.framework_id, task_id)
+    if elsewhere is not None and elsewhere.agent_id != agent.info.agent_id:
+        agent.tasks[key] = _entry_for(agent, reported)
+        agent.tasks[key].duplicate = True
+        return
+    task = agent.tasks.get(key)
+    returns = framework.unreachable.pop(task_id, None)
+    if task is None:
+        task = returns or _entry_for(agent, reported)
+        agent.tasks[key] = task
+    if framework.state is not FrameworkState.COMPLETED:
+        framework.completed.pop(task_id, None)
+        framework.tasks[task_id] = task
+    task.state = reported.state
+    task.container_id = reported.container_id
+    if returns is not None:
+        state = framework.as_it_understands(reported.state)
+        message = f"agent {agent.info.agent_id} is back, and the task with it"
+        status = turn.status(task_id, agent.info.agent_id, state, Reason.AGENT_REREGISTERED, message)
+        if not reported.state.is_terminal:
+            turn.note(framework, NoteStatus(status=status))
+    turn.changed(task)
+
+
+def _entry_for(agent: AgentEntry, reported: RegisteredTask) -> TaskEntry:
+    roles = {resource.allocation_role for resource in reported.task.resources if resource.allocation_role}
+    return TaskEntry(
+        info=reported.task,
+        framework_id=reported.framework_id,
+        role=min(roles, default=DEFAULT_ROLE),
+        agent_id=agent.info.agent_id,
+        state=reported.state,
+        container_id=reported.container_id,
+    )
+
+
+def _readmit(turn: Turn, agent: AgentEntry) -> None:
+    """Tell the allocator the agent anew, with what its tasks hold. A task that has ended holds nothing."""
+    held: dict[tuple[FrameworkId, str], Resources] = {}
+    for task in agent.tasks.values():
+        task.released = task.state.is_terminal
+        if not task.released:
+            holder = (task.framework_id, task.role)
+            held[holder] = held.get(holder, Resources()) + task.info.resources.unallocated()
+    turn.state.allocator.add_agent(agent.info.agent_id, agent.info.resources, held, agent.standalone)
+
+
+def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]]) -> None:
+    """What either side believes and the other does not; kills that waited; frameworks that have ended meanwhile."""
+    for key, task in list(agent.tasks.items()):
+        framework = turn.state.framework(task.framework_id)
+        assert framework is not None
+        policy = agent.pending_kills.pop(key, None)
+        if key not in reported:
+            turn.tell(agent, TellReconcile(framework_id=key[0], task_id=key[1]))
+        if framework.state is FrameworkState.COMPLETED or task.duplicate:
+            policy = policy or task.info.kill_policy
+        if policy is not None:
+            tasks.tell_kill(turn, agent, task, policy)
+    agent.pending_kills.clear()
+    for framework_id in {key[0] for key in agent.tasks} & turn.state.completed_frameworks.keys():
+        turn.tell(agent, TellFrameworkGone(framework_id=framework_id))
+    for framework in list(turn.state.frameworks.values()):
+        lost = [task for task in framework.unreachable.values() if task.agent_id == agent.info.agent_id]
+        for task in lost:
+            message = f"agent {agent.info.agent_id} is back without the task"
+            tasks.end_by_master(turn, agent, task, TaskState.GONE, Reason.AGENT_REREGISTERED, message)
+
+
+def stream_lost(turn: Turn, stream: int) -> None:
+    """Disconnected: no offers of it, but its tasks go on, and it may come back any moment."""
+    agent = tasks.agent_named(turn, stream)
+    if agent is None:
+        return
+    agent.move(AgentEvent.STREAM_LOST)
+    _detach(turn, agent)
+    agent.deadline_ns = turn.now_ns + turn.state.settings.silence_limit_ns
+    turn.state.allocator.set_agent_active(agent.info.agent_id, active=False)
+    offers.rescind_all(turn, agent)
+
+
+def _detach(turn: Turn, agent: AgentEntry) -> None:
+    if agent.stream is not None:
+        del turn.state.agent_of_stream[agent.stream]
+        agent.stream = None
+
+
+def ping(turn: Turn, agent: AgentEntry) -> None:
+    """Ask for a sign of life, and for the answer to the question before."""
+    settings = turn.state.settings
+    if agent.answered_sequence < agent.ping_sequence:
+        agent.missed_count += 1
+        if agent.missed_count >= settings.ping_limit_count:
+            out_of_reach(turn, agent)
+            return
+    agent.ping_sequence += 1
+    agent.next_ping_ns = turn.now_ns + settings.ping_interval_ms * NS_PER_MS
+    turn.tell(agent, TellPing(sequence=agent.ping_sequence))
+
+
+def answered(agent: AgentEntry, sequence: int) -> None:
+    """Any answer to the newest question ends the count. An answer from the future is a lie."""
+    if agent.answered_sequence < sequence <= agent.ping_sequence:
+        agent.answered_sequence = sequence
+    if agent.answered_sequence == agent.ping_sequence:
+        agent.missed_count = 0
+
+
+def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
+    """Unreachable, durably; its tasks may come back with it. A connection that still stands is closed: it can start anew."""
+    agent_id = agent.info.agent_id
+    agent.move(AgentEvent.SILENT)
+    message = f"agent {agent_id} did not answer for {turn.state.settings.silence_limit_ns // NS_PER_MS} ms"
+    if agent.stream is not None:
+        turn.effects.append(CloseAgentStream(stream=agent.stream, error=Unavailable(f"{message}; register again")))
+    _detach(turn, agent)
+    _save(turn, agent, reachable=False)
+    offers.rescind_all(turn, agent)
+    for key, task in list(agent.tasks.items()):
+        _lose(turn, agent, agent.tasks.pop(key), message)
+        assert task.released
+    agent.standalone = Resources()
+    turn.state.allocator.remove_agent(AgentId(agent_id))
+    for framework in turn.state.frameworks.values():
+        turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+
+
+def _lose(turn: Turn, agent: AgentEntry, task: TaskEntry, message: str) -> None:
+    framework = turn.state.framework(task.framework_id)
+    assert framework is not None
+    if task.state.is_terminal or task.duplicate or framework.state is FrameworkState.COMPLETED:
+        tasks.conclude(turn, agent, framework, task)
+        return
+    turn.release(task)
+    task.state = framework.as_it_understands(TaskState.UNREACHABLE)
+    status = turn.status(task.info.task_id, task.agent_id, task.state, Reason.AGENT_REMOVED, message)
+    task.note(status)
+    del framework.tasks[task.info.task_id]
+    framework.unreachable[task.info.task_id] = task
+    turn.note(framework, NoteStatus(status=status))
+    turn.changed(task)

@@ -1,0 +1,203 @@
+"""What the core wants done. The shell carries effects out in their order; what follows a Save waits until it is durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from masterd.core.views import TaskView
+from paddock.model.errors import PaddockError
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
+from paddock.model.offer import Offer
+from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+
+# --- to an agent ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellRegistered:
+    """The agent is admitted, and this was made durable."""
+
+    agent_id: AgentId
+    ping_interval_ms: int
+    ping_limit_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellLaunch:
+    """Start these tasks."""
+
+    framework: FrameworkInfo
+    tasks: tuple[TaskInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellKill:
+    """Stop this task."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    kill_policy: KillPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellAcknowledged:
+    """The status need not be sent again."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    uuid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellPing:
+    """Are you there."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellFrameworkGone:
+    """Kill what is left of the framework and forget it."""
+
+    framework_id: FrameworkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellReconcile:
+    """Do you have this task? Its status is the answer."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+
+
+AgentMessage = TellRegistered | TellLaunch | TellKill | TellAcknowledged | TellPing | TellFrameworkGone | TellReconcile
+
+# --- to a framework ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSubscribed:
+    """The first event of a subscription."""
+
+    framework_id: FrameworkId
+    subscription_id: str
+    heartbeat_interval_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOffers:
+    """New offers."""
+
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteRescinded:
+    """The offer is no longer valid."""
+
+    offer_id: OfferId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteStatus:
+    """A task's status; wants an acknowledgement when it has a uuid."""
+
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteAgentFailed:
+    """An agent is out of reach."""
+
+    agent_id: AgentId
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteError:
+    """The subscription is over."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteHeartbeat:
+    """The stream is alive."""
+
+
+FrameworkMessage = (
+    NoteSubscribed | NoteOffers | NoteRescinded | NoteStatus | NoteAgentFailed | NoteError | NoteHeartbeat
+)
+
+# --- effects ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToAgent:
+    """Send on the agent's stream."""
+
+    stream: int
+    message: AgentMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToFramework:
+    """Send on the framework's stream."""
+
+    stream: int
+    message: FrameworkMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAgentStream:
+    """End it with the error, after what was sent before."""
+
+    stream: int
+    error: PaddockError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseFrameworkStream:
+    """End it, after what was sent before."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgent:
+    """The agent was admitted, or is out of reach."""
+
+    agent_id: AgentId
+    hostname: str
+    unix_address: str
+    tcp_address: str
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveFramework:
+    """The framework subscribed, lost its stream (`failover_deadline_ns`, wall clock, is then set), or has ended."""
+
+    framework: FrameworkInfo
+    failover_deadline_ns: int | None
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveWeights:
+    """All weights that are not 1, in thousandths."""
+
+    weights_milli: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChanged:
+    """For whoever watches tasks. `version` grows by one with each."""
+
+    version: int
+    task: TaskView
+
+
+Save = SaveAgent | SaveFramework | SaveWeights
+Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

@@ -1,0 +1,227 @@
+"""What can happen to a master. Everything in an event was checked at the edge for form; sense is checked by the core.
+
+A `stream` is the shell's number of one live connection, never used twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddock.model.agent import AgentInfo
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
+from paddock.model.offer import Filters, Operation
+from paddock.model.resources import Resources
+from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: the kernel's word for it (SO_PEERCRED). uid 0 may do everything, another uid what is its own."""
+
+    uid: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredTask:
+    """A task that a registering agent answers for."""
+
+    framework_id: FrameworkId
+    task: TaskInfo
+    state: TaskState
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRegistered:
+    """An agent's first message. Raises AlreadyExists while another stream of this agent id is alive."""
+
+    stream: int
+    agent: AgentInfo
+    tasks: tuple[RegisteredTask, ...] = ()
+    frameworks: tuple[FrameworkInfo, ...] = ()
+    standalone: Resources = Resources()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStreamLost:
+    """The connection ended, for whatever reason."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAnswered:
+    """Pong."""
+
+    stream: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReported:
+    """A status from an agent. `latest_state` may be further on: an older status can still wait for its acknowledgement."""
+
+    stream: int
+    framework_id: FrameworkId
+    status: TaskStatus
+    latest_state: TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandaloneChanged:
+    """What the agent's standalone containers use now."""
+
+    stream: int
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRefused:
+    """The agent had no room any more for these tasks."""
+
+    stream: int
+    framework_id: FrameworkId
+    task_ids: tuple[TaskId, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """A framework begins or takes over its stream of events."""
+
+    stream: int
+    caller: Caller
+    framework: FrameworkInfo
+    suppressed_roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkStreamLost:
+    """The connection ended, or its reader was too slow."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkCall:
+    """What every call of a framework carries: who calls, and in which subscription."""
+
+    caller: Caller
+    framework_id: FrameworkId
+    subscription_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept(FrameworkCall):
+    """Use offers of one agent and role; what is left over is declined with the filters."""
+
+    offer_ids: tuple[OfferId, ...]
+    operations: tuple[Operation, ...] = ()
+    filters: Filters = Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline(FrameworkCall):
+    """Give offers back. Those that are not held any more are passed over: a rescind may have crossed the call."""
+
+    offer_ids: tuple[OfferId, ...]
+    filters: Filters = Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill(FrameworkCall):
+    """Stop a task. No policy: the task's own. No agent: wherever it is."""
+
+    task_id: TaskId
+    agent_id: AgentId = AgentId("")
+    kill_policy: KillPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge(FrameworkCall):
+    """The framework has taken note of a status."""
+
+    agent_id: AgentId
+    task_id: TaskId
+    uuid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconcile(FrameworkCall):
+    """What does the master know of these tasks; of all when there is none. An agent id may be empty."""
+
+    tasks: tuple[tuple[TaskId, AgentId], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revive(FrameworkCall):
+    """Offers again in these roles (none: all), refusals forgotten."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress(FrameworkCall):
+    """No offers in these roles (none: all)."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teardown(FrameworkCall):
+    """The framework ends for good: its tasks are killed, its id is never accepted again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorKill:
+    """An operator stops a task."""
+
+    caller: Caller
+    framework_id: FrameworkId
+    task_id: TaskId
+    kill_policy: KillPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsChanged:
+    """Weights of role paths in thousandths."""
+
+    weights_milli: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleDue:
+    """Time to allocate. `batch`: the timer's run over all agents."""
+
+    batch: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time passed: pings, heartbeats, deadlines. Wanted about once a second."""
+
+
+Event = (
+    AgentRegistered
+    | AgentStreamLost
+    | AgentAnswered
+    | StatusReported
+    | StandaloneChanged
+    | LaunchRefused
+    | Subscribe
+    | FrameworkStreamLost
+    | Accept
+    | Decline
+    | Kill
+    | Acknowledge
+    | Reconcile
+    | Revive
+    | Suppress
+    | Teardown
+    | OperatorKill
+    | WeightsChanged
+    | CycleDue
+    | Tick
+)

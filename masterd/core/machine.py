@@ -1,0 +1,147 @@
+"""The master's core: one event in, effects out, the state changed in between. A PaddockError means that nothing changed."""
+
+from __future__ import annotations
+
+from masterd.core import agent_events, framework_events, offers, reconciliation, tasks
+from masterd.core.effects import Effect, NoteHeartbeat, SaveWeights
+from masterd.core.events import (
+    Accept,
+    Acknowledge,
+    AgentAnswered,
+    AgentRegistered,
+    AgentStreamLost,
+    CycleDue,
+    Decline,
+    Event,
+    FrameworkStreamLost,
+    Kill,
+    LaunchRefused,
+    OperatorKill,
+    Reconcile,
+    Revive,
+    StandaloneChanged,
+    StatusReported,
+    Subscribe,
+    Suppress,
+    Teardown,
+    Tick,
+    WeightsChanged,
+)
+from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterState, Turn
+from masterd.core.views import AgentState, FrameworkState
+from paddock.model.ids import check_role
+
+FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
+AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
+
+
+class Machine:
+    """Handles one event after another."""
+
+    def __init__(self, state: MasterState) -> None:
+        self.state = state
+
+    @property
+    def wants_run(self) -> bool:
+        """Something happened that is worth a cycle before the timer's."""
+        return self.state.allocator.wants_run
+
+    def handle(self, event: Event, *, now_ns: int, wall_ns: int) -> tuple[Effect, ...]:
+        """`now_ns` never goes back; `wall_ns` is for records and people."""
+        turn = Turn(state=self.state, now_ns=now_ns, wall_ns=wall_ns)
+        match event:
+            case CycleDue(batch=batch):
+                state = self.state
+                offers.make(turn, state.allocator.run(now_ns=now_ns, shuffler=state.shuffler, batch=batch))
+            case Tick():
+                _pass_time(turn)
+            case AgentRegistered():
+                agent_events.registered(turn, event)
+            case AgentStreamLost(stream=stream):
+                agent_events.stream_lost(turn, stream)
+            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused():
+                agent = tasks.agent_named(turn, event.stream)
+                if agent is not None:
+                    _from_agent(turn, event, agent)
+            case Subscribe():
+                framework_events.subscribe(turn, event)
+            case FrameworkStreamLost(stream=stream):
+                framework_events.stream_lost(turn, stream)
+            case OperatorKill():
+                tasks.operator_kill(turn, event)
+            case WeightsChanged():
+                _change_weights(turn, event)
+            case _:
+                _from_framework(turn, event)
+        return tuple(turn.effects)
+
+
+def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
+    match event:
+        case AgentAnswered(sequence=sequence):
+            agent_events.answered(agent, sequence)
+        case StatusReported():
+            tasks.status_reported(turn, event, agent)
+        case LaunchRefused():
+            tasks.launch_refused(turn, event, agent)
+        case StandaloneChanged(resources=resources):
+            agent.standalone = resources
+            turn.state.allocator.withhold(agent.info.agent_id, resources)
+            offers.rescind_what_no_longer_fits(turn, agent)
+
+
+def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
+    framework = framework_events.subscribed(turn, event)
+    match event:
+        case Accept():
+            offers.accept(turn, event, framework)
+        case Decline():
+            offers.decline(turn, event, framework)
+        case Kill():
+            tasks.kill(turn, event, framework)
+        case Acknowledge():
+            tasks.acknowledge(turn, event, framework)
+        case Reconcile():
+            reconciliation.reconcile(turn, event, framework)
+        case Revive(roles=roles):
+            framework_events.check_roles(framework, roles)
+            framework.suppressed_roles -= set(roles or framework.info.roles)
+            turn.state.allocator.revive(framework.info.framework_id, roles)
+        case Suppress(roles=roles):
+            framework_events.check_roles(framework, roles)
+            framework.suppressed_roles |= set(roles or framework.info.roles)
+            turn.state.allocator.suppress(framework.info.framework_id, roles)
+        case Teardown():
+            framework_events.end(turn, framework, FrameworkEvent.TEARDOWN)
+
+
+def _change_weights(turn: Turn, event: WeightsChanged) -> None:
+    """Outstanding offers were made in the old order: take them back, and the next cycle divides anew (Mesos does the same)."""
+    for role, _ in event.weights_milli:
+        check_role(role, "weights.role")
+    weights = dict(event.weights_milli)
+    known = turn.state.weights_milli
+    known.update(weights)
+    turn.state.allocator.update_weights(weights)
+    turn.effects.append(SaveWeights(weights_milli=tuple(sorted(known.items()))))
+    for offer_id in list(turn.state.offers):
+        offers.rescind(turn, offer_id)
+
+
+def _pass_time(turn: Turn) -> None:
+    """Whatever is due."""
+    now_ns = turn.now_ns
+    state = turn.state
+    for agent in list(state.agents.values()):
+        if agent.state is AgentState.CONNECTED and agent.next_ping_ns <= now_ns:
+            agent_events.ping(turn, agent)
+        elif agent.state in {AgentState.DISCONNECTED, AgentState.RECOVERED} and agent.deadline_ns <= now_ns:
+            agent_events.out_of_reach(turn, agent)
+    for framework in list(state.frameworks.values()):
+        if framework.state is FrameworkState.SUBSCRIBED:
+            if framework.next_heartbeat_ns <= now_ns:
+                framework.next_heartbeat_ns = now_ns + state.settings.heartbeat_interval_ms * NS_PER_MS
+                turn.note(framework, NoteHeartbeat())
+        elif framework.deadline_ns <= now_ns:
+            framework_events.end(turn, framework, FrameworkEvent.EXPIRE)
+    offers.rescind_overdue(turn)

@@ -1,0 +1,78 @@
+"""The state of a master that starts: what its registry says, with the time that everybody has to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from masterd.allocator.interface import Allocator, Shuffler
+from masterd.core.effects import SaveAgent, SaveFramework
+from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings
+from masterd.core.views import AgentState, FrameworkState
+from paddock.model.agent import AgentInfo, MasterInfo
+from paddock.model.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What the registry holds: the last record of each agent and framework, and the weights."""
+
+    agents: tuple[SaveAgent, ...] = ()
+    frameworks: tuple[SaveFramework, ...] = ()
+    weights_milli: tuple[tuple[str, int], ...] = ()
+
+
+def recover(
+    remembered: Remembered,
+    *,
+    master: MasterInfo,
+    settings: Settings,
+    allocator: Allocator,
+    shuffler: Shuffler,
+    now_ns: int,
+    wall_ns: int,
+) -> MasterState:
+    """Nobody is connected yet. Resources and tasks come with the agents: they know, the master only remembers who."""
+    state = MasterState(master=master, settings=settings, allocator=allocator, shuffler=shuffler)
+    state.weights_milli = dict(remembered.weights_milli)
+    allocator.update_weights(state.weights_milli)
+    _recover_agents(state, remembered.agents, now_ns)
+    for record in remembered.frameworks:
+        framework_id = record.framework.framework_id
+        if record.completed:
+            state.refused_framework_ids.add(framework_id)
+            continue
+        info = record.framework
+        allocator.add_framework(
+            framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
+        )
+        state.frameworks[framework_id] = FrameworkEntry(
+            info=info,
+            state=FrameworkState.RECOVERED,
+            deadline_ns=now_ns + _time_left_ns(record, settings, wall_ns),
+        )
+    return state
+
+
+def _recover_agents(state: MasterState, records: Iterable[SaveAgent], now_ns: int) -> None:
+    for record in records:
+        info = AgentInfo(
+            agent_id=record.agent_id,
+            hostname=record.hostname,
+            resources=Resources(),
+            unix_address=record.unix_address,
+            tcp_address=record.tcp_address,
+        )
+        state.agents[record.agent_id] = AgentEntry(
+            info=info,
+            state=AgentState.RECOVERED if record.reachable else AgentState.UNREACHABLE,
+            deadline_ns=now_ns + state.settings.reregister_timeout_ms * NS_PER_MS,
+        )
+
+
+def _time_left_ns(record: SaveFramework, settings: Settings, wall_ns: int) -> int:
+    """A framework that was connected when the master ended has not failed: it gets at least the grace to find us again."""
+    grace_ns = settings.resubscribe_grace_ms * NS_PER_MS
+    if record.failover_deadline_ns is None:
+        return max(record.framework.failover_timeout_ms * NS_PER_MS, grace_ns)
+    return max(record.failover_deadline_ns - wall_ns, grace_ns)

@@ -1,0 +1,289 @@
+"""Everything that the master knows, in one object; and the tables of what may become of agents and frameworks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from masterd.allocator.interface import Allocator, Shuffler
+from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
+from masterd.core.views import AgentState, FrameworkState, TaskView
+from paddock.model.agent import AgentInfo, MasterInfo
+from paddock.model.errors import InvalidTransition
+from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
+from paddock.model.offer import Offer
+from paddock.model.resources import Resources
+from paddock.model.task import KillPolicy, Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+
+NS_PER_MS = 1_000_000
+STATUSES_LIMIT_COUNT = 20
+"""Of one task; the first and the newest ones are kept."""
+
+COMPLETED_TASKS_LIMIT_COUNT = 1_000
+"""Remembered of one framework."""
+
+COMPLETED_FRAMEWORKS_LIMIT_COUNT = 50
+"""Remembered with their tasks; the ids of all are refused for ever."""
+
+
+class AgentEvent(Enum):
+    """What moves an agent from state to state."""
+
+    REGISTER = "register"
+    STREAM_LOST = "stream lost"
+    SILENT = "silent"
+
+
+class FrameworkEvent(Enum):
+    """What moves a framework from state to state."""
+
+    SUBSCRIBE = "subscribe"
+    STREAM_LOST = "stream lost"
+    EXPIRE = "expire"
+    TEARDOWN = "teardown"
+
+
+AGENT_TRANSITIONS: dict[tuple[AgentState, AgentEvent], AgentState] = {
+    (AgentState.RECOVERED, AgentEvent.REGISTER): AgentState.CONNECTED,
+    (AgentState.RECOVERED, AgentEvent.SILENT): AgentState.UNREACHABLE,
+    (AgentState.CONNECTED, AgentEvent.STREAM_LOST): AgentState.DISCONNECTED,
+    (AgentState.CONNECTED, AgentEvent.SILENT): AgentState.UNREACHABLE,
+    (AgentState.DISCONNECTED, AgentEvent.REGISTER): AgentState.CONNECTED,
+    (AgentState.DISCONNECTED, AgentEvent.SILENT): AgentState.UNREACHABLE,
+    (AgentState.UNREACHABLE, AgentEvent.REGISTER): AgentState.CONNECTED,
+}
+
+FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkState] = {
+    (FrameworkState.RECOVERED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
+    (FrameworkState.RECOVERED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+    (FrameworkState.SUBSCRIBED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
+    (FrameworkState.SUBSCRIBED, FrameworkEvent.STREAM_LOST): FrameworkState.DISCONNECTED,
+    (FrameworkState.SUBSCRIBED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
+    (FrameworkState.DISCONNECTED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
+    (FrameworkState.DISCONNECTED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The numbers of Mesos, where it has them. `offer_timeout_ms` 0: offers do not end by themselves."""
+
+    ping_interval_ms: int = 15_000
+    ping_limit_count: int = 5
+    reregister_timeout_ms: int = 600_000
+    resubscribe_grace_ms: int = 60_000
+    heartbeat_interval_ms: int = 15_000
+    offer_timeout_ms: int = 0
+
+    @property
+    def silence_limit_ns(self) -> int:
+        """An agent that was not heard for so long is out of reach."""
+        return self.ping_interval_ms * self.ping_limit_count * NS_PER_MS
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskEntry:
+    """A task. `released`: its resources went back; that happens once, at the first terminal state that is seen.
+
+    `duplicate`: an agent came back with it while its framework has the same id elsewhere. It is killed; nobody hears of it.
+    """
+
+    info: TaskInfo
+    framework_id: FrameworkId
+    role: str
+    agent_id: AgentId
+    state: TaskState
+    container_id: ContainerId = ContainerId("")
+    statuses: list[TaskStatus] = field(default_factory=list)
+    released: bool = False
+    duplicate: bool = False
+
+    def note(self, status: TaskStatus) -> None:
+        """Keep the status; in the middle of a long history the oldest but one goes."""
+        if any(status.uuid and status.uuid == known.uuid for known in self.statuses):
+            return
+        self.statuses.append(status)
+        if len(self.statuses) > STATUSES_LIMIT_COUNT:
+            del self.statuses[1]
+
+
+TaskKey = tuple[FrameworkId, TaskId]
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentEntry:
+    """An agent. `stream` is None unless CONNECTED; `deadline_ns` is when silence becomes UNREACHABLE."""
+
+    info: AgentInfo
+    state: AgentState
+    stream: int | None = None
+    tasks: dict[TaskKey, TaskEntry] = field(default_factory=dict)
+    offers: dict[OfferId, None] = field(default_factory=dict)
+    standalone: Resources = field(default_factory=Resources)
+    pending_kills: dict[TaskKey, KillPolicy] = field(default_factory=dict)
+    registered_ns: int = 0
+    ping_sequence: int = 0
+    answered_sequence: int = 0
+    missed_count: int = 0
+    next_ping_ns: int = 0
+    deadline_ns: int = 0
+
+    def move(self, event: AgentEvent) -> None:
+        """By the table, or InvalidTransition."""
+        after = AGENT_TRANSITIONS.get((self.state, event))
+        if after is None:
+            raise InvalidTransition(f"agent {self.info.agent_id}", self.state.value, event.value)
+        self.state = after
+
+
+@dataclass(slots=True, kw_only=True)
+class FrameworkEntry:
+    """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent."""
+
+    info: FrameworkInfo
+    state: FrameworkState
+    stream: int | None = None
+    subscription_id: str = ""
+    suppressed_roles: set[str] = field(default_factory=set)
+    tasks: dict[TaskId, TaskEntry] = field(default_factory=dict)
+    unreachable: dict[TaskId, TaskEntry] = field(default_factory=dict)
+    completed: dict[TaskId, TaskEntry] = field(default_factory=dict)
+    offers: dict[OfferId, None] = field(default_factory=dict)
+    subscribed_ns: int = 0
+    deadline_ns: int = 0
+    next_heartbeat_ns: int = 0
+
+    def move(self, event: FrameworkEvent) -> None:
+        """By the table, or InvalidTransition."""
+        after = FRAMEWORK_TRANSITIONS.get((self.state, event))
+        if after is None:
+            raise InvalidTransition(f"framework {self.info.framework_id}", self.state.value, event.value)
+        self.state = after
+
+    @property
+    def is_partition_aware(self) -> bool:
+        """Understands UNREACHABLE, DROPPED, GONE…; others are told LOST."""
+        return FrameworkCapability.PARTITION_AWARE in self.info.capabilities
+
+    def as_it_understands(self, state: TaskState) -> TaskState:
+        """The state in the framework's words."""
+        return state if self.is_partition_aware or state not in _AWARE_ONLY else TaskState.LOST
+
+    def finish(self, task: TaskEntry) -> None:
+        """The task is over and nobody waits for it: into the bounded history."""
+        self.tasks.pop(task.info.task_id, None)
+        self.unreachable.pop(task.info.task_id, None)
+        self.completed.pop(task.info.task_id, None)
+        self.completed[task.info.task_id] = task
+        if len(self.completed) > COMPLETED_TASKS_LIMIT_COUNT:
+            del self.completed[next(iter(self.completed))]
+
+
+_AWARE_ONLY = frozenset(
+    {TaskState.DROPPED, TaskState.UNREACHABLE, TaskState.GONE, TaskState.GONE_BY_OPERATOR, TaskState.UNKNOWN}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferEntry:
+    """An offer that waits for its answer. `resources` are without the allocation mark, as the allocator counts."""
+
+    offer: Offer
+    resources: Resources
+    created_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MasterState:
+    """The whole. Changed by the core's machine only; read by operators' calls between two events."""
+
+    master: MasterInfo
+    settings: Settings
+    allocator: Allocator
+    shuffler: Shuffler
+    agents: dict[AgentId, AgentEntry] = field(default_factory=dict)
+    frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
+    completed_frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
+    refused_framework_ids: set[FrameworkId] = field(default_factory=set)
+    offers: dict[OfferId, OfferEntry] = field(default_factory=dict)
+    agent_of_stream: dict[int, AgentId] = field(default_factory=dict)
+    framework_of_stream: dict[int, FrameworkId] = field(default_factory=dict)
+    weights_milli: dict[str, int] = field(default_factory=dict)
+    framework_count: int = 0
+    offer_count: int = 0
+    subscription_count: int = 0
+    task_version: int = 0
+
+    def view(self, task: TaskEntry) -> TaskView:
+        """The task for operators."""
+        agent = self.agents.get(task.agent_id)
+        framework = self.framework(task.framework_id)
+        return TaskView(
+            task=task.info,
+            framework_id=task.framework_id,
+            framework_name=framework.info.name if framework else "",
+            role=task.role,
+            agent_id=task.agent_id,
+            hostname=agent.info.hostname if agent else "",
+            unix_address=agent.info.unix_address if agent else "",
+            tcp_address=agent.info.tcp_address if agent else "",
+            container_id=task.container_id,
+            state=task.state,
+            statuses=tuple(task.statuses),
+        )
+
+    def framework(self, framework_id: FrameworkId) -> FrameworkEntry | None:
+        """Living or completed."""
+        return self.frameworks.get(framework_id) or self.completed_frameworks.get(framework_id)
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """The handling of one event: the state, the two clocks, and the effects so far."""
+
+    state: MasterState
+    now_ns: int
+    wall_ns: int
+    effects: list[Effect] = field(default_factory=list)
+
+    def tell(self, agent: AgentEntry, message: AgentMessage) -> None:
+        """To the agent, when it is connected."""
+        if agent.stream is not None:
+            self.effects.append(ToAgent(stream=agent.stream, message=message))
+
+    def note(self, framework: FrameworkEntry, message: FrameworkMessage) -> None:
+        """To the framework, when it is subscribed."""
+        if framework.stream is not None:
+            self.effects.append(ToFramework(stream=framework.stream, message=message))
+
+    def changed(self, task: TaskEntry) -> None:
+        """Tell whoever watches."""
+        self.state.task_version += 1
+        self.effects.append(TaskChanged(version=self.state.task_version, task=self.state.view(task)))
+
+    def status(self, task_id: TaskId, agent_id: AgentId, state: TaskState, reason: Reason, message: str) -> TaskStatus:
+        """A status of the master's own: without uuid, so it is not acknowledged and not repeated."""
+        return TaskStatus(
+            task_id=task_id,
+            agent_id=agent_id,
+            state=state,
+            source=StatusSource.MASTER,
+            reason=reason,
+            message=message,
+            timestamp_ns=self.wall_ns,
+        )
+
+    def release(self, task: TaskEntry) -> None:
+        """Its resources go back, once, without a filter."""
+        if task.released:
+            return
+        task.released = True
+        self.state.allocator.recover(
+            task.framework_id,
+            task.role,
+            task.agent_id,
+            task.info.resources.unallocated(),
+            refuse_ms=0,
+            now_ns=self.now_ns,
+        )

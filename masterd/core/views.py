@@ -1,0 +1,73 @@
+"""What operators see: values, made from the state when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from paddock.model.agent import AgentInfo
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, ContainerId, FrameworkId
+from paddock.model.resources import Resources
+from paddock.model.task import TaskInfo, TaskState, TaskStatus
+
+
+class AgentState(Enum):
+    """RECOVERED: known from the registry only, not heard of since the master started."""
+
+    RECOVERED = "recovered"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    UNREACHABLE = "unreachable"
+
+
+class FrameworkState(Enum):
+    """RECOVERED: known from the registry or an agent, not heard of since the master started."""
+
+    RECOVERED = "recovered"
+    SUBSCRIBED = "subscribed"
+    DISCONNECTED = "disconnected"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task with where it is; `statuses` oldest first."""
+
+    task: TaskInfo
+    framework_id: FrameworkId
+    framework_name: str
+    role: str
+    agent_id: AgentId
+    hostname: str
+    unix_address: str
+    tcp_address: str
+    container_id: ContainerId
+    state: TaskState
+    statuses: tuple[TaskStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An agent with what is taken of it. `registered_ns` is wall clock, 0 when it has not registered here."""
+
+    info: AgentInfo
+    state: AgentState
+    used: Resources
+    offered: Resources
+    standalone: Resources
+    registered_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkView:
+    """A framework with what it has."""
+
+    info: FrameworkInfo
+    state: FrameworkState
+    suppressed_roles: tuple[str, ...]
+    used: Resources
+    offered: Resources
+    task_count: int
+    offer_count: int
+    subscribed_ns: int
