@@ -7,13 +7,15 @@ Guarantees to every isolator, built-in or from an entry point:
   never called; a failure of one isolator never stops the next.
 - All calls come from one thread, never two at once. A call that outlasts its deadline is named in log and metric.
 - `limitation` is level-triggered: it is asked when one of `watches` fires and again at every interval, so a missed
-  notification costs time, not truth.
+  notification costs time, not truth. A fatal limitation is answered again and again until `cleanup`; one that is not fatal
+  whenever the kernel's counter has grown since the last answer.
+- `watches` is asked when the container runs and again after each answer of `limitation`: a wish may change.
 """
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,7 +48,7 @@ class CgroupEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Ask me every so often, counted per container from the end of the last answer."""
+    """Ask me after this time, counted per container from the end of the last answer."""
 
     interval_ms: int
 
@@ -85,6 +87,7 @@ class HostFacts:
 
     `cgroup_mode` is v1 or v2: in a hybrid layout the controllers are v1's. `cgroup_roots`: controller → directory of
     this agent (`…/paddock-<agent>`), v2 under ``""``. `swap_accounting`: whether memory+swap can be limited here.
+    `capabilities`: what this host lets us give at all; None: nobody asked.
     """
 
     agent_id: AgentId
@@ -93,6 +96,7 @@ class HostFacts:
     cpu_count: int
     memory_bytes: int
     swap_accounting: bool
+    capabilities: tuple[str, ...] | None = None
 
     def place(self, container_id: ContainerId) -> CgroupPlace:
         """Where the cgroups of this container are or will be."""
@@ -112,6 +116,7 @@ class IsolatorSettings:
     container_disk_watch_interval_ms: int = 15_000
     enforce_container_disk_quota: bool = True
     du_parallel_count: int = 2
+    du_deadline_ms: int = 60_000
     bounding_capabilities: tuple[str, ...] | None = None
     effective_capabilities: tuple[str, ...] | None = None
     disallow_sharing_agent_pid_namespace: bool = True
@@ -143,7 +148,11 @@ class Isolator(ABC):
     def update(
         self, container_id: ContainerId, resources: Resources, limits: ResourceLimits
     ) -> tuple[CgroupWrite, ...]:
-        """The writes that resize a running container, in the order that the kernel needs. Idempotent."""
+        """The writes that resize a running container, in the order that the kernel needs. Idempotent.
+
+        Raises InvalidRequest or ContainerizerError to refuse. When the shim could not apply them, ask again with the old
+        resources: what was asked last is what `limits` compares with.
+        """
         return ()
 
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
@@ -155,14 +164,16 @@ class Isolator(ABC):
         return ()
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:
-        """When to ask `limitation`."""
+        """When to ask `limitation`. Asked again after each of its answers."""
         return ()
 
     def limitation(self, container_id: ContainerId) -> Limitation | None:
-        """The limit that this container has met by now, None when none. Level-triggered: asked again and again."""
+        """The limit that this container has met by now, None when none. Asked again and again; never waits for long work:
+        that is started here and collected by a later call, for which `watches` says when.
+        """
         return None
 
-    def evidence(self, container_id: ContainerId, counters: dict[str, str]) -> Evidence:
+    def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """What the counters of the exit record (`controller/file` → text) say about the container's life; only this
         isolator's parts.
         """

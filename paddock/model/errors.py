@@ -3,8 +3,6 @@
 A limit that a task hit is a value (`Limitation`), not an error. `paddock.kernel` raises its own KernelError.
 """
 
-# ruff: noqa: N818 — the words of the design, and of google.rpc: they read as what happened
-
 from __future__ import annotations
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from paddock.model.ids import ContainerId
-from paddock.model.task import DiskEvidence
+from paddock.model.task import DiskEvidence, MemoryEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceStatistics:
-    """Counters and gauges at `timestamp_ns` (wall clock). None: not measured. `missing`: isolator → why its part is not
-    there.
+    """Counters and gauges at `timestamp_ns` (wall clock). None: not measured, or no limit. `missing`: isolator → why its
+    part is not there.
 
     working set = usage − inactive file pages (what cannot be given back at once); anon and file are apart, so that page
     cache does not look like use.
@@ -69,6 +69,7 @@ class Limitation:
     message: str
     fatal: bool
     disk: DiskEvidence | None = None
+    memory: MemoryEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

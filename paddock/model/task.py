@@ -216,7 +216,7 @@ class OomVictim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEvidence:
-    """`victims` None: the kernel's log could not be read, so nobody knows; never guessed."""
+    """`victims` None: the kernel's log was not or could not be read, so nobody knows; never guessed."""
 
     limit_bytes: int | None = None
     peak_bytes: int | None = None

@@ -1,0 +1,1 @@
+"""Isolators whose means are cgroups, v1 and v2."""

@@ -1,0 +1,1 @@
+"""Isolators of disk space."""

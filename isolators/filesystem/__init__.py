@@ -1,0 +1,1 @@
+"""Isolators of what a task sees of the file system."""

@@ -1,0 +1,1 @@
+"""Isolators whose means are namespaces."""

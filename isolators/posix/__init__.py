@@ -1,0 +1,1 @@
+"""Isolators by what POSIX has."""
