@@ -1,0 +1,117 @@
+"""A container's configuration and its isolators' merged plan as the launcher's JSON, format 1. Pure."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isolators.contract import CgroupPlace
+from paddock.model.container import ContainerConfig, UserIdentity
+from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, with_environment
+from paddock.model.task import CommandInfo, Rlimit
+
+Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+FORMAT = 1
+UMASK = 0o022
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What Mesos gives to a command whose environment has no PATH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPlaces:
+    """Where the shim puts what is not the task's: absolute paths in directories of ours."""
+
+    record: str
+    socket: str
+    cgroup: CgroupPlace
+
+
+def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> bytes:
+    """Complete: the shim takes nothing from anywhere else."""
+    document: dict[str, Json] = {
+        "format": FORMAT,
+        "agent_id": config.agent_id,
+        "container_id": config.container_id,
+        "record": places.record,
+        "socket": places.socket,
+        "cgroup": _place_json(places.cgroup, plan),
+        "writes": writes_json(plan.writes),
+        "final_reads": reads_json(plan.final_reads),
+        "oom_events": reads_json((plan.oom_events,))[0] if plan.oom_events else None,
+        "namespaces": list(plan.namespaces),
+        "mounts": [
+            {"source": m.source, "target": m.target, "type": m.type, "flags": list(m.flags), "data": m.data}
+            for m in plan.mounts
+        ],
+        "sandbox": config.sandbox,
+        "stdout": "stdout",
+        "stderr": "stderr",
+        "kill": {"signal": config.kill_policy.signal, "grace_ms": config.kill_policy.grace_period_ms},
+        "max_completion_ms": config.max_completion_time_ms or None,
+        "barrier": plan.needs_barrier,
+        **_command_json(config.command, config.user, config.sandbox, plan),
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def exec_json(
+    config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan
+) -> dict[str, Json]:
+    """A further command in the same container: as the launch, with the task's environment below its own."""
+    inherited = with_environment(plan, config.command.environment)
+    return _command_json(command, user, config.sandbox, inherited)
+
+
+def _command_json(command: CommandInfo, user: UserIdentity, sandbox: str, plan: LaunchPlan) -> dict[str, Json]:
+    environment: dict[str, Json] = {"PATH": DEFAULT_PATH, "HOME": user.home, "USER": user.name}
+    # The task's own word wins over the isolators', theirs over the agent's.
+    environment.update(with_environment(plan, command.environment).environment)
+    return {
+        "argv": list(command.argv),
+        "environment": environment,
+        "working_directory": posixpath.join(sandbox, command.working_directory).rstrip("/") or "/",
+        "user": {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)},
+        "capabilities": _capabilities_json(plan.capabilities),
+        "no_new_privs": bool(plan.no_new_privileges),
+        "rlimits": [_rlimit_json(rlimit) for rlimit in plan.rlimits],
+        "umask": UMASK,
+        "nice": 0,
+        "oom_score_adj": 0,
+    }
+
+
+def _place_json(place: CgroupPlace, plan: LaunchPlan) -> dict[str, Json]:
+    wanted = set(plan.controllers)
+    directories: dict[str, Json] = {
+        controller: directory
+        for controller, directory in place.directories
+        if place.mode == "v2" or controller in wanted
+    }
+    return {"mode": place.mode, "directories": directories}
+
+
+def writes_json(writes: Sequence[CgroupWrite]) -> list[Json]:
+    """In their order."""
+    return [{"controller": w.controller, "file": w.file, "value": w.value, "optional": w.optional} for w in writes]
+
+
+def reads_json(reads: Sequence[CgroupRead]) -> list[Json]:
+    """In their order."""
+    return [{"controller": r.controller, "file": r.file} for r in reads]
+
+
+def _capabilities_json(capabilities: Capabilities | None) -> Json:
+    if capabilities is None:
+        return None
+    return {
+        "bounding": list(capabilities.bounding),
+        "effective": list(capabilities.effective),
+        "ambient": list(capabilities.ambient),
+    }
+
+
+def _rlimit_json(rlimit: Rlimit) -> Json:
+    return {"resource": rlimit.resource, "soft": rlimit.soft, "hard": rlimit.hard}

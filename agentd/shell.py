@@ -1,0 +1,223 @@
+"""The agent's loop: one queue of events in, the machine, effects out in order, and nothing visible before it is durable.
+
+It differs from the loop that paddock.daemon offers in what a launch's latency needs: an event is handled in the turn of the
+event loop in which it comes, preparation does not wait for the log, and entries that something else durable repeats
+wait for company instead of costing a sync of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from agentd.change_feed import ChangeFeed
+from agentd.checkpoint_writer import CheckpointWriter
+from agentd.containerizer.contract import Containerizer
+from agentd.core import effects, events, recovery
+from agentd.core.effects import Effect, TaskView
+from agentd.core.events import Event
+from agentd.core.machine import Machine
+from paddock.daemon.clock import Clock
+from paddock.model.container import Container
+from paddock.model.errors import InvalidTransition, PaddockError
+from paddock.model.ids import ContainerId
+
+_log = logging.getLogger(__name__)
+
+COMPACT_ABOVE_BYTES = 8 * 2**20
+_NS_PER_S = 1e9
+
+MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused
+
+
+class MasterLink(Protocol):
+    """The way up. Without a connection what is sent is lost; the machine sends it again."""
+
+    def send(self, message: MasterMessage) -> None:
+        """Never blocks."""
+
+
+class NoMaster:
+    """An agent by itself: standalone containers only."""
+
+    def send(self, message: MasterMessage) -> None:
+        """Nobody listens."""
+
+
+class Shell:
+    """For the event loop's thread only."""
+
+    def __init__(self, machine: Machine, writer: CheckpointWriter, clock: Clock) -> None:
+        """`connect` comes before the first event."""
+        self.state = machine.state
+        self.containers: ChangeFeed[Container] = ChangeFeed(first_version=machine.state.version)
+        self.tasks: ChangeFeed[TaskView] = ChangeFeed(first_version=machine.state.version)
+        self._machine = machine
+        self._writer = writer
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[Event] = deque()
+        self._handling = False
+        self._waiting: deque[tuple[int, Effect]] = deque()
+        self._required_number = 0
+        self._durable_number = 0
+        self._discards: deque[tuple[int, ContainerId]] = deque()
+        self._callers: dict[int, asyncio.Future[None]] = {}
+        self._last_request_id = 0
+        self._ends: dict[ContainerId, list[tuple[Callable[[Container], bool], asyncio.Future[Container]]]] = {}
+        self._wake: asyncio.TimerHandle | None = None
+        self._wake_at_ns = 0
+        self._compacted_bytes = writer.size_bytes
+        self._containerizer: Containerizer
+        self._master: MasterLink = NoMaster()
+
+    def connect(self, containerizer: Containerizer, master: MasterLink) -> None:
+        """Explicit wiring: both need `post` first."""
+        self._containerizer = containerizer
+        self._master = master
+
+    def post(self, event: Event) -> None:
+        """Handled at once, or after the events before it when one is being handled."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._handling = False
+
+    async def ask(self, make: Callable[[int], Event]) -> None:
+        """Post an event under a request's number; returns when it is answered. Raises the answer's error."""
+        self._last_request_id += 1
+        request_id = self._last_request_id
+        answer: asyncio.Future[None] = self._loop.create_future()
+        self._callers[request_id] = answer
+        try:
+            self.post(make(request_id))
+            await answer
+        finally:
+            self._callers.pop(request_id, None)
+
+    async def wait_for(self, container_id: ContainerId, satisfied: Callable[[Container], bool]) -> Container:
+        """The first view of the container, from now on, that satisfies. The container must be known."""
+        view = self.state.containers[container_id].view()
+        if satisfied(view):
+            return view
+        future: asyncio.Future[Container] = self._loop.create_future()
+        waiters = self._ends.setdefault(container_id, [])
+        waiter = (satisfied, future)
+        waiters.append(waiter)
+        try:
+            return await future
+        finally:
+            waiters.remove(waiter)
+            if not waiters:
+                self._ends.pop(container_id, None)
+
+    def durable_up_to(self, number: int) -> None:
+        """The log has every entry up to this number."""
+        self._durable_number = number
+        self._release()
+        while self._discards and self._discards[0][0] <= number:
+            self._containerizer.discard(self._discards.popleft()[1])
+
+    def close(self) -> None:
+        """No more timers. Whoever still waits is told by gRPC that the server went away."""
+        if self._wake is not None:
+            self._wake.cancel()
+
+    def _handle(self, event: Event) -> None:
+        _log.debug("event", extra={"event": event})
+        try:
+            wanted = self._machine.handle(event, now_ns=self._clock.monotonic_ns(), wall_ns=self._clock.wall_ns())
+        except InvalidTransition as error:
+            # A lie from outside, or a defect; either way the state is as it was, and the agent serves the others.
+            _log.exception("event was refused", extra={"event": event, "error": str(error)})
+            return
+        for effect in wanted:
+            self._take(effect)
+
+    def _take(self, effect: Effect) -> None:
+        match effect:
+            case effects.Checkpoint():
+                number = self._writer.append(effect.entry, relaxed=effect.relaxed)
+                if not effect.relaxed:
+                    self._required_number = number
+                self._compact_when_due()
+            case effects.Prepare():
+                self._containerizer.prepare(effect.config)
+            case effects.Discard():
+                self._discards.append((self._writer.last_number, effect.container_id))
+            case _ if self._waiting or self._required_number > self._durable_number:
+                self._waiting.append((self._required_number, effect))
+            case _:
+                self._perform(effect)
+
+    def _release(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._durable_number:
+            self._perform(self._waiting.popleft()[1])
+
+    def _perform(self, effect: Effect) -> None:
+        _log.debug("effect", extra={"effect": effect})
+        match effect:
+            case effects.Launch():
+                self._containerizer.launch(effect.container_id)
+            case effects.Kill():
+                self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
+            case effects.Watch():
+                self._containerizer.watch(effect.container_id)
+            case effects.Conclude():
+                self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
+            case effects.Publish():
+                self._publish(effect)
+            case effects.PublishTask():
+                self.tasks.publish(effect.version, effect.task)
+            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused():
+                self._master.send(effect)
+            case effects.Answer():
+                self._answer(effect.request_id, effect.error)
+            case effects.WakeAt():
+                self._wake_at(effect.at_ns)
+            case effects.Checkpoint() | effects.Prepare() | effects.Discard():
+                raise AssertionError("taken before")
+            case _:
+                assert_never(effect)
+
+    def _publish(self, effect: effects.Publish) -> None:
+        self.containers.publish(effect.version, effect.container)
+        for satisfied, future in self._ends.get(effect.container.config.container_id, ()):
+            if not future.done() and satisfied(effect.container):
+                future.set_result(effect.container)
+
+    def _answer(self, request_id: int, error: PaddockError | None) -> None:
+        caller = self._callers.get(request_id)
+        if caller is None or caller.done():
+            return  # the caller went away; what was asked is done all the same
+        if error is None:
+            caller.set_result(None)
+        else:
+            caller.set_exception(error)
+
+    def _wake_at(self, at_ns: int) -> None:
+        if self._wake is not None and self._wake_at_ns <= at_ns:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake_at_ns = at_ns
+        delay_s = max(0, at_ns - self._clock.monotonic_ns()) / _NS_PER_S
+        self._wake = self._loop.call_later(delay_s, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.post(events.TimePassed())
+
+    def _compact_when_due(self) -> None:
+        """When the log is four times what a snapshot took last, and worth the while."""
+        if self._writer.size_bytes > max(COMPACT_ABOVE_BYTES, 4 * self._compacted_bytes):
+            self._compacted_bytes = self._writer.size_bytes
+            self._writer.replace(recovery.snapshot(self.state))
