@@ -43,7 +43,7 @@ def make_bundle(directory: Path, arguments: Sequence[str]) -> Path:
         target = root / file.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    (directory / "config.json").write_text(json.dumps(_configuration(arguments)))
+    (directory / "config.json").write_text(json.dumps(_configuration(arguments, root)))
     return directory
 
 
@@ -52,7 +52,7 @@ def _libraries(program: Path) -> list[Path]:
     return [Path(word) for word in words if word.startswith("/")]
 
 
-def _configuration(arguments: Sequence[str]) -> dict[str, object]:
+def _configuration(arguments: Sequence[str], root: Path) -> dict[str, object]:
     capability_sets = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
     return {
         "ociVersion": "1.0.2",
@@ -65,7 +65,7 @@ def _configuration(arguments: Sequence[str]) -> dict[str, object]:
             "noNewPrivileges": True,
             "capabilities": capability_sets,
         },
-        "root": {"path": "rootfs", "readonly": False},
+        "root": {"path": str(root), "readonly": False},
         "mounts": [
             {
                 "destination": "/proc",

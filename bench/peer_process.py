@@ -6,6 +6,7 @@ posix_spawn until the reaped end, so nothing of Python's subprocess module is in
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 # With this prefix, what is left after a crash is provably ours.
 NAME_PREFIX = "paddock-bench-"
+REAP_TIMEOUT_S = 5.0
 
 
 class PeerError(Exception):
@@ -60,6 +62,7 @@ class Peers:
     """The peers' command lines, and the names of the containers that they have made."""
 
     def __init__(self, directory: Path, true_bundle: Path, sleep_bundle: Path) -> None:
+        self._directory = directory
         self._true_bundle = str(true_bundle)
         self._sleep_bundle = str(sleep_bundle)
         self._bases = {
@@ -78,10 +81,36 @@ class Peers:
         return [*self._bases[peer], "run", "-b", self._true_bundle, self._name()]
 
     def detached(self, peer: str) -> list[str]:
-        """The command that leaves a sleeping container behind."""
+        """The command that leaves a sleeping container behind; conmon's sleeps in crun, created and not started."""
         name = self._name()
+        if peer == "conmon":
+            self.alive.append(("crun", name))
+            return self._conmon(name)
         self.alive.append((peer, name))
         return [*self._bases[peer], "run", "-d", "-b", self._sleep_bundle, name]
+
+    def starts(self) -> list[list[str]]:
+        """The commands that start what conmon has only created."""
+        return [[*self._bases[peer], "start", name] for peer, name in self.alive]
+
+    def _conmon(self, name: str) -> list[str]:
+        directory = self._directory
+        runtime, *arguments = self._bases["crun"]
+        # conmon keeps sockets and FIFOs in the bundle: each has its own, with the same root file system.
+        bundle = directory / f"{name}.bundle"
+        bundle.mkdir()
+        shutil.copy2(Path(self._sleep_bundle) / "config.json", bundle)
+        return [
+            *(program("conmon"), "--cid", name, "--cuuid", name, "--name", name, "--bundle", str(bundle)),
+            *("--runtime", runtime, *(part for word in arguments for part in ("--runtime-arg", word))),
+            *(
+                "--conmon-pidfile",
+                str(directory / f"{name}.conmon"),
+                "--container-pidfile",
+                str(directory / f"{name}.pid"),
+            ),
+            *("--log-path", f"k8s-file:{bundle}/log", "--socket-dir-path", str(directory)),
+        ]
 
     def ends(self) -> list[list[str]]:
         """The commands that end everything left behind."""
@@ -110,13 +139,19 @@ def answer(request: dict[str, object], runner: Runner, peers: Peers) -> dict[str
     make: dict[object, Callable[[], list[list[str]]]] = {
         "run": lambda: [peers.short(peer) for _ in range(count)],
         "up": lambda: [peers.detached(peer) for _ in range(count)],
+        "start": peers.starts,
         "down": peers.ends,
     }
     return runner.run(make[request["op"]](), in_flight)
 
 
+PR_SET_CHILD_SUBREAPER = 36
+
+
 def main() -> None:
     """Serve until standard input ends, then end every container that is left."""
+    # What peers leave in the background becomes ours to reap, and no zombie of a process 1 that reaps nothing.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     directory = Path(sys.argv[1])
     runner = Runner(directory / "words")
     peers = Peers(directory, directory / "true", directory / "sleep")
@@ -129,6 +164,19 @@ def main() -> None:
             print(json.dumps(answered), flush=True)
     finally:
         runner.run(peers.ends(), in_flight=4)
+        reap_all()
+
+
+def reap_all() -> None:
+    """Wait for everything in the background, which the end of the containers ends."""
+    deadline_s = time.monotonic() + REAP_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        try:
+            pid, _status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.bundle import make_bundle
 from bench.peer_process import NAME_PREFIX, PeerError, program
 
 PEER_TIMEOUT_S = 300.0
+CREATED_TIMEOUT_S = 30.0
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 TREE = Path(__file__).resolve().parents[1]
 
@@ -36,6 +38,20 @@ class Peers:
     async def up(self, peer: str, *, count: int, in_flight: int) -> float:
         """Seconds until ``count`` containers sleep."""
         return (await self._ask("up", peer, count, in_flight))["total_s"]
+
+    async def conmons(self, *, count: int) -> list[int]:
+        """Pids of ``count`` conmons, each with a container that sleeps."""
+        await self._ask("up", "conmon", count, 1)
+        files = sorted(self.directory.glob(f"{NAME_PREFIX}*.conmon"))
+        # conmon leaves for the background before crun has created its container.
+        deadline_s = time.monotonic() + CREATED_TIMEOUT_S
+        states = [self.directory / "crun" / path.stem / "status" for path in files]
+        while not all(state.exists() for state in states):
+            if time.monotonic() > deadline_s:
+                raise PeerError("conmon: a container was not created in time")
+            await asyncio.sleep(0.05)
+        await self._ask("start", "conmon", count, 4)
+        return [int(path.read_text()) for path in files]
 
     async def down(self, *, in_flight: int) -> float:
         """Seconds until all containers that sleep are gone."""
