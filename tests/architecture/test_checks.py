@@ -10,4 +10,6 @@ from setup import check
     "command", check.CHECKS, ids=lambda command: f"{command[0].name} {' '.join(command[1:])}".strip()
 )
 def test_clean(command: check.Command) -> None:
-    assert check.failure(command) is None
+    words = check.failure(command)
+    if words is not None:
+        pytest.fail(words, pytrace=False)
