@@ -42,7 +42,7 @@ class Containerd:
         """End every container; its shim goes with it."""
         for name in self._names:
             await self.ctr("task", "delete", "--force", name)
-            await self.ctr("container", "rm", name)
+            await self.ctr("container", "delete", name)
         self._names.clear()
 
     async def ctr(self, *arguments: str) -> None:
@@ -76,10 +76,12 @@ async def running_containerd(directory: Path) -> AsyncIterator[Containerd]:
     try:
         await _wait_for(daemon, process, directory / "words")
         yield daemon
-        await daemon.end_all()
     finally:
-        process.terminate()
-        await process.wait()
+        try:
+            await daemon.end_all()
+        finally:
+            process.terminate()
+            await process.wait()
 
 
 async def _wait_for(daemon: Containerd, process: asyncio.subprocess.Process, words: Path) -> None:

@@ -25,7 +25,7 @@ async def measure(agent: Agent, peers: Peers) -> list[Figure]:
     await peers.down(in_flight=4)
     async with running_containerd(peers.directory / "containerd") as daemon:
         for _number in range(ALIVE):
-            await daemon.start_sleeper(peers.directory / "sleep" / "rootfs")
+            await daemon.start_sleeper(peers.directory / "sleep-0" / "rootfs")
         shims = daemon.shims()
         containerd = median(pss_kib(pid) for pid in shims)
     return [

@@ -24,6 +24,16 @@ class PeerError(Exception):
     """A peer ended with an error: its command, status and words."""
 
 
+# What to start in a lane. Each lane has a root file system of its own: two crun at once in one get in each other's way.
+Command = Callable[[int], list[str]]
+LANES = 4
+
+
+def always(words: list[str]) -> Command:
+    """The same command in every lane."""
+    return lambda _lane: words
+
+
 class Runner:
     """Starts peers' commands with standard output and error in one file, and waits for them."""
 
@@ -32,25 +42,25 @@ class Runner:
         self._devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def run(self, commands: Sequence[list[str]], in_flight: int) -> dict[str, object]:
-        """Run all commands, at most ``in_flight`` at once: seconds of each, in order of their ends, and of all."""
-        running: dict[int, tuple[float, list[str]]] = {}
+    def run(self, commands: Sequence[Command], in_flight: int) -> float:
+        """Run all commands, one in each lane at a time, and return the seconds until the last one has ended."""
+        running: dict[int, tuple[int, list[str]]] = {}
+        lanes = list(range(in_flight))
         waiting = list(reversed(commands))
-        times_s: list[float] = []
         begin_s = time.perf_counter()
         while waiting or running:
-            while waiting and len(running) < in_flight:
-                command = waiting.pop()
-                start_s = time.perf_counter()
-                running[self._start(command)] = (start_s, command)
+            while waiting and lanes:
+                lane = lanes.pop()
+                command = waiting.pop()(lane)
+                running[self._start(command)] = (lane, command)
             pid, status = os.waitpid(-1, 0)
             if pid in running:
-                start_s, command = running.pop(pid)
-                times_s.append(time.perf_counter() - start_s)
+                lane, command = running.pop(pid)
+                lanes.append(lane)
                 if status != 0:
                     end = self._words.read_text(errors="replace")[-1000:]
                     raise PeerError(f"`{' '.join(command)}` ended with wait status {status}: {end}")
-        return {"times_s": times_s, "total_s": time.perf_counter() - begin_s}
+        return time.perf_counter() - begin_s
 
     def _start(self, command: list[str]) -> int:
         redirections = [(os.POSIX_SPAWN_DUP2, self._devnull, 0)]
@@ -61,10 +71,8 @@ class Runner:
 class Peers:
     """The peers' command lines, and the names of the containers that they have made."""
 
-    def __init__(self, directory: Path, true_bundle: Path, sleep_bundle: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._true_bundle = str(true_bundle)
-        self._sleep_bundle = str(sleep_bundle)
         self._bases = {
             "crun": [program("crun"), "--cgroup-manager=cgroupfs", "--root", str(directory / "crun")],
             "runc": [program("runc"), "--root", str(directory / "runc")],
@@ -72,26 +80,28 @@ class Peers:
         self._last = 0
         self.alive: list[tuple[str, str]] = []
 
-    def short(self, peer: str) -> list[str]:
+    def short(self, peer: str) -> Command:
         """The command of one whole life of /bin/true."""
         if peer == "plain":
-            return [program("true")]
+            return always([program("true")])
         if peer == "bwrap":
-            return [program("bwrap"), *BWRAP_OPTIONS, program("true")]
-        return [*self._bases[peer], "run", "-b", self._true_bundle, self._name()]
+            return always([program("bwrap"), *BWRAP_OPTIONS, program("true")])
+        base, name = self._bases[peer], self._name()
+        return lambda lane: [*base, "run", "-b", self._bundle("true", lane), name]
 
-    def detached(self, peer: str) -> list[str]:
+    def detached(self, peer: str) -> Command:
         """The command that leaves a sleeping container behind; conmon's sleeps in crun, created and not started."""
         name = self._name()
         if peer == "conmon":
             self.alive.append(("crun", name))
-            return self._conmon(name)
+            return always(self._conmon(name))
         self.alive.append((peer, name))
-        return [*self._bases[peer], "run", "-d", "-b", self._sleep_bundle, name]
+        base = self._bases[peer]
+        return lambda lane: [*base, "run", "-d", "-b", self._bundle("sleep", lane), name]
 
-    def starts(self) -> list[list[str]]:
+    def starts(self) -> list[Command]:
         """The commands that start what conmon has only created."""
-        return [[*self._bases[peer], "start", name] for peer, name in self.alive]
+        return [always([*self._bases[peer], "start", name]) for peer, name in self.alive]
 
     def _conmon(self, name: str) -> list[str]:
         directory = self._directory
@@ -99,7 +109,7 @@ class Peers:
         # conmon keeps sockets and FIFOs in the bundle: each has its own, with the same root file system.
         bundle = directory / f"{name}.bundle"
         bundle.mkdir()
-        shutil.copy2(Path(self._sleep_bundle) / "config.json", bundle)
+        shutil.copy2(self._bundle("sleep", 0) + "/config.json", bundle)
         return [
             *(program("conmon"), "--cid", name, "--cuuid", name, "--name", name, "--bundle", str(bundle)),
             *("--runtime", runtime, *(part for word in arguments for part in ("--runtime-arg", word))),
@@ -112,10 +122,13 @@ class Peers:
             *("--log-path", f"k8s-file:{bundle}/log", "--socket-dir-path", str(directory)),
         ]
 
-    def ends(self) -> list[list[str]]:
+    def ends(self) -> list[Command]:
         """The commands that end everything left behind."""
         gone, self.alive = self.alive, []
-        return [[*self._bases[peer], "delete", "--force", name] for peer, name in gone]
+        return [always([*self._bases[peer], "delete", "--force", name]) for peer, name in gone]
+
+    def _bundle(self, kind: str, lane: int) -> str:
+        return str(self._directory / f"{kind}-{lane}")
 
     def _name(self) -> str:
         self._last += 1
@@ -136,13 +149,13 @@ def program(name: str) -> str:
 def answer(request: dict[str, object], runner: Runner, peers: Peers) -> dict[str, object]:
     """Do what one request asks."""
     peer, count, in_flight = str(request["peer"]), int(str(request["count"])), int(str(request["in_flight"]))
-    make: dict[object, Callable[[], list[list[str]]]] = {
+    make: dict[object, Callable[[], list[Command]]] = {
         "run": lambda: [peers.short(peer) for _ in range(count)],
         "up": lambda: [peers.detached(peer) for _ in range(count)],
         "start": peers.starts,
         "down": peers.ends,
     }
-    return runner.run(make[request["op"]](), in_flight)
+    return {"total_s": runner.run(make[request["op"]](), in_flight)}
 
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -154,7 +167,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     directory = Path(sys.argv[1])
     runner = Runner(directory / "words")
-    peers = Peers(directory, directory / "true", directory / "sleep")
+    peers = Peers(directory)
     try:
         for line in sys.stdin:
             try:

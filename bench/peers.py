@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.bundle import make_bundle
-from bench.peer_process import NAME_PREFIX, PeerError, program
+from bench.peer_process import LANES, NAME_PREFIX, PeerError, program
 
 PEER_TIMEOUT_S = 300.0
 CREATED_TIMEOUT_S = 30.0
@@ -76,8 +76,9 @@ async def running_peers() -> AsyncIterator[Peers]:
     """The peers, ready to be asked; all that they made is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=NAME_PREFIX) as name:
         directory = Path(name)
-        make_bundle(directory / "true", [program("true")])
-        make_bundle(directory / "sleep", [program("sleep"), "100000"])
+        for lane in range(LANES):
+            make_bundle(directory / f"true-{lane}", [program("true")])
+            make_bundle(directory / f"sleep-{lane}", [program("sleep"), "100000"])
         process = await asyncio.create_subprocess_exec(
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", _HIDE_CGROUP2, "sh"),
             *(sys.executable, "-m", "bench.peer_process", str(directory)),
