@@ -13,8 +13,13 @@ from paddock.model.errors import InvalidRequest, NotFound, NotLeading, PaddockEr
 from paddock.rpc.principal import Authenticator, current_principal
 from paddock.rpc.server import RpcServer, Service
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
-from paddock.wire.v1 import exec_service_pb2, exec_service_pb2_grpc, operator_service_pb2, operator_service_pb2_grpc
-from paddock.wire.v1 import parties_pb2
+from paddock.wire.v1 import (
+    exec_service_pb2,
+    exec_service_pb2_grpc,
+    operator_service_pb2,
+    operator_service_pb2_grpc,
+    parties_pb2,
+)
 
 ERRORS: dict[str, PaddockError] = {
     "invalid": InvalidRequest("tasks[0].task_id", "a/b", "leave out the slash"),

@@ -98,7 +98,10 @@ async def test_foreign_tools_find_the_standard_details(tmp_path: Path) -> None:
 
 async def test_a_defect_is_logged_whole_and_told_by_its_incident(tmp_path: Path, caplog) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
-        with pytest.raises(PaddockError, match=r"a defect \(ZeroDivisionError\).*incident [0-9a-f]{12}"), remote_errors():
+        with (
+            pytest.raises(PaddockError, match=r"a defect \(ZeroDivisionError\).*incident [0-9a-f]{12}"),
+            remote_errors(),
+        ):
             await OperatorServiceStub(channel).GetTask(GetTaskRequest(task_id="defect"))
     record = next(record for record in caplog.records if record.message == "a served call met a defect")
     assert record.exc_info is not None

@@ -1,0 +1,106 @@
+"""Logs: one constant phrase and fields, as JSON or logfmt, with the ids of what is being worked on, in journald's priorities.
+
+Write `log.info("container launched", extra={"pid": pid})`. Fields may not be named like LogRecord's own attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TextIO
+
+_ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("paddock_log_ids", default=())
+
+_OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# syslog's numbers, which journald reads from the beginning of a line.
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@+,%")
+
+
+class LogFormat(Enum):
+    """How a line looks."""
+
+    JSON = "json"
+    LOGFMT = "logfmt"
+
+
+@contextmanager
+def log_ids(**ids: str) -> Iterator[None]:
+    """Every line written inside, in this task and the tasks that it starts, carries these ids."""
+    token = _ids.set((*_ids.get(), *ids.items()))
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+class FieldFormatter(logging.Formatter):
+    """Time, level, logger, phrase, ids, fields, and a traceback where there is one: always one line."""
+
+    def __init__(self, log_format: LogFormat, *, priorities: bool) -> None:
+        """`priorities`: journald's `<6>` before each line."""
+        super().__init__()
+        self._format = log_format
+        self._priorities = priorities
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without its end."""
+        fields = self._fields(record)
+        if self._format is LogFormat.JSON:
+            line = json.dumps(fields, default=str, ensure_ascii=False)
+        else:
+            line = " ".join(f"{name}={_logfmt(value)}" for name, value in fields.items())
+        if not self._priorities:
+            return line
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return f"<{priority}>{line}"
+
+    def _fields(self, record: logging.LogRecord) -> Mapping[str, object]:
+        moment = datetime.fromtimestamp(record.created, tz=UTC)
+        fields: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields.update(_ids.get())
+        fields.update((name, value) for name, value in vars(record).items() if name not in _OWN_ATTRIBUTES)
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return fields
+
+
+def _logfmt(value: object) -> str:
+    text = str(value)
+    return text if text and set(text) <= _PLAIN else json.dumps(text, ensure_ascii=False)
+
+
+def goes_to_journal(stream: TextIO) -> bool:
+    """Whether systemd connected this stream to the journal: JOURNAL_STREAM names its device and inode."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(found.st_dev), str(found.st_ino))
+
+
+def set_up_logging(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
+    """Once, at the start. `level`: debug, info, warning, error. stderr unless another stream is given."""
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(FieldFormatter(log_format, priorities=goes_to_journal(stream)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # asyncio's debug lines tell about selectors, never about our work.
+    logging.getLogger("asyncio").setLevel(max(root.level, logging.INFO))

@@ -1,0 +1,206 @@
+"""Durable before visible, in order, whatever the disk does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from paddock.daemon.shell import Shell
+from paddock.daemon.threads import DurableWriter, SingleThread
+from paddock.model.errors import CheckpointError, InvalidTransition, PaddockError
+
+
+class Disk:
+    """Groups as they were written; holds the writer up on request."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.broken = False
+
+    def write(self, records: Sequence[str]) -> None:
+        assert self.open.wait(5)
+        if self.broken:
+            raise CheckpointError("/state/log", 7, "no space left; make room")
+        self.groups.append(list(records))
+
+
+class Daemon:
+    """Its core: an event is a text of effects; capitals are records, `!` has no row."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.seen: list[str] = []
+        self.refused: list[str] = []
+        self.disk = disk
+        self.shell: Shell[str, str, str] = Shell(
+            handle=self._handle,
+            record_of=lambda effect: effect if effect.isupper() else None,
+            perform=self._perform,
+            write=disk.write,
+            refused=lambda event, _: self.refused.append(event),
+        )
+
+    def _handle(self, event: str) -> Sequence[str]:
+        if event == "!":
+            raise InvalidTransition("thing", "here", "there")
+        return list(event)
+
+    def _perform(self, effect: str) -> None:
+        written = [record for group in self.disk.groups for record in group]
+        self.seen.append(f"{effect} after {''.join(written)}" if written else effect)
+
+
+async def test_effects_wait_for_the_records_before_them_and_stay_in_order() -> None:
+    disk = Disk()
+    daemon = Daemon(disk)
+    disk.open.clear()
+    running = asyncio.create_task(daemon.shell.run())
+    for event in ("ab", "cAd", "e", "Bf"):
+        daemon.shell.submit(event)
+    await asyncio.sleep(0.05)
+    assert daemon.seen == ["a", "b", "c"]
+    disk.open.set()
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert [word[0] for word in daemon.seen] == list("abcdef")
+    assert all("A" in word for word in daemon.seen[3:])
+    assert daemon.seen[5] == "f after AB"
+
+
+async def test_records_that_come_during_a_sync_share_the_next_one() -> None:
+    disk = Disk()
+    daemon = Daemon(disk)
+    disk.open.clear()
+    running = asyncio.create_task(daemon.shell.run())
+    daemon.shell.submit("A")
+    await asyncio.sleep(0.05)
+    for event in ("B", "C", "D"):
+        daemon.shell.submit(event)
+    await asyncio.sleep(0.05)
+    disk.open.set()
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert disk.groups == [["A"], ["B", "C", "D"]]
+
+
+async def test_a_failed_write_ends_the_daemon_and_nothing_later_becomes_visible() -> None:
+    disk = Disk()
+    disk.broken = True
+    daemon = Daemon(disk)
+    daemon.shell.submit("aBc")
+    with pytest.raises(CheckpointError, match="make room"):
+        await asyncio.wait_for(daemon.shell.run(), 5)
+    assert daemon.seen == ["a"]
+
+
+async def test_an_event_without_a_row_is_refused_and_the_loop_goes_on() -> None:
+    daemon = Daemon(Disk())
+    for event in ("a", "!", "b"):
+        daemon.shell.submit(event)
+    daemon.shell.stop()
+    await asyncio.wait_for(daemon.shell.run(), 5)
+    assert daemon.seen == ["a", "b"]
+    assert daemon.refused == ["!"]
+
+
+async def test_a_defect_of_the_core_ends_the_daemon() -> None:
+    class Defect(Daemon):
+        def _handle(self, event: str) -> Sequence[str]:
+            raise ZeroDivisionError
+
+    daemon = Defect(Disk())
+    daemon.shell.submit("a")
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(daemon.shell.run(), 5)
+
+
+async def test_events_come_from_other_threads_too() -> None:
+    daemon = Daemon(Disk())
+    running = asyncio.create_task(daemon.shell.run())
+    await asyncio.to_thread(daemon.shell.submit_from_thread, "a")
+    await asyncio.sleep(0.05)
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert daemon.seen == ["a"]
+
+
+async def test_a_burst_does_not_keep_the_loop_from_others() -> None:
+    daemon = Daemon(Disk())
+    for _ in range(1000):
+        daemon.shell.submit("a")
+    running = asyncio.create_task(daemon.shell.run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert 0 < len(daemon.seen) < 1000
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert len(daemon.seen) == 1000
+
+
+async def test_the_writer_writes_what_is_committed_before_it_closes() -> None:
+    disk, durable = Disk(), []
+    writer: DurableWriter[str] = DurableWriter(disk.write, on_durable=durable.append, on_failure=pytest.fail)
+    numbers = [writer.commit(record) for record in ("A", "B", "C")]
+    await writer.close()
+    await asyncio.sleep(0)
+    assert numbers == [1, 2, 3]
+    assert durable[-1] == 3
+    assert [record for group in disk.groups for record in group] == ["A", "B", "C"]
+
+
+async def test_calls_off_the_loop_run_one_at_a_time_and_give_back_what_they_return_or_raise() -> None:
+    thread = SingleThread("isolation")
+    running, most = 0, 0
+
+    def call(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        threading.Event().wait(0.005)
+        running -= 1
+        if number == 3:
+            raise PaddockError("three")
+        return number
+
+    answers = await asyncio.gather(
+        *(thread.run(f"call {n}", lambda n=n: call(n), deadline_s=5) for n in range(5)), return_exceptions=True
+    )
+    await thread.close()
+    assert most == 1
+    assert [str(answer) for answer in answers] == ["0", "1", "2", "three", "4"]
+
+
+async def test_a_late_call_is_named_while_it_runs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    late: list[str] = []
+    thread = SingleThread("isolation", on_late=late.append)
+    release = threading.Event()
+    waiting = asyncio.create_task(thread.run("disk/du usage c1", lambda: release.wait(5), deadline_s=0.02))
+    while not late:
+        await asyncio.sleep(0.005)
+    assert late == ["disk/du usage c1"]
+    assert not waiting.done()
+    release.set()
+    await asyncio.wait_for(waiting, 5)
+    await thread.run("quick", lambda: None, deadline_s=5)
+    await thread.close()
+    assert [record.message for record in caplog.records] == [
+        "a call off the loop is late",
+        "a call off the loop took longer than its deadline",
+    ]
+
+
+async def test_a_cancelled_wait_does_not_disturb_the_thread() -> None:
+    thread = SingleThread("isolation")
+    release = threading.Event()
+    waiting = asyncio.create_task(thread.run("slow", lambda: release.wait(5), deadline_s=5))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    release.set()
+    assert await thread.run("next", lambda: 7, deadline_s=5) == 7
+    await thread.close()
