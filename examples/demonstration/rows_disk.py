@@ -47,7 +47,8 @@ async def act(session: Session) -> Seen:
         }
     )
     text = (
-        f"{status.state.name} {took_ms} ms after passing the limit (interval {disk.interval_ms} ms, du {disk.du_duration_ms} ms): "
+        f"{status.state.name} {took_ms} ms after passing the limit (interval {disk.interval_ms} ms, du "
+        f"{disk.du_duration_ms} ms): "
         f"{disk.used_bytes / MIB:.1f} of {disk.limit_bytes // MIB} MiB, largest {', '.join(names[:3]) or 'not named'}"
     )
     return Seen(text=text + failed, as_expected=holds)

@@ -75,17 +75,17 @@ async def act(session: Session) -> Seen:
         }
     )
     count = len(view["pids"])
-    text = (
-        f"{count} processes seen, {view['zombies']} zombies after {ORPHAN_COUNT} orphans; /proc/1: root {view['root']}, "
-        f"cwd {view['cwd']}, fds {'refused' if fds == _REFUSED else ' '.join(fds)}, {len(view['environment'])} bytes of environment"
-        if view["environment"] != _REFUSED
-        else f"{count} processes seen, {view['zombies']} zombies; /proc/1 refused"
-    )
+    shown = ", ".join(f"{name} {_word(view[name])}" for name in ("root", "cwd", "fds", "environment"))
+    text = f"{count} processes seen, {view['zombies']} zombies after {ORPHAN_COUNT} orphans; /proc/1: {shown}"
     return Seen(text=text + failed, as_expected=holds)
 
 
+def _word(value: str | list[str]) -> str:
+    return (value if isinstance(value, str) else " ".join(value)) or "empty"
+
+
 def _is_still_init(maps: str) -> bool:
-    """PID 1 maps its own few hundred bytes from a memfd, and what the kernel gives everybody: no program or library of the host."""
+    """PID 1 maps its own few hundred bytes from a memfd, and what the kernel gives everybody: nothing of the host."""
     names = [line.split(maxsplit=5)[5] for line in maps.splitlines() if len(line.split(maxsplit=5)) == 6]
     return all(name.startswith("/memfd:") or name in _SELF_ONLY for name in names)
 

@@ -84,8 +84,8 @@ def agent_address(*, agent: str, hostname: str, unix_address: str, tcp_address: 
         return tcp_address
     where = f"its socket {unix_address} is on host {hostname}" if unix_address else "it told no address"
     raise Unavailable(
-        f"agent {agent} on {hostname or 'an unknown host'} cannot be reached from here: {where} and it listens on no TCP address; "
-        f"run the command there, or start that agentd with a TCP address to listen on"
+        f"agent {agent} on {hostname or 'an unknown host'} cannot be reached from here: {where} and it listens on no TCP "
+        f"address; run the command there, or start that agentd with a TCP address to listen on"
     )
 
 

@@ -23,7 +23,7 @@ _CONNECT_TIMEOUT_S = 5.0
 
 @asynccontextmanager
 async def connect_master(addresses: tuple[str, ...]) -> AsyncIterator[MasterClient]:
-    """The first master of the list that leads, or the leader that one names. Raises Unavailable naming those that were tried."""
+    """The first master of the list that leads, or the leader that one names. Unavailable names those that were tried."""
     masters = StaticMasters(addresses)
     failures: list[str] = []
     for _ in range(len(addresses) + 1):

@@ -51,7 +51,11 @@ def test_the_last_lines(content: bytes, count: int, expected: bytes) -> None:
     assert tail(content, count) == expected
 
 
-@given(content=st.binary(max_size=60).map(lambda raw: raw.replace(b"\x01", b"\n")), count=st.integers(0, 8), piece=st.integers(1, 7))
+@given(
+    content=st.binary(max_size=60).map(lambda raw: raw.replace(b"\x01", b"\n")),
+    count=st.integers(0, 8),
+    piece=st.integers(1, 7),
+)
 @settings(max_examples=300)
 def test_piece_by_piece_gives_the_same_as_at_once(content: bytes, count: int, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -106,7 +106,10 @@ def test_a_bad_address_is_usage() -> None:
 
 
 def test_help_is_quick_and_loads_no_grpc() -> None:
-    script = "import sys; from paddock.cli.__main__ import main; main(['--help']); sys.exit('grpc' in sys.modules or 'google' in sys.modules)"
+    script = (
+        "import sys; from paddock.cli.__main__ import main; main(['--help']); "
+        "sys.exit('grpc' in sys.modules or 'google' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
     # Beside the interpreter's own start, so that a slow machine does not matter; best of seven against neighbours.
     ours, bare = [], []

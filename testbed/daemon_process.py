@@ -1,0 +1,99 @@
+"""One daemon as a process: started, ready when it says so, ended for certain."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from paddock.model.errors import Unavailable
+
+READY_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+_LOG_TAIL_BYTES = 2_000
+
+
+class DaemonProcess:
+    """`python -m MODULE ARGUMENT…`, its words in a log file.
+
+    Readiness comes by sd_notify, as under systemd: nothing is polled.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], directory: str) -> None:
+        """Nothing is started yet. `directory` takes the log and the notification socket."""
+        self.module = module
+        self.log_path = os.path.join(directory, f"{module}.log")
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._notify_path = os.path.join(directory, f"{module}.notify")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """0 when it was not started."""
+        return 0 if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Returns once it is ready. Raises Unavailable with the end of its log when it ends or says nothing."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            if os.path.exists(self._notify_path):
+                os.unlink(self._notify_path)
+            notify.bind(self._notify_path)
+            with open(self.log_path, "ab") as log:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
+                    start_new_session=True,
+                )
+            self._await_ready(notify)
+
+    def _await_ready(self, notify: socket.socket) -> None:
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                readable, _, _ = select.select([notify.fileno(), descriptor], [], [], left_s)
+                if notify.fileno() in readable and b"READY=1" in notify.recv(4096).split(b"\n"):
+                    return
+                if descriptor in readable:
+                    break
+        finally:
+            os.close(descriptor)
+        assert self._process is not None
+        code = self._process.poll()
+        what = f"was not ready within {READY_TIMEOUT_S:.0f} s" if code is None else f"ended with code {code}"
+        raise Unavailable(f"{self.module} {what}; the end of {self.log_path}:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """The last words of its log."""
+        with open(self.log_path, "rb") as log:
+            log.seek(max(os.path.getsize(self.log_path) - _LOG_TAIL_BYTES, 0))
+            return log.read().decode(errors="replace").strip()
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, while it lives."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def resume(self) -> None:
+        """After a SIGSTOP: what is stopped does not hear SIGTERM."""
+        self.send(signal.SIGCONT)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
+        """SIGTERM, then SIGKILL. Its exit code; None when it was never started. Idempotent."""
+        if self._process is None:
+            return None
+        self.resume()
+        self.send(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -1,0 +1,166 @@
+"""A whole cluster on this host: launcher, masterd and agentd in one directory, on unix sockets; it leaves no trace.
+
+`python -m testbed.one_host start` prints its addresses; `python -m testbed.one_host stop DIRECTORY` ends one, whoever
+started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import glob
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from paddock.model.errors import PaddockError, Unavailable
+from paddock.rpc.clients.agent import connect_agent
+from paddock.rpc.clients.master import connect_master
+from testbed.daemon_process import STOP_TIMEOUT_S, DaemonProcess
+from testbed.our_processes import end_all
+
+DIRECTORY_PREFIX = "paddock-one-host-"
+REGISTER_TIMEOUT_S = 15.0
+_AGENT_ID_FILE = "agent-id"
+
+
+class OneHost:
+    """`directory` holds everything: sockets, state, sandboxes, logs. All may pass through it: tasks have other users."""
+
+    def __init__(
+        self, directory: str, *, agent_arguments: Sequence[str] = (), master_arguments: Sequence[str] = ()
+    ) -> None:
+        """Nothing is started yet. The arguments are added to the daemons' own."""
+        self.directory = directory
+        self.master_address = f"unix:{directory}/masterd.sock"
+        self.agent_address = f"unix:{directory}/agentd.sock"
+        self.agent_id = ""
+        self.masterd = DaemonProcess(
+            "masterd",
+            [f"--state-dir={directory}/master", f"--listen={self.master_address}", *master_arguments],
+            directory,
+        )
+        self.agentd = DaemonProcess(
+            "agentd",
+            [
+                f"--state-dir={directory}/agent",
+                f"--work-dir={directory}/work",
+                f"--listen={self.agent_address}",
+                f"--master={self.master_address}",
+                "--container-disk-watch-interval=1s",
+                *agent_arguments,
+            ],
+            directory,
+        )
+
+    @classmethod
+    def make(cls, *, agent_arguments: Sequence[str] = (), master_arguments: Sequence[str] = ()) -> OneHost:
+        """In a new directory."""
+        directory = tempfile.mkdtemp(prefix=DIRECTORY_PREFIX)
+        os.chmod(directory, 0o711)  # noqa: S103 - as the docstring says
+        return cls(directory, agent_arguments=agent_arguments, master_arguments=master_arguments)
+
+    def start(self) -> None:
+        """Returns once the agent has registered. Raises Unavailable with the log of the daemon that did not come up."""
+        self.masterd.start()
+        self.agentd.start()
+        self.agent_id = asyncio.run(self._registered())
+        with open(os.path.join(self.directory, _AGENT_ID_FILE), "w", encoding="utf-8") as file:
+            file.write(self.agent_id)
+
+    async def _registered(self) -> str:
+        deadline_s = time.monotonic() + REGISTER_TIMEOUT_S
+        async with connect_master((self.master_address,)) as master:
+            while time.monotonic() < deadline_s:
+                for agent in await master.list_agents():
+                    if agent.state == "active":
+                        return agent.info.agent_id
+                await asyncio.sleep(0.05)
+        raise Unavailable(f"agentd did not register at {self.master_address}; its log:\n{self.agentd.log_tail()}")
+
+    def stop(self) -> None:
+        """Tasks, daemons, launcher, cgroups, files: all that is this cluster's. Idempotent; goes on past a failure."""
+        if not os.path.isdir(self.directory):
+            return
+        self.agentd.resume()
+        self.masterd.resume()
+        try:
+            asyncio.run(_end_containers(self.agent_address))
+        except PaddockError as error:
+            print(f"containers are ended without the agent's help: {error}", file=sys.stderr)
+        self.agentd.stop()
+        self.masterd.stop()
+        end_all(self.directory, STOP_TIMEOUT_S)
+        remove_cgroups(self.agent_id or _read(os.path.join(self.directory, _AGENT_ID_FILE)))
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+async def _end_containers(agent_address: str) -> None:
+    async with connect_agent(agent_address) as agent:
+        running = await agent.list_containers()
+        for container in running:
+            await agent.kill_container(container.container_id, grace_ms=0)
+        for container in running:
+            await agent.wait_container(container.container_id, timeout_s=STOP_TIMEOUT_S)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def remove_cgroups(agent_id: str) -> None:
+    """The agent's own directories in each hierarchy, deepest first; one that still holds a process stays and is named."""
+    if not agent_id:
+        return
+    for root in (
+        *glob.glob(f"/sys/fs/cgroup/*/paddock-{agent_id}"),
+        *glob.glob(f"/sys/fs/cgroup/**/paddock-{agent_id}"),
+    ):
+        for directory, _, _ in os.walk(root, topdown=False):
+            try:
+                os.rmdir(directory)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                print(f"{directory} cannot be removed: {error.strerror}; what runs in it?", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The two verbs."""
+    parser = argparse.ArgumentParser(prog="python -m testbed.one_host", description=__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("start", help="start a cluster and print its addresses")
+    verbs.add_parser("stop", help="stop one and remove it").add_argument("directory")
+    options = parser.parse_args(arguments)
+    if options.verb == "start":
+        host = OneHost.make()
+        try:
+            host.start()
+        except BaseException:
+            host.stop()
+            raise
+        print(
+            f"export PADDOCK_MASTER={host.master_address}\n# agent: {host.agent_address}\n# directory: {host.directory}"
+        )
+        return 0
+    directory = os.path.abspath(options.directory)
+    if not os.path.basename(directory).startswith(DIRECTORY_PREFIX) or not os.path.isdir(directory):
+        print(f"{directory} is no directory of a one-host cluster ({DIRECTORY_PREFIX}…)", file=sys.stderr)
+        return 2
+    OneHost(directory).stop()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (PaddockError, OSError) as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)
