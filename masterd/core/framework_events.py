@@ -32,7 +32,7 @@ def subscribe(turn: Turn, event: Subscribe) -> None:
             "framework.framework_id", framework_id, "this framework has ended; subscribe without an id"
         )
     known = turn.state.frameworks.get(framework_id)
-    info = replace(event.framework, user=event.framework.user or event.caller.user, principal=str(event.caller.uid))
+    info = replace(event.framework, user=event.framework.user or event.caller.user, principal=f"uid:{event.caller.uid}")
     if known is not None:
         _check_owner(known, event)
         info = replace(info, principal=known.info.principal or info.principal)
@@ -68,7 +68,7 @@ def _check_user(event: Subscribe) -> None:
 def _check_owner(framework: FrameworkEntry, event: Subscribe) -> None:
     if event.caller.uid not in {0, tasks.owner_uid(framework)}:
         raise PermissionRefused(
-            f"framework {framework.info.framework_id} belongs to uid {framework.info.principal or 'unknown'}; "
+            f"framework {framework.info.framework_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {event.caller.uid} may not take it over"
         )
 
@@ -185,7 +185,7 @@ def subscribed(turn: Turn, call: FrameworkCall) -> FrameworkEntry:
         raise NotFound("framework", call.framework_id)
     if call.caller.uid not in {0, tasks.owner_uid(framework)}:
         raise PermissionRefused(
-            f"framework {call.framework_id} belongs to uid {framework.info.principal or 'unknown'}; "
+            f"framework {call.framework_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {call.caller.uid} may not speak for it"
         )
     if framework.state is not FrameworkState.SUBSCRIBED or call.subscription_id != framework.subscription_id:

@@ -128,7 +128,7 @@ def operator_kill(turn: Turn, event: OperatorKill) -> None:
         raise NotFound("task", event.task_id)
     if event.caller.uid not in {0, owner_uid(framework)}:
         raise PermissionRefused(
-            f"task {event.task_id} belongs to uid {framework.info.principal or 'unknown'}; "
+            f"task {event.task_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {event.caller.uid} may kill its own tasks only"
         )
     _kill(turn, task, event.kill_policy)
@@ -137,7 +137,8 @@ def operator_kill(turn: Turn, event: OperatorKill) -> None:
 def owner_uid(framework: FrameworkEntry) -> int | None:
     """Who subscribed it, None when nobody knows: then only uid 0 may do anything with it."""
     principal = framework.info.principal
-    return int(principal) if principal.isascii() and principal.isdigit() and len(principal) <= 10 else None
+    kind, _, number = principal.partition(":")
+    return int(number) if kind == "uid" and number.isascii() and number.isdigit() and len(number) <= 10 else None
 
 
 def _still_ending(turn: Turn, key: TaskKey) -> TaskEntry | None:
