@@ -13,7 +13,7 @@ from cgroupspy.nodes import Node
 
 from isolators.contract import CgroupPlace, HostFacts, Isolator, IsolatorSettings, LiveContainer
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import ConfigError
+from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite, LaunchPlan
 from paddock.model.resources import Resources
@@ -76,7 +76,10 @@ class CgroupIsolator(Isolator):
         del orphans  # nothing of ours outside the plan to undo
         for container in live:
             config = container.config
-            writes = self.launch_writes(config.resources, config.limits)
+            try:
+                writes = self.launch_writes(config.resources, config.limits)
+            except InvalidRequest:
+                writes = ()  # accepted once under other settings: it runs on, and is still measured and cleaned up
             self._held[config.container_id] = Held(place=container.cgroup, writes=writes)
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
