@@ -137,7 +137,7 @@ def read_limit(mode: str, directory: str, write: CgroupWrite) -> tuple[str | Non
     """
     try:
         if mode == "v1" and write.controller in _CGROUPSPY:
-            text = str(_CGROUPSPY[write.controller](Node(directory)).get_property(write.file))
+            text = str(_CGROUPSPY[write.controller](Node(directory)).get_property(write.file.encode()))
         else:
             text = _read_text(f"{directory}/{write.file}")
     except OSError as error:

@@ -26,11 +26,15 @@ def read_counters(place: CgroupPlace, reads: Iterable[CgroupRead]) -> tuple[dict
     counters: dict[str, str] = {}
     problem = ""
     for read in reads:
-        path = f"{place.directory(read.controller)}/{read.file}"
+        directory = place.directory(read.controller)
+        if directory is None:
+            problem = problem or f"the container was started without a {read.controller} cgroup"
+            continue
+        path = f"{directory}/{read.file}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            if not problem and not os.path.isdir(os.path.dirname(path)):
+            if not problem and not os.path.isdir(directory):
                 problem = f"the cgroup of {path} is not there: {error.strerror}"
             continue
         try:

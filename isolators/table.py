@@ -71,7 +71,8 @@ def parse_isolation(text: str, third_party: frozenset[str] = frozenset()) -> tup
 def _unknown(name: str, known: frozenset[str]) -> str:
     words = sorted(known | ALIASES.keys())
     ending = name.rpartition("/")[2]
-    near = difflib.get_close_matches(name, words, n=1) or [word for word in words if word.rpartition("/")[2] == ending]
+    # posix/cpu is meant as cgroups/cpu; otherwise it is a slip of the fingers.
+    near = [word for word in words if word.rpartition("/")[2] == ending] or difflib.get_close_matches(name, words, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"--isolation: {name!r} is unknown: {hint}known are {', '.join(sorted(known))}"
 
