@@ -70,7 +70,8 @@ class Shell:
         self._ends: dict[ContainerId, list[tuple[Callable[[Container], bool], asyncio.Future[Container]]]] = {}
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at_ns = 0
-        self._compacted_bytes = writer.size_bytes
+        self._compacting_number = 0
+        self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
         self._master: MasterLink = NoMaster()
 
@@ -123,6 +124,9 @@ class Shell:
         """The log has every entry up to this number."""
         self._durable_number = number
         self._release()
+        if 0 < self._compacting_number <= number:
+            self._compacting_number = 0
+            self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 4 * self._writer.size_bytes)
         while self._discards and self._discards[0][0] <= number:
             self._containerizer.discard(self._discards.popleft()[1])
 
@@ -141,6 +145,8 @@ class Shell:
             return
         for effect in wanted:
             self._take(effect)
+        # Only between turns does the state say exactly what was appended.
+        self._compact_when_due()
 
     def _take(self, effect: Effect) -> None:
         match effect:
@@ -148,7 +154,6 @@ class Shell:
                 number = self._writer.append(effect.entry, relaxed=effect.relaxed)
                 if not effect.relaxed:
                     self._required_number = number
-                self._compact_when_due()
             case effects.Prepare():
                 self._containerizer.prepare(effect.config)
             case effects.Discard():
@@ -218,6 +223,6 @@ class Shell:
 
     def _compact_when_due(self) -> None:
         """When the log is four times what a snapshot took last, and worth the while."""
-        if self._writer.size_bytes > max(COMPACT_ABOVE_BYTES, 4 * self._compacted_bytes):
-            self._compacted_bytes = self._writer.size_bytes
+        if self._compacting_number == 0 and self._writer.size_bytes > self._compact_above_bytes:
+            self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))

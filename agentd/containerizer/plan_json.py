@@ -16,8 +16,6 @@ Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 FORMAT = 1
 UMASK = 0o022
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What Mesos gives to a command whose environment has no PATH."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +64,10 @@ def exec_json(
 
 
 def _command_json(command: CommandInfo, user: UserIdentity, sandbox: str, plan: LaunchPlan) -> dict[str, Json]:
-    environment: dict[str, Json] = {"PATH": DEFAULT_PATH, "HOME": user.home, "USER": user.name}
-    # The task's own word wins over the isolators', theirs over the agent's.
-    environment.update(with_environment(plan, command.environment).environment)
     return {
         "argv": list(command.argv),
-        "environment": environment,
+        # The task's own word wins over the isolators'; nothing of the agent's own environment is passed on.
+        "environment": dict(with_environment(plan, command.environment).environment),
         "working_directory": posixpath.join(sandbox, command.working_directory).rstrip("/") or "/",
         "user": {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)},
         "capabilities": _capabilities_json(plan.capabilities),

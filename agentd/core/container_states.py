@@ -42,8 +42,11 @@ TABLE = MappingProxyType(
         (State.LAUNCHING, ContainerInput.FAILED): State.DESTROYING,
         (State.LAUNCHING, ContainerInput.STOP): State.DESTROYING,
         (State.LAUNCHING, ContainerInput.ENDED): State.DESTROYING,
+        (State.LAUNCHING, ContainerInput.HELD): State.STUCK,
         (State.RUNNING, ContainerInput.STOP): State.DESTROYING,
         (State.RUNNING, ContainerInput.ENDED): State.DESTROYING,
+        # Its shim is gone, and the kernel does not let go of the rest.
+        (State.RUNNING, ContainerInput.HELD): State.STUCK,
         # What was under way when the stop came still reports.
         (State.DESTROYING, ContainerInput.PREPARED): State.DESTROYING,
         (State.DESTROYING, ContainerInput.REFUSED): State.DESTROYING,

@@ -1,0 +1,127 @@
+"""agentd's settings. Mesos' names and forms of value where the meaning is the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isolators.contract import IsolatorSettings
+from isolators.table import DEFAULT_ISOLATION
+from paddock.daemon.config import Configuration
+from paddock.daemon.logging import LogFormat
+from paddock.daemon.settings import (
+    BOOLEAN,
+    DURATION_S,
+    PATH,
+    TEXT,
+    WORDS,
+    Kind,
+    Rejected,
+    checked,
+    one_of,
+    optional,
+    setting,
+    whole,
+)
+from paddock.model.resource_text import parse_attributes, parse_resources
+
+DEFAULT_FILE = "/etc/paddock/agentd.toml"
+VERSION = "0.1.0"
+
+
+def _check_resources(text: str) -> None:
+    parse_resources(text, "resources")
+
+
+def _check_attributes(text: str) -> None:
+    parse_attributes(text, "attributes")
+
+
+def _check_level(text: str) -> None:
+    if text not in {"debug", "info", "warning", "error"}:
+        raise Rejected("write debug, info, warning or error")
+
+
+_RESOURCES: Kind[str] = checked(TEXT, _check_resources)
+_ATTRIBUTES: Kind[str] = checked(TEXT, _check_attributes)
+_LEVEL: Kind[str] = checked(TEXT, _check_level)
+_PATH_OR_NONE: Kind[str | None] = optional(PATH)
+_WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator may choose."""
+
+    state_dir: str = setting("/var/lib/paddock/agentd", "the agent's own files: its log, exit records, its id", PATH)
+    work_dir: str = setting("/var/lib/paddock/work", "the tasks' sandboxes; their users must be able to reach it", PATH)
+    runtime_dir: str | None = setting(
+        None, "sockets of launcher and shims; below the state directory when empty", _PATH_OR_NONE
+    )
+    listen: tuple[str, ...] = setting(
+        ("unix:/run/paddock/agentd.sock",), "addresses to serve: unix:/path, and host:port where TCP is wanted", WORDS
+    )
+    master: tuple[str, ...] = setting((), "the masters' addresses; empty: standalone containers only", WORDS)
+    hostname: str = setting("", "as it is shown; the kernel's own when empty", TEXT)
+    region: str = setting("", "where this host stands", TEXT)
+    zone: str = setting("", "where in the region", TEXT)
+    isolation: str = setting(DEFAULT_ISOLATION, "isolators, comma-separated", TEXT)
+    resources: str = setting(
+        "", "what the agent offers: cpus:4;mem:8192;ports:[31000-32000]; what is not named is found", _RESOURCES
+    )
+    attributes: str = setting("", "what is true of this host: rack:r1;level:10", _ATTRIBUTES)
+    cgroup_parent: str | None = setting(
+        None, "cgroup v2: the directory below which ours stands; found when empty", _PATH_OR_NONE
+    )
+    systemd_enable_support: bool = setting(
+        True, "where systemd runs: keep launcher and tasks in paddock-tasks.scope", BOOLEAN
+    )
+    ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
+    log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))
+    log_level: str = setting("info", "debug, info, warning or error", _LEVEL)
+    cgroups_enable_cfs: bool = setting(False, "cgroups/cpu: make every request a limit too", BOOLEAN)
+    cgroups_limit_swap: bool = setting(True, "cgroups/mem: memory and swap together are limited", BOOLEAN)
+    default_pids_limit_count: int = setting(
+        IsolatorSettings().default_pids_limit_count,
+        "cgroups/pids: for containers that name none",
+        whole(1, 4_194_304),
+        name="default_pids_limit",
+    )
+    container_disk_watch_interval_s: float = setting(
+        15.0, "disk/du: between two counts of a sandbox", DURATION_S, name="container_disk_watch_interval"
+    )
+    enforce_container_disk_quota: bool = setting(True, "disk/du: end what uses more than its disk", BOOLEAN)
+    du_parallel_count: int = setting(2, "disk/du: how many du may run at once", whole(1, 64), name="du_parallel")
+    bounding_capabilities: tuple[str, ...] | None = setting(
+        None, "linux/capabilities: the most that a task may have; Docker's fourteen when empty", _WORDS_OR_NONE
+    )
+    effective_capabilities: tuple[str, ...] | None = setting(
+        None, "linux/capabilities: what root gets when it asks for nothing; the bounding ones when empty", _WORDS_OR_NONE
+    )
+    disallow_sharing_agent_pid_namespace: bool = setting(
+        True, "namespaces/pid: refuse tasks that ask for the host's PID namespace", BOOLEAN
+    )
+
+    @property
+    def sockets_dir(self) -> str:
+        """Where launcher and shims listen."""
+        return self.runtime_dir or f"{self.state_dir}/run"
+
+    @property
+    def for_isolators(self) -> IsolatorSettings:
+        """Their part."""
+        return IsolatorSettings(
+            cgroups_enable_cfs=self.cgroups_enable_cfs,
+            cgroups_limit_swap=self.cgroups_limit_swap,
+            default_pids_limit_count=self.default_pids_limit_count,
+            container_disk_watch_interval_ms=round(self.container_disk_watch_interval_s * 1000),
+            enforce_container_disk_quota=self.enforce_container_disk_quota,
+            du_parallel_count=self.du_parallel_count,
+            bounding_capabilities=self.bounding_capabilities,
+            effective_capabilities=self.effective_capabilities,
+            disallow_sharing_agent_pid_namespace=self.disallow_sharing_agent_pid_namespace,
+        )
+
+
+def configuration() -> Configuration[Settings]:
+    """Where the settings come from."""
+    return Configuration("agentd", VERSION, Settings, DEFAULT_FILE)

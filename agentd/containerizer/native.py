@@ -1,0 +1,349 @@
+"""The native containerizer: plans by isolators, launches by the launcher, everything after that with each container's shim."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+
+from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
+from agentd.containerizer.exec_session import NativeExec
+from agentd.containerizer.exit_records import failure_from, read_record, record_from
+from agentd.containerizer.launcher_link import LauncherLink
+from agentd.containerizer.limit_watcher import LimitWatcher
+from agentd.containerizer.native_recovery import NativeRecovery
+from agentd.containerizer.places import Places
+from agentd.containerizer.plan_json import exec_json, plan_json
+from agentd.containerizer.shim_link import Message, ShimLink
+from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused, Started
+from agentd.core.exit_record import ExitRecord
+from agentd.isolation import Isolation
+from agentd.isolation_thread import IsolationThread
+from agentd.sandbox import make_sandbox
+from isolators.contract import HostFacts
+from paddock.kernel.descriptors import make_sealed_memfd
+from paddock.launch import protocol
+from paddock.model.container import ContainerConfig, UserIdentity
+from paddock.model.errors import ContainerizerError, NotFound, PaddockError
+from paddock.model.ids import ContainerId
+from paddock.model.launch_plan import LaunchPlan
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
+from paddock.model.task import CommandInfo, LaunchFailure
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A plan, sealed, waiting for its launch."""
+
+    config: ContainerConfig
+    plan: LaunchPlan
+    plan_fd: int
+
+
+class NativeContainerizer(Containerizer):
+    """For the event loop's thread; what blocks runs on the isolation thread, or on asyncio's own for sweeps."""
+
+    def __init__(
+        self,
+        *,
+        host: HostFacts,
+        places: Places,
+        isolation: Isolation,
+        thread: IsolationThread,
+        launcher: LauncherLink,
+        post: Post,
+    ) -> None:
+        """Touches nothing before `start`."""
+        self._host = host
+        self._places = places
+        self._isolation = isolation
+        self._thread = thread
+        self._launcher = launcher
+        self._post = post
+        self._watcher = LimitWatcher(isolation, thread, post)
+        self._ready: dict[ContainerId, _Ready] = {}
+        self._plans: dict[ContainerId, LaunchPlan] = {}
+        self._configs: dict[ContainerId, ContainerConfig] = {}
+        self._refused: dict[ContainerId, LaunchFailure] = {}
+        self._links: dict[ContainerId, ShimLink] = {}
+        self._sessions: dict[tuple[ContainerId, str], NativeExec] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """The launcher is there."""
+        self._places.make()
+        await self._launcher.start()
+
+    async def recover(self, restored: Sequence[Restored]) -> None:
+        """See NativeRecovery."""
+        self._configs.update({each.container.config.container_id: each.container.config for each in restored})
+        recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
+        found = await recovery.run(restored)
+        for container_id, connection in found.connections.items():
+            link = ShimLink(container_id, connection, self._on_event, self._on_end)
+            self._links[container_id] = link
+            self._track(self._ask_state(link))
+        for container_id, record in found.ended.items():
+            self._post(Ended(container_id=container_id, record=record))
+
+    async def _ask_state(self, link: ShimLink) -> None:
+        try:
+            state = await link.ask("state")
+        except PaddockError:
+            return  # it ended meanwhile, which comes through on_end
+        started = state.get("started")
+        if isinstance(started, dict):
+            self._started(link.container_id, started)
+
+    def prepare(self, config: ContainerConfig) -> None:
+        """One hop to the isolation thread and back."""
+        container_id = config.container_id
+
+        def done(ready: _Ready) -> None:
+            self._ready[container_id] = ready
+            self._plans[container_id] = ready.plan
+            self._configs[container_id] = config
+            self._post(Prepared(container_id=container_id))
+
+        def failed(error: Exception) -> None:
+            refused = _as_refusal(container_id, error)
+            failure = LaunchFailure(
+                stage=refused.stage if isinstance(refused, ContainerizerError) else "prepare", message=str(refused)
+            )
+            self._post(PrepareRefused(container_id=container_id, failure=failure, error=refused))
+
+        self._thread.submit("prepare", lambda: self._prepare(config), done, failed)
+
+    def _prepare(self, config: ContainerConfig) -> _Ready:
+        """On the isolation thread."""
+        make_sandbox(config.sandbox, config.user, config.container_id)
+        plan = self._isolation.prepare(config)
+        content = plan_json(config, plan, self._places.of(config.container_id, self._host))
+        if len(content) > protocol.MAX_PLAN_BYTES:
+            message = f"the plan has {len(content)} bytes, at most {protocol.MAX_PLAN_BYTES}: give fewer arguments"
+            raise ContainerizerError(config.container_id, "plan", message)
+        return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
+
+    def launch(self, container_id: ContainerId) -> None:
+        """The plan goes to the launcher, and our end of the shim's first connection stays here."""
+        ready = self._ready.pop(container_id, None)
+        if ready is None:
+            return
+        try:
+            connection = self._launcher.launch(ready.plan_fd)
+        except ContainerizerError as error:
+            failure = LaunchFailure(stage=error.stage, message=str(error))
+            self._post(LaunchFailed(container_id=container_id, failure=failure))
+            return
+        finally:
+            os.close(ready.plan_fd)
+        self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
+
+    def watch(self, container_id: ContainerId) -> None:
+        """Until `conclude`."""
+        self._watcher.watch(container_id)
+
+    def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
+        """By its shim; a container whose shim is gone is swept."""
+        link = self._links.get(container_id)
+        if link is not None and not link.is_closed:
+            link.tell("kill", signal=signal, grace_ms=grace_ms)
+        else:
+            self._track(self._settle(container_id))
+
+    def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
+        """One hop to the isolation thread, unless something is left in the kernel."""
+        container_id = config.container_id
+        self._watcher.forget(container_id)
+        link = self._links.pop(container_id, None)
+        if link is not None:
+            link.close()
+        ready = self._ready.pop(container_id, None)
+        if ready is not None:
+            os.close(ready.plan_fd)
+        left = self._places.cgroups_left(container_id, self._host) if launched else ()
+        if left:
+            self._track(self._sweep_and_conclude(container_id, record))
+        else:
+            self._finish(container_id, record)
+
+    async def _sweep_and_conclude(self, container_id: ContainerId, record: ExitRecord | None) -> None:
+        what = await self._places.sweep(container_id, self._host)
+        if what:
+            self._post(Held(container_id=container_id, what=what))
+        else:
+            self._finish(container_id, record)
+
+    def _finish(self, container_id: ContainerId, record: ExitRecord | None) -> None:
+        self._plans.pop(container_id, None)
+        self._configs.pop(container_id, None)
+        self._thread.submit(
+            "conclude",
+            lambda: self._isolation.conclude(container_id, record),
+            lambda evidence: self._post(Concluded(container_id=container_id, evidence=evidence)),
+            lambda error: self._post(Held(container_id=container_id, what=str(error))),
+        )
+
+    def discard(self, container_id: ContainerId) -> None:
+        """Record and socket; missing ones are no error."""
+        self._places.discard(container_id)
+
+    async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
+        """One hop for all."""
+        wanted = tuple(container_ids)
+        return await self._thread.run("usage", lambda: [self._isolation.usage(each) for each in wanted])
+
+    async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
+        """Read from the kernel now."""
+        return await self._thread.run("limits", lambda: self._isolation.limits(container_id))
+
+    async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
+        """The shim forks it; its pipes are ours."""
+        link = self._links.get(container_id)
+        entry = self._configs.get(container_id)
+        if link is None or link.is_closed or entry is None:
+            raise NotFound("container", container_id)
+        plan = self._plans.get(container_id)
+        if plan is None:  # it was launched by an earlier agent
+            plan = await self._thread.run("prepare", lambda: self._isolation.prepare(entry))
+            self._plans[container_id] = plan
+        session = await NativeExec.begin(link, exec_json(entry, command, user, plan))
+        self._sessions[container_id, session.exec_id] = session
+        return session
+
+    async def stop(self) -> None:
+        """Every shim goes on by itself."""
+        self._watcher.close()
+        for link in self._links.values():
+            link.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._launcher.close()
+
+    def _on_event(self, link: ShimLink, message: Message) -> None:
+        container_id = link.container_id
+        match message.get("event"):
+            case protocol.EVENT_CREATED:
+                self._created(link, message)
+            case protocol.EVENT_STARTED:
+                self._started(container_id, message)
+            case protocol.EVENT_FAILED:
+                self._failed(container_id, message)
+            case protocol.EVENT_EXITED:
+                self._exited(link, message)
+            case protocol.EVENT_EXEC_EXITED:
+                session = self._sessions.pop((container_id, str(message.get("exec_id"))), None)
+                if session is not None:
+                    session.ended(message)
+            case other:
+                _log.warning("shim said what is not known", extra={"container_id": container_id, "event": other})
+
+    def _created(self, link: ShimLink, message: Message) -> None:
+        """The process waits at the barrier for the isolators that want to see it."""
+        container_id = link.container_id
+        pid = message.get("pid")
+        assert isinstance(pid, int)
+
+        def refused(error: Exception) -> None:
+            _log.error("isolate failed", extra={"container_id": container_id, "error": str(error)})
+            self._refused[container_id] = LaunchFailure(stage="isolate", message=str(error))
+            link.tell("kill", signal=9, grace_ms=0)
+
+        self._thread.submit(
+            "isolate", lambda: self._isolation.isolate(container_id, pid), lambda _: link.tell("start"), refused
+        )
+
+    def _started(self, container_id: ContainerId, message: dict[str, object]) -> None:
+        cgroup = message.get("cgroup")
+        unapplied = message.get("unapplied")
+        directories = cgroup.get("directories") if isinstance(cgroup, dict) else None
+        self._post(
+            Started(
+                container_id=container_id,
+                pid=_number(message.get("pid")),
+                shim_pid=_number(message.get("shim_pid")),
+                started_ns=_number(message.get("started_ns")),
+                cgroup_paths=tuple(dict.fromkeys(directories.values())) if isinstance(directories, dict) else (),
+                unapplied=tuple(_unapplied_words(each) for each in unapplied) if isinstance(unapplied, list) else (),
+            )
+        )
+
+    def _failed(self, container_id: ContainerId, message: Message) -> None:
+        try:
+            failure = failure_from(message)
+        except protocol.ProtocolError as error:
+            failure = LaunchFailure(stage="launch", message=f"the shim's reason could not be read: {error}")
+        self._drop(container_id)
+        self._post(LaunchFailed(container_id=container_id, failure=failure))
+
+    def _exited(self, link: ShimLink, message: Message) -> None:
+        container_id = link.container_id
+        fields = message.get("record")
+        try:
+            record = record_from(fields if isinstance(fields, dict) else {}, container_id, "of the shim's last word")
+        except ContainerizerError as error:
+            _log.exception("exit record is not understood", extra={"container_id": container_id, "error": str(error)})
+            return  # the connection's end follows, and then the file is read
+        self._drop(container_id)
+        refused = self._refused.pop(container_id, None)
+        if refused is None:
+            self._post(Ended(container_id=container_id, record=record))
+        else:
+            self._post(LaunchFailed(container_id=container_id, failure=refused))
+
+    def _drop(self, container_id: ContainerId) -> None:
+        link = self._links.pop(container_id, None)
+        if link is not None:
+            link.close()
+        for key in [key for key in self._sessions if key[0] == container_id]:
+            self._sessions.pop(key).lost()
+
+    def _on_end(self, link: ShimLink) -> None:
+        """The shim has closed without a last word."""
+        container_id = link.container_id
+        if self._links.get(container_id) is link:
+            self._drop(container_id)
+            self._track(self._settle(container_id))
+
+    async def _settle(self, container_id: ContainerId) -> None:
+        """Nobody watches the container any more: what is left of it goes, and its record says what is known."""
+        what = await self._places.sweep(container_id, self._host)
+        if what:
+            self._post(Held(container_id=container_id, what=what))
+            return
+        try:
+            record = await asyncio.to_thread(read_record, self._places.record(container_id), container_id)
+        except ContainerizerError as error:
+            self._post(Held(container_id=container_id, what=str(error)))
+            return
+        self._post(Ended(container_id=container_id, record=record))
+
+    def _track(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _as_refusal(container_id: ContainerId, error: Exception) -> PaddockError:
+    """What stopped a preparation, in the words for whoever asked for it."""
+    if isinstance(error, PaddockError):
+        return error
+    _log.error("preparation failed", extra={"container_id": container_id}, exc_info=error)
+    return ContainerizerError(container_id, "prepare", f"{type(error).__name__}: {error}")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _unapplied_words(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    name = errno.errorcode.get(_number(value.get("errno")), "no reason")
+    return f"{value.get('file')} = {value.get('value')} could not be applied here ({name})"
