@@ -6,6 +6,7 @@ google.rpc.BadRequest, and for a master that does not lead the wire's NotLeader.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,6 +166,12 @@ def remote_errors(subject: str = "") -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as failed:
         raise error_of(failed, subject) from None
+    except asyncio.CancelledError:
+        # gRPC says so too when the channel was closed under a call; only a cancelled task may pass it on as it is.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise errors.Unavailable(f"{subject or 'the other side'}: the connection was closed") from None
 
 
 def _rebuilt(failed: grpc.aio.AioRpcError) -> PaddockError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from paddock.model.errors import ConfigError
+from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.rpc.channel import Address, parse_address
 
 
@@ -46,8 +46,8 @@ class StaticMasters:
             self._index = (self._index + 1) % len(self._addresses)
 
     def redirected(self, leader_address: str) -> None:
-        """Followed at once."""
-        if not leader_address:
+        """Followed at once; what is no address counts as not knowing."""
+        try:
+            self._named = parse_address(leader_address, "leader_address")
+        except InvalidRequest:
             self.failed(self.current())
-            return
-        self._named = parse_address(leader_address, "leader_address")

@@ -1,0 +1,228 @@
+"""One subscription of a framework at one master: the stream of events and the calls that go with it, in the model's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from paddock.model import ids
+from paddock.model.agent import MasterInfo
+from paddock.model.errors import PaddockError, Unavailable
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
+from paddock.model.offer import Filters, Launch, Offer, Operation
+from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+from paddock.rpc.channel import Address, open_channel
+from paddock.rpc.errors import remote_errors
+from paddock.wire import convert
+from paddock.wire.v1 import scheduler_service_pb2 as pb
+from paddock.wire.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+
+FIRST_EVENT_TIMEOUT_S = 10.0
+"""A master that takes the call and says nothing for so long is not one to wait for."""
+
+_SILENT_INTERVALS = 3
+_CLOSE_TIMEOUT_S = 5.0
+
+
+class FrameworkRefused(PaddockError):
+    """The master ended this framework: removed, or taken over by another process under the same id. Final."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """From now on calls are taken. Offers of an earlier subscription are void."""
+
+    framework_id: FrameworkId
+    master: MasterInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Yours until accepted, declined or rescinded."""
+
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescinded:
+    """No longer there; a launch on it would be dropped."""
+
+    offer_id: OfferId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """A step of a task's life."""
+
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLost:
+    """The agent is gone; each of its tasks is told by a status of its own."""
+
+    agent_id: AgentId
+    message: str
+
+
+LinkEvent: TypeAlias = Subscribed | Offered | Rescinded | Updated | AgentLost
+
+
+class SchedulerLink:
+    """Use it as `async with`, read `events`, and call while it is open. Errors are the master's own (paddock.rpc.errors)."""
+
+    def __init__(self, address: Address, framework: FrameworkInfo, suppressed_roles: tuple[str, ...] = ()) -> None:
+        """Nothing is sent before it is entered."""
+        self._address = address
+        self._framework = framework
+        self._suppressed_roles = suppressed_roles
+        self._subject = f"master {address}"
+        self._framework_id = ""
+        self._subscription_id = ""
+        self._silence_s = FIRST_EVENT_TIMEOUT_S
+
+    async def __aenter__(self) -> Self:
+        """Opens the channel; the first event connects."""
+        self._channel = open_channel(self._address)
+        self._stub = SchedulerServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the stream: the master then counts the framework as disconnected."""
+        await self._channel.close()
+
+    async def events(self) -> AsyncIterator[LinkEvent]:
+        """Ends when the master ends the stream. Raises Unavailable also when it has been silent for three heartbeats."""
+        request = pb.SubscribeRequest(
+            framework=convert.framework_info_to_wire(self._framework), suppressed_roles=self._suppressed_roles
+        )
+        with remote_errors(self._subject):
+            stream = self._stub.Subscribe(request)
+            messages = aiter(stream)
+            while True:
+                try:
+                    async with asyncio.timeout(self._silence_s):
+                        message = await anext(messages)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    stream.cancel()
+                    raise Unavailable(f"{self._subject}: silent for {self._silence_s:g} s") from None
+                event = self._event(message)
+                if event is not None:
+                    yield event
+
+    def _event(self, message: pb.SchedulerEvent) -> LinkEvent | None:
+        match message.WhichOneof("event"):
+            case "subscribed":
+                return self._subscribed(message)
+            case "offers":
+                offers = enumerate(message.offers.offers)
+                return Offered(offers=tuple(convert.offer_from_wire(offer, f"offers[{i}]") for i, offer in offers))
+            case "rescind":
+                return Rescinded(offer_id=ids.offer_id(message.rescind.offer_id))
+            case "update":
+                return Updated(status=convert.task_status_from_wire(message.update.status))
+            case "failure":
+                return AgentLost(agent_id=ids.agent_id(message.failure.agent_id), message=message.failure.message)
+            case "error":
+                raise FrameworkRefused(f"{self._subject}: {message.error.message}")
+            case _:
+                # A heartbeat, or an event of a newer master: a sign of life either way.
+                return None
+
+    def _subscribed(self, message: pb.SchedulerEvent) -> Subscribed:
+        subscribed = message.subscribed
+        self._framework_id = ids.framework_id(subscribed.framework_id)
+        self._subscription_id = subscribed.subscription_id
+        if subscribed.heartbeat_interval_ms:
+            self._silence_s = max(1.0, subscribed.heartbeat_interval_ms / 1000 * _SILENT_INTERVALS)
+        return Subscribed(
+            framework_id=ids.framework_id(subscribed.framework_id), master=convert.master_info_from_wire(message.master)
+        )
+
+    async def accept(self, offers: Sequence[Offer], tasks: Sequence[TaskInfo], filters: Filters) -> None:
+        """All offers of one agent and role. Without tasks the resources go back, filtered."""
+        operations: list[Operation] = [Launch(tasks=tuple(tasks))] if tasks else []
+        request = pb.AcceptRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            offer_ids=[offer.offer_id for offer in offers],
+            operations=[convert.operation_to_wire(operation) for operation in operations],
+            filters=convert.filters_to_wire(filters),
+        )
+        with remote_errors(self._subject):
+            await self._stub.Accept(request)
+
+    async def decline(self, offer_ids: Sequence[OfferId], filters: Filters) -> None:
+        """Unknown ones are no error: they may have been rescinded meanwhile."""
+        request = pb.DeclineRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            offer_ids=offer_ids,
+            filters=convert.filters_to_wire(filters),
+        )
+        with remote_errors(self._subject):
+            await self._stub.Decline(request)
+
+    async def kill(self, task_id: TaskId, agent_id: AgentId, policy: KillPolicy | None) -> None:
+        """Asked for when it returns; what became of it comes as a status."""
+        request = pb.KillRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            task_id=task_id,
+            agent_id=agent_id,
+            kill_policy=None if policy is None else convert.kill_policy_to_wire(policy),
+        )
+        with remote_errors(self._subject):
+            await self._stub.Kill(request)
+
+    async def acknowledge(self, status: TaskStatus) -> None:
+        """The agent may forget this status, and send the next one."""
+        request = pb.AcknowledgeRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            agent_id=status.agent_id,
+            task_id=status.task_id,
+            uuid=status.uuid,
+        )
+        with remote_errors(self._subject):
+            await self._stub.Acknowledge(request)
+
+    async def reconcile(self, tasks: Sequence[tuple[TaskId, AgentId]]) -> None:
+        """A status for each comes; for none given: for all that the master knows."""
+        request = pb.ReconcileRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            tasks=[
+                pb.ReconcileRequest.TaskToReconcile(task_id=task_id, agent_id=agent_id) for task_id, agent_id in tasks
+            ],
+        )
+        with remote_errors(self._subject):
+            await self._stub.Reconcile(request)
+
+    async def revive(self, roles: Sequence[str]) -> None:
+        """No filters any more, and no suppression, of these roles; of all when none is named."""
+        request = pb.ReviveRequest(framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles)
+        with remote_errors(self._subject):
+            await self._stub.Revive(request)
+
+    async def suppress(self, roles: Sequence[str]) -> None:
+        """No offers until revived."""
+        request = pb.SuppressRequest(
+            framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles
+        )
+        with remote_errors(self._subject):
+            await self._stub.Suppress(request)
+
+    async def teardown(self) -> None:
+        """Kills all its tasks and removes the framework for ever."""
+        request = pb.TeardownRequest(framework_id=self._framework_id, subscription_id=self._subscription_id)
+        with remote_errors(self._subject):
+            await self._stub.Teardown(request, timeout=_CLOSE_TIMEOUT_S)

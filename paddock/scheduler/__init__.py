@@ -1,0 +1,18 @@
+"""The library with which a framework is written: subscribe, read events, launch tasks (docs/frameworks.md)."""
+
+from paddock.rpc.scheduling import AgentLost, FrameworkRefused, Offered, Rescinded, Subscribed, Updated
+from paddock.scheduler.fitting import fits
+from paddock.scheduler.scheduler import Disconnected, Event, Scheduler
+
+__all__ = [
+    "AgentLost",
+    "Disconnected",
+    "Event",
+    "FrameworkRefused",
+    "Offered",
+    "Rescinded",
+    "Scheduler",
+    "Subscribed",
+    "Updated",
+    "fits",
+]
