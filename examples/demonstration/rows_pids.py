@@ -7,6 +7,7 @@ import statistics
 
 from examples.demonstration.row import Row, Seen, judge
 from examples.demonstration.session import RunningTask, Session, Wish
+from paddock.model.errors import PaddockError
 from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import TaskState
 
@@ -69,7 +70,7 @@ async def _launch_s(session: Session) -> float:
     task = await session.launch(Wish(name="small", arguments=("/bin/true",), cpus_milli=100, mem_mib=32))
     status = await task.ended()
     if status.state is not TaskState.FINISHED:
-        raise session.unexpected(f"the small task beside the bomb: {status.state.name}: {status.message}")
+        raise PaddockError(f"the small task beside the bomb: {status.state.name}: {status.message}")
     return task.ended_at_s - task.accepted_at_s
 
 

@@ -1,0 +1,184 @@
+"""The framework behind `paddock run`: one task, the first offer that fits, its output, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from paddock.cli.connect import agent_address
+from paddock.cli.exit_codes import INTERRUPTED
+from paddock.cli.outcome import ended_by_itself, exit_code_of_status
+from paddock.cli.run_request import RunRequest
+from paddock.cli.run_streams import OutputStreams
+from paddock.model.errors import PaddockError, TimedOut
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import AgentId
+from paddock.model.offer import Offer
+from paddock.model.resource_text import format_resources
+from paddock.model.resources import Resources
+from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
+from paddock.scheduler.taking import take
+
+_FIRST_DEADLINE_S = 5.0
+_TELL_AFTER_S = 2.0
+_REFUSE_S = 1.0
+"""For an offer that is too small: soon again, because others' tasks end."""
+
+_NOT_WANTED_S = 3600.0
+"""For offers after the launch: this framework has one task."""
+
+
+async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
+    """The exit code for the task's end. Raises TimedOut when no offer fitted in time, Unavailable without a master."""
+    framework = FrameworkInfo(name=f"paddock run {request.name}", roles=(request.role,), hostname=socket.gethostname())
+    async with Scheduler(masters, framework, first_deadline_s=_FIRST_DEADLINE_S) as scheduler:
+        run = _Run(request, scheduler)
+        with _interrupts(run.interrupt):
+            status = await run.until_ended()
+    if status is None:
+        return INTERRUPTED
+    if not ended_by_itself(status) or status.state is TaskState.KILLED:
+        print(f"paddock run: {status.message or status.state.name}", file=sys.stderr)
+    return exit_code_of_status(status)
+
+
+class _Run:
+    """The task's way: wanted, launched, running, ended."""
+
+    def __init__(self, request: RunRequest, scheduler: Scheduler) -> None:
+        self._request = request
+        self._scheduler = scheduler
+        self._end: asyncio.Future[TaskStatus | None] = asyncio.get_running_loop().create_future()
+        self._streams = OutputStreams(on_broken_pipe=self._fail)
+        self._offer: Offer | None = None
+        self._seen = Resources()
+        self._kills: list[asyncio.Task[None]] = []
+
+    async def until_ended(self) -> TaskStatus | None:
+        """The terminal status, once all output is copied. None: interrupted before there was a task."""
+        running = (asyncio.create_task(self._follow_events()), asyncio.create_task(self._watch_the_wait()))
+        try:
+            status = await self._end
+            await self._streams.drain()
+        finally:
+            for task in (*running, *self._kills):
+                task.cancel()
+            await asyncio.gather(*running, *self._kills, return_exceptions=True)
+        return status
+
+    def interrupt(self) -> None:
+        """Ctrl-C: kill by the task's policy; again: at once. Without a task yet there is nothing to kill."""
+        if self._offer is None:
+            self._settle(None)
+        else:
+            policy = (
+                self._request.kill_policy if not self._kills else replace(self._request.kill_policy, grace_period_ms=0)
+            )
+            self._kills.append(asyncio.create_task(self._kill(self._offer.agent_id, policy)))
+
+    async def _kill(self, agent_id: AgentId, policy: KillPolicy) -> None:
+        try:
+            await self._scheduler.kill(self._request.task_id, agent_id=agent_id, policy=policy)
+        except PaddockError as error:
+            print(f"paddock run: the task could not be killed: {error}", file=sys.stderr)
+
+    def _settle(self, status: TaskStatus | None) -> None:
+        if not self._end.done():
+            self._end.set_result(status)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
+
+    async def _follow_events(self) -> None:
+        try:
+            async for event in self._scheduler:
+                match event:
+                    case Offered():
+                        await self._choose(event.offers)
+                    case Updated() if event.status.task_id == self._request.task_id:
+                        self._heard(event.status)
+                        if event.status.state.is_terminal:
+                            self._settle(event.status)
+                            return
+                    case Disconnected():
+                        print(f"paddock run: {event.message}; trying again", file=sys.stderr)
+                    case _:
+                        pass
+        except PaddockError as error:
+            self._fail(error)
+
+    async def _choose(self, offers: Sequence[Offer]) -> None:
+        for offer in offers:
+            taken = None if self._offer else take(offer.resources, dict(self._request.amounts_milli))
+            if taken is None:
+                self._seen = offer.resources
+                await self._scheduler.decline(offer, refuse_s=_NOT_WANTED_S if self._offer else _REFUSE_S)
+                continue
+            self._offer = offer
+            await self._scheduler.accept(offer, [self._task(offer, taken)], refuse_s=_NOT_WANTED_S)
+            await self._scheduler.suppress()
+
+    def _task(self, offer: Offer, resources: Resources) -> TaskInfo:
+        request = self._request
+        return TaskInfo(
+            task_id=request.task_id,
+            name=request.name,
+            agent_id=offer.agent_id,
+            resources=resources,
+            command=request.command,
+            limits=request.limits,
+            kill_policy=request.kill_policy,
+            max_completion_time_ms=request.timeout_ms,
+        )
+
+    def _heard(self, status: TaskStatus) -> None:
+        offer = self._offer
+        if offer is None or not status.container_id or self._streams.started:
+            return
+        try:
+            address = agent_address(
+                agent=offer.agent_id,
+                hostname=offer.hostname,
+                unix_address=offer.unix_address,
+                tcp_address=offer.tcp_address,
+            )
+        except PaddockError as error:
+            print(f"paddock run: the task runs, its output cannot be shown: {error}", file=sys.stderr)
+            self._streams.started = True
+            return
+        self._streams.start(address, status.container_id)
+
+    async def _watch_the_wait(self) -> None:
+        """Say what is waited for when it takes long, and give up when that was asked."""
+        request = self._request
+        wanted = format_resources(Resources.scalars(dict(request.amounts_milli)))
+        timeout_s = request.offer_timeout_ms / 1000 or float("inf")
+        await asyncio.sleep(min(_TELL_AFTER_S, timeout_s))
+        if self._offer is None and timeout_s > _TELL_AFTER_S:
+            seen = f"; the last offer had {format_resources(self._seen.unallocated())}" if self._seen else ""
+            print(f"paddock run: waiting for an offer with {wanted} in role {request.role}{seen}", file=sys.stderr)
+            await asyncio.sleep(timeout_s - _TELL_AFTER_S)
+        if self._offer is None:
+            words = f"no offer with {wanted} came for role {request.role} within {timeout_s:g} s"
+            self._fail(TimedOut(f"{words}; `paddock agents` shows what is free"))
+
+
+@contextmanager
+def _interrupts(callback: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM go to the callback."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, callback)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,57 @@
+"""A running task's output on this process's own: stdout to stdout, stderr to stderr, unchanged, as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+
+from paddock.cli.connect import agent_at
+from paddock.model.errors import PaddockError
+
+DRAIN_TIMEOUT_S = 10.0
+"""After the task's end: an agent that does not finish what it sends is not waited for longer."""
+
+
+class OutputStreams:
+    """Both of a container's outputs. An agent that cannot be reached costs the output, never the task."""
+
+    def __init__(self, on_broken_pipe: Callable[[BrokenPipeError], None]) -> None:
+        """Nothing is opened yet. `on_broken_pipe`: our own reader has gone."""
+        self.started = False
+        self._on_broken_pipe = on_broken_pipe
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, agent_address: str, container_id: str) -> None:
+        """Once."""
+        self.started = True
+        for path, descriptor in (("stdout", sys.stdout.fileno()), ("stderr", sys.stderr.fileno())):
+            copying = self._copy(agent_address, container_id, path, descriptor)
+            self._tasks.append(asyncio.create_task(copying, name=path))
+
+    async def drain(self) -> None:
+        """Until all is copied."""
+        if not self._tasks:
+            return
+        _, waiting = await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT_S)
+        for task in waiting:
+            task.cancel()
+            words = f"its {task.get_name()} did not end within {DRAIN_TIMEOUT_S:.0f} s of the task's end"
+            print(f"paddock run: {words}", file=sys.stderr)
+
+    async def _copy(self, agent_address: str, container_id: str, path: str, descriptor: int) -> None:
+        try:
+            async with agent_at(agent_address) as agent:
+                async for data in agent.follow_file(container_id, path):
+                    # A slow terminal must not hold up Ctrl-C and heartbeats.
+                    await asyncio.to_thread(_write, descriptor, data)
+        except BrokenPipeError as error:
+            self._on_broken_pipe(error)
+        except PaddockError as error:
+            print(f"paddock run: the task's {path} cannot be followed: {error}", file=sys.stderr)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

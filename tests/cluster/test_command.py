@@ -1,0 +1,290 @@
+"""The `paddock` command against a real master and agent on this host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.cluster.conftest import PADDOCK, Background, Command
+
+NOBODY = 65534
+
+
+def test_both_outputs_come_back_apart_and_the_code_too(paddock: Command) -> None:
+    done = paddock("run", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+
+
+def test_success_says_nothing(paddock: Command) -> None:
+    done = paddock("run", "--", "/bin/true")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_five_mebibytes_come_whole(paddock: Command) -> None:
+    script = "import sys, hashlib; data = bytes(range(256)) * 20480; sys.stdout.buffer.write(data)"
+    done = paddock("run", "--mem=96MiB", "--", "python3", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(bytes(range(256)) * 20480).digest()
+
+
+def test_output_streams_while_it_runs(paddock: Command) -> None:
+    process = paddock.start("run", "--", "/bin/sh", "-c", "echo first; sleep 60")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"first\n"
+        assert process.poll() is None
+    finally:
+        Background(process=process, task_id="").end()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--", "/nonexistent/program"), 127, b"No such file"),
+        (("--", "no-such-program-anywhere"), 127, b"no-such-program-anywhere"),
+        (("--", "/etc/passwd"), 126, b"ermission"),
+        (("--user=no-such-user-here", "--", "/bin/true"), 125, b"no-such-user-here"),
+        (("--timeout=300ms", "--", "/bin/sleep", "60"), 124, b""),
+        (("--", "/bin/sh", "-c", "kill -SEGV $$"), 139, b"SIGSEGV"),
+        (("--mem=48MiB", "--", "python3", "-c", "x = b'x' * (200 << 20)"), 137, b"emory"),
+    ],
+)
+def test_what_went_wrong_has_its_code_and_is_said(
+    paddock: Command, words: tuple[str, ...], code: int, said: bytes
+) -> None:
+    done = paddock("run", *words)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"paddock run: ")
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_environment_name_directory_and_limits_arrive(paddock: Command) -> None:
+    script = 'echo "$GREETING|$PWD|$PADDOCK_TASK_ID|$MESOS_TASK_ID"'
+    done = paddock("run", "--env=GREETING=a b=c", "--workdir=/", "--name=named", "--", "/bin/sh", "-c", script)
+    greeting, directory, ours, mesos = done.stdout.decode().strip().split("|")
+    assert (greeting, directory) == ("a b=c", "/")
+    assert ours == mesos
+    assert ours.startswith("named-")
+
+
+def test_the_task_runs_as_the_named_user(paddock: Command) -> None:
+    done = paddock("run", "--user=nobody", "--", "/usr/bin/id", "-u")
+    assert (done.returncode, done.stdout) == (0, b"65534\n"), done.stderr
+
+
+def test_an_environment_of_a_mebibyte_arrives_and_a_larger_string_is_refused(paddock: Command) -> None:
+    pieces = [f"--env=V{number}={'x' * 100_000}" for number in range(9)]
+    done = paddock("run", *pieces, "--", "/bin/sh", "-c", "echo ${#V0} ${#V8}")
+    assert (done.returncode, done.stdout) == (0, b"100000 100000\n"), done.stderr[:300]
+
+
+def test_when_no_offer_fits_it_is_said_and_given_up(paddock: Command) -> None:
+    begin_s = time.monotonic()
+    done = paddock("run", "--cpus=5000", "--offer-timeout=2s", "--", "/bin/true")
+    assert done.returncode == 124
+    assert b"cpus:5000" in done.stderr
+    assert time.monotonic() - begin_s < 10
+
+
+def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:
+    process = paddock.start(
+        "run",
+        "--name=interrupted",
+        "--",
+        "/bin/sh",
+        "-c",
+        "trap 'echo bye; exit 3' INT TERM; echo up; while :; do sleep 0.05; done",
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGINT)
+    rest, words = process.communicate(timeout=20)
+    assert rest == b"bye\n"
+    assert process.returncode == 3, words
+    paddock.task("interrupted", "killed")
+
+
+def test_a_second_ctrl_c_kills_at_once(paddock: Command) -> None:
+    process = paddock.start(
+        "run", "--grace=30s", "--", "/bin/sh", "-c", "trap '' INT TERM; echo up; while :; do sleep 0.05; done"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    begin_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 137
+    assert time.monotonic() - begin_s < 10
+
+
+def test_a_killed_command_takes_its_task_with_it(paddock: Command) -> None:
+    process = paddock.start("run", "--name=abandoned", "--", "/bin/sleep", "600")
+    task = paddock.task("abandoned", "running")
+    process.kill()
+    process.communicate(timeout=10)
+    done = paddock("wait", task, "--timeout=20s")
+    assert done.stdout == b"killed\n", done.stderr
+
+
+def test_ps_shows_it_in_every_style(paddock: Command, sleeper: Background) -> None:
+    assert sleeper.task_id in paddock.text("ps", "-o", "name").split()
+    lines = paddock.text("ps").splitlines()
+    assert lines[0].split() == ["TASK", "NAME", "STATE", "HOST", "AGE"]
+    assert any(line.split()[0] == sleeper.task_id and "running" in line for line in lines)
+    assert "cpus:0.2;mem:48;disk:64" in paddock.text("ps", "-o", "wide", "--no-headers")
+    document = json.loads(paddock.text("ps", "-o", "json"))
+    assert [task["state"] for task in document if task["task"]["task_id"] == sleeper.task_id] == ["TASK_RUNNING"]
+
+
+def test_describe_and_inspect_tell_everything(paddock: Command, sleeper: Background) -> None:
+    told = paddock.text("describe", sleeper.task_id[:-2])
+    for word in ("State:", "running", "Sandbox:", "Cgroups:", "Memory:", "Limits:", "History:", "paddock-"):
+        assert word in told, told
+    document = json.loads(paddock.text("inspect", sleeper.task_id))
+    assert document["task"]["task"]["task_id"] == sleeper.task_id
+    assert document["container"]["state"] == "CONTAINER_RUNNING"
+    assert {limit["resource"] for limit in document["limits"]} >= {"cpus", "mem", "pids"}
+    assert int(document["statistics"]["statistics"]["memory_usage_bytes"]) > 0
+
+
+def test_explain_names_the_kernels_files_and_what_they_say(paddock: Command, sleeper: Background) -> None:
+    rows = json.loads(paddock.text("explain", sleeper.task_id, "-o", "json"))
+    for row in rows:
+        if row["path"].startswith("/"):
+            with open(row["path"], encoding="utf-8") as file:
+                assert file.read().strip() == row["in_force"], row
+    in_force = {row["path"].rpartition("/")[2]: row["in_force"] for row in rows}
+    assert in_force.get("memory.limit_in_bytes", in_force.get("memory.max")) == str(48 << 20)
+    assert in_force["pids.max"] == "50"
+    assert "RESOURCE" in paddock.text("explain", sleeper.task_id)
+
+
+def test_logs(paddock: Command, sleeper: Background) -> None:
+    assert paddock.text("logs", sleeper.task_id) == "hello\n"
+    assert paddock.text("logs", "--stderr", sleeper.task_id) == "trouble\n"
+    assert paddock.text("logs", "--tail=0", sleeper.task_id) == ""
+
+
+def test_logs_of_one_that_has_ended_and_their_tail(paddock: Command) -> None:
+    assert paddock("run", "--name=counted", "--", "seq", "5").returncode == 0
+    task = paddock.task("counted", "finished")
+    assert paddock.text("logs", "--tail=2", task) == "4\n5\n"
+    assert paddock.text("logs", "-f", task) == "1\n2\n3\n4\n5\n"
+    assert paddock("logs", "-f", "--tail=1", task).stdout == b"5\n"
+
+
+def test_logs_follow_until_the_end(paddock: Command, sleeper: Background) -> None:
+    follower = paddock.start("logs", "-f", sleeper.task_id)
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"hello\n"
+    sleeper.end()
+    assert follower.wait(timeout=20) == 0
+    follower.communicate()
+
+
+def test_exec_joins_the_task(paddock: Command, sleeper: Background) -> None:
+    done = paddock(
+        "exec",
+        sleeper.task_id,
+        "--",
+        "/bin/sh",
+        "-c",
+        "echo in; echo err >&2; cat /proc/self/cgroup; ps -e | wc -l; exit 5",
+    )
+    assert done.returncode == 5, done.stderr
+    assert done.stdout.startswith(b"in\n")
+    assert b"/paddock-" in done.stdout
+    assert done.stderr == b"err\n"
+
+
+def test_exec_takes_stdin_and_environment(paddock: Command, sleeper: Background) -> None:
+    data = bytes(range(256)) * 1000
+    done = paddock("exec", "-i", sleeper.task_id, "--", "/bin/cat", stdin=data)
+    assert (done.returncode, done.stdout) == (0, data), done.stderr
+    done = paddock("exec", "-e", "A=b", sleeper.task_id, "--", "/bin/sh", "-c", "echo $A; kill -9 $$")
+    assert (done.returncode, done.stdout) == (137, b"b\n"), done.stderr
+
+
+def test_exec_without_stdin_sees_its_end(paddock: Command, sleeper: Background) -> None:
+    done = paddock("exec", sleeper.task_id, "--", "/bin/cat")
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+
+
+def test_exec_of_what_is_not_there(paddock: Command, sleeper: Background) -> None:
+    done = paddock("exec", sleeper.task_id, "--", "/nonexistent/program")
+    assert done.returncode == 127, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_kill_and_wait(paddock: Command, sleeper: Background) -> None:
+    begin_s = time.monotonic()
+    done = paddock("wait", "--timeout=200ms", sleeper.task_id)
+    assert done.returncode == 124
+    assert paddock.text("kill", "--signal=TERM", "--grace=5s", sleeper.task_id) == ""
+    done = paddock("wait", sleeper.task_id)
+    assert (done.returncode, done.stdout) == (143, b"killed\n")
+    assert done.stderr.startswith(b"paddock wait: ")
+    assert time.monotonic() - begin_s < 15
+    again = paddock("kill", sleeper.task_id)
+    assert again.returncode == 4
+    assert b"has ended already" in again.stderr
+
+
+def test_what_the_master_knows(paddock: Command, sleeper: Background) -> None:
+    agents = json.loads(paddock.text("agents", "-o", "json"))
+    assert len(agents) == 1
+    assert agents[0]["state"] == "AGENT_ACTIVE"
+    assert agents[0]["info"]["cgroup_mode"] in {"v1", "v2", "hybrid"}
+    assert re.search(r"active\s+0\.2/\d", paddock.text("agents"))
+    frameworks = paddock.text("frameworks")
+    assert "active" in frameworks
+    assert len(json.loads(paddock.text("frameworks", "-o", "json"))) >= 1
+    json.loads(paddock.text("offers", "-o", "json"))
+    assert paddock.text("offers").startswith("OFFER")
+
+
+def test_what_is_not_there_and_what_is_ambiguous(paddock: Command, sleeper: Background) -> None:
+    for verb in ("describe", "inspect", "logs", "kill", "wait", "explain"):
+        done = paddock(verb, "no-such-task")
+        assert done.returncode == 3, (verb, done.stderr)
+        assert done.stdout == b""
+        assert done.stderr == f"paddock {verb}: task 'no-such-task' does not exist\n".encode()
+    assert paddock("exec", "no-such-task", "--", "true").returncode == 3
+    common = sleeper.task_id[:5]
+    again = paddock.start("run", f"--name={sleeper.task_id[:20]}", "--", "/bin/sleep", "60")
+    try:
+        paddock.task(sleeper.task_id[:20], "running")
+        done = paddock("describe", common)
+        assert done.returncode == 4
+        assert b"is the beginning of" in done.stderr
+    finally:
+        Background(process=again, task_id="").end()
+
+
+def test_another_user_may_not_read_enter_or_kill(paddock: Command, sleeper: Background) -> None:
+    done = paddock("exec", sleeper.task_id, "--", "/usr/bin/id", user=NOBODY)
+    assert done.returncode in {5, 6}, done.stderr
+    assert done.stdout == b""
+
+
+def test_a_reader_that_goes_away_is_no_error_to_shout_about(paddock: Command) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{PADDOCK}' run -- seq 200000 | head -1"],
+        capture_output=True,
+        check=False,
+        timeout=40,
+        env=paddock.environment,
+    )
+    assert done.stdout == b"1\n"
+    assert b"Traceback" not in done.stderr
