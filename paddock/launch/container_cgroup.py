@@ -1,0 +1,181 @@
+"""The cgroups of one container: made, filled with limits, read, emptied and removed, alike on v1 and v2."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from paddock.kernel import cgroup1, cgroup2, cgroup_files
+from paddock.kernel.errors import KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paddock.launch.plan import CgroupPlace, CgroupRead, CgroupWrite
+
+MAX_COUNTER_CHARACTERS = 8192
+_V2_CONTROLLERS = ("cpu", "memory", "pids")
+_MISSING = frozenset({errno.ENOENT, errno.EOPNOTSUPP})
+
+
+class ContainerCgroup:
+    """Made by `create` or found by `adopt`; holds one descriptor per directory."""
+
+    __slots__ = ("_fds", "made", "place")
+
+    def __init__(self, place: CgroupPlace) -> None:
+        self.place = place
+        # Only what this object made, or adopted as its container's own, is ever removed.
+        self.made: list[str] = []
+        self._fds: dict[str, int] = {}
+
+    @property
+    def is_v2(self) -> bool:
+        """Which version the container is in."""
+        return self.place.mode == "v2"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Each directory once: co-mounted controllers share one."""
+        return tuple(dict.fromkeys(self.place.directories.values()))
+
+    def create(self, writes: Iterable[CgroupWrite]) -> None:
+        """Make the directories, and their parents where they are missing. EEXIST: the id was used before."""
+        extra = {write.controller for write in writes if write.controller}
+        for path in self.paths:
+            parent = os.path.dirname(path)
+            if self.is_v2:
+                self._prepare_parent(parent, (*_V2_CONTROLLERS, *sorted(extra - set(_V2_CONTROLLERS))))
+            try:
+                made = cgroup_files.make_directory(path)
+            except FileNotFoundError:
+                cgroup_files.make_directory(parent)
+                made = cgroup_files.make_directory(path)
+            if not made:
+                raise KernelError("mkdir", path, "", errno.EEXIST)
+            self.made.append(path)
+        self._open()
+        if not self.is_v2 and "cpuset" in self.place.directories:
+            parent = os.path.dirname(self.place.directories["cpuset"])
+            cgroup1.prepare_cpuset(parent)
+            cgroup1.prepare_cpuset(self.place.directories["cpuset"])
+
+    @staticmethod
+    def _prepare_parent(parent: str, controllers: tuple[str, ...]) -> None:
+        """v2: a controller works in the container only when every cgroup above hands it down."""
+        try:
+            enabled = cgroup2.enable_controllers(parent, controllers)
+        except FileNotFoundError:
+            cgroup_files.make_directory(parent)
+            enabled = ()
+        if not set(_V2_CONTROLLERS) <= set(enabled):
+            cgroup2.enable_controllers(os.path.dirname(parent), controllers)
+            cgroup2.enable_controllers(parent, controllers)
+
+    def adopt(self) -> None:
+        """Take over what a dead shim left; directories that are gone stay gone."""
+        self.made = [path for path in self.paths if os.path.isdir(path)]
+        self._open()
+
+    def _open(self) -> None:
+        opened: dict[str, int] = {}
+        for controller, path in self.place.directories.items():
+            if path in self.made:
+                opened[path] = opened[path] if path in opened else cgroup_files.open_directory(path)
+                self._fds[controller] = opened[path]
+
+    def fd_of(self, controller: str) -> tuple[int, str]:
+        """(descriptor, path) of the controller's directory."""
+        key = "" if self.is_v2 else controller
+        fd = self._fds.get(key)
+        if fd is None:
+            raise KernelError("open", self.place.directories.get(key, controller), "", errno.ENOENT)
+        return fd, self.place.directories[key]
+
+    def open_task_files(self) -> tuple[int, ...]:
+        """v1: a descriptor of each `tasks` file, for a process that moves itself in."""
+        if self.is_v2:
+            return ()
+        fds = {path: self._fds[controller] for controller, path in self.place.directories.items()}
+        return tuple(cgroup1.open_tasks(fd, path) for path, fd in fds.items())
+
+    def write_limits(self, writes: Iterable[CgroupWrite]) -> list[dict[str, object]]:
+        """Write all in order; returns the optional ones which this host has not."""
+        unapplied: list[dict[str, object]] = []
+        for write in writes:
+            fd, path = self.fd_of(write.controller)
+            try:
+                cgroup_files.write_file(fd, write.file, write.value, path)
+            except KernelError as error:
+                if not write.optional or error.errno not in _MISSING:
+                    raise
+                unapplied.append(
+                    {"controller": write.controller, "file": write.file, "value": write.value, "errno": error.errno}
+                )
+        return unapplied
+
+    def rewrite_limits(self, writes: Iterable[CgroupWrite]) -> list[dict[str, object]]:
+        """The same while the container runs: at the first refusal the earlier values are put back, then it is raised."""
+        earlier: list[tuple[int, str, str, str]] = []
+        unapplied: list[dict[str, object]] = []
+        for write in writes:
+            fd, path = self.fd_of(write.controller)
+            try:
+                old = cgroup_files.read_file(fd, write.file, path).strip()
+                cgroup_files.write_file(fd, write.file, write.value, path)
+            except KernelError as error:
+                if write.optional and error.errno in _MISSING:
+                    unapplied.append({"controller": write.controller, "file": write.file, "value": write.value})
+                    continue
+                for old_fd, old_path, name, value in reversed(earlier):
+                    cgroup_files.write_file(old_fd, name, value, old_path)
+                raise
+            earlier.append((fd, path, write.file, old))
+        return unapplied
+
+    def read(self, wanted: CgroupRead) -> str:
+        """One file's text, cut to what a record can hold."""
+        fd, path = self.fd_of(wanted.controller)
+        return cgroup_files.read_file(fd, wanted.file, path)[:MAX_COUNTER_CHARACTERS]
+
+    def is_empty(self) -> bool:
+        """Whether no process is left, not even in cgroups that the task made below its own."""
+        if self.is_v2:
+            return not any(cgroup2.is_populated(path) for path in self.made)
+        return not cgroup1.list_processes(self.made[:1])
+
+    def thaw(self) -> None:
+        """v1: a frozen task does not even die of SIGKILL. v2's kill works on a frozen cgroup."""
+        freezer = self.place.directories.get("freezer")
+        if freezer is not None and not self.is_v2:
+            cgroup1.set_frozen(freezer, frozen=False)
+
+    def kill_all(self, timeout_s: float) -> None:
+        """SIGKILL everything inside until it is empty; raises ETIME after `timeout_s`."""
+        if self.is_v2:
+            for path in self.made:
+                cgroup2.kill_all(path, timeout_s)
+        else:
+            made = {c: path for c, path in self.place.directories.items() if path in self.made}
+            if made:
+                cgroup1.kill_all(made, timeout_s)
+
+    def remove(self, timeout_s: float = 2.0) -> list[KernelError]:
+        """Remove every directory, going on past a failure; returns the failures. May be called again."""
+        self.close()
+        failures = []
+        for path in tuple(self.made):
+            try:
+                cgroup_files.remove(path, timeout_s)
+            except KernelError as error:
+                failures.append(error)
+            else:
+                self.made.remove(path)
+        return failures
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in set(self._fds.values()):
+            os.close(fd)
+        self._fds.clear()

@@ -1,0 +1,164 @@
+"""The shim's ear: a SEQPACKET socket of root's, and the clients on it, none of whom can make the shim wait."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+
+from paddock.kernel.errors import wrapped
+from paddock.kernel.paths import open_directory
+from paddock.launch import protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_CREDENTIALS = struct.Struct("3i")
+_MAX_FDS = 4
+_BACKLOG = 64
+_MAX_CLIENTS = 64
+
+
+def listen(path: str) -> socket.socket:
+    """A listening SEQPACKET socket, mode 0600; a stale one of that name is removed first (its id is never used again).
+
+    It is bound through its directory's descriptor: a socket's address ends at 108 bytes, a path does not.
+    """
+    directory, _, name = path.rpartition("/")
+    directory_fd = open_directory(directory)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    umask = os.umask(0o177)
+    try:
+        try:
+            os.unlink(name, dir_fd=directory_fd)
+        except FileNotFoundError:
+            pass
+        listener.bind(f"/proc/self/fd/{directory_fd}/{name}")
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise wrapped(error, "bind", path) from None
+    finally:
+        os.umask(umask)
+        os.close(directory_fd)
+    return listener
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Who connected, as the kernel knows it."""
+    _pid, uid, _gid = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return int(uid)
+
+
+def receive(connection: socket.socket) -> tuple[bytes, list[int]] | None:
+    """One message and its descriptors (close-on-exec); None at the end, or when the message broke the bounds."""
+    content, ancillary, flags, _address = connection.recvmsg(
+        protocol.MAX_MESSAGE_BYTES + 1, socket.CMSG_SPACE(_MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+    )
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.extend(memoryview(data[: len(data) // 4 * 4]).cast("i").tolist())
+    if not content or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        for fd in fds:
+            os.close(fd)
+        return None
+    return content, fds
+
+
+class Clients:
+    """The connections. `handle(client, content, fds)` gets each message; ProtocolError from it ends that connection only."""
+
+    __slots__ = ("_connections", "_handle", "_poll", "_watched", "listener")
+
+    def __init__(
+        self,
+        poll: select.poll,
+        watched: dict[int, Callable[[], None]],
+        handle: Callable[[socket.socket, bytes, list[int]], None],
+    ) -> None:
+        self._poll = poll
+        self._watched = watched
+        self._handle = handle
+        self._connections: dict[int, socket.socket] = {}
+        self.listener: socket.socket | None = None
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """To be closed first in every child."""
+        listener = () if self.listener is None else (self.listener.fileno(),)
+        return (*listener, *self._connections)
+
+    def open(self, path: str) -> None:
+        """Begin to listen."""
+        self.listener = listen(path)
+        self._watched[self.listener.fileno()] = self._accept
+        self._poll.register(self.listener, select.POLLIN)
+
+    def add(self, connection: socket.socket) -> None:
+        """Serve this connection; the caller has seen to who is at its other end."""
+        fd = connection.fileno()
+        connection.setblocking(False)
+        self._connections[fd] = connection
+        self._watched[fd] = lambda: self._on_readable(connection)
+        self._poll.register(fd, select.POLLIN)
+
+    def _accept(self) -> None:
+        assert self.listener is not None
+        try:
+            connection, _address = self.listener.accept()
+        except OSError:
+            return
+        if len(self._connections) >= _MAX_CLIENTS or peer_uid(connection) != 0:
+            connection.close()
+            return
+        self.add(connection)
+
+    def _on_readable(self, connection: socket.socket) -> None:
+        try:
+            received = receive(connection)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = None
+        if received is None:
+            self.drop(connection)
+            return
+        try:
+            self._handle(connection, *received)
+        except protocol.ProtocolError:
+            self.drop(connection)
+
+    def send(self, connection: socket.socket, message: Mapping[str, object]) -> None:
+        """Send one message, or drop a client that does not read its messages."""
+        try:
+            connection.send(protocol.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            self.drop(connection)
+
+    def send_all(self, message: Mapping[str, object]) -> None:
+        """Send to every client."""
+        for connection in tuple(self._connections.values()):
+            self.send(connection, message)
+
+    def drop(self, connection: socket.socket) -> None:
+        """End one connection."""
+        fd = connection.fileno()
+        if self._connections.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+            del self._watched[fd]
+        connection.close()
+
+    def close(self) -> None:
+        """End all of them."""
+        for connection in tuple(self._connections.values()):
+            self.drop(connection)
+        if self.listener is not None:
+            self._poll.unregister(self.listener)
+            del self._watched[self.listener.fileno()]
+            self.listener.close()
+            self.listener = None

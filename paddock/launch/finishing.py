@@ -1,0 +1,168 @@
+"""From the command's end to the shim's: empty the container, read the counters, make the record durable, remove, tell.
+
+Every step goes on past a failure of the one before; what failed is in the record.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from paddock.kernel import processes
+from paddock.kernel.errors import KernelError
+from paddock.launch import operations, protocol
+from paddock.launch.container import EMPTYING, FINISHED
+from paddock.launch.ending import build_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from paddock.launch.container import Container
+
+# A process in uninterruptible sleep does not die of SIGKILL: then the end is recorded without it.
+_STUCK_AFTER_NS = 10_000_000_000
+_RETRY_NS = 1_000_000_000
+# Nobody should hold the pipes any more; who still does (a descriptor sent elsewhere) loses what comes later.
+_LAST_DRAIN_BYTES = 1 << 24
+
+
+def begin(container: Container) -> None:
+    """The command has ended: take its status and end whatever it left behind."""
+    container.unwatch(container.pidfd)
+    _pid, container.wait_status = os.waitpid(container.pid, 0)
+    container.ended_ns = time.time_ns()
+    container.phase = EMPTYING
+    container.emptying_since_ns = time.monotonic_ns()
+    container.kill_everything()
+    if container.has_pid_namespace and container.init is not None and not is_empty(container):
+        container.watch(container.init.pidfd, lambda: finish(container))
+        return
+    advance(container)
+
+
+def is_empty(container: Container) -> bool:
+    """Whether nothing is left to wait for."""
+    try:
+        return not container.sessions and (container.cgroup is None or container.cgroup.is_empty())
+    except OSError:
+        return False
+
+
+def advance(container: Container) -> None:
+    """Called while emptying, until all is gone or stuck."""
+    for session in tuple(container.sessions.values()):
+        operations.reap_exec(container, session)
+    if is_empty(container):
+        finish(container)
+        return
+    now_ns = time.monotonic_ns()
+    if now_ns - container.emptying_since_ns > _STUCK_AFTER_NS:
+        container.ending.note_problem(
+            KernelError("kill", container.plan.container_id, "processes that cannot be killed", errno.EBUSY)
+        )
+        finish(container)
+        return
+    container.kill_everything()
+    container.retry_at_ns = now_ns + 10_000_000
+
+
+def finish(container: Container) -> None:
+    """Everything after the last process; the shim's loop ends with it."""
+    if container.phase == FINISHED:
+        return
+    if container.has_pid_namespace and container.init is not None and processes.has_ended(container.init.pidfd):
+        container.unwatch(container.init.pidfd)
+        _reap_all(container)
+    container.phase = FINISHED
+    if container.kill is not None:
+        container.kill.ended_at_ns = time.monotonic_ns()
+    _close_logs(container)
+    ending = container.ending
+    if container.cgroup is not None:
+        ending.read_counters(container.cgroup, container.plan.final_reads)
+        ending.find_victims(container.cgroup, container.plan.oom_events, container.pid)
+    record = write_record(container)
+    problem_count = len(ending.problems)
+    _remove(container)
+    if len(ending.problems) != problem_count:
+        record = write_record(container)
+    container.clients.send_all({"event": protocol.EVENT_EXITED, "record": record})
+
+
+def fail(container: Container, report: dict[str, object]) -> None:
+    """A launch that came to nothing: no process, cgroup or socket of it stays, and its record says why."""
+    container.ending.launch_error = report
+    container.phase = FINISHED
+    container.ended_ns = container.ended_ns or time.time_ns()
+    if container.pidfd >= 0 and container.wait_status is None:
+        container.kill_everything()
+        _pid, container.wait_status = os.waitpid(container.pid, 0)
+    try:
+        if container.cgroup is not None and not container.cgroup.is_empty():
+            container.cgroup.kill_all(timeout_s=5.0)
+    except OSError as error:
+        container.ending.note_problem(error)
+    _close_logs(container)
+    if container.record_file is not None:
+        write_record(container)
+    _remove(container)
+    container.clients.send_all(
+        {"event": protocol.EVENT_FAILED, "container_id": container.identity.container_id, **report}
+    )
+
+
+def _reap_all(container: Container) -> None:
+    for session in tuple(container.sessions.values()):
+        operations.reap_exec(container, session)
+
+
+def _close_logs(container: Container) -> None:
+    for log in container.logs:
+        if log.pipe_fd < 0:
+            continue
+        container.unwatch(log.pipe_fd)
+        try:
+            log.pump(container.host.null_fd, _LAST_DRAIN_BYTES)
+        except OSError as error:
+            container.ending.note_problem(error, "splice", container.plan.sandbox)
+        log.close()
+
+
+def write_record(container: Container) -> dict[str, object]:
+    """Make it durable, however long that takes: until then shim and cgroups stay. Clients may ask for the state meanwhile."""
+    assert container.record_file is not None
+    while True:
+        record = build_record(
+            container.identity,
+            container.plan.cgroup,
+            container.ending,
+            ended_ns=container.ended_ns,
+            wait_status=None if container.ending.launch_error is not None else container.wait_status,
+            kill=None if container.kill is None else container.kill.to_json(),
+            max_completion_reached=container.max_completion_reached,
+            logs=container.log_counts(),
+        )
+        try:
+            container.record_file.finish(record)
+        except OSError as error:
+            if not any(
+                problem["operation"] == getattr(error, "operation", "") for problem in container.ending.problems
+            ):
+                container.ending.note_problem(error)
+            container.ending.shorten()
+            container.turn(_RETRY_NS)
+        else:
+            return record
+
+
+def _remove(container: Container) -> None:
+    if container.cgroup is not None:
+        for failure in container.cgroup.remove():
+            container.ending.note_problem(failure)
+            container.leftovers = True
+    try:
+        os.unlink(container.plan.socket)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        container.ending.note_problem(error, "unlink", container.plan.socket)

@@ -1,0 +1,278 @@
+"""The launcher: a small single-threaded process that takes a finished plan and forks its shim. It only launches.
+
+`python -I -S -c "import sys; sys.path[:0] = [ROOT]; from paddock.launch.launcher import main; main()" --socket … --agent-id …`
+
+It never reads a plan: every later shim inherits its memory, and a plan's environment may hold secrets. It is started before
+anything imports grpc, and may end and be started anew at any time: shims and containers go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from paddock.kernel.descriptors import close_all_except, read_sealed_memfd
+from paddock.kernel.errors import KernelError
+from paddock.kernel.syscalls import MACHINE
+from paddock.launch import ear, launcher_start, plan, protocol, shim, sweep
+from paddock.launch.host import Host
+from paddock.launch.pool import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from paddock.launch.container import Init
+    from paddock.launch.launcher_start import Arguments
+
+_PLAN_FDS = 2
+_MAX_CONNECTIONS = 256
+_SWEEP_ATTEMPTS = 20
+
+
+class Launcher:
+    """One agent's launcher. `plans`: shim's pid → its plan's memfd, kept unread for the sweep of a shim that dies."""
+
+    def __init__(self, arguments: Arguments, host: Host) -> None:
+        self._agent_id = arguments.agent_id
+        self._host = host
+        self._pool = Pool(arguments.pool_size, arguments.machine or MACHINE, os.path.dirname(arguments.socket))
+        self._plans: dict[int, int] = {}
+        self._connections: dict[int, socket.socket] = {}
+        self._is_ending = False
+        self._wake_fd, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, lambda _number, _frame: None)
+        self._listener = ear.listen(arguments.socket)
+        self._poll = select.poll()
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._poll.register(self._listener, select.POLLIN)
+
+    def serve(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        while not self._is_ending:
+            events = self._poll.poll(None if self._pool.is_full() else 0)
+            for fd, _event in events:
+                if fd == self._wake_fd:
+                    self._on_signal()
+                elif fd == self._listener.fileno():
+                    self._accept()
+                elif fd in self._connections:
+                    self._on_message(self._connections[fd])
+            if not events:
+                self._refill()
+
+    def _refill(self) -> None:
+        try:
+            self._pool.refill()
+        except OSError as error:
+            # A limit of namespaces or processes: the next launch says so to whom it concerns.
+            log("no-init", error=str(error))
+            self._poll.poll(1000)
+
+    def _on_signal(self) -> None:
+        numbers = set(os.read(self._wake_fd, 4096))
+        if numbers & {signal.SIGTERM, signal.SIGINT}:
+            self._is_ending = True
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._plans:
+                self._on_shim_end(pid, status)
+
+    def _on_shim_end(self, pid: int, status: int) -> None:
+        plan_fd = self._plans.pop(pid)
+        if status == shim.CLEAN:
+            os.close(plan_fd)
+            return
+        log("shim-lost", shim=pid, status=status)
+        try:
+            child = os.fork()
+        except OSError as error:
+            log("sweep-failed", shim=pid, error=str(error))
+            os.close(plan_fd)
+            return
+        if child == 0:
+            _end_child(lambda: self._sweep(plan_fd), (plan_fd, self._host.null_fd))
+        os.close(plan_fd)
+
+    def _sweep(self, plan_fd: int) -> int:
+        """In a process of its own, which may read the plan."""
+        planned = plan.decode_plan(read_sealed_memfd(plan_fd, protocol.MAX_PLAN_BYTES))
+        remains = sweep.remains_of_plan(planned, self._host.boot_id)
+        for attempt in range(_SWEEP_ATTEMPTS):
+            try:
+                sweep.sweep(planned.record, remains)
+            except OSError as error:
+                log("sweep-failed", container=planned.container_id, attempt=attempt, error=str(error))
+                time.sleep(min(0.05 * 2**attempt, 5.0))
+            else:
+                log("swept", container=planned.container_id)
+                break
+        return 0
+
+    def _accept(self) -> None:
+        try:
+            connection, _address = self._listener.accept()
+        except OSError:
+            return
+        if len(self._connections) >= _MAX_CONNECTIONS or ear.peer_uid(connection) != 0:
+            connection.close()
+            return
+        self._connections[connection.fileno()] = connection
+        self._poll.register(connection, select.POLLIN)
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._poll.unregister(connection)
+        del self._connections[connection.fileno()]
+        connection.close()
+
+    def _on_message(self, connection: socket.socket) -> None:
+        try:
+            received = ear.receive(connection)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = None
+        if received is None:
+            self._drop(connection)
+            return
+        content, fds = received
+        try:
+            self._perform(connection, content, fds)
+        except (protocol.ProtocolError, OSError) as error:
+            log("refused", error=str(error))
+            self._drop(connection)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _perform(self, connection: socket.socket, content: bytes, fds: list[int]) -> None:
+        """`fds` that are taken over are taken out of the list."""
+        message = protocol.decode(content, 4096)
+        operation = message.get("op")
+        if operation == "ping":
+            answer = {
+                "format": protocol.FORMAT,
+                "pid": os.getpid(),
+                "agent_id": self._agent_id,
+                "pool": len(self._pool.ready),
+                "shims": len(self._plans),
+            }
+            connection.send(protocol.encode(answer), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            return
+        if operation != "launch":
+            raise protocol.ProtocolError("op", "must be ping or launch")
+        protocol.check_format(message)
+        if len(fds) != _PLAN_FDS:
+            raise protocol.ProtocolError("fds", "must be the plan's memfd and a socket")
+        plan_fd, socket_fd = fds
+        with socket.socket(fileno=os.dup(socket_fd)) as control:
+            if control.family != socket.AF_UNIX or control.type != socket.SOCK_SEQPACKET:
+                raise protocol.ProtocolError("fds[1]", "must be a SEQPACKET socket")
+            self._launch(plan_fd, control, fds)
+
+    def _launch(self, plan_fd: int, control: socket.socket, fds: list[int]) -> None:
+        try:
+            init = self._take_init()
+            pid = self._fork_shim(init, plan_fd, control)
+        except OSError as error:
+            log("launch-refused", error=str(error))
+            report = protocol.error_from(error, "fork").to_json()
+            message = {"event": protocol.EVENT_FAILED, "stage": "launcher", **report}
+            control.send(protocol.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            return
+        if init is not None:
+            self._pool.release(init)
+        self._plans[pid] = plan_fd
+        fds.remove(plan_fd)
+
+    def _take_init(self) -> Init | None:
+        """None where the kernel makes no PID namespace: a plan that needs one is then refused by its shim."""
+        try:
+            return self._pool.take()
+        except KernelError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                raise
+            log("no-init", error=str(error))
+            return None
+
+    def _fork_shim(self, init: Init | None, plan_fd: int, control: socket.socket) -> int:
+        pid = os.fork()
+        if pid == 0:
+            own = [plan_fd, control.fileno(), self._host.null_fd]
+            if init is not None:
+                own += [init.pidfd, init.lifeline_fd]
+            _end_child(lambda: shim.run(self._host, init, control, plan_fd), tuple(own))
+        return pid
+
+    def close(self) -> None:
+        """End the waiting inits; shims and containers stay."""
+        self._pool.close()
+        self._listener.close()
+
+
+def _end_child(life: Callable[[], int], kept_fds: tuple[int, ...]) -> NoReturn:
+    """Live the forked child's life and end it without the launcher's clean-up."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        close_all_except(kept_fds)
+        code = life()
+    except BaseException as error:  # noqa: BLE001 - it must end here, and be seen
+        log("child-failed", error=f"{type(error).__name__}: {error}")
+        if os.environ.get("PADDOCK_LAUNCHER_TRACEBACK"):
+            sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(code)
+
+
+def log(event: str, **fields: object) -> None:
+    """One line per event on stderr."""
+    line = " ".join([f"paddock-launcher: event={event}", *(f"{key}={value!r}" for key, value in fields.items())])
+    try:
+        os.write(2, line.encode("utf-8", "replace") + b"\n")
+    except OSError:
+        # Whoever read our words has gone; that must not end a launcher.
+        pass
+
+
+def main() -> None:
+    """The launcher's life."""
+    try:
+        arguments = launcher_start.parse_arguments(sys.argv[1:])
+    except ValueError as error:
+        log("bad-arguments", error=str(error))
+        sys.exit(2)
+    try:
+        host = launcher_start.begin(arguments)
+        launcher = Launcher(arguments, host)
+    except OSError as error:
+        log("cannot-start", error=str(error))
+        sys.exit(1)
+    # What lives now lives as long as the launcher: out of the collector's sight, its pages stay shared with every shim.
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    log("ready", pid=os.getpid(), agent=arguments.agent_id, socket=arguments.socket)
+    launcher.serve()
+    launcher.close()
+    launcher_start.end(arguments)
+    log("ended", pid=os.getpid())
+
+
+if __name__ == "__main__":
+    main()

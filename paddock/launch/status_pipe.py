@@ -1,0 +1,50 @@
+"""What a process on its way to execve tells the shim, read piece by piece."""
+
+from __future__ import annotations
+
+import os
+
+from paddock.launch import command, protocol
+
+UNDER_WAY = "under way"
+AT_BARRIER = "at barrier"
+EXECUTED = "executed"
+FAILED = "failed"
+DIED = "died"
+
+
+class StatusPipe:
+    """`state` is what is known so far; `failure` is the failed step in the wire's form, with its stage."""
+
+    __slots__ = ("_content", "failure", "fd", "state")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.state = UNDER_WAY
+        self.failure: dict[str, object] = {}
+        self._content = b""
+
+    def read(self) -> bool:
+        """Take in what is there; True when the state has changed. After the last state the pipe is closed (`fd` is -1)."""
+        piece = os.read(self.fd, 65536)
+        if piece:
+            self._content += piece
+            if self._content == command.AT_BARRIER:
+                self.state = AT_BARRIER
+                return True
+            return False
+        os.close(self.fd)
+        self.fd = -1
+        before, mark, report = self._content.partition(command.FAILED)
+        if mark:
+            self.state = FAILED
+            self.failure = protocol.decode(report)
+        else:
+            self.state = EXECUTED if before.endswith(command.EXECUTES) else DIED
+        return True
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1

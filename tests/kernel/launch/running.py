@@ -1,0 +1,355 @@
+"""Runs a real launcher and real containers for the tests, on whichever cgroup version this machine has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from paddock.kernel.descriptors import make_sealed_memfd
+from paddock.kernel.mounts import V2, read_hierarchy
+
+ROOT = Path(__file__).resolve().parents[3]
+SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
+DOCKER_CAPABILITIES = [
+    f"CAP_{name}"
+    for name in (
+        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
+        "AUDIT_WRITE"
+    ).split()
+]
+V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
+BASE_PYTHON = os.path.realpath(sys.executable)
+
+Json = dict[str, Any]
+
+
+class Machine:
+    """Where cgroups are, and how the limits used in tests are named."""
+
+    def __init__(self) -> None:
+        self.hierarchy = read_hierarchy()
+        self.is_v2 = self.hierarchy.mode == V2
+
+    def roots(self, agent_id: str) -> dict[str, str]:
+        if self.is_v2:
+            return {"": f"{self.hierarchy.unified}/paddock-{agent_id}"}
+        return {c: f"{self.hierarchy.controllers[c]}/paddock-{agent_id}" for c in V1_CONTROLLERS}
+
+    def place(self, agent_id: str, container_id: str) -> Json:
+        directories = {c: f"{root}/{container_id}" for c, root in self.roots(agent_id).items()}
+        return {"mode": "v2" if self.is_v2 else "v1", "directories": directories}
+
+    def limits(self, *, memory_bytes: int = 256 << 20, pids: int = 100, shares: int = 512) -> list[Json]:
+        if self.is_v2:
+            return [
+                {"controller": "memory", "file": "memory.max", "value": str(memory_bytes)},
+                {"controller": "memory", "file": "memory.swap.max", "value": "0", "optional": True},
+                {"controller": "cpu", "file": "cpu.weight", "value": str(max(shares * 100 // 1024, 1))},
+                {"controller": "pids", "file": "pids.max", "value": str(pids)},
+            ]
+        return [
+            {"controller": "memory", "file": "memory.limit_in_bytes", "value": str(memory_bytes)},
+            {
+                "controller": "memory",
+                "file": "memory.memsw.limit_in_bytes",
+                "value": str(memory_bytes),
+                "optional": True,
+            },
+            {"controller": "cpu", "file": "cpu.shares", "value": str(shares)},
+            {"controller": "pids", "file": "pids.max", "value": str(pids)},
+        ]
+
+    @property
+    def memory_limit(self) -> tuple[str, str]:
+        return ("memory", "memory.max" if self.is_v2 else "memory.limit_in_bytes")
+
+    @property
+    def oom_events(self) -> Json:
+        return {"controller": "memory", "file": "memory.events" if self.is_v2 else "memory.oom_control"}
+
+    def final_reads(self) -> list[Json]:
+        return [self.oom_events, {"controller": "pids", "file": "pids.events"}]
+
+
+class Shim:
+    """One launched container, seen from the agent's end of its control connection."""
+
+    def __init__(self, control: socket.socket, plan: Json) -> None:
+        self.control = control
+        self.plan = plan
+        self.events: list[Json] = []
+        self._answers: dict[int, Json] = {}
+        self._seq = 0
+
+    def receive(self, timeout_s: float = 20.0) -> Json | None:
+        self.control.settimeout(timeout_s * SCALE)
+        try:
+            content = self.control.recv(300_000)
+        except ConnectionResetError:
+            return None
+        return json.loads(content) if content else None
+
+    def _take(self) -> bool:
+        message = self.receive()
+        if message is None:
+            return False
+        if "answer" in message:
+            self._answers[message["seq"]] = message
+        else:
+            self.events.append(message)
+        return True
+
+    def wait_event(self, name: str) -> Json:
+        while True:
+            for event in self.events:
+                if event["event"] == name:
+                    return event
+            if not self._take():
+                raise AssertionError(f"the connection ended without {name}: {self.events}")
+
+    def started(self) -> Json:
+        return self.wait_event("started")
+
+    def record(self) -> Json:
+        return self.wait_event("exited")["record"]
+
+    def failed(self) -> Json:
+        return self.wait_event("failed")
+
+    def ask(self, op: str, fds: list[int] | None = None, **fields: Any) -> Json:
+        self._seq += 1
+        socket.send_fds(self.control, [json.dumps({"op": op, "seq": self._seq, **fields}).encode()], fds or [])
+        while self._seq not in self._answers:
+            assert self._take(), f"the connection ended without an answer to {op}: {self.events}"
+        return self._answers.pop(self._seq)
+
+    def wait_end_of_connection(self) -> None:
+        while self._take():
+            pass
+
+    def wait_record_file(self, timeout_s: float = 10.0) -> Json:
+        path = Path(self.plan["record"])
+        wait_for(path.exists, timeout_s, f"no record at {path}")
+        return json.loads(path.read_text())
+
+    def stdout(self) -> bytes:
+        return (Path(self.plan["sandbox"]) / "stdout").read_bytes()
+
+    def stderr(self) -> bytes:
+        return (Path(self.plan["sandbox"]) / "stderr").read_bytes()
+
+    def directory(self, controller: str) -> Path:
+        directories = self.plan["cgroup"]["directories"]
+        return Path(directories.get(controller) or directories[""])
+
+    def cgroups(self) -> list[str]:
+        return [path for path in self.plan["cgroup"]["directories"].values() if Path(path).exists()]
+
+    def connect_ear(self) -> Shim:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(self.plan["socket"])
+        return Shim(connection, self.plan)
+
+
+class Agent:
+    """A launcher's parent: starts it, sends it plans, and sees that nothing stays."""
+
+    def __init__(self, agent_id: str = "", **start: Any) -> None:
+        self.machine = Machine()
+        self.agent_id = agent_id or f"test{os.getpid()}x{time.monotonic_ns() % 1_000_000}"
+        self.directory = Path(tempfile.mkdtemp(prefix="paddock-test-"))
+        self.directory.chmod(0o711)
+        (self.directory / "records").mkdir(mode=0o700)
+        self.socket = str(self.directory / "launcher.sock")
+        self.count = 0
+        self.shims: list[Shim] = []
+        self.start_options = start
+        self.start(**start)
+
+    def start(self, flags: tuple[str, ...] = (), **options: Any) -> None:
+        code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from paddock.launch.launcher import main; main()"
+        roots = [f"--cgroup-root={root}" for root in dict.fromkeys(self.machine.roots(self.agent_id).values())]
+        arguments = ["--socket", self.socket, "--agent-id", self.agent_id, *roots, *flags]
+        options.setdefault("env", {"PADDOCK_LAUNCHER_TRACEBACK": "1"})
+        with (self.directory / "launcher.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [BASE_PYTHON, "-I", "-S", "-c", code, *arguments], stdout=log, stderr=log, stdin=log, **options
+            )
+        wait_for(self.is_ready, 10, "the launcher does not answer: " + self.log())
+
+    def log(self) -> str:
+        return (self.directory / "launcher.log").read_text()
+
+    def is_ready(self) -> bool:
+        try:
+            return self.ping()["pid"] == self.process.pid
+        except OSError:
+            return False
+
+    def connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(10 * SCALE)
+        connection.connect(self.socket)
+        return connection
+
+    def ping(self) -> Json:
+        with self.connect() as connection:
+            connection.send(b'{"op":"ping"}')
+            answer: Json = json.loads(connection.recv(4096))
+            return answer
+
+    def plan(self, argv: list[str], **changes: Any) -> Json:
+        self.count += 1
+        container_id = changes.pop("container_id", f"c{self.count}")
+        sandbox = self.directory / f"sandbox-{container_id}"
+        user = changes.get("user", {"uid": 0, "gid": 0, "groups": []})
+        if not sandbox.exists():
+            sandbox.mkdir(mode=0o755)
+            os.chown(sandbox, user["uid"], user["gid"])
+        limits = changes.pop("limits", {})
+        return {
+            "format": 1,
+            "agent_id": self.agent_id,
+            "container_id": container_id,
+            "record": str(self.directory / "records" / container_id),
+            "socket": str(self.directory / f"{container_id}.ear"),
+            "cgroup": self.machine.place(self.agent_id, container_id),
+            "writes": self.machine.limits(**limits),
+            "final_reads": self.machine.final_reads(),
+            "oom_events": self.machine.oom_events,
+            "namespaces": ["pid", "mnt", "ipc"],
+            "mounts": [
+                {
+                    "source": "proc",
+                    "target": "/proc",
+                    "type": "proc",
+                    "flags": ["nosuid", "nodev", "noexec"],
+                    "data": "",
+                }
+            ],
+            "sandbox": str(sandbox),
+            "stdout": "stdout",
+            "stderr": "stderr",
+            "argv": argv,
+            "environment": {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            "user": user,
+            "capabilities": {
+                "bounding": DOCKER_CAPABILITIES,
+                "effective": DOCKER_CAPABILITIES if user["uid"] == 0 else [],
+                "ambient": [],
+            },
+            "no_new_privs": True,
+            "rlimits": [],
+            "umask": 0o022,
+            "nice": 0,
+            "oom_score_adj": 0,
+            "kill": {"signal": 15, "grace_ms": 3000},
+            "max_completion_ms": None,
+            "barrier": False,
+            **changes,
+        }
+
+    def launch(self, argv: list[str], **changes: Any) -> Shim:
+        return self.launch_plan(self.plan(argv, **changes))
+
+    def launch_plan(self, plan: Json) -> Shim:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        memfd = make_sealed_memfd("plan", json.dumps(plan).encode())
+        with self.connect() as connection, theirs:
+            socket.send_fds(connection, [b'{"format":1,"op":"launch"}'], [memfd, theirs.fileno()])
+        os.close(memfd)
+        shim = Shim(ours, plan)
+        self.shims.append(shim)
+        return shim
+
+    def run(self, argv: list[str], **changes: Any) -> Shim:
+        """Launch and wait for the end; `record()` then has it."""
+        shim = self.launch(argv, **changes)
+        shim.record()
+        return shim
+
+    def kill_launcher(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        for shim in self.shims:
+            with contextlib.suppress(OSError, AssertionError):
+                shim.control.send(b'{"op":"kill","seq":1,"grace_ms":0}')
+                shim.wait_end_of_connection()
+            shim.control.close()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10 * SCALE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        remove_parents_later(list(self.machine.roots(self.agent_id).values()))
+        shutil.rmtree(self.directory)
+
+    def assert_clean(self) -> None:
+        """No cgroup of a container, no socket, no unfinished record is left."""
+        left = [
+            str(path)
+            for root in self.machine.roots(self.agent_id).values()
+            for path in Path(root).glob("*/")
+            if path.name != "launcher"
+        ]
+        left += [str(path) for path in self.directory.glob("*.ear")]
+        left += [str(path) for path in (self.directory / "records").glob("*.new")]
+        assert not left, left
+
+
+def remove_parents_later(parents: list[str]) -> None:
+    """The agent's own directories: on v2 the ended launcher may still be leaving its leaf."""
+
+    def gone() -> bool:
+        for parent in parents:
+            for directory in (f"{parent}/launcher", parent):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+        return not any(os.path.exists(parent) for parent in parents)
+
+    wait_for(gone, 5, f"cannot remove {parents}")
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, message: str) -> None:
+    deadline_s = time.monotonic() + timeout_s * SCALE
+    while not condition():
+        assert time.monotonic() < deadline_s, message
+        time.sleep(0.002)
+
+
+def is_running(pid: int) -> bool:
+    """Neither gone nor a zombie."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        return not select.select([pidfd], [], [], 0)[0]
+    finally:
+        os.close(pidfd)
+
+
+@contextlib.contextmanager
+def agent(**options: Any) -> Iterator[Agent]:
+    """An agent whose launcher and containers are gone afterwards, whatever happened."""
+    running = Agent(**options)
+    try:
+        yield running
+        running.assert_clean()
+    finally:
+        running.close()
