@@ -1,0 +1,1 @@
+"""Frameworks to read and to copy from; the tests run them."""

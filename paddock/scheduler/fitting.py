@@ -24,3 +24,16 @@ def allocated(resources: Resources, role: str) -> Resources:
 def placed(task: TaskInfo, offer: Offer) -> TaskInfo:
     """The task as it is launched on the offer's agent, in the offer's role."""
     return replace(task, agent_id=offer.agent_id, resources=allocated(task.resources, offer.role))
+
+
+def take(offer: Offer, waiting: list[TaskInfo]) -> list[TaskInfo]:
+    """The tasks that fit into the offer together, first come first served: taken out of `waiting`."""
+    left = offer.resources
+    taken: list[TaskInfo] = []
+    for task in tuple(waiting):
+        wanted = allocated(task.resources, offer.role)
+        if left.contains(wanted):
+            left -= wanted
+            taken.append(task)
+            waiting.remove(task)
+    return taken

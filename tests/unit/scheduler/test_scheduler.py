@@ -11,7 +11,7 @@ import pytest
 
 from paddock.model.errors import InvalidRequest, NotLeading, PaddockError, Unauthenticated, Unavailable
 from paddock.model.framework import FrameworkInfo
-from paddock.model.ids import AgentId, TaskId
+from paddock.model.ids import AgentId, OfferId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, KillPolicy, TaskInfo, TaskState, TaskStatus
 from paddock.scheduler import (
@@ -136,7 +136,7 @@ async def test_asking_for_an_event_may_be_given_up_without_losing_one(tmp_path: 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(scheduler), 0.05)
         await master.say.put(pb.SchedulerEvent(rescind=pb.SchedulerEvent.Rescind(offer_id="o1")))
-        assert await following(scheduler) == Rescinded(offer_id="o1")
+        assert await following(scheduler) == Rescinded(offer_id=OfferId("o1"))
 
 
 async def test_a_lost_subscription_is_renewed_under_the_same_id(tmp_path: Path) -> None:
