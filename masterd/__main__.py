@@ -1,0 +1,151 @@
+"""masterd: the composition root. Everything is made here, handed to whoever needs it, and ended in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from contextlib import suppress
+
+from masterd.allocator.drf_allocator import DrfAllocator
+from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
+from masterd.core.effects import SaveWeights
+from masterd.core.machine import Machine
+from masterd.core.recovery import Remembered, recover
+from masterd.registry import Registry
+from masterd.rpc.agents import AgentRegistry
+from masterd.rpc.operators import Operators
+from masterd.rpc.schedulers import Schedulers
+from masterd.shell import MasterShell
+from paddock import __version__
+from paddock.daemon.clock import SystemClock
+from paddock.daemon.config import Configuration, Shown
+from paddock.daemon.logging import set_up_logging
+from paddock.daemon.readiness import Readiness
+from paddock.model.agent import MasterInfo
+from paddock.model.errors import CheckpointError, PaddockError
+from paddock.rpc.principal import OwnUidOnly
+from paddock.rpc.server import RpcServer, Service
+from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
+from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
+from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
+from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
+
+_log = logging.getLogger("masterd")
+_STOP_GRACE_S = 2.0
+
+
+def main() -> int:
+    """The console script. 0: stopped as asked; 1: could not run; 2: the configuration is wrong."""
+    try:
+        configuration = Configuration("masterd", __version__, MasterSettings, DEFAULT_PATH)
+        invocation = configuration.load(sys.argv[1:], os.environ)
+    except PaddockError as error:
+        print(f"masterd: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
+    if isinstance(invocation, Shown):
+        print(invocation.text)  # noqa: T201 - it was asked for
+        return 0
+    if invocation.check_only:
+        return 0
+    settings = invocation.settings
+    set_up_logging(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except PaddockError as error:
+        _log.critical("masterd cannot go on", extra={"error": str(error)})
+        return 1
+    return 0
+
+
+async def _serve(settings: MasterSettings) -> None:
+    registry = Registry.open(settings.state_dir)
+    try:
+        await _serve_from(settings, registry)
+    finally:
+        registry.close()
+
+
+async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
+    clock = SystemClock()
+    identity = registry.begin_epoch()
+    remembered = registry.load()
+    if settings.weights:
+        weights = parse_weights(settings.weights)
+        registry.write((SaveWeights(weights_milli=weights),))
+        remembered = Remembered(agents=remembered.agents, frameworks=remembered.frameworks, weights_milli=weights)
+    address = settings.tcp_address or f"unix:{settings.unix_path}"
+    state = recover(
+        remembered,
+        master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
+        settings=settings.core,
+        allocator=DrfAllocator(settings.allocator),
+        shuffler=random.Random(settings.allocator_seed),
+        now_ns=clock.monotonic_ns(),
+        wall_ns=clock.wall_ns(),
+    )
+    shell = MasterShell(
+        Machine(state), write=registry.write, clock=clock, allocation_interval_s=settings.allocation_interval_s
+    )
+    server = _server(settings, shell)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, shell.stop)
+    readiness = Readiness()
+    watchdog = asyncio.create_task(readiness.keep_watchdog())
+    running = asyncio.create_task(shell.run())
+    try:
+        await server.start()
+        await server.set_serving(serving=True)
+        _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
+        readiness.ready(f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}")
+        await asyncio.shield(running)
+    finally:
+        readiness.stopping()
+        shell.stop()
+        await server.stop(grace_s=_STOP_GRACE_S)
+        watchdog.cancel()
+        with suppress(asyncio.CancelledError):
+            await watchdog
+        await _ended(running)
+    _log.info("master stopped")
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    """The loop has ended, by itself or by `stop`; what broke it has been raised where it was waited for."""
+    with suppress(CheckpointError):
+        await running
+
+
+def _server(settings: MasterSettings, shell: MasterShell) -> RpcServer:
+    issuer = TokenIssuer()
+    agents = AgentRegistry(shell, OwnUidOnly())
+    schedulers, operators = Schedulers(shell), Operators(shell)
+    services = (
+        Service(
+            name="paddock.wire.v1.AgentRegistryService",
+            register=lambda server: add_AgentRegistryServiceServicer_to_server(agents, server),
+        ),
+        Service(
+            name="paddock.wire.v1.SchedulerService",
+            register=lambda server: add_SchedulerServiceServicer_to_server(schedulers, server),
+        ),
+        Service(
+            name="paddock.wire.v1.OperatorService",
+            register=lambda server: add_OperatorServiceServicer_to_server(operators, server),
+        ),
+    )
+    return RpcServer(
+        services=services,
+        authenticator=TokenAuthenticator(issuer, tcp_uid=settings.tcp_uid),
+        issuer=issuer,
+        unix_path=settings.unix_path,
+        tcp_address=settings.tcp_address,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""masterd's settings: frozen, from file, environment and flags of the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from masterd.allocator.interface import AllocatorSettings
+from masterd.allocator.shares import WEIGHT_LIMIT_MILLI
+from masterd.core.state import Settings
+from paddock.daemon.logging import LogFormat
+from paddock.daemon.settings import DURATION_S, PATH, WORDS, Kind, Rejected, checked, one_of, optional, setting, whole
+from paddock.model.errors import ConfigError, InvalidRequest
+from paddock.model.ids import check_role
+from paddock.model.resource_text import parse_scalar_milli
+from paddock.rpc.channel import Address, parse_address
+
+DEFAULT_PATH = "/etc/paddock/masterd.toml"
+_MS_PER_S = 1_000
+_NS_PER_S = 1_000_000_000
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _check_addresses(words: tuple[str, ...]) -> None:
+    addresses = [parse_address(word, "listen") for word in words]
+    if not addresses:
+        raise Rejected("give at least one address: unix:/path, host:port, or one of each")
+    if sum(bool(address.unix_path) for address in addresses) > 1 or sum(bool(each.tcp) for each in addresses) > 1:
+        raise Rejected("give at most one unix:/path and one host:port")
+
+
+def parse_weights(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """`role=weight` words; weights in thousandths. Raises InvalidRequest naming the word."""
+    weights: dict[str, int] = {}
+    for word in words:
+        role, equals, text = word.rpartition("=")
+        if not equals or check_role(role, "weights") in weights:
+            raise InvalidRequest("weights", word, "write role=weight, each role once")
+        weight_milli = parse_scalar_milli("weight", text, "weights")
+        if not 1 <= weight_milli <= WEIGHT_LIMIT_MILLI:
+            raise InvalidRequest("weights", word, f"a weight lies between 0.001 and {WEIGHT_LIMIT_MILLI // 1000}")
+        weights[role] = weight_milli
+    return tuple(sorted(weights.items()))
+
+
+def _check_weights(words: tuple[str, ...]) -> None:
+    parse_weights(words)
+
+
+def _check_positive(seconds: float) -> None:
+    if seconds < 0.01:
+        raise Rejected("write at least 10ms")
+
+
+def _level(text: str) -> str:
+    if text not in _LEVELS:
+        raise Rejected(f"write {', '.join(_LEVELS)}")
+    return text
+
+
+_INTERVAL_S = checked(DURATION_S, _check_positive)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterSettings:
+    """Names and numbers are Mesos' where the meaning is the same."""
+
+    listen: tuple[str, ...] = setting(
+        ("unix:/run/paddock/masterd.sock",),
+        "where to listen: unix:/path, host:port, or one of each",
+        checked(WORDS, _check_addresses),
+    )
+    state_dir: str = setting("/var/lib/paddock/masterd", "where the registry is kept; masterd's own directory", PATH)
+    allocation_interval_s: float = setting(
+        1.0, "how often all free resources are offered anew", _INTERVAL_S, name="allocation_interval"
+    )
+    weights: tuple[str, ...] = setting(
+        (), "weights of roles, role=weight; they replace what the registry has", checked(WORDS, _check_weights)
+    )
+    agent_ping_timeout_s: float = setting(
+        15.0, "how long an agent may take to answer a ping", _INTERVAL_S, name="agent_ping_timeout"
+    )
+    max_agent_ping_timeouts: int = setting(5, "how many unanswered pings make an agent unreachable", whole(1, 1_000))
+    agent_reregister_timeout_s: float = setting(
+        600.0,
+        "how long agents have to come back after a start of masterd",
+        _INTERVAL_S,
+        name="agent_reregister_timeout",
+    )
+    framework_resubscribe_timeout_s: float = setting(
+        60.0,
+        "how long frameworks have at least to come back after a start of masterd",
+        _INTERVAL_S,
+        name="framework_resubscribe_timeout",
+    )
+    heartbeat_interval_s: float = setting(
+        15.0, "how often a framework that hears nothing else hears a heartbeat", _INTERVAL_S, name="heartbeat_interval"
+    )
+    offer_timeout_s: float = setting(
+        0.0, "after which time an unanswered offer is taken back; 0s: never", DURATION_S, name="offer_timeout"
+    )
+    allocator_seed: int | None = setting(
+        None, "makes the order in which agents are visited repeatable", optional(whole(0, 2**31))
+    )
+    tcp_uid: int | None = setting(
+        None,
+        "as which uid callers over TCP count, where the network is trusted; empty: they are refused",
+        optional(whole(0, 2**31)),
+    )
+    log_format: LogFormat = setting(LogFormat.LOGFMT, "how log lines look", one_of(LogFormat))
+    log_level: str = setting("info", "the least important lines that are written", Kind("LEVEL", _level))
+
+    def __post_init__(self) -> None:
+        """What two settings must agree on."""
+        if self.tcp_uid is not None and not self.tcp_address:
+            raise ConfigError(("tcp_uid: it means nothing without a host:port in listen",))
+
+    @property
+    def _addresses(self) -> tuple[Address, ...]:
+        return tuple(parse_address(word, "listen") for word in self.listen)
+
+    @property
+    def unix_path(self) -> str:
+        """Empty: no unix socket."""
+        return next((address.unix_path for address in self._addresses if address.unix_path), "")
+
+    @property
+    def tcp_address(self) -> str:
+        """Empty: no TCP."""
+        return next((address.tcp for address in self._addresses if address.tcp), "")
+
+    @property
+    def core(self) -> Settings:
+        """As the core takes them."""
+        return Settings(
+            ping_interval_ms=int(self.agent_ping_timeout_s * _MS_PER_S),
+            ping_limit_count=self.max_agent_ping_timeouts,
+            reregister_timeout_ms=int(self.agent_reregister_timeout_s * _MS_PER_S),
+            resubscribe_grace_ms=int(self.framework_resubscribe_timeout_s * _MS_PER_S),
+            heartbeat_interval_ms=int(self.heartbeat_interval_s * _MS_PER_S),
+            offer_timeout_ms=int(self.offer_timeout_s * _MS_PER_S),
+        )
+
+    @property
+    def allocator(self) -> AllocatorSettings:
+        """As the allocator takes them."""
+        return AllocatorSettings(interval_ns=int(self.allocation_interval_s * _NS_PER_S))

@@ -1,0 +1,223 @@
+"""What outlives the master: its id and epoch, agents, frameworks, weights; SQLite, written in groups, durable before visible.
+
+Nothing in here is asked at run time: it is read once at the start, and written by one thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from masterd.core.effects import Save, SaveAgent, SaveFramework, SaveWeights
+from masterd.core.recovery import Remembered
+from paddock.model.errors import CheckpointError, ConfigError
+from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.ids import AgentId, FrameworkId, MasterId
+
+FORMAT = 1
+FILE_NAME = "registry.sqlite"
+LOCK_NAME = "lock"
+
+_TABLES = """
+CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY, hostname TEXT NOT NULL, unix_address TEXT NOT NULL, tcp_address TEXT NOT NULL,
+    reachable INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE frameworks (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
+    capabilities TEXT NOT NULL, failover_timeout_ms INTEGER NOT NULL, labels TEXT NOT NULL, hostname TEXT NOT NULL,
+    webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this master is. `epoch` grows by one at each start, and was made durable before anybody saw it."""
+
+    master_id: MasterId
+    epoch: int
+
+
+class Registry:
+    """Open by `Registry.open`, which locks it: a second master on the same state is a clear error."""
+
+    def __init__(self, path: Path, lock_fd: int, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._lock_fd = lock_fd
+        self._connection = connection
+
+    @classmethod
+    def open(cls, state_dir: str) -> Registry:
+        """Makes what is missing. Raises ConfigError (locked, cannot be made) or CheckpointError (cannot be read)."""
+        directory = Path(state_dir)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                (f"state_dir {state_dir}: {error.strerror}; give masterd a directory of its own",)
+            ) from error
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock_fd)
+            remedy = "stop the other masterd, or give this one a --state-dir of its own"
+            raise ConfigError((f"state_dir {state_dir} is in use by another masterd: {remedy}",)) from error
+        path = directory / FILE_NAME
+        try:
+            return cls(path, lock_fd, _connect(path))
+        except sqlite3.Error as error:
+            os.close(lock_fd)
+            raise _broken(path, error) from error
+        except BaseException:
+            os.close(lock_fd)
+            raise
+
+    def close(self) -> None:
+        """After the writer has ended. The lock goes with it."""
+        self._connection.close()
+        os.close(self._lock_fd)
+
+    def begin_epoch(self) -> Identity:
+        """One more start of this master."""
+        try:
+            with self._connection as connection:
+                row = connection.execute("SELECT id, epoch FROM master").fetchone()
+                if row is None:
+                    row = (uuid.uuid4().hex[:12], 0)
+                    connection.execute("INSERT INTO master (id, epoch) VALUES (?, ?)", row)
+                connection.execute("UPDATE master SET epoch = epoch + 1")
+        except sqlite3.Error as error:
+            raise _broken(self._path, error) from error
+        return Identity(master_id=MasterId(str(row[0])), epoch=int(row[1]) + 1)
+
+    def load(self) -> Remembered:
+        """Everything. Called once, before the writer starts."""
+        try:
+            agents = self._connection.execute("SELECT id, hostname, unix_address, tcp_address, reachable FROM agents")
+            frameworks = self._connection.execute(
+                "SELECT id, name, user, principal, roles, capabilities, failover_timeout_ms, labels, hostname, webui_url,"
+                " failover_deadline_ns, completed FROM frameworks"
+            )
+            weights = self._connection.execute("SELECT role, weight_milli FROM weights")
+            return Remembered(
+                agents=tuple(_agent(row) for row in agents.fetchall()),
+                frameworks=tuple(_framework(row) for row in frameworks.fetchall()),
+                weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
+            )
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise _broken(self._path, error) from error
+
+    def write(self, records: Sequence[Save]) -> None:
+        """One transaction for the group; on disk when it returns. Runs on the writer thread."""
+        try:
+            with self._connection as connection:
+                for record in records:
+                    _write(connection, record)
+        except sqlite3.Error as error:
+            raise _broken(self._path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    before = os.umask(0o077)
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False, timeout=1.0)
+    finally:
+        os.umask(before)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _bring_to_format(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif found != FORMAT:
+        message = f"the registry has format {found}, this version reads {FORMAT}; run the masterd that wrote it"
+        raise CheckpointError(str(path), 0, message)
+
+
+def _broken(path: Path, error: Exception) -> CheckpointError:
+    remedy = (
+        "check the disk; restore the file from a backup, or move it away: agents and frameworks come back by themselves"
+    )
+    return CheckpointError(str(path), 0, f"{type(error).__name__}: {error}; {remedy}")
+
+
+def _agent(row: Sequence[object]) -> SaveAgent:
+    agent_id, hostname, unix_address, tcp_address, reachable = row
+    return SaveAgent(
+        agent_id=AgentId(str(agent_id)),
+        hostname=str(hostname),
+        unix_address=str(unix_address),
+        tcp_address=str(tcp_address),
+        reachable=bool(reachable),
+    )
+
+
+def _framework(row: Sequence[object]) -> SaveFramework:
+    texts = [str(value) for value in row[:10]]
+    deadline_ns, completed = row[10:]
+    info = FrameworkInfo(
+        framework_id=FrameworkId(texts[0]),
+        name=texts[1],
+        user=texts[2],
+        principal=texts[3],
+        roles=tuple(str(role) for role in json.loads(texts[4])),
+        capabilities=frozenset(FrameworkCapability(number) for number in json.loads(texts[5])),
+        failover_timeout_ms=int(texts[6]),
+        labels=tuple((str(key), str(value)) for key, value in json.loads(texts[7])),
+        hostname=texts[8],
+        webui_url=texts[9],
+    )
+    return SaveFramework(
+        framework=info,
+        failover_deadline_ns=None if deadline_ns is None else int(str(deadline_ns)),
+        completed=bool(completed),
+    )
+
+
+def _write(connection: sqlite3.Connection, record: Save) -> None:
+    match record:
+        case SaveAgent():
+            connection.execute(
+                "INSERT OR REPLACE INTO agents (id, hostname, unix_address, tcp_address, reachable) VALUES (?, ?, ?, ?, ?)",
+                (record.agent_id, record.hostname, record.unix_address, record.tcp_address, int(record.reachable)),
+            )
+        case SaveFramework(framework=info):
+            connection.execute(
+                "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
+                " labels, hostname, webui_url, failover_deadline_ns, completed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    info.framework_id,
+                    info.name,
+                    info.user,
+                    info.principal,
+                    json.dumps(info.roles),
+                    json.dumps(sorted(info.capabilities)),
+                    info.failover_timeout_ms,
+                    json.dumps(info.labels),
+                    info.hostname,
+                    info.webui_url,
+                    record.failover_deadline_ns,
+                    int(record.completed),
+                ),
+            )
+        case SaveWeights(weights_milli=weights):
+            connection.execute("DELETE FROM weights")
+            connection.executemany("INSERT INTO weights (role, weight_milli) VALUES (?, ?)", weights)

@@ -1,0 +1,206 @@
+"""AgentRegistryService: the stream between an agent and this master."""
+# ruff: noqa: N802 - the methods' names are the proto's
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from google.protobuf.message import Message
+from grpc.aio import ServicerContext
+
+from masterd.core.effects import (
+    AgentMessage,
+    TellAcknowledged,
+    TellFrameworkGone,
+    TellKill,
+    TellLaunch,
+    TellPing,
+    TellReconcile,
+    TellRegistered,
+)
+from masterd.core.events import (
+    AgentAnswered,
+    AgentRegistered,
+    AgentStreamLost,
+    Event,
+    LaunchRefused,
+    RegisteredTask,
+    StandaloneChanged,
+    StatusReported,
+)
+from masterd.shell import MasterShell
+from masterd.streams import Stream
+from paddock.model import ids
+from paddock.model.errors import InvalidRequest, PaddockError, Unavailable
+from paddock.model.ids import ContainerId
+from paddock.rpc.principal import ROOT_UID, Authorizer, current_principal
+from paddock.wire import convert
+from paddock.wire.v1 import agent_registry_service_pb2 as pb
+from paddock.wire.v1 import parties_pb2
+from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryServiceServicer
+
+REGISTER_TIMEOUT_S = 10.0
+"""A connection that does not say who it is by then is closed."""
+
+
+class AgentRegistry(AgentRegistryServiceServicer):
+    """Only root's agents: whoever registers is given other people's tasks to run."""
+
+    def __init__(self, shell: MasterShell, authorizer: Authorizer) -> None:
+        self._shell = shell
+        self._authorizer = authorizer
+
+    async def Connect(
+        self, request_iterator: AsyncIterator[pb.AgentMessage], context: ServicerContext[Message, Message]
+    ) -> AsyncIterator[pb.MasterMessage]:
+        """What the agent says goes in as it comes, one after the other; what it is told goes out in order."""
+        self._authorizer.authorize(current_principal(), "register an agent", ROOT_UID)
+        first = await _first_of(request_iterator)
+        number = self._shell.new_stream_number()
+        event = registration(first, number)
+        stream = self._shell.agents.open(number)
+        reader: asyncio.Task[None] | None = None
+        try:
+            await self._shell.call(event)
+            reader = asyncio.create_task(self._read(request_iterator, stream))
+            master = convert.master_info_to_wire(self._shell.machine.state.master)
+            async for message in stream.messages():
+                yield to_wire(message, master)
+        finally:
+            if reader is not None:
+                reader.cancel()
+            self._lost(number)
+
+    def _lost(self, number: int) -> None:
+        self._shell.agents.forget(number)
+        self._shell.post(AgentStreamLost(stream=number))
+
+    async def _read(self, requests: AsyncIterator[pb.AgentMessage], stream: Stream[AgentMessage]) -> None:
+        """Until the agent ends. Each message is handled before the next is read: a flood waits in the agent's own socket."""
+        try:
+            async for message in requests:
+                await self._shell.call(event_of(message, stream.number))
+        except PaddockError as error:
+            stream.close(error)
+        else:
+            stream.close()
+
+
+async def _first_of(requests: AsyncIterator[pb.AgentMessage]) -> pb.RegisterAgent:
+    try:
+        async with asyncio.timeout(REGISTER_TIMEOUT_S):
+            message = await anext(requests, None)
+    except TimeoutError:
+        raise Unavailable(f"the agent did not register within {REGISTER_TIMEOUT_S:g} s of connecting") from None
+    if message is None or message.WhichOneof("message") != "register":
+        raise InvalidRequest("message", message.WhichOneof("message") if message else "", "register first")
+    return message.register
+
+
+def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
+    """Checked. Raises InvalidRequest or Unsupported naming the field."""
+    tasks = tuple(
+        RegisteredTask(
+            framework_id=ids.framework_id(task.framework_id, f"tasks[{index}].framework_id"),
+            task=convert.task_info_from_wire(task.task, f"tasks[{index}].task"),
+            state=convert.task_state_from_wire(task.state, f"tasks[{index}].state"),
+            container_id=_container_id(task.container_id, f"tasks[{index}].container_id"),
+        )
+        for index, task in enumerate(message.tasks)
+    )
+    frameworks = tuple(
+        convert.framework_info_from_wire(info, f"frameworks[{index}]") for index, info in enumerate(message.frameworks)
+    )
+    for index, framework in enumerate(frameworks):
+        ids.framework_id(framework.framework_id, f"frameworks[{index}].framework_id")
+    agent = convert.agent_info_from_wire(message.agent, "agent")
+    for index, task in enumerate(tasks):
+        if task.task.agent_id != agent.agent_id:
+            raise InvalidRequest(f"tasks[{index}].task.agent_id", task.task.agent_id, "register your own tasks only")
+    return AgentRegistered(
+        stream=number,
+        agent=agent,
+        tasks=tasks,
+        frameworks=frameworks,
+        standalone=convert.resources_from_wire(message.standalone_resources, "standalone_resources"),
+    )
+
+
+def _container_id(text: str, field: str) -> ContainerId:
+    return ids.container_id(text, field) if text else ContainerId("")
+
+
+def event_of(message: pb.AgentMessage, number: int) -> Event:
+    """One of the later messages of the stream, checked."""
+    match message.WhichOneof("message"):
+        case "update_status":
+            update = message.update_status
+            status = convert.task_status_from_wire(update.status, "update_status.status")
+            latest = status.state
+            if update.latest_state:
+                latest = convert.task_state_from_wire(update.latest_state, "update_status.latest_state")
+            return StatusReported(
+                stream=number,
+                framework_id=ids.framework_id(update.framework_id, "update_status.framework_id"),
+                status=status,
+                latest_state=latest,
+            )
+        case "pong":
+            return AgentAnswered(stream=number, sequence=message.pong.sequence)
+        case "update_standalone":
+            resources = convert.resources_from_wire(message.update_standalone.resources, "update_standalone.resources")
+            return StandaloneChanged(stream=number, resources=resources)
+        case "launch_refused":
+            refused = message.launch_refused
+            return LaunchRefused(
+                stream=number,
+                framework_id=ids.framework_id(refused.framework_id, "launch_refused.framework_id"),
+                task_ids=tuple(
+                    ids.task_id(task_id, f"launch_refused.task_ids[{index}]")
+                    for index, task_id in enumerate(refused.task_ids)
+                ),
+                message=refused.message[:4096],
+            )
+        case "register":
+            raise InvalidRequest("message", "register", "register once, with the first message of a stream")
+        case None:
+            raise InvalidRequest("message", "", "say something that this version knows")
+
+
+def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterMessage:
+    """With the master's identity, as every message of its streams."""
+    match message:
+        case TellRegistered():
+            registered = pb.AgentRegistered(
+                agent_id=message.agent_id,
+                ping_interval_ms=message.ping_interval_ms,
+                ping_limit_count=message.ping_limit_count,
+            )
+            return pb.MasterMessage(master=master, registered=registered)
+        case TellLaunch():
+            launch = pb.LaunchTasks(
+                framework=convert.framework_info_to_wire(message.framework),
+                tasks=[convert.task_info_to_wire(task) for task in message.tasks],
+            )
+            return pb.MasterMessage(master=master, launch_tasks=launch)
+        case TellKill():
+            kill = pb.KillTask(
+                framework_id=message.framework_id,
+                task_id=message.task_id,
+                kill_policy=convert.kill_policy_to_wire(message.kill_policy),
+            )
+            return pb.MasterMessage(master=master, kill_task=kill)
+        case TellAcknowledged():
+            acknowledged = pb.AcknowledgeStatus(
+                framework_id=message.framework_id, task_id=message.task_id, uuid=message.uuid
+            )
+            return pb.MasterMessage(master=master, acknowledge_status=acknowledged)
+        case TellPing():
+            return pb.MasterMessage(master=master, ping=pb.MasterPing(sequence=message.sequence))
+        case TellFrameworkGone():
+            gone = pb.RemoveFramework(framework_id=message.framework_id)
+            return pb.MasterMessage(master=master, remove_framework=gone)
+        case TellReconcile():
+            reconcile = pb.ReconcileTask(framework_id=message.framework_id, task_id=message.task_id)
+            return pb.MasterMessage(master=master, reconcile_task=reconcile)

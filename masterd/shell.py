@@ -1,0 +1,166 @@
+"""masterd's loop: calls and connections become events, effects become messages; timers tick; cycles are merged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from masterd.core.effects import (
+    AgentMessage,
+    CloseAgentStream,
+    CloseFrameworkStream,
+    Effect,
+    FrameworkMessage,
+    Save,
+    SaveAgent,
+    SaveFramework,
+    SaveWeights,
+    TaskChanged,
+    ToAgent,
+    ToFramework,
+)
+from masterd.core.events import CycleDue, Event, Tick
+from masterd.core.machine import Machine
+from masterd.streams import Streams
+from masterd.task_feed import TaskFeed
+from paddock.daemon.clock import Clock
+from paddock.daemon.shell import Shell
+from paddock.model.errors import PaddockError, Unavailable
+
+TICK_S = 0.25
+"""How late a ping, heartbeat or deadline may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """An event on its way in, and whoever waits for its outcome."""
+
+    event: Event
+    answer: asyncio.Future[None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The effect that tells the caller: everything before it was done, durably where it had to be."""
+
+    answer: asyncio.Future[None]
+
+
+class MasterShell:
+    """Owns the machine, the streams and the timers. `run` until `stop`."""
+
+    def __init__(
+        self, machine: Machine, *, write: Callable[[Sequence[Save]], None], clock: Clock, allocation_interval_s: float
+    ) -> None:
+        """`write` makes records durable; it is called on the writer thread."""
+        self._machine = machine
+        self._clock = clock
+        self._allocation_interval_s = allocation_interval_s
+        self._numbers = count(1)
+        self._cycle_is_queued = False
+        self._is_stopping = False
+        self.agents: Streams[AgentMessage] = Streams()
+        self.frameworks: Streams[FrameworkMessage] = Streams()
+        self.feed = TaskFeed()
+        self._shell: Shell[Posted, Effect | Answer, Save] = Shell(
+            handle=self._handle,
+            record_of=_record_of,
+            perform=self._perform,
+            write=write,
+            refused=_refuse,
+        )
+
+    @property
+    def machine(self) -> Machine:
+        """For reading its state, between events: on the loop's thread that is always."""
+        return self._machine
+
+    def new_stream_number(self) -> int:
+        """Never the same twice."""
+        return next(self._numbers)
+
+    def post(self, event: Event) -> None:
+        """Nobody waits for it. Dropped once masterd stops: that connections end then is not their other side's doing."""
+        if self._is_stopping:
+            return
+        self._shell.submit(Posted(event=event))
+
+    async def call(self, event: Event) -> None:
+        """Returns when the event was handled and what had to be durable is. Raises the core's PaddockError."""
+        if self._is_stopping:
+            raise Unavailable("masterd is stopping; call again when it is back")
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._shell.submit(Posted(event=event, answer=answer))
+        await answer
+
+    def stop(self) -> None:
+        """No new calls; what is queued is handled, connections are told, `run` returns."""
+        self._is_stopping = True
+        error = Unavailable("masterd is stopping; connect again when it is back")
+        self.agents.close_all(error)
+        self.frameworks.close_all(error)
+        self._shell.stop()
+
+    async def run(self) -> None:
+        """Raises what made the registry unwritable: nothing may be promised then."""
+        timers = (
+            asyncio.create_task(self._repeat(self._allocation_interval_s, CycleDue(batch=True))),
+            asyncio.create_task(self._repeat(TICK_S, Tick())),
+        )
+        try:
+            await self._shell.run()
+        finally:
+            for timer in timers:
+                timer.cancel()
+            await asyncio.gather(*timers, return_exceptions=True)
+
+    async def _repeat(self, interval_s: float, event: Event) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            self.post(event)
+
+    def _handle(self, posted: Posted) -> Sequence[Effect | Answer]:
+        if posted.answer is not None and posted.answer.cancelled():
+            # The caller is gone before anything was done: better nothing is.
+            return ()
+        event = posted.event
+        if isinstance(event, CycleDue) and not event.batch:
+            self._cycle_is_queued = False
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        effects: list[Effect | Answer] = list(self._machine.handle(event, now_ns=now_ns, wall_ns=wall_ns))
+        if self._machine.wants_run and not self._cycle_is_queued:
+            # Behind everything that is queued already: a burst of events makes one run.
+            self._cycle_is_queued = True
+            self.post(CycleDue(batch=False))
+        if posted.answer is not None:
+            effects.append(Answer(answer=posted.answer))
+        return effects
+
+    def _perform(self, effect: Effect | Answer) -> None:
+        match effect:
+            case Answer(answer=answer):
+                if not answer.done():
+                    answer.set_result(None)
+            case ToAgent(stream=stream, message=to_agent):
+                self.agents.send(stream, to_agent)
+            case ToFramework(stream=stream, message=to_framework):
+                self.frameworks.send(stream, to_framework)
+            case CloseAgentStream(stream=stream, error=error):
+                self.agents.close(stream, error)
+            case CloseFrameworkStream(stream=stream):
+                self.frameworks.close(stream)
+            case TaskChanged():
+                self.feed.publish(effect)
+            case SaveAgent() | SaveFramework() | SaveWeights():
+                raise AssertionError("records are written, not performed")
+
+
+def _record_of(effect: Effect | Answer) -> Save | None:
+    return effect if isinstance(effect, SaveAgent | SaveFramework | SaveWeights) else None
+
+
+def _refuse(posted: Posted, error: PaddockError) -> None:
+    if posted.answer is not None and not posted.answer.done():
+        posted.answer.set_exception(error)
