@@ -31,6 +31,7 @@ class DaemonProcess:
         self._command = [sys.executable, "-m", module, *arguments]
         self._notify_path = os.path.join(directory, f"{module}.notify")
         self._process: subprocess.Popen[bytes] | None = None
+        self._notify: socket.socket | None = None
 
     @property
     def pid(self) -> int:
@@ -39,20 +40,22 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Returns once it is ready. Raises Unavailable with the end of its log when it ends or says nothing."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-            if os.path.exists(self._notify_path):
-                os.unlink(self._notify_path)
-            notify.bind(self._notify_path)
-            with open(self.log_path, "ab") as log:
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
-                    start_new_session=True,
-                )
-            self._await_ready(notify)
+        if os.path.exists(self._notify_path):
+            os.unlink(self._notify_path)
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        notify.bind(self._notify_path)
+        # Kept until the end: a daemon also says when it stops.
+        self._notify = notify
+        with open(self.log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
+                start_new_session=True,
+            )
+        self._await_ready(notify)
 
     def _await_ready(self, notify: socket.socket) -> None:
         deadline_s = time.monotonic() + READY_TIMEOUT_S
@@ -97,3 +100,6 @@ class DaemonProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+        finally:
+            if self._notify is not None:
+                self._notify.close()

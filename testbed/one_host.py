@@ -25,6 +25,8 @@ from testbed.our_processes import end_all
 DIRECTORY_PREFIX = "paddock-one-host-"
 REGISTER_TIMEOUT_S = 15.0
 _AGENT_ID_FILE = "agent-id"
+_NO_CONFIGURATION = "empty.toml"
+"""What this host's own daemons are told in /etc is not for these."""
 
 
 class OneHost:
@@ -40,12 +42,18 @@ class OneHost:
         self.agent_id = ""
         self.masterd = DaemonProcess(
             "masterd",
-            [f"--state-dir={directory}/master", f"--listen={self.master_address}", *master_arguments],
+            [
+                f"--config={directory}/{_NO_CONFIGURATION}",
+                f"--state-dir={directory}/master",
+                f"--listen={self.master_address}",
+                *master_arguments,
+            ],
             directory,
         )
         self.agentd = DaemonProcess(
             "agentd",
             [
+                f"--config={directory}/{_NO_CONFIGURATION}",
                 f"--state-dir={directory}/agent",
                 f"--work-dir={directory}/work",
                 f"--listen={self.agent_address}",
@@ -65,6 +73,8 @@ class OneHost:
 
     def start(self) -> None:
         """Returns once the agent has registered. Raises Unavailable with the log of the daemon that did not come up."""
+        with open(os.path.join(self.directory, _NO_CONFIGURATION), "w", encoding="utf-8"):
+            pass
         self.masterd.start()
         self.agentd.start()
         self.agent_id = asyncio.run(self._registered())
@@ -88,7 +98,8 @@ class OneHost:
         self.agentd.resume()
         self.masterd.resume()
         try:
-            asyncio.run(_end_containers(self.agent_address))
+            if os.path.exists(self.agent_address.removeprefix("unix:")):
+                asyncio.run(_end_containers(self.agent_address))
         except PaddockError as error:
             print(f"containers are ended without the agent's help: {error}", file=sys.stderr)
         self.agentd.stop()

@@ -179,6 +179,11 @@ class Session:
             self._agents[address] = await self._stack.enter_async_context(connect_agent(address))
         return self._agents[address]
 
+    async def any_running(self) -> None:
+        """Once one of its tasks has a container."""
+        async with self._news:
+            await self._news.wait_for(lambda: any(task.statuses for task in self._tasks.values()))
+
     async def kill_all(self) -> None:
         """End what still runs, at once, and wait for it. A task that cannot be ended is the cluster's stop to deal with."""
         running = [task for task in self._tasks.values() if not task.has_ended]

@@ -95,8 +95,13 @@ def _unknown(verb: str) -> str:
 def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415 - not for --help: it takes longer to load than all else
 
+    import logging  # noqa: PLC0415 - the same
+
     from paddock.cli.outcome import exit_code_of, sentence_of  # noqa: PLC0415 - the same
     from paddock.model.errors import PaddockError  # noqa: PLC0415 - the same
+
+    # The libraries' log lines are for daemons; a person reads sentences.
+    logging.getLogger().addHandler(logging.NullHandler())
 
     async def call() -> int:
         return await module.run(arguments)

@@ -14,6 +14,8 @@ from paddock.model.resource_text import format_resources, format_scalar
 if TYPE_CHECKING:
     from paddock.rpc.clients.views import FrameworkView
 
+_ENDED = "ended"
+
 COLUMNS = (
     Column(title="FRAMEWORK"),
     Column(title="NAME"),
@@ -33,6 +35,7 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
+    parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
     add_style_arguments(parser)
     add_master_argument(parser)
 
@@ -42,21 +45,28 @@ async def run(arguments: argparse.Namespace) -> int:
     async with master_of(arguments) as master:
         frameworks = await master.list_frameworks()
     now_ns = time.time_ns()
-    show(COLUMNS, [row_of(framework, now_ns) for framework in frameworks], arguments)
+    shown = [framework for framework in frameworks if arguments.all or state_of(framework) != _ENDED]
+    show(COLUMNS, [row_of(framework, now_ns) for framework in shown], arguments)
     return OK
+
+
+def state_of(framework: FrameworkView) -> str:
+    """In one word. A framework that may not fail over ends with its connection."""
+    if framework.connected:
+        return "active" if framework.active else "inactive"
+    return "disconnected" if framework.info.failover_timeout_ms else _ENDED
 
 
 def row_of(framework: FrameworkView, now_ns: int) -> Row:
     """One line."""
     info = framework.info
-    state = "disconnected" if not framework.connected else "active" if framework.active else "inactive"
     return Row(
         name=info.framework_id,
         cells=(
             info.framework_id,
             info.name,
             ",".join(info.roles),
-            state,
+            state_of(framework),
             str(framework.task_count),
             format_scalar(framework.used.scalar_milli("cpus")),
             format_scalar(framework.used.scalar_milli("mem")),
