@@ -1,0 +1,411 @@
+"""A real masterd over its unix socket: the offer cycle end to end, its end and its return, and what it does not believe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Channel
+
+from paddock.rpc.channel import open_channel
+from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
+from paddock.wire.v1 import offers_pb2, resources_pb2, tasks_pb2
+from paddock.wire.v1 import operator_service_pb2 as operator_pb
+from paddock.wire.v1 import scheduler_service_pb2 as scheduler_pb
+from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryServiceStub
+from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
+from tests.cluster.masterd.speakers import AgentSpeaker, FrameworkSpeaker, task
+from tests.masterd_process import ROOT, MasterdProcess
+
+if TYPE_CHECKING:  # the class is in the stubs only
+    from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceAsyncStub
+
+
+@pytest.fixture
+def masterd(tmp_path: Path) -> Iterator[MasterdProcess]:
+    with MasterdProcess(tmp_path, "--allocation-interval=200ms", "--allocator-seed=1") as process:
+        yield process
+
+
+class Stage:
+    """Opens channels and speakers, and takes them all down."""
+
+    def __init__(self, masterd: MasterdProcess, stack: AsyncExitStack) -> None:
+        self._masterd = masterd
+        self._stack = stack
+
+    async def channel(self) -> Channel:
+        return await self._stack.enter_async_context(open_channel(self._masterd.address))
+
+    async def agent(self, agent_id: str, **more: str) -> AgentSpeaker:
+        agent = AgentSpeaker(await self.channel(), agent_id, **more)
+        self._stack.push_async_callback(agent.leave)
+        return agent
+
+    async def framework(self, *roles: str, framework_id: str = "", failover_timeout_ms: int = 0) -> FrameworkSpeaker:
+        channel = await self.channel()
+        framework = FrameworkSpeaker(
+            channel, *roles, framework_id=framework_id, failover_timeout_ms=failover_timeout_ms
+        )
+        self._stack.push_async_callback(framework.leave)
+        return framework
+
+    async def operator(self) -> OperatorServiceAsyncStub:
+        return OperatorServiceStub(await self.channel())
+
+
+@asynccontextmanager
+async def stage(masterd: MasterdProcess) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        yield Stage(masterd, stack)
+
+
+async def test_one_task_from_offer_to_acknowledged_end(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        agent, framework = await on.agent("a1"), await on.framework("prod")
+        await agent.register()
+        await framework.subscribe()
+        offer = await framework.offer("a1")
+        assert offer.role == "prod"
+        assert offer.unix_address == "unix:/nowhere"
+        await framework.accept(offer, task("t1", "a1"))
+        launched = await agent.launched("t1")
+        assert launched.command.user == "root"
+        agent.report(framework.framework_id, "t1", tasks_pb2.TASK_FINISHED)
+        status = await framework.status("t1", tasks_pb2.TASK_FINISHED)
+        assert status.agent_id == "a1"
+        await framework.acknowledge(status)
+        await agent.heard.wait_for(
+            registry_pb.MasterMessage, lambda message: message.acknowledge_status.uuid == b"u" * 16
+        )
+        operator = await on.operator()
+        tasks = await operator.ListTasks(operator_pb.ListTasksRequest(include_terminated=True))
+        assert [(each.task.task_id, each.state, each.container_id) for each in tasks.tasks] == [
+            ("t1", tasks_pb2.TASK_FINISHED, "c1")
+        ]
+        assert not (await operator.ListTasks(operator_pb.ListTasksRequest())).tasks
+        assert (await operator.GetTask(operator_pb.GetTaskRequest(task_id="t"))).hostname == "a1"
+
+
+async def test_freed_resources_are_offered_without_waiting_for_the_timer(tmp_path: Path) -> None:
+    with MasterdProcess(tmp_path, "--allocation-interval=1h") as masterd:
+        async with stage(masterd) as on:
+            agent, framework = await on.agent("a1"), await on.framework()
+            await framework.subscribe()
+            await agent.register()
+            offer = await framework.offer("a1")
+            await framework.accept(offer, task("t1", "a1", "cpus:4;mem:1024;ports:[31000-31009]"))
+            await agent.launched("t1")
+            heard = len(framework.heard.messages)
+            agent.report(framework.framework_id, "t1", tasks_pb2.TASK_FINISHED)
+            again = await framework.offer("a1", after=heard)
+            assert {resource.name for resource in again.resources} == {"cpus", "mem", "ports"}
+
+
+async def test_a_dead_agents_offers_are_rescinded_and_a_dead_frameworks_offers_go_to_others(
+    masterd: MasterdProcess,
+) -> None:
+    async with stage(masterd) as on:
+        agent, one, two = await on.agent("a1"), await on.framework(), await on.framework()
+        await agent.register()
+        await one.subscribe()
+        await two.subscribe()
+        await one.offer("a1")
+        await one.leave()
+        offer = await two.offer("a1")
+        await agent.leave()
+        await two.heard.wait_for(scheduler_pb.SchedulerEvent, lambda event: event.rescind.offer_id == offer.offer_id)
+        agents = (await (await on.operator()).ListAgents(operator_pb.ListAgentsRequest())).agents
+        assert [each.state for each in agents] == [operator_pb.AGENT_DISCONNECTED]
+
+
+async def test_a_client_that_is_killed_is_noticed(masterd: MasterdProcess) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from paddock.rpc.channel import open_channel\n"
+        "from tests.cluster.masterd.speakers import FrameworkSpeaker\n"
+        "async def main():\n"
+        "    async with open_channel(sys.argv[1]) as channel:\n"
+        "        framework = FrameworkSpeaker(channel)\n"
+        "        await framework.subscribe()\n"
+        "        print(framework.framework_id, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, masterd.address], stdout=subprocess.PIPE, cwd=ROOT) as client:
+        assert client.stdout is not None
+        framework_id = (await asyncio.to_thread(client.stdout.readline)).decode().strip()
+        client.kill()
+    async with stage(masterd) as on, asyncio.timeout(10):
+        operator = await on.operator()
+        while True:
+            found = (await operator.ListFrameworks(operator_pb.ListFrameworksRequest())).frameworks
+            if any(each.info.framework_id == framework_id and not each.connected for each in found):
+                break
+            await asyncio.sleep(0.05)
+
+
+async def test_a_second_agent_with_the_same_id_is_refused(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        first, second = await on.agent("a1"), await on.agent("a1")
+        await first.register()
+        with pytest.raises(AssertionError, match="ALREADY_EXISTS"):
+            await second.register()
+        assert not first.heard.ended
+
+
+async def test_a_silent_agent_becomes_unreachable(tmp_path: Path) -> None:
+    with MasterdProcess(tmp_path, "--agent-ping-timeout=200ms", "--max-agent-ping-timeouts=2") as masterd:
+        async with stage(masterd) as on:
+            agent, framework = await on.agent("a1"), await on.framework()
+            await agent.register()
+            await framework.subscribe()
+            await framework.accept(await framework.offer("a1"), task("t1", "a1"))
+            await agent.launched("t1")
+            agent.answer_pings = False
+            await framework.status("t1", tasks_pb2.TASK_LOST)
+            await framework.heard.wait_for(scheduler_pb.SchedulerEvent, lambda event: event.failure.agent_id == "a1")
+            error = await agent.heard.wait_for_end()
+            assert isinstance(error, AioRpcError)
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_crash_forgets_nobody(tmp_path: Path) -> None:
+    masterd = MasterdProcess(tmp_path, "--allocation-interval=200ms", "--weights=prod=2.5")
+    try:
+        masterd.start()
+        async with stage(masterd) as on:
+            agent, framework = await on.agent("a1"), await on.framework("prod", failover_timeout_ms=600_000)
+            await agent.register()
+            await framework.subscribe()
+            await framework.accept(await framework.offer("a1"), task("t1", "a1"))
+            info = await agent.launched("t1")
+            before = await (await on.operator()).GetMaster(operator_pb.GetMasterRequest())
+            masterd.kill()
+        masterd.start()
+        async with stage(masterd) as on:
+            operator = await on.operator()
+            after = await operator.GetMaster(operator_pb.GetMasterRequest())
+            assert (after.master_id, after.epoch) == (before.master_id, before.epoch + 1)
+            agents = (await operator.ListAgents(operator_pb.ListAgentsRequest())).agents
+            assert [(each.info.agent_id, each.state) for each in agents] == [("a1", operator_pb.AGENT_DISCONNECTED)]
+            again = await on.agent("a1")
+            running = registry_pb.RegisteredTask(
+                framework_id=framework.framework_id, task=info, state=tasks_pb2.TASK_RUNNING, container_id="c1"
+            )
+            await again.register((running,))
+            back = await on.framework("prod", framework_id=framework.framework_id, failover_timeout_ms=600_000)
+            await back.subscribe()
+            assert back.framework_id == framework.framework_id
+            await back.stub.Reconcile(
+                scheduler_pb.ReconcileRequest(framework_id=back.framework_id, subscription_id=back.subscription_id)
+            )
+            await back.status("t1", tasks_pb2.TASK_RUNNING)
+            offer = await back.offer("a1")
+            cpus = next(each for each in offer.resources if each.name == "cpus")
+            assert cpus.scalar_milli == 3000
+    finally:
+        masterd.kill()
+
+
+async def test_a_stop_is_not_the_frameworks_end(tmp_path: Path) -> None:
+    masterd = MasterdProcess(tmp_path)
+    masterd.start()
+    try:
+        async with stage(masterd) as on:
+            framework = await on.framework()
+            await framework.subscribe()
+            code = await asyncio.to_thread(masterd.stop)
+            assert code == 0
+        masterd.start()
+        async with stage(masterd) as on:
+            back = await on.framework(framework_id=framework.framework_id)
+            await back.subscribe()
+            assert back.framework_id == framework.framework_id
+    finally:
+        masterd.kill()
+
+
+async def test_watching_tasks_begins_with_all_there_is(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        agent, framework, operator = await on.agent("a1"), await on.framework(), await on.operator()
+        await agent.register()
+        await framework.subscribe()
+        await framework.accept(await framework.offer("a1"), task("t1", "a1"))
+        await agent.launched("t1")
+        seen: list[operator_pb.WatchTasksResponse] = []
+        watch = operator.WatchTasks(operator_pb.WatchTasksRequest())
+        async with asyncio.timeout(10):
+            async for answer in watch:
+                seen.append(answer)
+                if answer.bookmark:
+                    agent.report(framework.framework_id, "t1", tasks_pb2.TASK_RUNNING)
+                if answer.task.state == tasks_pb2.TASK_RUNNING:
+                    break
+        watch.cancel()
+        assert [answer.task.state for answer in seen] == [
+            tasks_pb2.TASK_STAGING,
+            tasks_pb2.TASK_STATE_UNSPECIFIED,
+            tasks_pb2.TASK_RUNNING,
+        ]
+        with pytest.raises(AioRpcError) as caught:
+            async for _ in operator.WatchTasks(operator_pb.WatchTasksRequest(resource_version=10**9)):
+                pass
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_operator_kills_by_prefix(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        agent, framework, operator = await on.agent("a1"), await on.framework(), await on.operator()
+        await agent.register()
+        await framework.subscribe()
+        tasks = (task("web-1", "a1"), task("web-2", "a1"), task("db", "a1"))
+        await framework.accept(await framework.offer("a1"), *tasks)
+        await agent.launched("db")
+        await operator.KillTask(operator_pb.OperatorKillTaskRequest(task_id="d"))
+        await agent.heard.wait_for(registry_pb.MasterMessage, lambda message: message.kill_task.task_id == "db")
+        for text, code in (("web", grpc.StatusCode.INVALID_ARGUMENT), ("nope", grpc.StatusCode.NOT_FOUND)):
+            with pytest.raises(AioRpcError) as caught:
+                await operator.KillTask(operator_pb.OperatorKillTaskRequest(task_id=text))
+            assert caught.value.code() is code
+
+
+async def test_pages(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        for number in range(5):
+            await (await on.agent(f"a{number}")).register()
+        operator = await on.operator()
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await operator.ListAgents(operator_pb.ListAgentsRequest(page_size=2, page_token=token))
+            found += [each.info.agent_id for each in page.agents]
+            token = page.next_page_token
+            if not token:
+                break
+        assert found == [f"a{number}" for number in range(5)]
+        with pytest.raises(AioRpcError) as caught:
+            await operator.ListAgents(operator_pb.ListAgentsRequest(page_size=-1))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "named"),
+    [
+        (
+            offers_pb2.Operation(reserve=offers_pb2.Operation.Reserve()),
+            grpc.StatusCode.UNIMPLEMENTED,
+            "operations[0].reserve",
+        ),
+        (
+            offers_pb2.Operation(launch=offers_pb2.Operation.Launch(tasks=[task("a/b", "a1")])),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "task_id",
+        ),
+        (
+            offers_pb2.Operation(
+                launch=offers_pb2.Operation.Launch(
+                    tasks=[
+                        tasks_pb2.TaskInfo(
+                            task_id="t",
+                            agent_id="a1",
+                            resources=[resources_pb2.Resource(name="cpus", scalar_milli=-1)],
+                            command=tasks_pb2.CommandInfo(arguments=["x"]),
+                        )
+                    ]
+                )
+            ),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "resources[0].scalar_milli",
+        ),
+    ],
+)
+async def test_a_malformed_accept_costs_nobody_anything(
+    masterd: MasterdProcess, operation: offers_pb2.Operation, code: grpc.StatusCode, named: str
+) -> None:
+    async with stage(masterd) as on:
+        agent, framework = await on.agent("a1"), await on.framework()
+        await agent.register()
+        await framework.subscribe()
+        offer = await framework.offer("a1")
+        with pytest.raises(AioRpcError) as caught:
+            await framework.stub.Accept(
+                scheduler_pb.AcceptRequest(
+                    framework_id=framework.framework_id,
+                    subscription_id=framework.subscription_id,
+                    offer_ids=[offer.offer_id],
+                    operations=[operation],
+                )
+            )
+        assert caught.value.code() is code
+        assert named in str(caught.value.details())
+        await framework.accept(offer, task("t1", "a1"))
+        await agent.launched("t1")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        registry_pb.AgentMessage(pong=registry_pb.AgentPong(sequence=1)),
+        registry_pb.AgentMessage(),
+        registry_pb.AgentMessage(register=registry_pb.RegisterAgent()),
+    ],
+)
+async def test_an_agent_that_does_not_register_properly_is_shown_the_door(
+    masterd: MasterdProcess, message: registry_pb.AgentMessage
+) -> None:
+    async with stage(masterd) as on:
+        stub = AgentRegistryServiceStub(await on.channel())
+
+        async def says() -> AsyncIterator[registry_pb.AgentMessage]:
+            yield message
+
+        with pytest.raises(AioRpcError) as caught:
+            async for _ in stub.Connect(says()):
+                pass
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_garbage_on_the_socket_harms_nobody(masterd: MasterdProcess) -> None:
+    for garbage in (b"", b"\0" * 100_000, os.urandom(100_000), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(5_000)):
+        for path in (masterd.unix_path, Path(f"{masterd.unix_path}.id")):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(str(path))
+                try:
+                    connection.sendall(garbage)
+                except OSError:
+                    pass
+
+    async def still_serves() -> None:
+        async with stage(masterd) as on:
+            await (await on.operator()).GetMaster(operator_pb.GetMasterRequest())
+
+    asyncio.run(still_serves())
+
+
+def test_a_second_masterd_on_the_same_state_is_a_clear_error(masterd: MasterdProcess) -> None:
+    other = MasterdProcess(masterd.directory)
+    other.unix_path = masterd.directory / "other.sock"
+    with pytest.raises(AssertionError, match="in use by another masterd"):
+        other.start()
+
+
+def test_every_problem_of_the_configuration_at_once(tmp_path: Path) -> None:
+    process = MasterdProcess(
+        tmp_path, "--weights=a=0,b", "--alocation-interval=1s", "--listen=nonsense", "--check-config"
+    )
+    done = subprocess.run(process.command(), capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    for words in ("--weights", "did you mean allocation-interval", "--listen"):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
