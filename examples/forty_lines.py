@@ -28,10 +28,9 @@ async def run(master: str, lines: list[str]) -> bool:
     async with Scheduler(master, FrameworkInfo(name="forty lines"), first_deadline_s=10) as scheduler:
         while not all(state.is_terminal for state in states.values()):
             event = await anext(scheduler)
-            if isinstance(event, Offered):
-                for offer in event.offers:
-                    await scheduler.accept(offer, take(offer, waiting))
-            elif isinstance(event, Updated):
+            for offer in event.offers if isinstance(event, Offered) else ():
+                await scheduler.accept(offer, take(offer, waiting))
+            if isinstance(event, Updated):
                 states[event.status.task_id] = event.status.state
                 print(event.status.task_id, event.status.state.name, event.status.message, flush=True)
     return set(states.values()) <= {TaskState.FINISHED}

@@ -41,6 +41,17 @@ def text(value: str, field: str, limit_bytes: int = NAME_LIMIT_BYTES) -> str:
     return value
 
 
+def shown(value: str, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> str:
+    """Words of ours on their way out, made such that every receiver takes them: file names that are not UTF-8 are
+    escaped, NUL is pictured, what is too long is cut. A status that nobody accepts would be sent for ever.
+    """
+    raw = value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "backslashreplace")
+    if len(raw) <= limit_bytes:
+        return raw.decode()
+    mark = "…"
+    return raw[: limit_bytes - len(mark.encode())].decode("utf-8", "ignore") + mark
+
+
 def count(values: Sequence[object], field: str, limit_count: int = LIST_LIMIT_COUNT) -> None:
     """Refuse lists whose handling would cost more than any honest caller needs."""
     if len(values) > limit_count:

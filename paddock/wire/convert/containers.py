@@ -129,8 +129,8 @@ def container_to_wire(container: Container) -> pb.Container:
         started=bounds.timestamp(container.started_ns),
         ended=bounds.timestamp(container.ended_ns),
         termination=None if container.termination is None else termination_to_wire(container.termination),
-        stuck=container.stuck,
-        unapplied=container.unapplied,
+        stuck=bounds.shown(container.stuck),
+        unapplied=[bounds.shown(line) for line in container.unapplied],
         labels=dict(config.labels),
         name=config.name,
         command=command,
@@ -162,7 +162,7 @@ def termination_to_wire(termination: Termination) -> pb.Termination:
         wait_status=termination.wait_status,
         state=task_state_to_wire(termination.state),
         reason=reason_to_wire(termination.reason),
-        message=termination.message,
+        message=bounds.shown(termination.message),
         evidence=evidence_to_wire(termination.evidence),
     )
 
@@ -184,10 +184,10 @@ def effective_limit_to_wire(limit: EffectiveLimit) -> pb.EffectiveLimit:
     """What effective_limit_from_wire turns back into the same."""
     return pb.EffectiveLimit(
         resource=limit.resource,
-        asked=limit.asked,
+        asked=bounds.shown(limit.asked),
         isolator=limit.isolator,
-        path=limit.path,
-        planned=limit.planned,
-        in_force=limit.in_force or "",
-        remark=limit.remark,
+        path=bounds.shown(limit.path),
+        planned=bounds.shown(limit.planned),
+        in_force=bounds.shown(limit.in_force or ""),
+        remark=bounds.shown(limit.remark),
     )

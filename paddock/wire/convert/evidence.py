@@ -51,7 +51,7 @@ def evidence_to_wire(evidence: Evidence) -> pb.Evidence:
         stop=_stop_to_wire(evidence.stop) if evidence.stop else None,
         launch_failure=_failure_to_wire(evidence.launch_failure) if evidence.launch_failure else None,
         dropped_log_bytes=evidence.dropped_log_bytes,
-        unapplied=evidence.unapplied,
+        unapplied=[bounds.shown(line) for line in evidence.unapplied],
     )
 
 
@@ -74,7 +74,10 @@ def _memory_to_wire(memory: MemoryEvidence) -> pb.MemoryEvidence:
         limit_bytes=memory.limit_bytes,
         peak_bytes=memory.peak_bytes,
         oom_kill_count=memory.oom_kill_count,
-        victims=[pb.OomVictim(pid=victim.pid, comm=victim.comm, main=victim.main) for victim in memory.victims or ()],
+        victims=[
+            pb.OomVictim(pid=victim.pid, comm=bounds.shown(victim.comm, bounds.NAME_LIMIT_BYTES), main=victim.main)
+            for victim in memory.victims or ()
+        ],
         victims_known=memory.victims is not None,
     )
 
@@ -132,7 +135,10 @@ def disk_to_wire(disk: DiskEvidence) -> pb.DiskEvidence:
     return pb.DiskEvidence(
         limit_bytes=disk.limit_bytes,
         used_bytes=disk.used_bytes,
-        largest=[pb.DirectoryUsage(path=usage.path, used_bytes=usage.used_bytes) for usage in disk.largest],
+        largest=[
+            pb.DirectoryUsage(path=bounds.shown(usage.path, bounds.PATH_LIMIT_BYTES), used_bytes=usage.used_bytes)
+            for usage in disk.largest
+        ],
         du_duration_ms=disk.du_duration_ms,
         interval_ms=disk.interval_ms,
     )
@@ -167,10 +173,10 @@ def _failure_from_wire(message: pb.LaunchFailure, field: str) -> LaunchFailure:
 
 def _failure_to_wire(failure: LaunchFailure) -> pb.LaunchFailure:
     return pb.LaunchFailure(
-        stage=failure.stage,
-        operation=failure.operation,
-        path=failure.path,
-        value=failure.value,
+        stage=bounds.shown(failure.stage, bounds.NAME_LIMIT_BYTES),
+        operation=bounds.shown(failure.operation),
+        path=bounds.shown(failure.path),
+        value=bounds.shown(failure.value),
         errno=failure.errno,
-        message=failure.message,
+        message=bounds.shown(failure.message),
     )

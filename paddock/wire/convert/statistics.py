@@ -61,5 +61,5 @@ def statistics_to_wire(statistics: ResourceStatistics) -> pb.ResourceStatistics:
         pids_peak_count=statistics.pids_peak_count,
         disk_used_bytes=statistics.disk_used_bytes,
         disk_limit_bytes=statistics.disk_limit_bytes,
-        missing=dict(statistics.missing),
+        missing={isolator: bounds.shown(why) for isolator, why in statistics.missing},
     )

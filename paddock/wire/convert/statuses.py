@@ -73,7 +73,7 @@ def task_status_to_wire(status: TaskStatus) -> pb.TaskStatus:
         state=task_state_to_wire(status.state),
         source=pb.StatusSource.ValueType(status.source),
         reason=reason_to_wire(status.reason),
-        message=status.message,
+        message=bounds.shown(status.message),
         evidence=None if status.evidence is None else evidence_to_wire(status.evidence),
         uuid=status.uuid,
         timestamp=bounds.timestamp(status.timestamp_ns),

@@ -1,0 +1,305 @@
+"""Every value of the model that the wire can say, for hypothesis."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
+from paddock.model.container import Termination
+from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
+from paddock.model.offer import REFUSE_LIMIT_MS, Filters, Launch, Offer
+from paddock.model.resource_text import Attribute
+from paddock.model.resources import (
+    MILLI_LIMIT,
+    DiskVolume,
+    Items,
+    Ranges,
+    Reservation,
+    Resource,
+    Resources,
+    Scalar,
+)
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
+from paddock.model.task import (
+    CommandInfo,
+    ContainerInfo,
+    ContainerType,
+    CpuEvidence,
+    DirectoryUsage,
+    DiskEvidence,
+    Evidence,
+    KillPolicy,
+    LaunchFailure,
+    LinuxInfo,
+    MemoryEvidence,
+    OomVictim,
+    PidsEvidence,
+    ResourceLimits,
+    Rlimit,
+    StatusSource,
+    StopEvidence,
+    TaskInfo,
+    TaskState,
+    TaskStatus,
+)
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"), min_size=1, max_size=20)
+task_ids = ids.filter(lambda word: word not in {".", ".."}).map(TaskId)
+names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
+agent_ids, container_ids = names.map(AgentId), names.map(ContainerId)
+role_words = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True)
+roles = st.just("*") | st.lists(role_words, min_size=1, max_size=3).map("/".join)
+counters = st.integers(0, 2**64 - 1)
+maybe = st.none() | counters
+durations_ms = st.integers(0, 10**11)
+times_ns = st.just(0) | st.integers(1, 253_402_300_799 * 10**9)
+labels = st.dictionaries(texts.filter(bool), texts, max_size=3).map(lambda d: tuple(sorted(d.items())))
+signals = st.integers(1, 64)
+
+spans = st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)).map(lambda pair: (min(pair), max(pair)))
+ranges = st.lists(spans, max_size=4).map(Ranges.of)
+item_sets = st.builds(Items, names=st.frozensets(names, max_size=4))
+scalars = st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT))
+reservations = st.lists(role_words, max_size=3).flatmap(
+    lambda words: st.tuples(
+        *(
+            st.builds(
+                Reservation,
+                role=st.just("/".join(words[: depth + 1])),
+                principal=texts,
+                labels=labels,
+                dynamic=st.booleans(),
+            )
+            for depth in range(len(words))
+        )
+    )
+)
+volumes = st.builds(
+    DiskVolume, persistence_id=task_ids, principal=texts, container_path=texts, read_only=st.booleans()
+)
+
+
+def _resources_named(name: str, value: st.SearchStrategy[Scalar] | st.SearchStrategy[Ranges]) -> st.SearchStrategy[Resource]:
+    return st.builds(
+        Resource,
+        name=st.just(name),
+        value=value,
+        allocation_role=st.just("") | roles,
+        reservations=reservations,
+        volume=st.none() | volumes,
+        revocable=st.booleans(),
+        shared=st.booleans(),
+        provider_id=texts,
+    )
+
+
+resources = st.lists(
+    _resources_named("cpus", scalars)
+    | _resources_named("disk", scalars)
+    | _resources_named("ports", ranges)
+    | st.builds(Resource, name=st.just("ssd"), value=item_sets),
+    max_size=5,
+).map(Resources.of)
+attributes = st.lists(
+    st.builds(Attribute, name=names, value=scalars | ranges.filter(lambda r: bool(r.spans)) | texts), max_size=3
+).map(tuple)
+
+variable_names = st.text(st.characters(codec="utf-8", exclude_characters="=\0"), min_size=1, max_size=10)
+environments = st.dictionaries(variable_names, texts, max_size=4).map(lambda d: tuple(d.items()))
+users = st.from_regex(r"[a-z][a-z0-9-]{0,8}|", fullmatch=True)
+shell_lines = st.builds(
+    CommandInfo, shell=st.just(True), value=texts.filter(bool), environment=environments, user=users
+)
+programs = st.builds(
+    CommandInfo,
+    arguments=st.lists(texts.filter(bool), min_size=1, max_size=4).map(tuple),
+    environment=environments,
+    user=users,
+    working_directory=texts,
+)
+commands = shell_lines | programs
+kill_policies = st.builds(KillPolicy, signal=signals, grace_period_ms=durations_ms)
+rlimits = st.sampled_from(["RLMT_NOFILE", "RLMT_CORE", "RLMT_AS"]).flatmap(
+    lambda name: st.just(Rlimit(resource=name))
+    | st.tuples(counters, counters).map(lambda pair: Rlimit(resource=name, soft=min(pair), hard=max(pair)))
+)
+capabilities = st.lists(st.sampled_from(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_PTRACE"]), unique=True).map(tuple)
+linux = capabilities.flatmap(
+    lambda bounding: st.builds(
+        LinuxInfo,
+        bounding_capabilities=st.just(bounding),
+        effective_capabilities=st.just(bounding[:1]),
+        no_new_privileges=st.none() | st.booleans(),
+        share_host_pid_namespace=st.booleans(),
+    )
+) | st.builds(
+    LinuxInfo,
+    bounding_capabilities=st.none() | capabilities.filter(bool),
+    no_new_privileges=st.none() | st.booleans(),
+    share_host_pid_namespace=st.booleans(),
+)
+containers = st.builds(
+    ContainerInfo,
+    type=st.sampled_from(ContainerType),
+    rlimits=st.lists(rlimits, max_size=3, unique_by=lambda rlimit: rlimit.resource).map(tuple),
+    linux=linux,
+)
+positive = st.none() | st.just(-1) | st.integers(1, 2**63 - 1)
+limits = st.builds(
+    ResourceLimits,
+    cpus_milli=st.none() | st.just(-1) | st.integers(1, MILLI_LIMIT),
+    memory_bytes=positive,
+    swap_bytes=positive | st.just(0),
+    pids_count=positive,
+)
+tasks = st.builds(
+    TaskInfo,
+    task_id=task_ids,
+    name=texts,
+    agent_id=agent_ids,
+    resources=resources,
+    command=commands,
+    limits=limits,
+    container=containers,
+    kill_policy=kill_policies,
+    max_completion_time_ms=durations_ms,
+    labels=labels,
+)
+
+victims = st.builds(OomVictim, pid=st.integers(0, 2**22), comm=texts, main=st.booleans())
+memory = st.builds(
+    MemoryEvidence,
+    limit_bytes=maybe,
+    peak_bytes=maybe,
+    oom_kill_count=counters,
+    victims=st.none() | st.lists(victims, max_size=2).map(tuple),
+)
+cpu = st.builds(CpuEvidence, usage_us=maybe, period_count=maybe, throttled_count=maybe, throttled_us=maybe)
+pids = st.builds(PidsEvidence, limit_count=maybe, refused_count=maybe, peak_count=maybe)
+usages = st.builds(DirectoryUsage, path=texts, used_bytes=counters)
+disk = st.builds(
+    DiskEvidence,
+    limit_bytes=counters,
+    used_bytes=counters,
+    largest=st.lists(usages, max_size=5).map(tuple),
+    du_duration_ms=counters,
+    interval_ms=counters,
+)
+stops = st.builds(
+    StopEvidence, signal=signals, grace_period_ms=counters, took_ms=counters, escalated=st.booleans()
+)
+failures = st.builds(
+    LaunchFailure,
+    stage=texts,
+    message=texts,
+    operation=texts,
+    path=texts,
+    value=texts,
+    errno=st.integers(0, 200),
+)
+evidence = st.builds(
+    Evidence,
+    exit_code=st.none() | st.integers(0, 255),
+    signal=st.none() | signals,
+    memory=st.none() | memory,
+    cpu=st.none() | cpu,
+    pids=st.none() | pids,
+    disk=st.none() | disk,
+    stop=st.none() | stops,
+    launch_failure=st.none() | failures,
+    dropped_log_bytes=counters,
+    unapplied=st.lists(texts, max_size=2).map(tuple),
+)
+# Any number: the enum of reasons is open.
+reasons = st.integers(0, 2**31 - 1)
+statuses = st.builds(
+    TaskStatus,
+    task_id=task_ids,
+    state=st.sampled_from(TaskState),
+    source=st.sampled_from(StatusSource),
+    reason=reasons,
+    message=texts,
+    evidence=st.none() | evidence,
+    uuid=st.just(b"") | st.binary(min_size=16, max_size=16),
+    timestamp_ns=times_ns,
+    agent_id=st.just(AgentId("")) | agent_ids,
+    container_id=st.just(ContainerId("")) | container_ids,
+    healthy=st.none() | st.booleans(),
+)
+
+frameworks = st.builds(
+    FrameworkInfo,
+    framework_id=st.just(FrameworkId("")) | task_ids.map(FrameworkId),
+    name=texts,
+    roles=st.lists(roles, min_size=1, max_size=3, unique=True).map(tuple),
+    user=texts,
+    principal=texts,
+    capabilities=st.frozensets(st.sampled_from(FrameworkCapability)),
+    failover_timeout_ms=durations_ms,
+    labels=labels,
+    hostname=texts,
+    webui_url=texts,
+)
+domains = st.builds(DomainInfo, region=texts, zone=texts)
+agents = st.builds(
+    AgentInfo,
+    agent_id=agent_ids,
+    hostname=texts,
+    resources=resources,
+    boot_id=texts,
+    version=texts,
+    capabilities=st.lists(texts, max_size=2).map(tuple),
+    domain=domains,
+    attributes=attributes,
+    unix_address=texts,
+    tcp_address=texts,
+    cgroup_mode=st.sampled_from(["", "v1", "v2", "hybrid"]),
+)
+masters = st.builds(
+    MasterInfo, master_id=task_ids.map(MasterId), address=texts, version=texts, epoch=st.integers(0, 2**63)
+)
+offers = st.builds(
+    Offer,
+    offer_id=task_ids.map(OfferId),
+    framework_id=task_ids.map(FrameworkId),
+    agent_id=agent_ids,
+    role=roles,
+    resources=resources,
+    hostname=texts,
+    attributes=attributes,
+    domain=domains,
+    unix_address=texts,
+    tcp_address=texts,
+)
+filters = st.builds(Filters, refuse_ms=st.integers(0, REFUSE_LIMIT_MS))
+launches = st.builds(Launch, tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.task_id).map(tuple))
+terminations = st.builds(
+    Termination,
+    wait_status=st.none() | st.integers(0, 65535),
+    state=st.sampled_from(TaskState),
+    reason=reasons,
+    message=texts,
+    evidence=evidence,
+)
+effective_limits = st.builds(
+    EffectiveLimit,
+    resource=texts,
+    asked=texts,
+    isolator=texts,
+    path=texts,
+    planned=texts,
+    in_force=st.none() | texts.filter(bool),
+    remark=texts,
+)
+statistics = st.builds(
+    ResourceStatistics,
+    **{
+        name: maybe
+        for name in ResourceStatistics.__dataclass_fields__
+        if name not in {"timestamp_ns", "missing"}
+    },
+    timestamp_ns=times_ns,
+    missing=st.dictionaries(texts, texts, max_size=2).map(lambda d: tuple(sorted(d.items()))),
+)
