@@ -1,0 +1,66 @@
+"""Counters' text: numbers where the kernel wrote numbers, None elsewhere, never an error."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isolators.contract import CgroupPlace
+from isolators.counters import byte_limit, first, flat_keyed, integer, read_counters
+from paddock.model.launch_plan import CgroupRead
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("12\n", 12), ("0", 0), ("max\n", None), ("", None), (None, None), ("-1\n", None), ("1 2", None), ("²", None)],
+)
+def test_integer(text: str | None, number: int | None) -> None:
+    assert integer(text) == number
+
+
+@given(values=st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), st.integers(0, 2**64 - 1)))
+def test_flat_keyed_reads_what_the_kernel_writes(values: dict[str, int]) -> None:
+    assert flat_keyed("".join(f"{name} {value}\n" for name, value in values.items())) == values
+
+
+@given(text=st.text())
+def test_garbage_is_left_out(text: str) -> None:
+    assert all(isinstance(value, int) for value in flat_keyed(text).values())
+    assert integer(text) is None or int(text) == integer(text)
+
+
+def test_the_first_name_that_is_there() -> None:
+    assert first({"a/x": "garbage", "b/y": "3\n"}, "a/x", "b/y") == 3
+    assert first({}, "a/x") is None
+
+
+@pytest.mark.parametrize("text", ["9223372036854771712", "9223372036854775807", "9223372036854710272", "max"])
+def test_no_limit_is_none(text: str) -> None:
+    assert byte_limit({"memory/limit": text}, "memory/limit") is None
+
+
+def read(directory: Path, *files: str) -> tuple[dict[str, str], str]:
+    place = CgroupPlace(mode="v1", directories=(("cpu", str(directory)),))
+    return read_counters(place, [CgroupRead(controller="cpu", file=file) for file in files])
+
+
+def test_a_file_that_this_kernel_lacks_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1\n", encoding="ascii")
+    assert read(tmp_path, "a", "b") == ({"cpu/a": "1\n"}, "")
+
+
+def test_a_cgroup_that_is_gone_is_named(tmp_path: Path) -> None:
+    counters, problem = read(tmp_path / "gone", "a", "b")
+    assert counters == {}
+    assert problem == f"the cgroup of {tmp_path}/gone/a is not there: No such file or directory"
+
+
+def test_a_hierarchy_that_the_container_was_not_started_in_is_named(tmp_path: Path) -> None:
+    place = CgroupPlace(mode="v1", directories=(("cpu", str(tmp_path)),))
+    assert read_counters(place, [CgroupRead(controller="memory", file="x")])[1].endswith("without a memory cgroup")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert read(tmp_path, "a") == ({}, f"read {tmp_path}/a: Is a directory")
