@@ -20,7 +20,7 @@ class FilePiece(Protocol):
     """Part of a file, and how large the file was then."""
 
     @property
-    def data(self) -> bytes:
+    def content(self) -> bytes:
         """The bytes."""
 
     @property
@@ -81,10 +81,10 @@ async def copy(agent: SandboxReader, container: str, path: str, offset: int) -> 
     """From the offset to what was the end when it got there."""
     while True:
         piece = await agent.read_file(container, path, offset_bytes=offset, length_bytes=PIECE_BYTES)
-        if not piece.data:
+        if not piece.content:
             return
-        _write(piece.data)
-        offset += len(piece.data)
+        _write(piece.content)
+        offset += len(piece.content)
 
 
 async def tail_offset(agent: SandboxReader, container: str, path: str, line_count: int) -> int:
@@ -97,7 +97,7 @@ async def tail_offset(agent: SandboxReader, container: str, path: str, line_coun
     while begin > 0:
         length = min(PIECE_BYTES, begin)
         piece = await agent.read_file(container, path, offset_bytes=begin - length, length_bytes=length)
-        data = piece.data[:length]
+        data = piece.content[:length]
         if len(data) < length:  # The task cut its own log meanwhile: what is left is shown whole.
             return 0
         searched = len(data) - 1 if last and data.endswith(b"\n") else len(data)

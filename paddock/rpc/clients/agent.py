@@ -29,7 +29,7 @@ _PAGE_COUNT = 1_000
 class FilePiece:
     """Part of a file, and how large the file was then."""
 
-    data: bytes
+    content: bytes
     size_bytes: int
 
 
@@ -115,7 +115,7 @@ class AgentClient:
         )
         with remote_errors(self._subject):
             answer = await self._sandbox.ReadFile(request)
-        return FilePiece(data=answer.data, size_bytes=answer.size_bytes)
+        return FilePiece(content=answer.data, size_bytes=answer.size_bytes)
 
     async def follow_file(self, container_id: str, path: str, *, offset_bytes: int = 0) -> AsyncIterator[bytes]:
         """From there on, until the container has ended and all was sent."""

@@ -23,7 +23,7 @@ class File:
     async def read_file(self, container_id: str, path: str, *, offset_bytes: int, length_bytes: int) -> FilePiece:
         assert (container_id, path) == ("c", "stdout")
         self.reads += 1
-        return FilePiece(data=self.content[offset_bytes : offset_bytes + length_bytes], size_bytes=len(self.content))
+        return FilePiece(content=self.content[offset_bytes : offset_bytes + length_bytes], size_bytes=len(self.content))
 
     async def follow_file(self, container_id: str, path: str, *, offset_bytes: int) -> AsyncIterator[bytes]:
         yield self.content[offset_bytes:]
