@@ -85,7 +85,9 @@ class Sorter:
                 child = branch.children[component] = Branch("/".join(components[:depth]), branch)
             branch = child
         if branch.children:
-            branch = branch.children[VIRTUAL] = Branch(f"{client}/{VIRTUAL}", branch)
+            virtual = Branch(f"{client}/{VIRTUAL}", branch)
+            branch.children[VIRTUAL] = virtual
+            branch = virtual
         branch.client = client
         self._leaves[client] = branch
 
