@@ -18,7 +18,14 @@ _REMEDIES = {
 
 
 class KernelError(OSError):
-    """`operation` is the system call or step; `path` and `value` are "" where there is none."""
+    """`operation` is the system call or step; `path` and `value` are "" where there is none.
+
+    As with OSError, what is made is the subclass that fits the errno: `except FileNotFoundError` catches it too.
+    """
+
+    def __new__(cls, operation: str, path: str, value: str, errno: int) -> KernelError:  # noqa: D102
+        kind = _KINDS.get(errno, cls) if cls is KernelError else cls
+        return super().__new__(kind, errno, os.strerror(errno))
 
     def __init__(self, operation: str, path: str, value: str, errno: int) -> None:
         super().__init__(errno, os.strerror(errno))
@@ -35,7 +42,42 @@ class KernelError(OSError):
         return f"{self.operation}{subject}{value}: {os.strerror(code)} ({name})" + (f"; {remedy}" if remedy else "")
 
     def __reduce__(self) -> tuple[type[KernelError], tuple[str, str, str, int]]:
-        return (type(self), (self.operation, self.path, self.value, self.errno or 0))
+        return (KernelError, (self.operation, self.path, self.value, self.errno or 0))
+
+
+class _NotFoundError(KernelError, FileNotFoundError):
+    pass
+
+
+class _ExistsError(KernelError, FileExistsError):
+    pass
+
+
+class _PermissionError(KernelError, PermissionError):
+    pass
+
+
+class _ProcessLookupError(KernelError, ProcessLookupError):
+    pass
+
+
+class _BlockingError(KernelError, BlockingIOError):
+    pass
+
+
+class _NotDirectoryError(KernelError, NotADirectoryError):
+    pass
+
+
+_KINDS: dict[int, type[KernelError]] = {
+    errno_module.ENOENT: _NotFoundError,
+    errno_module.EEXIST: _ExistsError,
+    errno_module.EPERM: _PermissionError,
+    errno_module.EACCES: _PermissionError,
+    errno_module.ESRCH: _ProcessLookupError,
+    errno_module.EAGAIN: _BlockingError,
+    errno_module.ENOTDIR: _NotDirectoryError,
+}
 
 
 def wrapped(error: OSError, operation: str, path: str = "", value: str = "") -> KernelError:

@@ -54,7 +54,6 @@ class Surroundings:
         "mounts",
         "namespace_fd",
         "new_namespaces",
-        "parent_barrier_fd",
         "standard_fds",
         "status_fd",
         "task_fds",
@@ -71,7 +70,6 @@ class Surroundings:
         self.mounts: tuple[Mount, ...] = ()
         self.status_fd = -1
         self.barrier_fd = -1
-        self.parent_barrier_fd = -1
         self.is_exec = False
 
 
@@ -223,7 +221,6 @@ def _change_directory(path: str) -> None:
 
 def _wait_at_barrier(surroundings: Surroundings) -> None:
     """Until the shim says go; when the shim dies instead, so does this process."""
-    os.close(surroundings.parent_barrier_fd)
     os.write(surroundings.status_fd, AT_BARRIER)
     if not os.read(surroundings.barrier_fd, 1):
         os._exit(_EX_FAILED)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _CREDENTIALS = struct.Struct("3i")
 _MAX_FDS = 4
-_BACKLOG = 64
+_BACKLOG = 1024
 _MAX_CLIENTS = 64
 
 

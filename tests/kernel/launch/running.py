@@ -24,10 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 DOCKER_CAPABILITIES = [
     f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
-        "AUDIT_WRITE"
-    ).split()
+    for name in ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"]
 ]
 V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
 BASE_PYTHON = os.path.realpath(sys.executable)
@@ -145,7 +142,8 @@ class Shim:
         return json.loads(path.read_text())
 
     def stdout(self) -> bytes:
-        return (Path(self.plan["sandbox"]) / "stdout").read_bytes()
+        path = Path(self.plan["sandbox"]) / "stdout"
+        return path.read_bytes() if path.exists() else b""
 
     def stderr(self) -> bytes:
         return (Path(self.plan["sandbox"]) / "stderr").read_bytes()
@@ -201,7 +199,11 @@ class Agent:
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.settimeout(10 * SCALE)
-        connection.connect(self.socket)
+        try:
+            connection.connect(self.socket)
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def ping(self) -> Json:
@@ -300,7 +302,10 @@ class Agent:
         shutil.rmtree(self.directory)
 
     def assert_clean(self) -> None:
-        """No cgroup of a container, no socket, no unfinished record is left."""
+        """No cgroup of a container, no socket, no unfinished record is left; a sweep may be under way."""
+        wait_for(lambda: not self._left(), 5, f"left behind: {self._left()}; {self.log()}")
+
+    def _left(self) -> list[str]:
         left = [
             str(path)
             for root in self.machine.roots(self.agent_id).values()
@@ -309,7 +314,7 @@ class Agent:
         ]
         left += [str(path) for path in self.directory.glob("*.ear")]
         left += [str(path) for path in (self.directory / "records").glob("*.new")]
-        assert not left, left
+        return left
 
 
 def remove_parents_later(parents: list[str]) -> None:
