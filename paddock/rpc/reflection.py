@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 ALPHA_SERVICE_NAME: str = reflection.SERVICE_NAME
@@ -20,7 +22,8 @@ _FILE = "grpc/reflection/v1/reflection.proto"
 def register(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
     """Serve both, listing these services and the two themselves. Before the server starts."""
     _describe_v1()
-    servicer = reflection.aio.ReflectionServicer((*service_names, SERVICE_NAME, ALPHA_SERVICE_NAME))
+    names = (*service_names, SERVICE_NAME, ALPHA_SERVICE_NAME)
+    servicer = reflection.aio.ReflectionServicer(names, pool=cast("descriptor_pool.DescriptorPool", _Symbols()))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     # grpcio-reflection has v1alpha only. The two versions differ in their package's name and in nothing on the wire.
     handler = grpc.stream_stream_rpc_method_handler(
@@ -30,6 +33,29 @@ def register(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
     )
     handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, {"ServerReflectionInfo": handler})
     server.add_generic_rpc_handlers((handlers,))
+
+
+class _Symbols:
+    """The default pool, which also finds a method by its full name: the protocol has that, protobuf's C pool has not."""
+
+    def __init__(self) -> None:
+        pool = descriptor_pool.Default()
+        self._pool = pool
+        # The names are those that grpcio-reflection calls.
+        self.FindFileByName = pool.FindFileByName
+        self.FindMessageTypeByName = pool.FindMessageTypeByName
+        self.FindExtensionByNumber = pool.FindExtensionByNumber
+        self.FindAllExtensions = pool.FindAllExtensions
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - as above
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            found = self._pool.FindServiceByName(service)
+            if method not in found.methods_by_name:
+                raise
+            return found.file
 
 
 def _describe_v1() -> None:

@@ -127,6 +127,7 @@ def test_a_bad_value_is_refused_with_what_would_be_accepted(tmp_path: Path, writ
 def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "agentd.toml").write_text('state_dri = "/x"\ninterval = 30\nroles = ["a", "b,c"]\n')
     found = problems(tmp_path, "--sahre=1", "lonely", "--reserve", PADDOCK_AGENTD_PROT="1", PADDOCK_OTHER="not ours")
+    duration = "write a duration with its unit, ms, s, m, h or d: 30s"
     assert found == (
         "argument --sahre=1: there is no setting sahre; did you mean share?",
         "argument lonely: there is no setting lonely; agentd --help lists all",
@@ -134,8 +135,7 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         f"{tmp_path}/agentd.toml: there is no setting state_dri; did you mean state_dir?",
         f"{tmp_path}/agentd.toml: roles: write a text, a number, true or false, or a list of texts",
         "environment: there is no setting PADDOCK_AGENTD_PROT; did you mean PADDOCK_AGENTD_PORT?",
-        f"{tmp_path}/agentd.toml: interval: '30' is not accepted: "
-        "write a duration with its unit, ms, s, m, h or d: 30s",
+        f"{tmp_path}/agentd.toml: interval: '30' is not accepted: {duration}",
     )
 
 

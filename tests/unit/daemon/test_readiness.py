@@ -55,7 +55,7 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_vanished_systemd_is_a_warning_and_not_an_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     Readiness().ready("serving")

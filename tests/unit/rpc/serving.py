@@ -16,10 +16,10 @@ from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
 from paddock.wire.v1 import (
     exec_service_pb2,
     exec_service_pb2_grpc,
-    operator_service_pb2,
     operator_service_pb2_grpc,
     parties_pb2,
 )
+from paddock.wire.v1 import operator_service_pb2 as pb
 
 ERRORS: dict[str, PaddockError] = {
     "invalid": InvalidRequest("tasks[0].task_id", "a/b", "leave out the slash"),
@@ -31,28 +31,50 @@ ERRORS: dict[str, PaddockError] = {
 class Operator(operator_service_pb2_grpc.OperatorServiceServicer):
     """GetMaster says who calls; GetTask raises what its id names; WatchTasks streams, then raises."""
 
-    async def GetMaster(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        await asyncio.sleep(0)
+    async def GetMaster(self, request: pb.GetMasterRequest, context: object) -> parties_pb2.MasterInfo:  # noqa: N802
         return parties_pb2.MasterInfo(master_id=current_principal().name)
 
-    async def GetTask(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    async def GetTask(self, request: pb.GetTaskRequest, context: object) -> pb.Task:  # noqa: N802
         if request.task_id == "hang":
             await asyncio.Event().wait()
         if request.task_id == "defect":
             raise ZeroDivisionError
         raise ERRORS[request.task_id]
 
-    async def WatchTasks(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
-        yield operator_service_pb2.WatchTasksResponse(resource_version=1)
+    async def WatchTasks(  # noqa: N802
+        self, request: pb.WatchTasksRequest, context: object
+    ) -> AsyncIterator[pb.WatchTasksResponse]:
+        yield pb.WatchTasksResponse(resource_version=1)
         await asyncio.sleep(0)
-        yield operator_service_pb2.WatchTasksResponse(task=operator_service_pb2.Task(role=current_principal().name))
+        yield pb.WatchTasksResponse(task=pb.Task(role=current_principal().name))
         raise ERRORS["missing"]
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: object) -> pb.ListAgentsResponse:  # noqa: N802
+        return pb.ListAgentsResponse()
+
+    async def ListFrameworks(  # noqa: N802
+        self, request: pb.ListFrameworksRequest, context: object
+    ) -> pb.ListFrameworksResponse:
+        return pb.ListFrameworksResponse()
+
+    async def ListOffers(self, request: pb.ListOffersRequest, context: object) -> pb.ListOffersResponse:  # noqa: N802
+        return pb.ListOffersResponse()
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: object) -> pb.ListTasksResponse:  # noqa: N802
+        return pb.ListTasksResponse()
+
+    async def KillTask(  # noqa: N802
+        self, request: pb.OperatorKillTaskRequest, context: object
+    ) -> pb.OperatorKillTaskResponse:
+        return pb.OperatorKillTaskResponse()
 
 
 class Exec(exec_service_pb2_grpc.ExecServiceServicer):
     """Says back what it hears, behind the caller's name."""
 
-    async def Exec(self, request_iterator, context):  # type: ignore[no-untyped-def]  # noqa: N802
+    async def Exec(  # noqa: N802
+        self, request_iterator: AsyncIterator[exec_service_pb2.ExecRequest], context: object
+    ) -> AsyncIterator[exec_service_pb2.ExecResponse]:
         async for request in request_iterator:
             yield exec_service_pb2.ExecResponse(stdout=current_principal().name.encode() + b" " + request.stdin)
 

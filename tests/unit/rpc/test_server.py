@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -28,8 +29,9 @@ from paddock.model.errors import (
 from paddock.rpc.channel import open_channel
 from paddock.rpc.errors import remote_errors
 from paddock.rpc.identity import identity_path
+from paddock.rpc.server import RpcServer
 from paddock.rpc.tokens import TokenIssuer
-from paddock.wire.v1.exec_service_pb2 import ExecRequest
+from paddock.wire.v1.exec_service_pb2 import ExecRequest, ExecResponse
 from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
 from paddock.wire.v1.operator_service_pb2 import GetMasterRequest, GetTaskRequest, WatchTasksRequest
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
@@ -38,17 +40,21 @@ from tests.unit.rpc.serving import bare_channel, serving
 ME = f"uid:{os.geteuid()}"
 
 
+def tcp_channel(server: RpcServer) -> grpc.aio.Channel:
+    return open_channel(f"127.0.0.1:{server.tcp_port}")
+
+
 async def test_the_services_learn_the_callers_uid_in_every_kind_of_call(tmp_path: Path) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
         operator = OperatorServiceStub(channel)
         assert (await operator.GetMaster(GetMasterRequest())).master_id == ME
-        streamed = []
+        stream = aiter(operator.WatchTasks(WatchTasksRequest()))
+        assert (await anext(stream)).resource_version == 1
+        assert (await anext(stream)).task.role == ME
         with pytest.raises(NotFound), remote_errors():
-            async for answer in operator.WatchTasks(WatchTasksRequest()):
-                streamed.append(answer)
-        assert [answer.task.role for answer in streamed] == ["", ME]
+            await anext(stream)
 
-        async def words():
+        async def words() -> AsyncIterator[ExecRequest]:
             yield ExecRequest(stdin=b"one")
             yield ExecRequest(stdin=b"two")
 
@@ -59,10 +65,11 @@ async def test_the_services_learn_the_callers_uid_in_every_kind_of_call(tmp_path
 async def test_a_bidirectional_stream_can_be_written_and_read_in_turns(tmp_path: Path) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
         call = ExecServiceStub(channel).Exec()
-        await call.write(ExecRequest(stdin=b"one"))
-        assert (await call.read()).stdout == f"{ME} one".encode()
-        await call.write(ExecRequest(stdin=b"two"))
-        assert (await call.read()).stdout == f"{ME} two".encode()
+        for word in (b"one", b"two"):
+            await call.write(ExecRequest(stdin=word))
+            answer = await call.read()
+            assert isinstance(answer, ExecResponse)
+            assert answer.stdout == f"{ME} ".encode() + word
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
 
@@ -96,7 +103,9 @@ async def test_foreign_tools_find_the_standard_details(tmp_path: Path) -> None:
     assert bad.field_violations[0].field == "tasks[0].task_id"
 
 
-async def test_a_defect_is_logged_whole_and_told_by_its_incident(tmp_path: Path, caplog) -> None:
+async def test_a_defect_is_logged_whole_and_told_by_its_incident(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
         with (
             pytest.raises(PaddockError, match=r"a defect \(ZeroDivisionError\).*incident [0-9a-f]{12}"),
@@ -145,13 +154,11 @@ async def test_an_expired_token_is_refused_and_names_its_lifetime(tmp_path: Path
 
 
 async def test_over_tcp_a_token_is_needed_unless_the_operator_trusts_the_network(tmp_path: Path) -> None:
-    async with serving(tmp_path, tcp_address="127.0.0.1:0") as server:
-        async with open_channel(f"127.0.0.1:{server.tcp_port}") as channel:
-            with pytest.raises(Unauthenticated), remote_errors():
-                await OperatorServiceStub(channel).GetMaster(GetMasterRequest())
-    async with serving(tmp_path, tcp_address="127.0.0.1:0", tcp_uid=65534) as server:
-        async with open_channel(f"127.0.0.1:{server.tcp_port}") as channel:
-            assert (await OperatorServiceStub(channel).GetMaster(GetMasterRequest())).master_id == "uid:65534"
+    async with serving(tmp_path, tcp_address="127.0.0.1:0") as server, tcp_channel(server) as channel:
+        with pytest.raises(Unauthenticated), remote_errors():
+            await OperatorServiceStub(channel).GetMaster(GetMasterRequest())
+    async with serving(tmp_path, tcp_address="127.0.0.1:0", tcp_uid=65534) as server, tcp_channel(server) as channel:
+        assert (await OperatorServiceStub(channel).GetMaster(GetMasterRequest())).master_id == "uid:65534"
 
 
 async def test_the_sockets_are_for_owner_and_group_only_and_gone_afterwards(tmp_path: Path) -> None:
@@ -223,12 +230,18 @@ async def test_an_oversize_request_is_refused_and_the_server_lives(tmp_path: Pat
         assert (await operator.GetMaster(GetMasterRequest())).master_id == ME
 
 
-async def test_bytes_that_are_no_message_are_the_callers_mistake(tmp_path: Path, caplog) -> None:
+async def test_bytes_that_are_no_message_are_the_callers_mistake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
-        unary = channel.unary_unary("/paddock.wire.v1.OperatorService/GetTask")
+        unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/paddock.wire.v1.OperatorService/GetTask"
+        )
         with pytest.raises(InvalidRequest, match="no message of this method"), remote_errors():
             await unary(b"\xff\xff\xff\xff")
-        streaming = channel.stream_stream("/paddock.wire.v1.ExecService/Exec")
+        streaming: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+            "/paddock.wire.v1.ExecService/Exec"
+        )
         with pytest.raises(InvalidRequest), remote_errors():
             async for _ in streaming(iter([ExecRequest(stdin=b"x").SerializeToString(), b"\x0a\xff"])):
                 pass
@@ -238,8 +251,9 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(tmp_path: Path,
 async def test_an_unknown_method_and_service_are_unimplemented(tmp_path: Path) -> None:
     async with serving(tmp_path), open_channel(f"unix:{tmp_path}/d.sock") as channel:
         for method in ("/paddock.wire.v1.OperatorService/Nothing", "/no.such.Service/Method"):
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
             with pytest.raises(grpc.aio.AioRpcError) as failed:
-                await channel.unary_unary(method)(b"")
+                await call(b"")
             assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -103,12 +103,16 @@ async def test_the_last_status_is_acknowledged_on_leaving_the_block(tmp_path: Pa
 async def test_a_body_that_raises_acknowledges_nothing(tmp_path: Path) -> None:
     master = ScriptedMaster()
     async with mastered(tmp_path / "m", master) as address:
-        with pytest.raises(ZeroDivisionError):
+        await master.say.put(update("t1", tasks_pb2.TASK_FINISHED, UUID))
+
+        async def body_that_raises() -> None:
             async with Scheduler(address, FRAMEWORK) as scheduler:
-                await master.say.put(update("t1", tasks_pb2.TASK_FINISHED, UUID))
                 async for event in scheduler:
                     if isinstance(event, Updated):
                         raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await body_that_raises()
         assert [type(call) for call in master.calls] == [pb.TeardownRequest]
 
 
@@ -169,17 +173,22 @@ async def test_a_master_that_restarts_is_found_again(tmp_path: Path) -> None:
 async def test_the_named_leader_is_followed(tmp_path: Path) -> None:
     follower, leader = ScriptedMaster(), ScriptedMaster()
     follower.refuse = NotLeading(f"unix:{tmp_path}/leader")
-    async with mastered(tmp_path / "follower", follower) as address, mastered(tmp_path / "leader", leader):
-        async with Scheduler(address, FRAMEWORK) as scheduler:
-            assert isinstance(await following(scheduler), Subscribed)
+    async with (
+        mastered(tmp_path / "follower", follower) as address,
+        mastered(tmp_path / "leader", leader),
+        Scheduler(address, FRAMEWORK) as scheduler,
+    ):
+        assert isinstance(await following(scheduler), Subscribed)
     assert len(leader.subscriptions) == 1
 
 
 async def test_the_next_master_is_asked_when_one_is_absent(tmp_path: Path) -> None:
     master = ScriptedMaster()
-    async with mastered(tmp_path / "b", master) as address:
-        async with Scheduler([f"unix:{tmp_path}/a", address], FRAMEWORK) as scheduler:
-            assert isinstance(await following(scheduler), Subscribed)
+    async with (
+        mastered(tmp_path / "b", master) as address,
+        Scheduler([f"unix:{tmp_path}/a", address], FRAMEWORK) as scheduler,
+    ):
+        assert isinstance(await following(scheduler), Subscribed)
 
 
 async def test_a_silent_master_is_left(tmp_path: Path) -> None:
@@ -243,9 +252,11 @@ async def test_the_first_subscription_may_have_a_deadline(tmp_path: Path) -> Non
 
 async def test_a_framework_with_a_failover_timeout_leaves_its_tasks(tmp_path: Path) -> None:
     master = ScriptedMaster()
+    staying = FrameworkInfo(name="stays", failover_timeout_ms=60_000)
     async with mastered(tmp_path / "m", master) as address:
-        async with Scheduler(address, FrameworkInfo(name="stays", failover_timeout_ms=60_000)) as scheduler:
+        async with Scheduler(address, staying) as scheduler:
             await following(scheduler)
+        await asyncio.sleep(0.05)
     assert not master.calls
 
 

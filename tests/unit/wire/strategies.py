@@ -45,7 +45,9 @@ from paddock.model.task import (
 )
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"), min_size=1, max_size=20)
+ids = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"), min_size=1, max_size=20
+)
 task_ids = ids.filter(lambda word: word not in {".", ".."}).map(TaskId)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 agent_ids, container_ids = names.map(AgentId), names.map(ContainerId)
@@ -76,12 +78,12 @@ reservations = st.lists(role_words, max_size=3).flatmap(
         )
     )
 )
-volumes = st.builds(
-    DiskVolume, persistence_id=task_ids, principal=texts, container_path=texts, read_only=st.booleans()
-)
+volumes = st.builds(DiskVolume, persistence_id=task_ids, principal=texts, container_path=texts, read_only=st.booleans())
 
 
-def _resources_named(name: str, value: st.SearchStrategy[Scalar] | st.SearchStrategy[Ranges]) -> st.SearchStrategy[Resource]:
+def _resources_named(
+    name: str, value: st.SearchStrategy[Scalar] | st.SearchStrategy[Ranges]
+) -> st.SearchStrategy[Resource]:
     return st.builds(
         Resource,
         name=st.just(name),
@@ -122,8 +124,10 @@ programs = st.builds(
 commands = shell_lines | programs
 kill_policies = st.builds(KillPolicy, signal=signals, grace_period_ms=durations_ms)
 rlimits = st.sampled_from(["RLMT_NOFILE", "RLMT_CORE", "RLMT_AS"]).flatmap(
-    lambda name: st.just(Rlimit(resource=name))
-    | st.tuples(counters, counters).map(lambda pair: Rlimit(resource=name, soft=min(pair), hard=max(pair)))
+    lambda name: (
+        st.just(Rlimit(resource=name))
+        | st.tuples(counters, counters).map(lambda pair: Rlimit(resource=name, soft=min(pair), hard=max(pair)))
+    )
 )
 capabilities = st.lists(st.sampled_from(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_PTRACE"]), unique=True).map(tuple)
 linux = capabilities.flatmap(
@@ -187,9 +191,7 @@ disk = st.builds(
     du_duration_ms=counters,
     interval_ms=counters,
 )
-stops = st.builds(
-    StopEvidence, signal=signals, grace_period_ms=counters, took_ms=counters, escalated=st.booleans()
-)
+stops = st.builds(StopEvidence, signal=signals, grace_period_ms=counters, took_ms=counters, escalated=st.booleans())
 failures = st.builds(
     LaunchFailure,
     stage=texts,
@@ -295,11 +297,7 @@ effective_limits = st.builds(
 )
 statistics = st.builds(
     ResourceStatistics,
-    **{
-        name: maybe
-        for name in ResourceStatistics.__dataclass_fields__
-        if name not in {"timestamp_ns", "missing"}
-    },
+    **{name: maybe for name in ResourceStatistics.__dataclass_fields__ if name not in {"timestamp_ns", "missing"}},
     timestamp_ns=times_ns,
     missing=st.dictionaries(texts, texts, max_size=2).map(lambda d: tuple(sorted(d.items()))),
 )
