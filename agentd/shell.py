@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
+_FORGOTTEN_SLACK_COUNT = 64
 
 MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused
 
@@ -53,6 +54,11 @@ class Shell:
     def __init__(self, machine: Machine, writer: CheckpointWriter, clock: Clock) -> None:
         """`connect` comes before the first event."""
         self.state = machine.state
+        self.views = {container_id: entry.view() for container_id, entry in machine.state.containers.items()}
+        """The containers as they may be shown: nothing in here is not durable yet."""
+        self.task_views = {key: task.view() for key, task in machine.state.tasks.items()}
+        self.version = machine.state.version
+        """Of the newest change in the views."""
         self.containers: ChangeFeed[Container] = ChangeFeed(first_version=machine.state.version)
         self.tasks: ChangeFeed[TaskView] = ChangeFeed(first_version=machine.state.version)
         self._machine = machine
@@ -105,9 +111,9 @@ class Shell:
             self._callers.pop(request_id, None)
 
     async def wait_for(self, container_id: ContainerId, satisfied: Callable[[Container], bool]) -> Container:
-        """The first view of the container, from now on, that satisfies. The container must be known."""
-        view = self.state.containers[container_id].view()
-        if satisfied(view):
+        """The container's view now, or the first later one, that satisfies."""
+        view = self.views.get(container_id)
+        if view is not None and satisfied(view):
             return view
         future: asyncio.Future[Container] = self._loop.create_future()
         waiters = self._ends.setdefault(container_id, [])
@@ -181,7 +187,7 @@ class Shell:
             case effects.Publish():
                 self._publish(effect)
             case effects.PublishTask():
-                self.tasks.publish(effect.version, effect.task)
+                self._publish_task(effect)
             case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused():
                 self._master.send(effect)
             case effects.Answer():
@@ -193,9 +199,22 @@ class Shell:
             case _:
                 assert_never(effect)
 
+    def _publish_task(self, effect: effects.PublishTask) -> None:
+        self.version = effect.version
+        key = (effect.task.framework_id, effect.task.task.task_id)
+        self.task_views[key] = effect.task
+        if key not in self.state.tasks:
+            del self.task_views[key]
+        self.tasks.publish(effect.version, effect.task)
+
     def _publish(self, effect: effects.Publish) -> None:
+        container_id = effect.container.config.container_id
+        self.version = effect.version
+        self.views[container_id] = effect.container
+        if len(self.views) > len(self.state.containers) + _FORGOTTEN_SLACK_COUNT:
+            self.views = {key: view for key, view in self.views.items() if key in self.state.containers}
         self.containers.publish(effect.version, effect.container)
-        for satisfied, future in self._ends.get(effect.container.config.container_id, ()):
+        for satisfied, future in self._ends.get(container_id, ()):
             if not future.done() and satisfied(effect.container):
                 future.set_result(effect.container)
 

@@ -27,6 +27,11 @@ def record_from(fields: dict[str, object], container_id: ContainerId, source: st
         raise _bad(container_id, source, error) from None
     if found.container_id != container_id:
         raise _bad(container_id, source, f"it is about container {found.container_id}")
+    return converted(found, container_id)
+
+
+def converted(found: launch_record.Record, container_id: ContainerId) -> ExitRecord:
+    """A record that was checked already."""
     kill = found.kill
     outcome = None
     if kill is not None:

@@ -6,12 +6,13 @@ import asyncio
 import errno
 import logging
 import os
+import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.exec_session import NativeExec
-from agentd.containerizer.exit_records import failure_from, read_record, record_from
+from agentd.containerizer.exit_records import failure_from, record_from
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.limit_watcher import LimitWatcher
 from agentd.containerizer.native_recovery import NativeRecovery
@@ -84,21 +85,31 @@ class NativeContainerizer(Containerizer):
         self._configs.update({each.container.config.container_id: each.container.config for each in restored})
         recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
         found = await recovery.run(restored)
-        for container_id, connection in found.connections.items():
-            link = ShimLink(container_id, connection, self._on_event, self._on_end)
-            self._links[container_id] = link
-            self._track(self._ask_state(link))
+        for container_id, live in found.live.items():
+            self._started(container_id, live.started)
+            self._link(container_id, live.connection)
         for container_id, record in found.ended.items():
             self._post(Ended(container_id=container_id, record=record))
+        for container_id, why in found.held.items():
+            self._post(Held(container_id=container_id, what=why))
+        for container_id in found.unknown:
+            self._track(self._destroy_unknown(container_id))
 
-    async def _ask_state(self, link: ShimLink) -> None:
+    async def _destroy_unknown(self, container_id: ContainerId) -> None:
+        """Ours by its names, and not in our log: nobody will ever ask for it."""
+        _log.warning("orphan is destroyed", extra={"container_id": container_id})
+        connection = await asyncio.to_thread(self._places.connect, container_id)
+        if connection is not None:
+            ended = asyncio.get_running_loop().create_future()
+            link = ShimLink(container_id, connection, lambda _link, _message: None, lambda _: ended.set_result(None))
+            link.tell("kill", signal=9, grace_ms=0)
+            await ended
         try:
-            state = await link.ask("state")
-        except PaddockError:
-            return  # it ended meanwhile, which comes through on_end
-        started = state.get("started")
-        if isinstance(started, dict):
-            self._started(link.container_id, started)
+            await asyncio.to_thread(self._places.sweep, container_id, self._host)
+        except ContainerizerError as error:
+            _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})  # noqa: TRY400
+        else:
+            self._places.discard(container_id)
 
     def prepare(self, config: ContainerConfig) -> None:
         """One hop to the isolation thread and back."""
@@ -134,15 +145,7 @@ class NativeContainerizer(Containerizer):
         ready = self._ready.pop(container_id, None)
         if ready is None:
             return
-        try:
-            connection = self._launcher.launch(ready.plan_fd)
-        except ContainerizerError as error:
-            failure = LaunchFailure(stage=error.stage, message=str(error))
-            self._post(LaunchFailed(container_id=container_id, failure=failure))
-            return
-        finally:
-            os.close(ready.plan_fd)
-        self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
+        self._link(container_id, self._launcher.launch(ready.plan_fd))
 
     def watch(self, container_id: ContainerId) -> None:
         """Until `conclude`."""
@@ -173,9 +176,10 @@ class NativeContainerizer(Containerizer):
             self._finish(container_id, record)
 
     async def _sweep_and_conclude(self, container_id: ContainerId, record: ExitRecord | None) -> None:
-        what = await self._places.sweep(container_id, self._host)
-        if what:
-            self._post(Held(container_id=container_id, what=what))
+        try:
+            await asyncio.to_thread(self._places.sweep, container_id, self._host)
+        except ContainerizerError as error:
+            self._post(Held(container_id=container_id, what=str(error)))
         else:
             self._finish(container_id, record)
 
@@ -312,17 +316,24 @@ class NativeContainerizer(Containerizer):
             self._track(self._settle(container_id))
 
     async def _settle(self, container_id: ContainerId) -> None:
-        """Nobody watches the container any more: what is left of it goes, and its record says what is known."""
-        what = await self._places.sweep(container_id, self._host)
-        if what:
-            self._post(Held(container_id=container_id, what=what))
+        """The connection is gone. Its shim lives, and is connected anew; or it does not, and what it left goes."""
+        connection = await asyncio.to_thread(self._places.connect, container_id)
+        if connection is not None:
+            self._link(container_id, connection)
             return
         try:
-            record = await asyncio.to_thread(read_record, self._places.record(container_id), container_id)
+            record = await asyncio.to_thread(self._places.sweep, container_id, self._host)
         except ContainerizerError as error:
             self._post(Held(container_id=container_id, what=str(error)))
             return
-        self._post(Ended(container_id=container_id, record=record))
+        if record is None:
+            failure = LaunchFailure(stage="launcher", message="launcher or shim died before the container existed")
+            self._post(LaunchFailed(container_id=container_id, failure=failure))
+        else:
+            self._post(Ended(container_id=container_id, record=record))
+
+    def _link(self, container_id: ContainerId, connection: socket.socket) -> None:
+        self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
 
     def _track(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

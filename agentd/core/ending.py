@@ -105,6 +105,13 @@ def _tell_killing(turn: Turn, container: ContainerEntry) -> None:
         turn.tell(task, TaskState.KILLING, reason=limitation.reason if limitation else reason)
 
 
+def resume_stops(turn: Turn) -> None:
+    """After a restart: a kill may not have reached its shim before the agent went; a repetition can only hasten it."""
+    for container in turn.state.live():
+        if container.stopping is not None:
+            stop(turn, container, policy=container.stopping.policy)
+
+
 def ended(turn: Turn, event: Ended) -> None:
     """Ask the isolators what they saw; then comes the last word."""
     container = turn.state.containers.get(event.container_id)

@@ -91,6 +91,7 @@ def _handle_master(
                 task.stream.pause()
         case events.RecoveryEnded():
             turn.state.recovered = True
+            ending.resume_stops(turn)
         case events.TimePassed():
             ending.retry_overdue(turn)
             _send_all(turn)

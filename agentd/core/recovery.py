@@ -15,6 +15,7 @@ from agentd.core.durable import (
 )
 from agentd.core.effects import RegisteredTask, Registration
 from agentd.core.state import AgentState, ContainerEntry, TaskEntry
+from paddock.model.container import ContainerState
 from paddock.model.ids import TaskId
 from paddock.model.task import Reason, StatusSource, TaskState, TaskStatus
 
@@ -24,6 +25,7 @@ def restore(state: AgentState, entries: Iterable[DurableEntry]) -> None:
     for entry in entries:
         ledger.apply(state, entry)
     for container in state.live():
+        container.state = ContainerState.LAUNCHING
         container.launched = True
 
 

@@ -1,0 +1,97 @@
+"""agentd: one agent on one machine. What must be there before grpc comes in is made here."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Sequence
+
+from agentd.config import Settings, configuration
+from agentd.containerizer.launcher_link import LauncherLink
+from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
+from agentd.host import agent_identity, host_resources
+from agentd.lock import StateLock
+from isolators import table
+from isolators.contract import HostFacts
+from isolators.host import read_host_facts
+from paddock.daemon.config import Shown
+from paddock.daemon.logging import set_up_logging
+from paddock.model.errors import CheckpointError, ConfigError, PaddockError
+from paddock.model.ids import AgentId
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process' exit code: 0 ended as asked, 1 could not go on, 2 a configuration that says no."""
+    try:
+        found = configuration().load(sys.argv[1:] if arguments is None else arguments, os.environ)
+        if isinstance(found, Shown):
+            print(found.text)
+            return 0
+        if found.check_only:
+            _check(found.settings)
+            return 0
+        return _run(found.settings)
+    except (ConfigError, PaddockError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
+
+
+def _check(settings: Settings) -> None:
+    """What can be known without touching anything. Raises ConfigError."""
+    host_resources(settings)
+    table.create(settings.isolation, read_host_facts(AgentId("check")), settings.for_isolators)
+
+
+def _run(settings: Settings) -> int:
+    if os.geteuid() != 0:
+        raise ConfigError(("agentd makes cgroups and namespaces: run it as root",))
+    set_up_logging(settings.log_format, settings.log_level)
+    _make_state_dir(settings.state_dir)
+    lock = StateLock(settings.state_dir)
+    lock.take()
+    identity = agent_identity(settings.state_dir)
+    host = read_host_facts(identity, settings.cgroup_parent or cgroup_parent(settings.systemd_enable_support))
+    launcher = _launcher(settings, host)
+    launcher.ensure()
+    # Only now: a thread of grpc's beside us could otherwise be caught in a fork.
+    from agentd.daemon import Daemon  # noqa: PLC0415
+
+    gc.collect()
+    gc.freeze()
+    try:
+        asyncio.run(Daemon(settings, identity, host, launcher).run())
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILURE
+    finally:
+        lock.release()
+    return 0
+
+
+def _make_state_dir(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError((f"--state-dir={path}: {error.strerror}; name a directory that root can make",)) from None
+
+
+def _launcher(settings: Settings, host: HostFacts) -> LauncherLink:
+    os.makedirs(settings.sockets_dir, mode=0o700, exist_ok=True)
+    return LauncherLink(
+        LauncherCommand(
+            socket_path=f"{settings.sockets_dir}/launcher.sock",
+            agent_id=host.agent_id,
+            cgroup_roots=tuple(dict.fromkeys(root for _, root in host.cgroup_roots)),
+            log_path=f"{settings.state_dir}/launcher.log",
+            use_systemd=settings.systemd_enable_support,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Several containerizers as one: each container goes to the one of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
+from agentd.core.events import Concluded, PrepareRefused
+from agentd.core.exit_record import ExitRecord
+from paddock.model.container import ContainerConfig, UserIdentity
+from paddock.model.errors import NotFound, Unsupported
+from paddock.model.ids import ContainerId
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
+from paddock.model.task import CommandInfo, ContainerType, Evidence, LaunchFailure
+
+
+class ComposingContainerizer(Containerizer):
+    """A type that nobody serves is refused by name before anything is made."""
+
+    def __init__(self, members: Mapping[ContainerType, Containerizer], post: Post) -> None:
+        """By the type that each serves."""
+        self._members = dict(members)
+        self._post = post
+        self._owners: dict[ContainerId, Containerizer] = {}
+
+    async def start(self) -> None:
+        """All of them."""
+        for member in self._members.values():
+            await member.start()
+
+    async def recover(self, restored: Sequence[Restored]) -> None:
+        """Each gets its own."""
+        for container_type, member in self._members.items():
+            own = [each for each in restored if each.container.config.container.type is container_type]
+            self._owners.update((each.container.config.container_id, member) for each in own)
+            await member.recover(own)
+
+    def prepare(self, config: ContainerConfig) -> None:
+        """By its type."""
+        member = self._members.get(config.container.type)
+        if member is None:
+            served = ", ".join(container_type.value for container_type in self._members)
+            error = Unsupported(f"container.type = {config.container.type.value}", f"this agent runs {served}")
+            failure = LaunchFailure(stage="validate", message=str(error))
+            self._post(PrepareRefused(container_id=config.container_id, failure=failure, error=error))
+            return
+        self._owners[config.container_id] = member
+        member.prepare(config)
+
+    def launch(self, container_id: ContainerId) -> None:
+        """See the contract."""
+        self._owner(container_id).launch(container_id)
+
+    def watch(self, container_id: ContainerId) -> None:
+        """See the contract."""
+        self._owner(container_id).watch(container_id)
+
+    def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
+        """See the contract."""
+        self._owner(container_id).kill(container_id, signal, grace_ms)
+
+    def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
+        """See the contract. What nobody ever had leaves nothing."""
+        owner = self._owners.get(config.container_id)
+        if owner is None:
+            self._post(Concluded(container_id=config.container_id, evidence=Evidence()))
+        else:
+            owner.conclude(config, record, launched=launched)
+
+    def discard(self, container_id: ContainerId) -> None:
+        """The last that is heard of it."""
+        owner = self._owners.pop(container_id, None)
+        if owner is not None:
+            owner.discard(container_id)
+
+    async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
+        """In the order asked; nothing of a container that is gone."""
+        found: dict[ContainerId, ResourceStatistics] = {}
+        for member in self._members.values():
+            own = [container_id for container_id in container_ids if self._owners.get(container_id) is member]
+            if own:
+                found.update(zip(own, await member.usage(own), strict=True))
+        return [found.get(container_id, ResourceStatistics()) for container_id in container_ids]
+
+    async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
+        """Nothing for a container that is gone."""
+        owner = self._owners.get(container_id)
+        return await owner.limits(container_id) if owner is not None else ()
+
+    async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
+        """See the contract."""
+        return await self._owner(container_id).execute(container_id, command, user)
+
+    async def stop(self) -> None:
+        """All of them."""
+        for member in self._members.values():
+            await member.stop()
+
+    def _owner(self, container_id: ContainerId) -> Containerizer:
+        owner = self._owners.get(container_id)
+        if owner is None:
+            raise NotFound("container", container_id)
+        return owner

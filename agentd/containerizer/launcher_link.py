@@ -1,0 +1,180 @@
+"""The agent's connection to its launcher: found or started, started anew when it died, and asked to launch."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import errno
+import logging
+import os
+import socket
+import time
+from collections import deque
+
+from agentd.containerizer import launcher_process
+from agentd.containerizer.launcher_process import LauncherCommand
+from paddock.launch import protocol
+from paddock.model.errors import ConfigError
+
+START_TIMEOUT_S = 10.0
+_LOOK_EVERY_S = 0.005
+_LAUNCH = protocol.encode({"format": protocol.FORMAT, "op": "launch"})
+_PING = protocol.encode({"op": "ping"})
+# ETOOMANYREFS: as many descriptors in flight as a process may have open.
+_IS_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS})
+
+_log = logging.getLogger(__name__)
+
+
+class LauncherLink:
+    """One connection, kept. A launcher that died is started anew at once, so that the next launch does not wait for it."""
+
+    def __init__(self, command: LauncherCommand) -> None:
+        """Nothing is started before `ensure`."""
+        self._command = command
+        self._connection: socket.socket | None = None
+        self._pid = 0
+        self._closed = False
+        self._unsent: deque[tuple[int, socket.socket]] = deque()
+        self._restart: asyncio.Task[None] | None = None
+
+    def ensure(self) -> None:
+        """Connect to a living launcher, else start one; blocks for a moment. Raises ConfigError when none comes up."""
+        connection = self._connect()
+        if connection is None:
+            self._reap()
+            self._pid = launcher_process.start(self._command)
+            connection = self._await_start()
+        self._check(connection)
+        self._connection = connection
+
+    async def start(self) -> None:
+        """Notice its death from now on."""
+        if self._connection is None:
+            await asyncio.to_thread(self.ensure)
+        assert self._connection is not None
+        self._connection.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._connection, self._readable)
+        self._flush()
+
+    def launch(self, plan_fd: int) -> socket.socket:
+        """Our end of the shim's first connection, which ends without a word when the launch came to nothing.
+
+        Takes the plan's descriptor over. A launch waits here while the launcher is busy, or is being started anew.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._unsent.append((plan_fd, theirs))
+        if len(self._unsent) == 1:
+            self._flush()
+        return ours
+
+    def _flush(self) -> None:
+        while self._unsent and self._connection is not None:
+            plan_fd, theirs = self._unsent[0]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [plan_fd, theirs.fileno()]))]
+            try:
+                self._connection.sendmsg([_LAUNCH], rights, socket.MSG_NOSIGNAL)
+            except OSError as error:
+                if error.errno in _IS_FULL:
+                    asyncio.get_running_loop().add_writer(self._connection, self._flush)
+                return  # it died: that is read elsewhere, and what is unsent goes to the next one
+            self._forget_first()
+        if self._connection is not None:
+            asyncio.get_running_loop().remove_writer(self._connection)
+
+    def _forget_first(self) -> None:
+        plan_fd, theirs = self._unsent.popleft()
+        os.close(plan_fd)
+        theirs.close()
+
+    def close(self) -> None:
+        """The launcher lives on."""
+        self._closed = True
+        self._drop()
+        if self._restart is not None:
+            self._restart.cancel()
+        while self._unsent:
+            self._forget_first()
+
+    def _readable(self) -> None:
+        assert self._connection is not None
+        try:
+            content = self._connection.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if content:
+            return
+        self._drop()
+        if not self._closed:
+            _log.warning("launcher died; starting another one")
+            self._restart = asyncio.get_running_loop().create_task(self._start_anew())
+
+    async def _start_anew(self) -> None:
+        try:
+            await self.start()
+        except ConfigError:
+            _log.exception("launcher does not start; every launch fails until agentd is restarted")
+            while self._unsent:
+                self._forget_first()
+
+    def _reap(self) -> None:
+        """A launcher that we started and that died."""
+        if self._pid:
+            try:
+                os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            self._pid = 0
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            asyncio.get_running_loop().remove_reader(self._connection)
+            asyncio.get_running_loop().remove_writer(self._connection)
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> socket.socket | None:
+        path = self._command.socket_path
+        try:
+            directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        connection.settimeout(START_TIMEOUT_S)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        except OSError:
+            connection.close()
+            return None
+        finally:
+            os.close(directory)
+        return connection
+
+    def _await_start(self) -> socket.socket:
+        """Once, while nothing else is to be done: so looking again every few milliseconds is good enough."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            connection = self._connect()
+            if connection is not None:
+                return connection
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            if ended:
+                raise self._failed(f"it ended with status {status}")
+            time.sleep(_LOOK_EVERY_S)
+        raise self._failed(f"it did not listen within {START_TIMEOUT_S:g} s")
+
+    def _check(self, connection: socket.socket) -> None:
+        try:
+            connection.send(_PING, socket.MSG_NOSIGNAL)
+            answer = protocol.decode(connection.recv(protocol.MAX_MESSAGE_BYTES))
+        except (OSError, protocol.ProtocolError) as error:
+            connection.close()
+            raise self._failed(f"who listens at {self._command.socket_path} is no launcher: {error}") from None
+        if answer.get("agent_id") != self._command.agent_id:
+            connection.close()
+            raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
+
+    def _failed(self, why: str) -> ConfigError:
+        return ConfigError((f"the launcher does not serve: {why}; see {self._command.log_path}",))

@@ -1,0 +1,111 @@
+"""After a restart: which containers live, which ended meanwhile, and what is ours without being known."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agentd.containerizer.contract import Restored
+from agentd.containerizer.places import Places
+from agentd.containerizer.shim_link import Message
+from agentd.core.exit_record import ExitRecord
+from agentd.isolation import Isolation
+from agentd.isolation_thread import IsolationThread
+from isolators.contract import HostFacts, LiveContainer
+from paddock.launch import protocol
+from paddock.model.errors import ContainerizerError
+from paddock.model.ids import ContainerId
+
+ANSWER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A shim that answered; `started` is what it said when its command began."""
+
+    connection: socket.socket
+    started: Message
+
+
+@dataclass(slots=True)
+class Found:
+    """`held`: what the kernel did not let go of, in its words."""
+
+    live: dict[ContainerId, Live] = field(default_factory=dict)
+    ended: dict[ContainerId, ExitRecord | None] = field(default_factory=dict)
+    held: dict[ContainerId, str] = field(default_factory=dict)
+    unknown: tuple[ContainerId, ...] = ()
+
+
+class NativeRecovery:
+    """Used once, before the first launch."""
+
+    def __init__(self, host: HostFacts, places: Places, isolation: Isolation, thread: IsolationThread) -> None:
+        """Touches nothing yet."""
+        self._host = host
+        self._places = places
+        self._isolation = isolation
+        self._thread = thread
+
+    async def run(self, restored: Sequence[Restored]) -> Found:
+        """Isolators have recovered when this returns."""
+        found = await asyncio.to_thread(self._look, restored)
+        configs = {each.container.config.container_id: each.container.config for each in restored}
+        live = [
+            LiveContainer(
+                config=configs[container_id],
+                cgroup=self._host.place(container_id),
+                pid=protocol.integer(answer.started.get("pid"), "pid"),
+            )
+            for container_id, answer in found.live.items()
+        ]
+        orphans = (*found.ended, *found.held, *found.unknown)
+        await self._thread.run("recover", lambda: self._isolation.recover(live, orphans))
+        return found
+
+    def _look(self, restored: Sequence[Restored]) -> Found:
+        """Ask all shims first, then hear all: a thousand of them wake at the same time instead of one after the other."""
+        found = Found()
+        asked: dict[ContainerId, socket.socket] = {}
+        for each in restored:
+            connection = self._places.connect(each.container.config.container_id) if each.same_boot else None
+            if connection is not None:
+                connection.settimeout(ANSWER_TIMEOUT_S)
+                connection.send(protocol.encode({"op": "state", "seq": 1}), socket.MSG_NOSIGNAL)
+                asked[each.container.config.container_id] = connection
+        for container_id, connection in asked.items():
+            started = _started(connection)
+            if started is None:
+                connection.close()
+            else:
+                found.live[container_id] = Live(connection=connection, started=started)
+        for each in restored:
+            container_id = each.container.config.container_id
+            if container_id not in found.live:
+                self._settle(container_id, found)
+        known = {each.container.config.container_id for each in restored}
+        found.unknown = self._places.unknown(known, self._host)
+        return found
+
+    def _settle(self, container_id: ContainerId, found: Found) -> None:
+        try:
+            found.ended[container_id] = self._places.sweep(container_id, self._host)
+        except ContainerizerError as error:
+            found.held[container_id] = str(error)
+
+
+def _started(connection: socket.socket) -> Message | None:
+    """None when the shim ended instead of answering, or its command has not begun."""
+    try:
+        while content := connection.recv(protocol.MAX_MESSAGE_BYTES):
+            message = protocol.decode(content)
+            if message.get("event") == protocol.EVENT_EXITED:
+                return None
+            started = message.get("started")
+            if message.get("answer") == "state":
+                return started if isinstance(started, dict) else None
+    except (OSError, protocol.ProtocolError):
+        return None
+    return None

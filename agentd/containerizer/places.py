@@ -1,0 +1,97 @@
+"""Where the native containerizer's things are on this host, and how what is left of a container is ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from agentd.containerizer.exit_records import converted
+from agentd.containerizer.plan_json import PlanPlaces
+from agentd.core.exit_record import ExitRecord
+from isolators.contract import HostFacts
+from paddock.launch import protocol, sweep
+from paddock.launch.plan import CgroupPlace
+from paddock.launch.record import temporary_path
+from paddock.model.errors import ContainerizerError
+from paddock.model.ids import ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Two directories of root's own, 0700: one durable, one whose loss costs only connections."""
+
+    records_dir: str
+    sockets_dir: str
+
+    def make(self) -> None:
+        """Both, whatever the umask. Raises OSError."""
+        for path in (self.records_dir, self.sockets_dir):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            os.chmod(path, 0o700)
+
+    def record(self, container_id: ContainerId) -> str:
+        """Its exit record."""
+        return f"{self.records_dir}/{container_id}.json"
+
+    def ear(self, container_id: ContainerId) -> str:
+        """Its shim's socket."""
+        return f"{self.sockets_dir}/{container_id}.sock"
+
+    def of(self, container_id: ContainerId, host: HostFacts) -> PlanPlaces:
+        """For its plan."""
+        return PlanPlaces(
+            record=self.record(container_id), socket=self.ear(container_id), cgroup=host.place(container_id)
+        )
+
+    def connect(self, container_id: ContainerId) -> socket.socket | None:
+        """To its shim; None when nobody listens. An address ends at 108 bytes, a path does not: hence the descriptor."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        directory = os.open(self.sockets_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{container_id}.sock")
+        except OSError:
+            connection.close()
+            return None
+        finally:
+            os.close(directory)
+        return connection
+
+    def cgroups_left(self, container_id: ContainerId, host: HostFacts) -> tuple[str, ...]:
+        """Its directories that are still there."""
+        return tuple(path for _, path in host.place(container_id).directories if os.path.isdir(path))
+
+    def sweep(self, container_id: ContainerId, host: HostFacts) -> ExitRecord | None:
+        """End what a dead shim left; its record, None when nothing of it is known. Blocks for seconds at worst.
+
+        Raises ContainerizerError with what the kernel still holds; then it is to be tried again.
+        """
+        try:
+            found = sweep.sweep(self.record(container_id))
+            left = self.cgroups_left(container_id, host)
+            if left:
+                # Made by a shim that died before it had a record; nobody else knows of them.
+                sweep.remove_cgroups(self._place(container_id, host))
+        except (OSError, protocol.ProtocolError) as error:
+            raise ContainerizerError(container_id, "destroy", str(error)) from None
+        return None if found is None else converted(found, container_id)
+
+    @staticmethod
+    def _place(container_id: ContainerId, host: HostFacts) -> CgroupPlace:
+        return CgroupPlace(host.cgroup_mode, dict(host.place(container_id).directories))
+
+    def discard(self, container_id: ContainerId) -> None:
+        """Record and socket; what is not there is no error."""
+        record = self.record(container_id)
+        for path in (record, temporary_path(record), self.ear(container_id)):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+
+    def unknown(self, known: set[ContainerId], host: HostFacts) -> tuple[ContainerId, ...]:
+        """Containers of this agent, by their cgroups, records and sockets, that are not among the known ones."""
+        found = set(sweep.list_containers(host.agent_id, host.cgroup_mode, dict(host.cgroup_roots)))
+        found |= {name.partition(".json")[0] for name in os.listdir(self.records_dir) if ".json" in name}
+        found |= {name.removesuffix(".sock") for name in os.listdir(self.sockets_dir) if name.endswith(".sock")}
+        return tuple(sorted(ContainerId(name) for name in found - known - {"launcher"}))

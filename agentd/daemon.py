@@ -1,0 +1,169 @@
+"""One agent, wired: from its settings to a serving process, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import uuid
+from collections.abc import Callable
+
+from agentd import host as host_facts
+from agentd.checkpoint import CheckpointLog
+from agentd.checkpoint_writer import CheckpointWriter, decode_frames
+from agentd.config import VERSION, Settings
+from agentd.containerizer.composing import ComposingContainerizer
+from agentd.containerizer.contract import Restored
+from agentd.containerizer.launcher_link import LauncherLink
+from agentd.containerizer.native import NativeContainerizer
+from agentd.containerizer.places import Places
+from agentd.core import events, recovery
+from agentd.core.machine import Machine
+from agentd.core.state import AgentState, new_state
+from agentd.isolation import Isolation
+from agentd.isolation_thread import IsolationThread
+from agentd.rpc.access import Access
+from agentd.rpc.services import Services
+from agentd.rpc.master import MasterClient
+from agentd.shell import MasterLink, NoMaster, Shell
+from agentd.users import Users
+from isolators import table
+from isolators.contract import HostFacts
+from paddock.daemon.clock import SystemClock
+from paddock.daemon.readiness import Readiness
+from paddock.kernel.processes import read_boot_id
+from paddock.model.errors import CheckpointError
+from paddock.model.ids import AgentId
+from paddock.model.task import ContainerType
+from paddock.rpc.leader import StaticMasters
+from paddock.rpc.principal import OwnUidOnly
+
+_log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 1.0
+
+
+class Daemon:
+    """`run` once."""
+
+    def __init__(self, settings: Settings, identity: AgentId, host: HostFacts, launcher: LauncherLink) -> None:
+        """What was made before grpc came in."""
+        self._settings = settings
+        self._identity = identity
+        self._host = host
+        self._launcher = launcher
+        self._failure: Exception | None = None
+        self._readiness = Readiness()
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CheckpointError when the log is not to be trusted. Containers live on."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        isolators = table.create(self._settings.isolation, self._host, self._settings.for_isolators)
+        log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
+        state = self._restored_state(log.path, frames)
+
+        def failed(error: CheckpointError) -> None:
+            self._failure = error
+            stopping.set()
+
+        writer = CheckpointWriter(
+            log,
+            on_durable=lambda number: _call_on(loop, lambda: shell.durable_up_to(number)),
+            on_failure=lambda error: _call_on(loop, lambda: failed(error)),
+        )
+        shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
+        thread = IsolationThread(loop)
+        places = Places(records_dir=f"{self._settings.state_dir}/records", sockets_dir=self._settings.sockets_dir)
+        native = NativeContainerizer(
+            host=self._host,
+            places=places,
+            isolation=Isolation(isolators),
+            thread=thread,
+            launcher=self._launcher,
+            post=shell.post,
+        )
+        containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
+        try:
+            await self._serve(shell, containerizer, stopping)
+        finally:
+            shell.close()
+            await containerizer.stop()
+            await asyncio.to_thread(thread.close)
+            await asyncio.to_thread(writer.close)
+        if self._failure is not None:
+            raise self._failure
+
+    def _restored_state(self, path: str, frames: list[bytes]) -> AgentState:
+        total = host_facts.host_resources(self._settings)
+        state = new_state(
+            agent_id=self._identity,
+            boot_id=read_boot_id(),
+            total=total,
+            ended_limit_count=self._settings.ended_limit_count,
+            # Above every version that an earlier life gave: one life makes fewer changes than nanoseconds pass.
+            version=SystemClock().wall_ns(),
+        )
+        recovery.restore(state, decode_frames(path, frames))
+        return state
+
+    async def _serve(self, shell: Shell, containerizer: ComposingContainerizer, stopping: asyncio.Event) -> None:
+        users = Users()
+        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users)
+        master, client = self._master(shell, users, services)
+        shell.connect(containerizer, master)
+        await containerizer.start()
+        await self._recover(shell, containerizer)
+        try:
+            await services.start()
+            if client is not None:
+                client.start()
+            self._readiness.ready(f"agent {self._identity}")
+            _log.info("agent serves", extra={"agent_id": self._identity, "listen": self._settings.listen})
+            watchdog = asyncio.create_task(self._readiness.keep_watchdog())
+            await stopping.wait()
+            watchdog.cancel()
+            self._readiness.stopping()
+            _log.info("agent stops; its containers go on")
+        finally:
+            if client is not None:
+                await client.stop()
+            await services.stop(grace_s=STOP_GRACE_S)
+
+    def _master(self, shell: Shell, users: Users, services: Services) -> tuple[MasterLink, MasterClient | None]:
+        if not self._settings.master:
+            return NoMaster(), None
+        client = MasterClient(
+            StaticMasters(self._settings.master),
+            shell,
+            users,
+            work_dir=self._settings.work_dir,
+            info=lambda: host_facts.agent_info(
+                self._settings,
+                self._identity,
+                shell.state.total,
+                boot_id=shell.state.boot_id,
+                version=VERSION,
+                tcp_port=services.tcp_port,
+            ),
+        )
+        return client, client
+
+    async def _recover(self, shell: Shell, containerizer: ComposingContainerizer) -> None:
+        live = shell.state.live()
+        restored = [
+            Restored(container=entry.view(), same_boot=entry.boot_id == shell.state.boot_id) for entry in live
+        ]
+        await containerizer.recover(restored)
+        shell.post(events.RecoveryEnded())
+        _log.info("containers recovered", extra={"known_count": len(restored), "live_count": len(shell.state.live())})
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """From another thread. After the loop's end nobody is left to be told."""
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        _log.debug("a thread spoke after the loop's end")

@@ -1,0 +1,206 @@
+"""ContainerService: containers as operators launch, kill, watch and measure them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+from agentd.containerizer.contract import Containerizer
+from agentd.core.events import KillContainer, LaunchStandalone
+from agentd.rpc.access import Access
+from agentd.rpc.pages import page_of
+from agentd.sandbox import sandbox_path
+from agentd.shell import Shell
+from agentd.users import Users
+from paddock.model.container import Container, ContainerConfig, ContainerState
+from paddock.model.errors import InvalidRequest, Unavailable
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.rpc.guard import Context
+from paddock.rpc.principal import Principal, current_principal
+from paddock.wire import convert
+from paddock.wire.v1 import container_service_pb2 as pb
+from paddock.wire.v1 import containers_pb2
+from paddock.wire.v1.container_service_pb2_grpc import ContainerServiceServicer
+
+SERVICE_NAME = "paddock.wire.v1.ContainerService"
+PAGE_LIMIT_COUNT = 1000
+_RESERVED_IDS = frozenset({"launcher"})
+"""On cgroup v2 the launcher's own leaf stands beside the containers'."""
+
+
+def _has_ended(container: Container) -> bool:
+    return container.state is ContainerState.TERMINATED
+
+
+def _has_started(container: Container) -> bool:
+    return container.started_ns > 0 or _has_ended(container)
+
+
+class ContainerServicer(ContainerServiceServicer):
+    """Reads the shell's views; changes come back through its events."""
+
+    def __init__(
+        self, shell: Shell, containerizer: Containerizer, access: Access, users: Users, work_dir: str
+    ) -> None:
+        """All are the agent's own."""
+        self._shell = shell
+        self._containerizer = containerizer
+        self._access = access
+        self._users = users
+        self._work_dir = work_dir
+
+    async def LaunchContainer(  # noqa: N802 - the wire's name
+        self, request: pb.LaunchContainerRequest, context: Context
+    ) -> pb.LaunchContainerResponse:
+        """One call for a whole launch: `wait_until` says when it is answered."""
+        principal = current_principal()
+        launch = convert.standalone_launch_from_wire(request)
+        config = await self._config(launch, principal)
+        if not self._shell.state.recovered:
+            raise Unavailable("the agent is still looking for the containers of its earlier life; try again")
+        await self._shell.ask(lambda request_id: LaunchStandalone(request_id=request_id, config=config))
+        container_id = config.container_id
+        if launch.wait_until is convert.WaitUntil.TERMINATED:
+            container = await self._shell.wait_for(container_id, _has_ended)
+        elif launch.wait_until is convert.WaitUntil.RUNNING:
+            container = await self._shell.wait_for(container_id, _has_started)
+        else:
+            container = self._shell.views[container_id]
+        return pb.LaunchContainerResponse(container=convert.container_to_wire(container))
+
+    async def _config(self, launch: convert.StandaloneLaunch, principal: Principal) -> ContainerConfig:
+        field = "command.user"
+        if launch.command.user:
+            user = await self._users.by_name(launch.command.user, field)
+        else:
+            user = await self._users.by_uid(principal.uid, field)
+        self._access.require(principal, f"run a container as {user.name}", user.uid)
+        if launch.container_id in _RESERVED_IDS:
+            raise InvalidRequest("container_id.value", launch.container_id, "this name is the launcher's; take another")
+        container_id = launch.container_id or ContainerId(uuid.uuid4().hex)
+        agent_id = self._shell.state.agent_id
+        return ContainerConfig(
+            container_id=container_id,
+            agent_id=agent_id,
+            command=launch.command,
+            resources=launch.resources,
+            user=user,
+            sandbox=sandbox_path(self._work_dir, agent_id, FrameworkId(""), TaskId(""), container_id),
+            limits=launch.limits,
+            container=launch.container,
+            kill_policy=launch.kill_policy,
+            max_completion_time_ms=launch.max_completion_time_ms,
+            name=launch.name,
+            labels=launch.labels,
+        )
+
+    async def KillContainer(  # noqa: N802
+        self, request: pb.KillContainerRequest, context: Context
+    ) -> pb.KillContainerResponse:
+        """Answered when the wish is durable; WaitContainer tells the end."""
+        principal = current_principal()
+        container_id = convert.container_id_from_wire(request.container_id)
+        self._access.container(principal, "kill", container_id)
+        policy = convert.kill_policy_from_wire(request.kill_policy) if request.HasField("kill_policy") else None
+        await self._shell.ask(
+            lambda request_id: KillContainer(
+                request_id=request_id, container_id=container_id, policy=policy, by=principal.name
+            )
+        )
+        return pb.KillContainerResponse()
+
+    async def WaitContainer(  # noqa: N802
+        self, request: pb.WaitContainerRequest, context: Context
+    ) -> pb.WaitContainerResponse:
+        """The caller's deadline is gRPC's to keep."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        self._access.container(current_principal(), "wait for", container_id)
+        container = await self._shell.wait_for(container_id, _has_ended)
+        return pb.WaitContainerResponse(container=convert.container_to_wire(container))
+
+    async def GetContainer(  # noqa: N802
+        self, request: pb.GetContainerRequest, context: Context
+    ) -> containers_pb2.Container:
+        """As it is now."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        return convert.container_to_wire(self._access.container(current_principal(), "read", container_id))
+
+    async def ListContainers(  # noqa: N802
+        self, request: pb.ListContainersRequest, context: Context
+    ) -> pb.ListContainersResponse:
+        """Oldest first."""
+        visible = self._visible(current_principal())
+        wanted = [c for c in visible if request.include_terminated or not _has_ended(c)]
+        page, token = page_of(
+            wanted,
+            key=lambda container: f"{container.created_ns:020d}-{container.config.container_id}",
+            size=request.page_size,
+            token=request.page_token,
+            limit_count=PAGE_LIMIT_COUNT,
+        )
+        return pb.ListContainersResponse(
+            containers=[convert.container_to_wire(container) for container in page],
+            next_page_token=token,
+            resource_version=self._shell.version,
+        )
+
+    def _visible(self, principal: Principal) -> list[Container]:
+        known = self._shell.state.containers
+        return [
+            view
+            for container_id, view in self._shell.views.items()
+            if container_id in known and self._access.may_see(principal, view.config.user.uid)
+        ]
+
+    async def WatchContainers(  # noqa: N802
+        self, request: pb.WatchContainersRequest, context: Context
+    ) -> AsyncIterator[pb.WatchContainersResponse]:
+        """Until the caller goes away."""
+        principal = current_principal()
+        version = request.resource_version
+        if version == 0:
+            version = self._shell.version
+            for container in self._visible(principal):
+                yield pb.WatchContainersResponse(
+                    resource_version=version, container=convert.container_to_wire(container)
+                )
+            yield pb.WatchContainersResponse(resource_version=version, bookmark=True)
+        while True:
+            changes = self._shell.containers.since(version)
+            for version, container in changes:  # noqa: B020 - where the next look begins
+                if self._access.may_see(principal, container.config.user.uid):
+                    message = convert.container_to_wire(container)
+                    yield pb.WatchContainersResponse(resource_version=version, container=message)
+            if not changes:
+                await self._shell.containers.changed()
+
+    async def ListStatistics(  # noqa: N802
+        self, request: pb.ListStatisticsRequest, context: Context
+    ) -> pb.ListStatisticsResponse:
+        """Read from the kernel now, in one hop for all."""
+        principal = current_principal()
+        asked = [convert.container_id_from_wire(each, f"container_ids[{i}]") for i, each in enumerate(request.container_ids)]
+        for container_id in asked:
+            self._access.container(principal, "measure", container_id)
+        if not asked:
+            running = (c for c in self._visible(principal) if c.pid and not _has_ended(c))
+            asked = [container.config.container_id for container in running]
+        measured = await self._containerizer.usage(asked)
+        return pb.ListStatisticsResponse(
+            statistics=[
+                pb.ContainerStatistics(
+                    container_id=convert.container_id_to_wire(container_id),
+                    statistics=convert.statistics_to_wire(usage),
+                )
+                for container_id, usage in zip(asked, measured, strict=True)
+            ]
+        )
+
+    async def ListEffectiveLimits(  # noqa: N802
+        self, request: pb.ListEffectiveLimitsRequest, context: Context
+    ) -> pb.ListEffectiveLimitsResponse:
+        """What was asked, and what the kernel has in force now."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        self._access.container(current_principal(), "read", container_id)
+        limits = await self._containerizer.limits(container_id)
+        return pb.ListEffectiveLimitsResponse(limits=[convert.effective_limit_to_wire(limit) for limit in limits])

@@ -1,0 +1,187 @@
+"""The agent's client of its master: one stream, registered anew after every break, with jittered back-off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+
+from agentd.core import effects, events, recovery
+from agentd.rpc.master_messages import (
+    launch_refused_to_wire,
+    registration_to_wire,
+    standalone_to_wire,
+    status_to_wire,
+)
+from agentd.rpc.task_launches import TaskLaunches
+from agentd.shell import MasterMessage, Shell
+from agentd.users import Users
+from paddock.model.agent import AgentInfo
+from paddock.model.errors import NotLeading, PaddockError, Unavailable
+from paddock.model.ids import framework_id, task_id
+from paddock.rpc.channel import Address, open_channel
+from paddock.rpc.errors import remote_errors
+from paddock.rpc.leader import LeaderDetector
+from paddock.wire import convert
+from paddock.wire.v1 import agent_registry_service_pb2 as pb
+from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryServiceStub
+
+_log = logging.getLogger(__name__)
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_LIMIT_S = 60.0
+REGISTER_TIMEOUT_S = 15.0
+_MS_PER_S = 1000
+
+
+class MasterClient:
+    """Runs until `stop`. What is sent while there is no connection is lost: the machine sends it again."""
+
+    def __init__(
+        self,
+        masters: LeaderDetector,
+        shell: Shell,
+        users: Users,
+        *,
+        work_dir: str,
+        info: Callable[[], AgentInfo],
+    ) -> None:
+        """`info` is asked at each registration."""
+        self._masters = masters
+        self._shell = shell
+        self._launches = TaskLaunches(shell, users, work_dir)
+        self._info = info
+        self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
+        self._registered = False
+        self._silence_s = REGISTER_TIMEOUT_S
+        self._attempt = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect from now on."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def send(self, message: MasterMessage) -> None:
+        """Only a registered agent is listened to."""
+        if not self._registered:
+            return
+        self._outgoing.put_nowait(_to_wire(message))
+
+    async def _run(self) -> None:
+        while True:
+            address = self._masters.current()
+            try:
+                await self._connect(address)
+            except NotLeading as error:
+                self._masters.redirected(error.leader_address)
+            except PaddockError as error:
+                _log.warning("master is not connected", extra={"master": str(address), "error": str(error)})
+                self._masters.failed(address)
+            except Exception:
+                _log.exception("the connection to the master failed", extra={"master": str(address)})
+                self._masters.failed(address)
+            finally:
+                if self._registered:
+                    self._registered = False
+                    self._shell.post(events.MasterDisconnected())
+            self._attempt += 1
+            # All agents lose their master at the same moment; they must not come back at the same moment.
+            limit_s = min(BACKOFF_FIRST_S * 2**self._attempt, BACKOFF_LIMIT_S)
+            await asyncio.sleep(random.uniform(0, limit_s))
+
+    async def _connect(self, address: Address) -> None:
+        """One connection, from registration to its end."""
+        self._silence_s = REGISTER_TIMEOUT_S
+        self._outgoing = asyncio.Queue()
+        async with open_channel(address) as channel:
+            with remote_errors(f"master {address}"):
+                call = AgentRegistryServiceStub(channel).Connect(self._messages())
+                while True:
+                    try:
+                        async with asyncio.timeout(self._silence_s):
+                            message = await anext(aiter(call), None)
+                    except TimeoutError:
+                        raise Unavailable(f"master {address} said nothing for {self._silence_s:g} s") from None
+                    if message is None:
+                        return
+                    await self._received(message)
+
+    async def _messages(self) -> AsyncIterator[pb.AgentMessage]:
+        outgoing = self._outgoing
+        yield registration_to_wire(self._info(), recovery.registration(self._shell.state))
+        while True:
+            yield await outgoing.get()
+
+    async def _received(self, message: pb.MasterMessage) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "ping":
+            self._outgoing.put_nowait(pb.AgentMessage(pong=pb.AgentPong(sequence=message.ping.sequence)))
+            return
+        if kind == "registered":
+            self._on_registered(message)
+            return
+        try:
+            await self._perform(kind, message)
+        except PaddockError as error:
+            # The master checks what it sends; what is wrong all the same must not cost the connection.
+            _log.warning("master's message is refused", extra={"kind": kind, "error": str(error)})
+
+    def _on_registered(self, message: pb.MasterMessage) -> None:
+        period_s = message.registered.ping_interval_ms * max(message.registered.ping_limit_count, 1) / _MS_PER_S
+        self._silence_s = period_s or REGISTER_TIMEOUT_S
+        self._attempt = 0
+        self._registered = True
+        _log.info("registered with master", extra={"master_id": message.master.master_id})
+        self._shell.post(events.MasterConnected())
+
+    async def _perform(self, kind: str | None, message: pb.MasterMessage) -> None:
+        match kind:
+            case "launch_tasks":
+                await self._launches.launch(message.launch_tasks)
+            case "kill_task":
+                kill = message.kill_task
+                policy = convert.kill_policy_from_wire(kill.kill_policy) if kill.HasField("kill_policy") else None
+                self._shell.post(
+                    events.KillTask(
+                        framework_id=framework_id(kill.framework_id), task_id=task_id(kill.task_id), policy=policy
+                    )
+                )
+            case "acknowledge_status":
+                acknowledged = message.acknowledge_status
+                self._shell.post(
+                    events.AcknowledgeStatus(
+                        framework_id=framework_id(acknowledged.framework_id),
+                        task_id=task_id(acknowledged.task_id),
+                        uuid=convert.uuid_from_wire(acknowledged.uuid),
+                    )
+                )
+            case "remove_framework":
+                removed = framework_id(message.remove_framework.framework_id)
+                self._shell.post(events.RemoveFramework(framework_id=removed))
+            case "reconcile_task":
+                asked = message.reconcile_task
+                self._shell.post(
+                    events.ReconcileTask(
+                        framework_id=framework_id(asked.framework_id), task_id=task_id(asked.task_id)
+                    )
+                )
+            case _:
+                _log.warning("master's message is not known", extra={"kind": kind})
+
+
+def _to_wire(message: MasterMessage) -> pb.AgentMessage:
+    match message:
+        case effects.SendStatus():
+            return status_to_wire(message)
+        case effects.SendStandalone():
+            return standalone_to_wire(message)
+        case effects.SendLaunchRefused():
+            return launch_refused_to_wire(message)

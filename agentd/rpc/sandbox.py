@@ -1,0 +1,117 @@
+"""SandboxService: a container's files, listed, read and followed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+from agentd.rpc.access import Access
+from agentd.rpc.file_watch import FileWatch
+from agentd.rpc.pages import page_of
+from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
+from agentd.shell import Shell
+from paddock.model.container import Container, ContainerState
+from paddock.model.errors import InvalidRequest
+from paddock.rpc.guard import Context
+from paddock.rpc.principal import current_principal
+from paddock.wire import convert
+from paddock.wire.convert.bounds import timestamp
+from paddock.wire.v1 import sandbox_service_pb2 as pb
+from paddock.wire.v1.sandbox_service_pb2_grpc import SandboxServiceServicer
+
+SERVICE_NAME = "paddock.wire.v1.SandboxService"
+PAGE_LIMIT_COUNT = 1000
+_DEFAULT_LENGTH_BYTES = 64 * 1024
+_FOLLOW_PIECE_BYTES = 256 * 1024
+
+_TYPES = {
+    FileType.REGULAR: pb.FILE_TYPE_REGULAR,
+    FileType.DIRECTORY: pb.FILE_TYPE_DIRECTORY,
+    FileType.SYMLINK: pb.FILE_TYPE_SYMLINK,
+    FileType.OTHER: pb.FILE_TYPE_OTHER,
+}
+
+
+def _has_sandbox(container: Container) -> bool:
+    """Its logs exist from the command's start on; after the end they stay."""
+    return container.started_ns > 0 or container.state is ContainerState.TERMINATED
+
+
+class SandboxServicer(SandboxServiceServicer):
+    """File system calls run beside the event loop."""
+
+    def __init__(self, shell: Shell, access: Access) -> None:
+        """For views and their changes."""
+        self._shell = shell
+        self._access = access
+
+    async def ListFiles(self, request: pb.ListFilesRequest, context: Context) -> pb.ListFilesResponse:  # noqa: N802
+        """By name."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        container = self._access.container(current_principal(), "read the files of", container_id)
+        files = await asyncio.to_thread(list_files, container.config.sandbox, request.path)
+        page, token = page_of(
+            files,
+            key=lambda info: info.path,
+            size=request.page_size,
+            token=request.page_token,
+            limit_count=PAGE_LIMIT_COUNT,
+        )
+        return pb.ListFilesResponse(files=[_file_to_wire(info) for info in page], next_page_token=token)
+
+    async def ReadFile(self, request: pb.ReadFileRequest, context: Context) -> pb.ReadFileResponse:  # noqa: N802
+        """One piece; an empty one at the end."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        container = self._access.container(current_principal(), "read the files of", container_id)
+        if request.length_bytes > READ_LIMIT_BYTES:
+            raise InvalidRequest("length_bytes", request.length_bytes, f"use at most {READ_LIMIT_BYTES}")
+        if request.offset_bytes >= 2**63:
+            raise InvalidRequest("offset_bytes", request.offset_bytes, "use less than 2**63")
+        length_bytes = request.length_bytes or _DEFAULT_LENGTH_BYTES
+        content, size_bytes = await asyncio.to_thread(
+            read_file, container.config.sandbox, request.path, request.offset_bytes, length_bytes
+        )
+        return pb.ReadFileResponse(data=content, offset_bytes=request.offset_bytes, size_bytes=size_bytes)
+
+    async def FollowFile(  # noqa: N802
+        self, request: pb.FollowFileRequest, context: Context
+    ) -> AsyncIterator[pb.FollowFileResponse]:
+        """Ends when the container has ended and everything was sent."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        self._access.container(current_principal(), "read the files of", container_id)
+        container = await self._shell.wait_for(container_id, _has_sandbox)
+        with open_file(container.config.sandbox, request.path) as fd, FileWatch(fd) as watch:
+            size_bytes = os.fstat(fd).st_size
+            offset_bytes = request.offset_bytes
+            if offset_bytes < 0:
+                offset_bytes = max(0, size_bytes + offset_bytes)
+            ending = asyncio.ensure_future(
+                self._shell.wait_for(container_id, lambda view: view.state is ContainerState.TERMINATED)
+            )
+            ending.add_done_callback(lambda _: watch.wake())
+            try:
+                while True:
+                    # Asked before the read: what the container wrote before its end is then behind us or in this read.
+                    has_ended = ending.done()
+                    watch.reset()
+                    while content := await asyncio.to_thread(read_piece, fd, offset_bytes, _FOLLOW_PIECE_BYTES):
+                        yield pb.FollowFileResponse(data=content, offset_bytes=offset_bytes)
+                        offset_bytes += len(content)
+                    if has_ended:
+                        return
+                    await watch.changed()
+            finally:
+                ending.cancel()
+
+
+def _file_to_wire(info: FileInfo) -> pb.FileInfo:
+    return pb.FileInfo(
+        path=info.path,
+        type=_TYPES[info.type],
+        size_bytes=info.size_bytes,
+        mode=info.mode,
+        uid=info.uid,
+        gid=info.gid,
+        modified=timestamp(info.modified_ns),
+    )
