@@ -86,6 +86,8 @@ def finish(container: Container) -> None:
     _remove(container)
     if len(ending.problems) != problem_count:
         record = write_record(container)
+    assert container.record_file is not None
+    container.record_file.close()
     container.clients.send_all({"event": protocol.EVENT_EXITED, "record": record})
 
 

@@ -55,6 +55,7 @@ class Launcher:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(self._listener, select.POLLIN)
+        self._poll.register(self._pool.mounts_fd, select.POLLPRI)
 
     def serve(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -65,6 +66,8 @@ class Launcher:
                     self._on_signal()
                 elif fd == self._listener.fileno():
                     self._accept()
+                elif fd == self._pool.mounts_fd:
+                    self._pool.close()
                 elif fd in self._connections:
                     self._on_message(self._connections[fd])
             if not events:

@@ -7,6 +7,7 @@ trip is all or nothing: a launcher that cannot come back ends.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 
@@ -31,7 +32,7 @@ _EXIT_LOST = 71
 class Pool:
     """`ready` are waiting; `take` makes one when none is. `program_fd` is -1 where init is a forked Python."""
 
-    __slots__ = ("_own_fds", "_program_fd", "_size", "ready")
+    __slots__ = ("_mounts_changed", "_own_fds", "_program_fd", "_size", "mounts_fd", "ready")
 
     def __init__(self, size: int, machine: str, run_directory: str) -> None:
         self.ready: list[Init] = []
@@ -40,13 +41,10 @@ class Pool:
             (os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
             for name, flag in (("mnt", CLONE_NEWNS), ("ipc", CLONE_NEWIPC), ("pid", CLONE_NEWPID))
         )
+        self.mounts_fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._mounts_changed = select.poll()
+        self._mounts_changed.register(self.mounts_fd, select.POLLPRI)
         self._program_fd = _open_program(machine, run_directory)
-
-    @property
-    def fds(self) -> tuple[int, ...]:
-        """All that the pool holds."""
-        own = [fd for fd, _flag in self._own_fds]
-        return (*own, *(fd for init in self.ready for fd in (init.pidfd, init.lifeline_fd)))
 
     def is_full(self) -> bool:
         """Whether as many wait as were asked for."""
@@ -54,12 +52,19 @@ class Pool:
 
     def take(self) -> Init:
         """A ready init whose process still lives. Raises KernelError when none can be made."""
+        self.discard_stale()
         while self.ready:
             init = self.ready.pop(0)
             if not processes.has_ended(init.pidfd):
                 return init
             self.release(init)
         return self._make()
+
+    def discard_stale(self) -> None:
+        """End the inits whose mount namespace is no longer a copy of ours: a disk mounted since would be missing in it,
+        and one unmounted since would be kept busy. The kernel tells of every change of the mount table, by POLLERR."""
+        if self._mounts_changed.poll(0):
+            self.close()
 
     def refill(self) -> None:
         """Make one more."""

@@ -24,7 +24,22 @@ ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 DOCKER_CAPABILITIES = [
     f"CAP_{name}"
-    for name in ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"]
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
 ]
 V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
 BASE_PYTHON = os.path.realpath(sys.executable)
@@ -87,6 +102,7 @@ class Shim:
         self.control = control
         self.plan = plan
         self.events: list[Json] = []
+        self.others: list[Shim] = []
         self._answers: dict[int, Json] = {}
         self._seq = 0
 
@@ -158,7 +174,9 @@ class Shim:
     def connect_ear(self) -> Shim:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(self.plan["socket"])
-        return Shim(connection, self.plan)
+        other = Shim(connection, self.plan)
+        self.others.append(other)
+        return other
 
 
 class Agent:
@@ -291,7 +309,8 @@ class Agent:
             with contextlib.suppress(OSError, AssertionError):
                 shim.control.send(b'{"op":"kill","seq":1,"grace_ms":0}')
                 shim.wait_end_of_connection()
-            shim.control.close()
+            for opened in (shim, *shim.others):
+                opened.control.close()
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(10 * SCALE)

@@ -1,0 +1,161 @@
+"""What root inside a container can reach, and what one task can learn of another."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, Agent
+
+ATTACK = r"""
+import ctypes, json, os
+libc = ctypes.CDLL(None, use_errno=True)
+seen = {}
+
+def attempt(name, action):
+    try:
+        seen[name] = action()
+    except OSError as error:
+        seen[name] = f"refused {error.errno}"
+
+def read_memory():
+    pages = {}
+    for line in open("/proc/1/maps"):
+        low, high = (int(part, 16) for part in line.split()[0].split("-"))
+        pages[line.split(maxsplit=5)[-1].strip() if line.count(" ") > 4 else "?"] = high - low
+    fd = os.open("/proc/1/mem", os.O_RDONLY)
+    content = os.pread(fd, 4096, 0x400000)
+    return [pages, content.hex()]
+
+def ptrace():
+    result = libc.ptrace(16, 1, 0, 0)
+    if result:
+        raise OSError(ctypes.get_errno(), "ptrace")
+    os.waitpid(1, 0x40000000)
+    libc.ptrace(17, 1, 0, 0)
+    return "attached"
+
+def steal():
+    fd = libc.syscall(434, 1, 0)
+    stolen = []
+    for number in range(64):
+        got = libc.syscall(438, fd, number, 0)
+        if got >= 0:
+            stolen.append(os.readlink(f"/proc/self/fd/{got}"))
+    return stolen
+
+attempt("root", lambda: [os.stat("/proc/1/root/").st_dev, os.stat("/proc/1/root/").st_ino])
+attempt("own_root", lambda: [os.stat("/").st_dev, os.stat("/").st_ino])
+attempt("cwd", lambda: os.readlink("/proc/1/cwd"))
+attempt("fds", lambda: {fd: os.readlink(f"/proc/1/fd/{fd}") for fd in os.listdir("/proc/1/fd")})
+attempt("environ", lambda: open("/proc/1/environ").read())
+attempt("cmdline", lambda: open("/proc/1/cmdline").read())
+attempt("memory", read_memory)
+attempt("ptrace", ptrace)
+attempt("pidfd_getfd", steal)
+attempt("caps", lambda: [l.split()[1] for l in open("/proc/1/status") if l.startswith(("CapPrm", "CapEff", "CapInh"))])
+attempt("kill", lambda: [os.kill(1, number) for number in (1, 2, 3, 9, 15, 17)] and "sent")
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.parametrize("further", [(), ("CAP_SYS_PTRACE",)])
+def test_pid_1_has_nothing_of_the_host(shared: Agent, further: tuple[str, ...]) -> None:
+    names = [*DOCKER_CAPABILITIES, *further]
+    sets = {"bounding": names, "effective": names, "ambient": []}
+    shim = shared.run([BASE_PYTHON, "-I", "-S", "-c", ATTACK], capabilities=sets)
+    assert shim.record()["wait_status"] == 0, shim.stderr()
+    seen = json.loads(shim.stdout())
+
+    assert seen["root"] == seen["own_root"]
+    assert seen["cwd"] == "/"
+    assert list(seen["fds"]) == ["0"]
+    assert seen["fds"]["0"].startswith("pipe:")
+    assert seen["environ"] == ""
+    assert seen["cmdline"] == "paddock-init\0"
+    pages, content = seen["memory"]
+    program = sum(size for name, size in pages.items() if not name.startswith("["))
+    assert program == 4096
+    assert bytes.fromhex(content).startswith(b"\x7fELF")
+    assert bytes.fromhex(content).rstrip(b"\0").endswith(bytes.fromhex("0f05")) or os.uname().machine != "x86_64"
+    assert all(name.startswith("pipe:") for name in seen["pidfd_getfd"])
+    assert len(seen["pidfd_getfd"]) <= 1
+    assert seen["caps"] == ["0" * 16] * 3
+    assert seen["kill"] == "sent"
+
+
+def test_orphans_are_reaped_by_the_kernel(shared: Agent) -> None:
+    code = """
+import os, time
+for ignored in range(8):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)
+        os._exit(0)
+for ignored in range(8):
+    os.wait()
+deadline = time.monotonic() + 5
+while True:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found.append(open(f"/proc/{pid}/stat").read())
+        except OSError:
+            pass
+    zombies = sum(") Z " in stat for stat in found)
+    if len(found) == 2 or time.monotonic() > deadline:
+        break
+print(len(found), zombies)
+"""
+    shim = shared.run([BASE_PYTHON, "-I", "-S", "-c", code])
+    assert shim.stdout().split() == [b"2", b"0"], shim.stderr()
+
+
+def memory_of(pid: int) -> bytes:
+    """All that can be read of a process's memory."""
+    pieces = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if found and "[v" not in line:
+                low, high = int(found[1], 16), int(found[2], 16)
+                try:
+                    pieces.append(os.pread(memory.fileno(), high - low, low))
+                except OSError:
+                    continue
+    return b"".join(pieces)
+
+
+def test_a_secret_of_one_task_is_not_in_the_shim_of_another(own: Agent) -> None:
+    secret = f"swordfish{time.monotonic_ns()}"
+    plan = own.plan(["sleep", "1000"])
+    plan["environment"]["SECRET"] = secret
+    first = own.launch_plan(plan)
+    first_shim = first.started()["shim_pid"]
+    failing = own.plan(["/no/such/command"])
+    failing["environment"]["SECRET"] = secret
+    own.launch_plan(failing).failed()
+    seconds = [own.launch(["sleep", "1000"]) for _ in range(3)]
+
+    # The search finds what is there.
+    assert secret.encode() in memory_of(first_shim)
+    assert secret.encode() not in memory_of(own.process.pid)
+    for second in seconds:
+        assert secret.encode() not in memory_of(second.started()["shim_pid"])
+    for shim in (first, *seconds):
+        shim.ask("kill", grace_ms=0)
+        shim.record()
+
+
+def test_the_shim_is_outside_its_container(own: Agent) -> None:
+    shim = own.launch(["sleep", "1000"])
+    pid = shim.started()["shim_pid"]
+    assert os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    assert f"/{shim.plan['container_id']}" not in Path(f"/proc/{pid}/cgroup").read_text()
+    fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert not any("launcher.sock" in name or "memfd:plan" in name for name in fds)
+    shim.ask("kill", grace_ms=0)
+    shim.record()

@@ -1,0 +1,169 @@
+"""Launcher, shim and agent die: what goes on, what ends, and what is written down."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from paddock.kernel.errors import KernelError
+from paddock.launch import plan as plans
+from paddock.launch import record as records
+from paddock.launch import sweep
+from tests.kernel.launch.running import SCALE, Agent, Shim, is_running, wait_for
+
+
+def remains_of(shim: Shim) -> sweep.Remains:
+    planned = plans.decode_plan(json.dumps(shim.plan).encode())
+    return sweep.remains_of_plan(planned, Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+
+
+def test_the_container_outlives_its_launcher(own: Agent) -> None:
+    shim = own.launch(["sh", "-c", "while ! test -e go; do sleep 0.01; done; echo done; exit 42"])
+    shim.started()
+    own.kill_launcher()
+    assert shim.ask("state")["state"] == "running"
+    assert shim.connect_ear().ask("state")["state"] == "running"
+    own.start()
+    assert own.run(["true"]).record()["wait_status"] == 0
+    (Path(shim.plan["sandbox"]) / "go").touch()
+    record = shim.record()
+    assert os.waitstatus_to_exitcode(record["wait_status"]) == 42
+    assert not record["supervisor_lost"]
+    assert shim.stdout() == b"done\n"
+    assert shim.cgroups() == []
+
+
+def test_the_waiting_inits_end_with_their_launcher(own: Agent) -> None:
+    def inits() -> list[str]:
+        children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
+        return [child for child in children if "paddock-init" in Path(f"/proc/{child}/cmdline").read_text()]
+
+    wait_for(lambda: len(inits()) >= 4, 5, "the pool stays empty")
+    waiting = [int(pid) for pid in inits()]
+    own.kill_launcher()
+    wait_for(lambda: not any(is_running(pid) for pid in waiting), 5, "inits stay")
+    own.start()
+
+
+@pytest.mark.parametrize("namespaces", [["pid", "mnt", "ipc"], []])
+def test_a_shim_that_dies_takes_its_container_along(own: Agent, namespaces: list[str]) -> None:
+    mounts = {} if namespaces else {"mounts": []}
+    script = "setsid sleep 1000 & (sleep 1000 &) ; echo ready; sleep 1000"
+    shim = own.launch(["sh", "-c", script], namespaces=namespaces, **mounts)
+    started = shim.started()
+    wait_for(lambda: shim.stdout() == b"ready\n", 5, "not ready")
+    pids = [int(pid) for pid in (shim.directory("pids") / "cgroup.procs").read_text().split()]
+    assert len(pids) >= 4
+    began_s = time.monotonic()
+    os.kill(started["shim_pid"], signal.SIGKILL)
+    wait_for(lambda: not any(is_running(pid) for pid in pids), 5, "something lives on")
+    assert time.monotonic() - began_s < 1.0 * SCALE
+    record = shim.wait_record_file()
+    assert record["supervisor_lost"]
+    assert record["wait_status"] is None
+    assert record["pid"] == started["pid"]
+    assert record["started_ns"] == started["started_ns"]
+    assert "pids/pids.events" in record["counters"]
+    wait_for(lambda: not shim.cgroups(), 5, "cgroups stay")
+    shim.wait_end_of_connection()
+    assert [event["event"] for event in shim.events] == ["started"]
+
+
+def test_a_shim_that_dies_at_the_barrier(own: Agent) -> None:
+    shim = own.launch(["sh", "-c", "echo ran"], barrier=True)
+    created = shim.wait_event("created")
+    os.kill(created["shim_pid"], signal.SIGKILL)
+    assert shim.wait_record_file()["supervisor_lost"]
+    assert shim.stdout() == b""
+    assert not is_running(created["pid"])
+
+
+@pytest.mark.parametrize("namespaces", [["pid", "mnt", "ipc"], []])
+def test_when_both_die_the_agents_sweep_ends_it(own: Agent, namespaces: list[str]) -> None:
+    mounts = {} if namespaces else {"mounts": []}
+    shim = own.launch(["sleep", "1000"], namespaces=namespaces, **mounts)
+    started = shim.started()
+    with pytest.raises(KernelError) as alive:
+        sweep.sweep(shim.plan["record"], timeout_s=0.05)
+    assert alive.value.errno == 11
+    own.kill_launcher()
+    os.kill(started["shim_pid"], signal.SIGKILL)
+    wait_for(lambda: not is_running(started["shim_pid"]), 5, "the shim stays")
+
+    found = sweep.list_containers(own.agent_id, shim.plan["cgroup"]["mode"], own.machine.roots(own.agent_id))
+    assert list(found) == [shim.plan["container_id"]]
+    assert found[shim.plan["container_id"]].directories == shim.plan["cgroup"]["directories"]
+
+    record = sweep.sweep(shim.plan["record"])
+    assert record is not None
+    assert record.supervisor_lost
+    assert record.wait_status is None
+    assert record.pid == started["pid"]
+    assert not is_running(started["pid"])
+    assert shim.cgroups() == []
+    again = sweep.sweep(shim.plan["record"])
+    assert again is not None
+    assert again.ended_ns == record.ended_ns
+    own.start()
+
+
+def test_a_sweep_without_anything_to_sweep(own: Agent) -> None:
+    assert sweep.sweep(str(own.directory / "records" / "nobody")) is None
+    shim = own.run(["true"])
+    found = sweep.sweep(shim.plan["record"], remains_of(shim))
+    assert found is not None
+    assert not found.supervisor_lost
+
+
+def test_a_record_of_another_boot(own: Agent) -> None:
+    shim = own.launch(["true"])
+    shim.record()
+    path = str(own.directory / "records" / "older")
+    note = {
+        **json.loads(Path(shim.plan["record"]).read_text()),
+        "state": "running",
+        "boot_id": "another",
+        "shim_pid": 1,
+        "final_reads": [],
+        "oom_events": None,
+        "socket": shim.plan["socket"],
+    }
+    Path(path + ".new").write_text(json.dumps(note) + "\0" * 100)
+    record = sweep.sweep(path)
+    assert record is not None
+    assert record.supervisor_lost
+
+
+def test_cgroups_of_which_nothing_else_is_known(own: Agent) -> None:
+    place = plans.CgroupPlace(**own.machine.place(own.agent_id, "unknown"))
+    for directory in place.directories.values():
+        Path(directory).mkdir(exist_ok=True)
+    sweep.remove_cgroups(place)
+    assert not any(Path(directory).exists() for directory in place.directories.values())
+    sweep.remove_cgroups(place)
+
+
+def test_the_record_is_locked_while_the_shim_lives(own: Agent) -> None:
+    shim = own.launch(["sleep", "1000"])
+    shim.started()
+    with pytest.raises(KernelError):
+        records.reopen(shim.plan["record"])
+    shim.ask("kill", grace_ms=0)
+    shim.record()
+
+
+def test_term_ends_the_launcher_and_not_its_containers(own: Agent) -> None:
+    shim = own.launch(["sleep", "1000"])
+    shim.started()
+    own.process.terminate()
+    assert own.process.wait(10 * SCALE) == 0
+    assert not Path(own.socket).exists()
+    assert shim.ask("state")["state"] == "running"
+    os.kill(shim.started()["shim_pid"], signal.SIGTERM)
+    assert shim.ask("state")["state"] == "running"
+    own.start()
+    shim.ask("kill", grace_ms=0)
+    shim.record()
