@@ -24,6 +24,7 @@ from paddock.model.task import Evidence
 
 _log = logging.getLogger(__name__)
 _AFTER_FAILURE_MS = 15_000
+_COUNTED_AFTER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,8 @@ class LimitWatcher:
         except BlockingIOError:
             return
         self._ask(container_id)
+        # The kernel tells of the OOM before it has chosen, killed and counted: what was not yet there is there then.
+        self._loop.call_later(_COUNTED_AFTER_S, self._ask, container_id)
 
     def _inotify_fired(self) -> None:
         fired = {self._containers_by_watch.get(event.watch) for event in notify.read_inotify(self._inotify_fd)}
