@@ -27,7 +27,7 @@ def test_the_forms_of_an_address(text: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", "host:", "host:0", "host:65536", "unix:relative", "unix:/a\0b", "a b:1", "::1:5", "http://a:1"]
+    "text", ["", "host", "host:", "host:0", "host:65536", "unix:relative", "unix:/a\0b", "a b:1", "::1:5", "a:1:2"]
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="unix:/path or host:port"):
