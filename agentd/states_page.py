@@ -1,0 +1,51 @@
+"""`python -m agentd.states_page` prints docs/states.md from the tables; a test holds the page to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from agentd.core import container_states, task_states
+
+_HEAD = """# States
+
+Printed by `python -m agentd.states_page` from the tables in `agentd/core`. What has no row cannot happen: the machine
+raises InvalidTransition, and nothing changes.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    containers = [(a.name, happened.name, b.name) for (a, happened), b in container_states.TABLE.items()]
+    tasks = [(a.name, when, b.name) for (a, b), when in task_states.TABLE.items()]
+    return "\n".join(
+        [
+            _HEAD,
+            "## Containers (`agentd/core/container_states.py`)",
+            "",
+            *_diagram(containers),
+            "",
+            *_table(("State", "What happens", "Then"), containers),
+            "",
+            "## Tasks, as their agent tells them (`agentd/core/task_states.py`)",
+            "",
+            *_diagram([(a, "", b) for a, _, b in tasks]),
+            "",
+            *_table(("State", "When", "Then"), tasks),
+            "",
+        ]
+    )
+
+
+def _diagram(rows: Iterable[tuple[str, str, str]]) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    lines += [f"    {a} --> {b}" + (f" : {label}" if label else "") for a, label, b in rows if a != b]
+    return [*lines, "```"]
+
+
+def _table(head: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
