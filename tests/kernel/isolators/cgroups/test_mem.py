@@ -18,7 +18,7 @@ from paddock.model.resources import Resources
 from paddock.model.task import ResourceLimits
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, LiveCgroup, live_cgroup, real_host, wait_until, watched
 
-TAKE = "import sys; held = bytearray({} << 20); print('held', flush=True); sys.stdin.read()"
+TAKE = "import time; held = bytearray({} << 20); print('held', flush=True); time.sleep(600)"
 
 
 @pytest.fixture
