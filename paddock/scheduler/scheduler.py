@@ -84,6 +84,7 @@ class Scheduler:
         self._link: SchedulerLink | None = None
         self._subscribed = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
+        self._saying_goodbye = False
 
     @property
     def framework_id(self) -> FrameworkId:
@@ -99,6 +100,7 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Acknowledges what the loop's last body did (not when it raised), tears down or leaves."""
+        self._saying_goodbye = True
         try:
             if kind is None:
                 await self._acknowledge_in_hand()
@@ -228,6 +230,9 @@ class Scheduler:
             async with SchedulerLink(address, self._framework, self._suppressed_roles) as link:
                 async for event in link.events():
                     await self._take(link, event)
+                if self._saying_goodbye:
+                    # The master ends the stream for a teardown that is still to be answered over this connection.
+                    await asyncio.Event().wait()
         except PaddockError as error:
             return error
         finally:
