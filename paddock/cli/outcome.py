@@ -110,3 +110,9 @@ def ended_by_itself(status: TaskStatus) -> bool:
         and status.reason in {Reason.UNSPECIFIED, Reason.COMMAND_EXITED}
         and status.state in {TaskState.FINISHED, TaskState.FAILED}
     )
+
+
+def lost_something(status: TaskStatus) -> bool:
+    """Whether something happened that its exit code does not tell: a child was OOM-killed, output was dropped."""
+    evidence = status.evidence or Evidence()
+    return bool((evidence.memory and evidence.memory.oom_kill_count) or evidence.dropped_log_bytes)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from paddock.cli.connect import agent_address
 from paddock.cli.exit_codes import INTERRUPTED
-from paddock.cli.outcome import ended_by_itself, exit_code_of_status
+from paddock.cli.outcome import ended_by_itself, exit_code_of_status, lost_something
 from paddock.cli.run_request import RunRequest
 from paddock.cli.run_streams import OutputStreams
 from paddock.model.errors import PaddockError, TimedOut
@@ -21,7 +21,7 @@ from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
 from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
 from paddock.scheduler.taking import take
 
@@ -43,7 +43,7 @@ async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
             status = await run.until_ended()
     if status is None:
         return INTERRUPTED
-    if not ended_by_itself(status) or status.state is TaskState.KILLED:
+    if not ended_by_itself(status) or lost_something(status):
         print(f"paddock run: {status.message or status.state.name}", file=sys.stderr)
     return exit_code_of_status(status)
 
@@ -139,6 +139,9 @@ class _Run:
         )
 
     def _heard(self, status: TaskStatus) -> None:
+        if status.state is TaskState.RUNNING and status.reason != Reason.UNSPECIFIED:
+            # A limit was met and the task goes on: an OOM-killed child above all, which nothing else would tell.
+            print(f"paddock run: {status.message}", file=sys.stderr)
         offer = self._offer
         if offer is None or not status.container_id or self._streams.started:
             return

@@ -11,6 +11,7 @@ from paddock.cli.outcome import (
     exit_code_of,
     exit_code_of_status,
     exit_code_of_wait_status,
+    lost_something,
     sentence_of,
 )
 from paddock.model.errors import (
@@ -29,7 +30,7 @@ from paddock.model.errors import (
     Unsupported,
 )
 from paddock.model.ids import TaskId
-from paddock.model.task import Evidence, LaunchFailure, Reason, StatusSource, TaskState, TaskStatus
+from paddock.model.task import Evidence, LaunchFailure, MemoryEvidence, Reason, StatusSource, TaskState, TaskStatus
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,12 @@ def test_each_end_has_its_code(ended: TaskStatus, code: int, by_itself: bool) ->
 @pytest.mark.parametrize(("wait_status", "code"), [(0, 0), (7 << 8, 7), (9, 137), (15 | 0x80, 143)])
 def test_a_wait_status_has_its_code(wait_status: int, code: int) -> None:
     assert exit_code_of_wait_status(wait_status) == code
+
+
+def test_what_the_exit_code_does_not_tell_is_noticed() -> None:
+    assert not lost_something(status(TaskState.FINISHED, evidence=Evidence(exit_code=0, memory=MemoryEvidence())))
+    assert lost_something(
+        status(TaskState.FINISHED, evidence=Evidence(exit_code=0, memory=MemoryEvidence(oom_kill_count=1)))
+    )
+    assert lost_something(status(TaskState.FINISHED, evidence=Evidence(exit_code=0, dropped_log_bytes=1)))
+    assert not lost_something(status(TaskState.LOST))
