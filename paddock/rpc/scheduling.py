@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -84,6 +84,7 @@ class SchedulerLink:
         self._framework_id = ""
         self._subscription_id = ""
         self._silence_s = FIRST_EVENT_TIMEOUT_S
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         """Opens the channel; the first event connects."""
@@ -94,7 +95,11 @@ class SchedulerLink:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the stream: the master then counts the framework as disconnected."""
+        """Ends the stream: the master then counts the framework as disconnected. Calls under way still get their answer:
+        a teardown ends the stream before it is answered itself.
+        """
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_CLOSE_TIMEOUT_S)
         await self._channel.close()
 
     async def events(self) -> AsyncIterator[LinkEvent]:
@@ -157,8 +162,7 @@ class SchedulerLink:
             operations=[convert.operation_to_wire(operation) for operation in operations],
             filters=convert.filters_to_wire(filters),
         )
-        with remote_errors(self._subject):
-            await self._stub.Accept(request)
+        await self._answered(self._stub.Accept(request))
 
     async def decline(self, offer_ids: Sequence[OfferId], filters: Filters) -> None:
         """Unknown ones are no error: they may have been rescinded meanwhile."""
@@ -168,8 +172,7 @@ class SchedulerLink:
             offer_ids=offer_ids,
             filters=convert.filters_to_wire(filters),
         )
-        with remote_errors(self._subject):
-            await self._stub.Decline(request)
+        await self._answered(self._stub.Decline(request))
 
     async def kill(self, task_id: TaskId, agent_id: AgentId, policy: KillPolicy | None) -> None:
         """Asked for when it returns; what became of it comes as a status."""
@@ -180,8 +183,7 @@ class SchedulerLink:
             agent_id=agent_id,
             kill_policy=None if policy is None else convert.kill_policy_to_wire(policy),
         )
-        with remote_errors(self._subject):
-            await self._stub.Kill(request)
+        await self._answered(self._stub.Kill(request))
 
     async def acknowledge(self, status: TaskStatus) -> None:
         """The agent may forget this status, and send the next one."""
@@ -192,8 +194,7 @@ class SchedulerLink:
             task_id=status.task_id,
             uuid=status.uuid,
         )
-        with remote_errors(self._subject):
-            await self._stub.Acknowledge(request)
+        await self._answered(self._stub.Acknowledge(request))
 
     async def reconcile(self, tasks: Sequence[tuple[TaskId, AgentId]]) -> None:
         """A status for each comes; for none given: for all that the master knows."""
@@ -204,25 +205,31 @@ class SchedulerLink:
                 pb.ReconcileRequest.TaskToReconcile(task_id=task_id, agent_id=agent_id) for task_id, agent_id in tasks
             ],
         )
-        with remote_errors(self._subject):
-            await self._stub.Reconcile(request)
+        await self._answered(self._stub.Reconcile(request))
 
     async def revive(self, roles: Sequence[str]) -> None:
         """No filters any more, and no suppression, of these roles; of all when none is named."""
         request = pb.ReviveRequest(framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles)
-        with remote_errors(self._subject):
-            await self._stub.Revive(request)
+        await self._answered(self._stub.Revive(request))
 
     async def suppress(self, roles: Sequence[str]) -> None:
         """No offers until revived."""
         request = pb.SuppressRequest(
             framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles
         )
-        with remote_errors(self._subject):
-            await self._stub.Suppress(request)
+        await self._answered(self._stub.Suppress(request))
 
     async def teardown(self) -> None:
         """Kills all its tasks and removes the framework for ever."""
         request = pb.TeardownRequest(framework_id=self._framework_id, subscription_id=self._subscription_id)
-        with remote_errors(self._subject):
-            await self._stub.Teardown(request, timeout=_CLOSE_TIMEOUT_S)
+        await self._answered(self._stub.Teardown(request, timeout=_CLOSE_TIMEOUT_S))
+
+    async def _answered(self, call: Awaitable[object]) -> None:
+        async def wait() -> None:
+            with remote_errors(self._subject):
+                await call
+
+        task = asyncio.create_task(wait())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        await task

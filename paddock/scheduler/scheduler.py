@@ -104,8 +104,9 @@ class Scheduler:
         try:
             if kind is None:
                 await self._acknowledge_in_hand()
-            if self._link is not None and self._framework.failover_timeout_ms == 0:
-                await self._link.teardown()
+            link = self._link
+            if link is not None and self._framework.failover_timeout_ms == 0:
+                await link.teardown()
         except PaddockError as failed:
             _log.warning("the framework could not say goodbye", extra={"error": str(failed)})
         finally:

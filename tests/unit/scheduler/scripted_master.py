@@ -95,6 +95,9 @@ class ScriptedMaster(SchedulerServiceServicer):
 
     async def Teardown(self, request: pb.TeardownRequest, context: object) -> pb.TeardownResponse:  # noqa: N802
         self._heard(request)
+        # As masterd does: the stream ends first.
+        await self.say.put(pb.SchedulerEvent(error=pb.SchedulerEvent.SchedulerError(message="torn down as asked")))
+        await asyncio.sleep(0.05)
         return pb.TeardownResponse()
 
 

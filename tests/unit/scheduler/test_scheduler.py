@@ -100,6 +100,16 @@ async def test_the_last_status_is_acknowledged_on_leaving_the_block(tmp_path: Pa
         assert [type(call) for call in master.calls] == [pb.AcknowledgeRequest, pb.TeardownRequest]
 
 
+async def test_a_goodbye_is_answered_although_it_ends_the_stream(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    master = ScriptedMaster()
+    async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
+        await following(scheduler)
+    assert [type(call) for call in master.calls] == [pb.TeardownRequest]
+    assert not caplog.records
+
+
 async def test_a_body_that_raises_acknowledges_nothing(tmp_path: Path) -> None:
     master = ScriptedMaster()
     async with mastered(tmp_path / "m", master) as address:
