@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cgroupspy.controllers import CpuController, MemoryController
 from cgroupspy.nodes import Node
 
 from isolators.contract import CgroupPlace, HostFacts, Isolator, IsolatorSettings, LiveContainer
+from isolators.counters import CounterFiles, DescriptorBudget
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import ContainerId
@@ -25,10 +26,11 @@ _CGROUPSPY = {"cpu": CpuController, "memory": MemoryController}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A container's cgroup, and what was asked for it last."""
+    """A container's cgroup, what was asked for it last, and the files of its statistics."""
 
     place: CgroupPlace
     writes: tuple[CgroupWrite, ...]
+    files: CounterFiles
 
 
 class CgroupIsolator(Isolator):
@@ -41,6 +43,8 @@ class CgroupIsolator(Isolator):
         """Raises ConfigError where a controller is not mounted."""
         super().__init__(host, settings)
         self._held: dict[ContainerId, Held] = {}
+        self._absent: set[str] = set()
+        self._budget = DescriptorBudget()
         mounted = {controller for controller, _ in host.cgroup_roots}
         absent = [name for name in self.v1_controllers if name not in mounted] if host.cgroup_mode == "v1" else []
         if absent:
@@ -71,6 +75,18 @@ class CgroupIsolator(Isolator):
     def final_reads(self) -> tuple[CgroupRead, ...]:
         """The counters that the exit record must have."""
 
+    @abstractmethod
+    def usage_reads(self) -> tuple[CgroupRead, ...]:
+        """The files of live statistics."""
+
+    def read_usage(self, container_id: ContainerId) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+        """What they say now, and what `missing` has to say about it."""
+        held = self._held.get(container_id)
+        if held is None:
+            return {}, ((self.name, "this container is not known here"),)
+        counters, problem = held.files.read()
+        return counters, ((self.name, problem),) if problem else ()
+
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
         """Cgroups outlive the agent: what is planned comes from the checkpoint, what is in force from the kernel."""
         del orphans  # nothing of ours outside the plan to undo
@@ -80,14 +96,18 @@ class CgroupIsolator(Isolator):
                 writes = self.launch_writes(config.resources, config.limits)
             except InvalidRequest:
                 writes = ()  # accepted once under other settings: it runs on, and is still measured and cleaned up
-            self._held[config.container_id] = Held(place=container.cgroup, writes=writes)
+            self._hold(config.container_id, container.cgroup, writes)
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """Files and values; the shim makes the cgroup and writes them."""
         writes = self.launch_writes(container.resources, container.limits)
-        place = self.host.place(container.container_id)
-        self._held[container.container_id] = Held(place=place, writes=writes)
+        self._hold(container.container_id, self.host.place(container.container_id), writes)
         return LaunchPlan(controllers=self.controllers, writes=writes, final_reads=self.final_reads())
+
+    def _hold(self, container_id: ContainerId, place: CgroupPlace, writes: tuple[CgroupWrite, ...]) -> None:
+        self._forget(container_id)
+        files = CounterFiles(place, self.usage_reads(), self._budget, self._absent)
+        self._held[container_id] = Held(place=place, writes=writes, files=files)
 
     def update(
         self, container_id: ContainerId, resources: Resources, limits: ResourceLimits
@@ -97,7 +117,7 @@ class CgroupIsolator(Isolator):
         if held is None:
             return ()
         writes = self.resize_writes(container_id, held.place, resources, limits)
-        self._held[container_id] = Held(place=held.place, writes=writes)
+        self._held[container_id] = replace(held, writes=writes)
         return writes
 
     def place_of(self, container_id: ContainerId) -> CgroupPlace | None:
@@ -127,7 +147,12 @@ class CgroupIsolator(Isolator):
 
     def cleanup(self, container_id: ContainerId) -> None:
         """The shim removes the cgroup; here it is only forgotten."""
-        self._held.pop(container_id, None)
+        self._forget(container_id)
+
+    def _forget(self, container_id: ContainerId) -> None:
+        held = self._held.pop(container_id, None)
+        if held is not None:
+            held.files.close()
 
 
 def read_limit(mode: str, directory: str, write: CgroupWrite) -> tuple[str | None, str]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, flat_keyed, read_counters
+from isolators.counters import first, flat_keyed
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -156,22 +156,23 @@ class CpuIsolator(CgroupIsolator):
         """Use and throttling."""
         return _V2_READS if self.is_v2 else _V1_READS
 
+    def usage_reads(self) -> tuple[CgroupRead, ...]:
+        """The same."""
+        return self.final_reads()
+
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """Three reads on v1, one on v2."""
-        place = self.place_of(container_id)
-        if place is None:
-            return ResourceStatistics(missing=((self.name, "this container is not known here"),))
-        counters, problem = read_counters(place, self.final_reads())
+        counters, missing = self.read_usage(container_id)
         found = parse(counters)
         return ResourceStatistics(
-            timestamp_ns=time.time_ns(),
+            timestamp_ns=time.time_ns() if counters else 0,
             cpu_usage_us=found.usage_us,
             cpu_user_us=found.user_us,
             cpu_system_us=found.system_us,
             cpu_period_count=found.period_count,
             cpu_throttled_count=found.throttled_count,
             cpu_throttled_us=found.throttled_us,
-            missing=((self.name, problem),) if problem else (),
+            missing=missing,
         )
 
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupEvent, CgroupPlace, HostFacts, Inotify, IsolatorSettings, Watch
-from isolators.counters import byte_limit, first, flat_keyed, read_counters
+from isolators.counters import byte_limit, first, picked, read_counters
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, InvalidRequest
 from paddock.model.ids import ContainerId
@@ -40,6 +40,8 @@ _V2_FINAL = (
     CgroupRead(controller="memory", file="memory.max"),
 )
 _V1_MORE = ("memory.usage_in_bytes", "memory.stat")
+_V1_STAT = ("total_rss", "total_cache", "total_inactive_file", "total_active_file", "total_swap")
+_V2_STAT = ("anon", "file", "inactive_file", "active_file")
 _V2_MORE = ("memory.current", "memory.stat", "memory.swap.current")
 
 
@@ -179,19 +181,22 @@ class MemoryCounters:
 
 def parse(counters: Mapping[str, str]) -> MemoryCounters:
     """v1's names first, then v2's; on v1 the `total_` figures, which count what is below the container's cgroup too."""
-    stat = flat_keyed(counters.get("memory/memory.stat"))
-    oom = flat_keyed(counters.get("memory/memory.oom_control")) or flat_keyed(counters.get("memory/memory.events"))
-    swap = first(counters, "memory/memory.swap.current")
+    stat = counters.get("memory/memory.stat")
+    anon, file, inactive_file, active_file, swap = picked(stat, *_V1_STAT)
+    if anon is None:
+        anon, file, inactive_file, active_file = picked(stat, *_V2_STAT)
+        swap = first(counters, "memory/memory.swap.current")
+    oom_text = counters.get("memory/memory.oom_control", counters.get("memory/memory.events"))
     return MemoryCounters(
         usage_bytes=first(counters, "memory/memory.usage_in_bytes", "memory/memory.current"),
         peak_bytes=first(counters, "memory/memory.max_usage_in_bytes", "memory/memory.peak"),
         limit_bytes=byte_limit(counters, "memory/memory.limit_in_bytes", "memory/memory.max"),
-        anon_bytes=stat.get("total_rss", stat.get("anon")),
-        file_bytes=stat.get("total_cache", stat.get("file")),
-        inactive_file_bytes=stat.get("total_inactive_file", stat.get("inactive_file")),
-        active_file_bytes=stat.get("total_active_file", stat.get("active_file")),
-        swap_bytes=stat.get("total_swap") if swap is None else swap,
-        oom_kill_count=oom.get("oom_kill"),
+        anon_bytes=anon,
+        file_bytes=file,
+        inactive_file_bytes=inactive_file,
+        active_file_bytes=active_file,
+        swap_bytes=swap,
+        oom_kill_count=picked(oom_text, "oom_kill")[0],
     )
 
 
@@ -206,8 +211,6 @@ class MemoryIsolator(CgroupIsolator):
         super().__init__(host, settings)
         self._reported_kill_count: dict[ContainerId, int] = {}
         self._oom = _V2_OOM if self.is_v2 else _V1_OOM
-        more = _V2_MORE if self.is_v2 else _V1_MORE
-        self._usage_reads = (*self.final_reads(), *(CgroupRead(controller="memory", file=file) for file in more))
 
     def launch_writes(self, resources: Resources, limits: ResourceLimits) -> tuple[CgroupWrite, ...]:
         """As the tables say."""
@@ -237,7 +240,7 @@ class MemoryIsolator(CgroupIsolator):
         return v1_writes(wanted, asked, is_fresh=False, current_memsw_bytes=current)
 
     def _refuse_killing(self, container_id: ContainerId, place: CgroupPlace, wanted: MemoryLimits) -> None:
-        found = parse(read_counters(place, self._usage_reads)[0])
+        found = parse(read_counters(place, self.usage_reads())[0])
         if wanted.hard_bytes is None or found.usage_bytes is None:
             return
         fixed = found.usage_bytes - (found.inactive_file_bytes or 0) - (found.active_file_bytes or 0)
@@ -258,18 +261,20 @@ class MemoryIsolator(CgroupIsolator):
         """OOM kills, peak and the limit that was in force."""
         return _V2_FINAL if self.is_v2 else _V1_FINAL
 
+    def usage_reads(self) -> tuple[CgroupRead, ...]:
+        """And what is used for what."""
+        more = _V2_MORE if self.is_v2 else _V1_MORE
+        return (*self.final_reads(), *(CgroupRead(controller="memory", file=file) for file in more))
+
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """Five reads on v1, six on v2."""
-        place = self.place_of(container_id)
-        if place is None:
-            return ResourceStatistics(missing=((self.name, "this container is not known here"),))
-        counters, problem = read_counters(place, self._usage_reads)
+        counters, missing = self.read_usage(container_id)
         found = parse(counters)
         working_set = None
         if found.usage_bytes is not None and found.inactive_file_bytes is not None:
             working_set = max(found.usage_bytes - found.inactive_file_bytes, 0)
         return ResourceStatistics(
-            timestamp_ns=time.time_ns(),
+            timestamp_ns=time.time_ns() if counters else 0,
             memory_usage_bytes=found.usage_bytes,
             memory_peak_bytes=found.peak_bytes,
             memory_limit_bytes=found.limit_bytes,
@@ -278,7 +283,7 @@ class MemoryIsolator(CgroupIsolator):
             memory_working_set_bytes=working_set,
             memory_swap_bytes=found.swap_bytes,
             memory_oom_kill_count=found.oom_kill_count,
-            missing=((self.name, problem),) if problem else (),
+            missing=missing,
         )
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:

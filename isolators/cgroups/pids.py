@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, flat_keyed, read_counters
+from isolators.counters import first, flat_keyed
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -88,20 +88,21 @@ class PidsIsolator(CgroupIsolator):
         """Limit, refusals and peak."""
         return _FINAL
 
+    def usage_reads(self) -> tuple[CgroupRead, ...]:
+        """And how many there are now."""
+        return _USAGE
+
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """Four reads."""
-        place = self.place_of(container_id)
-        if place is None:
-            return ResourceStatistics(missing=((self.name, "this container is not known here"),))
-        counters, problem = read_counters(place, _USAGE)
+        counters, missing = self.read_usage(container_id)
         found = parse(counters)
         return ResourceStatistics(
-            timestamp_ns=time.time_ns(),
+            timestamp_ns=time.time_ns() if counters else 0,
             pids_count=found.current_count,
             pids_limit_count=found.limit_count,
             pids_refused_count=found.refused_count,
             pids_peak_count=found.peak_count,
-            missing=((self.name, problem),) if problem else (),
+            missing=missing,
         )
 
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from paddock.model.ids import ContainerId
 from paddock.model.task import DiskEvidence, MemoryEvidence
@@ -42,17 +43,17 @@ class ResourceStatistics:
 
     def merged_with(self, other: ResourceStatistics) -> ResourceStatistics:
         """Both parts; where both measured, other's."""
-        changes: dict[str, int] = {}
-        for field in fields(other):
-            value = getattr(other, field.name)
-            if field.name not in {"missing", "timestamp_ns"} and value is not None:
-                changes[field.name] = value
-        return replace(
-            self,
-            missing=self.missing + other.missing,
-            timestamp_ns=max(self.timestamp_ns, other.timestamp_ns),
-            **changes,
+        values = {
+            name: mine if (theirs := getattr(other, name)) is None else theirs
+            for name, mine in zip(_MEASURES, _measured(self), strict=True)
+        }
+        return ResourceStatistics(
+            timestamp_ns=max(self.timestamp_ns, other.timestamp_ns), missing=self.missing + other.missing, **values
         )
+
+
+_MEASURES = tuple(field.name for field in fields(ResourceStatistics) if field.name not in {"missing", "timestamp_ns"})
+_measured = attrgetter(*_MEASURES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

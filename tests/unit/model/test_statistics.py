@@ -9,7 +9,7 @@ from paddock.model.statistics import ResourceStatistics
 
 NAMES = [field.name for field in fields(ResourceStatistics) if field.name not in {"timestamp_ns", "missing"}]
 PARTS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2**63)).map(
-    lambda found: replace(ResourceStatistics(), **found)
+    lambda found: replace(ResourceStatistics(), **found)  # type: ignore[arg-type]
 )
 
 
