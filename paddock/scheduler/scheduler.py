@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -81,6 +82,7 @@ class Scheduler:
         self._events: asyncio.Queue[Event | Exception] = asyncio.Queue(_QUEUE_LIMIT_COUNT)
         self._once = HandledOnce()
         self._in_hand: TaskStatus | None = None
+        self._unheard: deque[TaskStatus] = deque(maxlen=_QUEUE_LIMIT_COUNT)
         self._link: SchedulerLink | None = None
         self._subscribed = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
@@ -181,14 +183,19 @@ class Scheduler:
             await self._acknowledge(status)
 
     async def _acknowledge(self, status: TaskStatus) -> None:
-        if self._link is None:
-            # The agent sends it again, and we acknowledge it then.
-            return
         try:
-            await self._link.acknowledge(status)
+            await self._connected().acknowledge(status)
         except PaddockError as error:
+            # Said again at the next subscription: until then the agent holds back the task's later statuses.
+            self._unheard.append(status)
             fields = {"task_id": status.task_id, "error": str(error)}
-            _log.info("an acknowledgement was lost; the status will come again", extra=fields)
+            _log.info("an acknowledgement did not reach the master", extra=fields)
+
+    async def _acknowledge_unheard(self) -> None:
+        unheard = tuple(self._unheard)
+        self._unheard.clear()
+        for status in unheard:
+            await self._acknowledge(status)
 
     # --- the subscription ---
 
@@ -245,6 +252,7 @@ class Scheduler:
             self._framework = replace(self._framework, framework_id=event.framework_id)
             self._link = link
             self._subscribed.set()
+            await self._acknowledge_unheard()
         if isinstance(event, Updated) and event.status.uuid and not self._once.is_new(event.status):
             if self._once.is_done(event.status):
                 await self._acknowledge(event.status)

@@ -169,6 +169,22 @@ async def test_a_lost_subscription_is_renewed_under_the_same_id(tmp_path: Path) 
         assert (revived.subscription_id, list(revived.roles)) == ("s2", ["prod"])
 
 
+async def test_an_acknowledgement_that_nobody_heard_is_said_again(tmp_path: Path) -> None:
+    master = ScriptedMaster()
+    async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
+        await following(scheduler)
+        await master.say.put(update("t1", tasks_pb2.TASK_RUNNING, UUID))
+        assert isinstance(await following(scheduler), Updated)
+        await master.say.put(None)
+        await asyncio.sleep(0.05)
+        # Dealt with while there is no master to tell.
+        assert isinstance(await following(scheduler), Disconnected)
+        assert not master.calls
+        (acknowledged,) = await master.until(pb.AcknowledgeRequest)
+        assert isinstance(acknowledged, pb.AcknowledgeRequest)
+        assert (acknowledged.subscription_id, acknowledged.uuid) == ("s2", UUID)
+
+
 async def test_a_master_that_restarts_is_found_again(tmp_path: Path) -> None:
     first, second = ScriptedMaster(), ScriptedMaster()
     async with Scheduler(f"unix:{tmp_path}/m", FRAMEWORK) as scheduler:
