@@ -29,6 +29,7 @@ class AgentdProcess:
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.directory = directory
         self.address = f"unix:{directory}/agentd.sock"
+        self._serves = False
         self._daemon = DaemonProcess(
             "agentd",
             [
@@ -57,16 +58,23 @@ class AgentdProcess:
         return (self.directory / "state" / "launcher.log").read_text("utf-8", errors="replace")
 
     def start(self) -> None:
-        self._daemon.start()
+        """Raises Unavailable with its last words when it does not come up."""
+        try:
+            self._daemon.start()
+        except BaseException:
+            self._daemon.stop(STOP_TIMEOUT_S)
+            raise
+        self._serves = True
 
     def stop(self) -> int | None:
         """As systemd does: containers, shims and launcher live on."""
+        self._serves = False
         return self._daemon.stop(STOP_TIMEOUT_S)
 
     def crash(self) -> None:
         """SIGKILL, and gone when this returns."""
         self._daemon.send(signal.SIGKILL)
-        self._daemon.stop(STOP_TIMEOUT_S)
+        self.stop()
 
     def launcher_pid(self) -> int:
         """The one that announced itself last."""
@@ -97,6 +105,8 @@ class AgentdProcess:
     def close(self) -> list[str]:
         """End everything of it; what did not go by itself is returned."""
         try:
+            if not self._serves:
+                self.start()
             self.end_containers()
         except PaddockError as error:
             left = [f"containers could not be ended: {error}"]

@@ -1,0 +1,223 @@
+"""An agent that dies, stops, or is there twice; a launcher that dies: containers go on, and the truth is told once."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paddock.model.errors import PaddockError
+from paddock.model.task import Reason
+from paddock.wire.v1 import containers_pb2, tasks_pb2
+from tests.agentd_process import TIME_SCALE, AgentdProcess
+from tests.kernel.agentd.calling import RUNNING, calling, shell
+
+SLEEP = shell("exec sleep 1000")
+
+
+async def test_a_container_outlives_its_agent(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(shell("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"), until=RUNNING)
+    agentd.crash()
+    assert Path(f"/proc/{running.pid}").exists()
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        again = await agent.get(running)
+        assert (again.state, again.pid, again.shim_pid) == (
+            containers_pb2.CONTAINER_RUNNING,
+            running.pid,
+            running.shim_pid,
+        )
+        assert again.started == running.started
+        out, _, status = await agent.enter(running, shell("echo $PADDOCK_CONTAINER_ID"))
+        assert (out.decode().strip(), status) == (running.container_id.value, 0)
+        await agent.kill(running)
+        ended = await agent.wait(running)
+        assert ended.termination.state == tasks_pb2.TASK_KILLED
+        assert os.waitstatus_to_exitcode(ended.termination.wait_status) == 5
+        assert (await agent.read(ended, "stdout")).startswith(b"up\n")
+
+
+async def test_what_ended_meanwhile_is_told_as_it_was(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(shell("while [ ! -e go ]; do sleep 0.02; done; exit 42"), until=RUNNING)
+    agentd.crash()
+    Path(running.sandbox, "go").touch()
+    assert not agentd.wait_for_no_cgroups()
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        ended = await agent.wait(running)
+        assert os.waitstatus_to_exitcode(ended.termination.wait_status) == 42
+    agentd.stop()
+    assert not os.listdir(agentd.directory / "state" / "records")
+
+
+async def test_the_last_word_survives_too(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        ended = await agent.launch(shell("exit 9"))
+    agentd.crash()
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        again = await agent.get(ended)
+        assert again.termination == ended.termination
+        assert again.state == containers_pb2.CONTAINER_TERMINATED
+        assert await agent.read(again, "stdout") == b""
+
+
+async def test_a_kill_goes_on_while_the_agent_is_away(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), until=RUNNING)
+        while await agent.read(running, "stdout") != b"up\n":
+            pass
+        await agent.kill(running, grace_ms=int(400 * TIME_SCALE))
+    agentd.crash()
+    assert not agentd.wait_for_no_cgroups()
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        told = (await agent.wait(running)).termination
+        assert told.reason == Reason.KILL_GRACE_EXPIRED
+        assert "uid:0" in told.message
+
+
+async def test_agent_and_shim_both_die(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+    agentd.crash()
+    os.kill(running.shim_pid, signal.SIGKILL)
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        told = (await agent.wait(running)).termination
+        assert told.reason == Reason.SUPERVISOR_LOST
+    assert not Path(f"/proc/{running.pid}").exists()
+    assert not agentd.wait_for_no_cgroups()
+
+
+async def test_agent_launcher_and_shim_all_die(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+    agentd.crash()
+    os.kill(agentd.launcher_pid(), signal.SIGKILL)
+    os.kill(running.shim_pid, signal.SIGKILL)
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        told = (await agent.wait(running)).termination
+        assert told.reason == Reason.SUPERVISOR_LOST
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+    assert not agentd.wait_for_no_cgroups()
+
+
+async def test_a_dead_launcher_is_replaced_and_nobody_notices(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+        first = agentd.launcher_pid()
+        os.kill(first, signal.SIGKILL)
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+        assert agentd.launcher_pid() != first
+        assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
+        await agent.kill(running)
+        assert (await agent.wait(running)).termination.reason == Reason.KILL_REQUESTED
+
+
+async def test_a_launcher_that_runs_is_found(agentd: AgentdProcess) -> None:
+    first = agentd.launcher_pid()
+    assert agentd.stop() == 0
+    agentd.start()
+    assert agentd.launcher_pid() == first
+    async with calling(agentd.address) as agent:
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+
+
+async def test_what_the_log_does_not_know_is_destroyed(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+    agentd.crash()
+    os.unlink(agentd.directory / "state" / "log")
+    agentd.start()
+    assert not agentd.wait_for_no_cgroups()
+    assert not Path(f"/proc/{running.pid}").exists()
+    async with calling(agentd.address) as agent:
+        assert not await agent.list(include_terminated=True)
+
+
+async def test_a_damaged_log_stops_the_agent_with_words(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        for _ in range(3):
+            await agent.run("/bin/true")
+    agentd.stop()
+    log = agentd.directory / "state" / "log"
+    content = bytearray(log.read_bytes())
+    content[60] ^= 0xFF
+    log.write_bytes(content)
+    with pytest.raises(PaddockError, match=r"state/log at byte 20: this frame is damaged"):
+        agentd.start()
+    content[60] ^= 0xFF
+    log.write_bytes(content)
+    agentd.start()
+
+
+async def test_a_torn_tail_is_cut(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        ended = await agent.run("/bin/true")
+    agentd.stop()
+    with (agentd.directory / "state" / "log").open("ab") as log:
+        log.write(b"\0\0\0\x40torn")
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        assert (await agent.get(ended)).termination == ended.termination
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+
+
+def test_a_second_agent_on_the_same_state_says_so(agentd: AgentdProcess) -> None:
+    arguments = [f"--state-dir={agentd.directory}/state", f"--listen=unix:{agentd.directory}/other.sock"]
+    second = subprocess.run(
+        [sys.executable, "-m", "agentd", *arguments], capture_output=True, text=True, timeout=30 * TIME_SCALE, check=False
+    )
+    assert second.returncode == 2
+    assert f"agentd with pid {agentd.pid} uses this state already" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+async def test_garbage_on_its_sockets_hurts_nobody(agentd: AgentdProcess) -> None:
+    run = agentd.directory / "state" / "run"
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+        for path in (agentd.directory / "agentd.sock", agentd.directory / "agentd.sock.id"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.connect(str(path))
+                try:
+                    connection.sendall(os.urandom(100_000))
+                except OSError:
+                    pass  # it hung up on us, as it should
+        for name in ("launcher.sock", f"{running.container_id.value}.sock"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.connect(str(run / name))
+                connection.send(os.urandom(1000))
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+        assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
+        await agent.kill(running, grace_ms=0)
+        await agent.wait(running)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--resources=cpus:-1", "resources"),
+        ("--isolation=cgroups/cpus", "did you mean"),
+        ("--stat-dir=/x", "did you mean"),
+        ("--log-level=loud", "write debug, info, warning or error"),
+    ],
+)
+def test_a_bad_configuration_is_one_clear_answer(argument: str, words: str) -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "agentd", argument, "--check-config"],
+        capture_output=True,
+        text=True,
+        timeout=30 * TIME_SCALE,
+        check=False,
+    )
+    assert checked.returncode == 2
+    assert words in checked.stderr
+    assert "Traceback" not in checked.stderr
