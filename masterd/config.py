@@ -35,11 +35,19 @@ def parse_weights(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
         role, equals, text = word.rpartition("=")
         if not equals or check_role(role, "weights") in weights:
             raise InvalidRequest("weights", word, "write role=weight, each role once")
-        weight_milli = parse_scalar_milli("weight", text, "weights")
-        if not 1 <= weight_milli <= WEIGHT_LIMIT_MILLI:
-            raise InvalidRequest("weights", word, f"a weight lies between 0.001 and {WEIGHT_LIMIT_MILLI // 1000}")
-        weights[role] = weight_milli
+        weights[role] = _weight_milli(text, word)
     return tuple(sorted(weights.items()))
+
+
+def _weight_milli(text: str, word: str) -> int:
+    remedy = f"a weight is a number between 0.001 and {WEIGHT_LIMIT_MILLI // 1000}"
+    try:
+        weight_milli = parse_scalar_milli("weight", text, "weights")
+    except InvalidRequest:
+        raise InvalidRequest("weights", word, remedy) from None
+    if not 1 <= weight_milli <= WEIGHT_LIMIT_MILLI:
+        raise InvalidRequest("weights", word, remedy)
+    return weight_milli
 
 
 def _check_weights(words: tuple[str, ...]) -> None:

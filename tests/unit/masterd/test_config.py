@@ -1,0 +1,73 @@
+"""masterd's settings: Mesos' names, units, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from masterd.config import MasterSettings, parse_weights
+from paddock.daemon.config import Configuration, Shown
+from paddock.model.errors import ConfigError, InvalidRequest
+
+
+def load(tmp_path: Path, *flags: str, environment: dict[str, str] | None = None) -> MasterSettings:
+    configuration = Configuration("masterd", "0", MasterSettings, str(tmp_path / "masterd.toml"))
+    invocation = configuration.load(flags, environment or {})
+    assert not isinstance(invocation, Shown)
+    return invocation.settings
+
+
+def test_defaults_are_mesos(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.unix_path == "/run/paddock/masterd.sock"
+    assert not settings.tcp_address
+    assert settings.core.ping_interval_ms == 15_000
+    assert settings.core.ping_limit_count == 5
+    assert settings.core.silence_limit_ns == 75_000_000_000
+    assert settings.allocator.interval_ns == 1_000_000_000
+
+
+def test_units_and_sources(tmp_path: Path) -> None:
+    (tmp_path / "masterd.toml").write_text('allocation_interval = "500ms"\nweights = ["a/b=2", "c=0.5"]\n')
+    settings = load(
+        tmp_path,
+        "--listen=unix:/x,127.0.0.1:5050",
+        "--tcp_uid=0",
+        environment={"PADDOCK_MASTERD_AGENT_PING_TIMEOUT": "2s"},
+    )
+    assert settings.allocator.interval_ns == 500_000_000
+    assert parse_weights(settings.weights) == (("a/b", 2000), ("c", 500))
+    assert (settings.unix_path, settings.tcp_address, settings.tcp_uid) == ("/x", "127.0.0.1:5050", 0)
+    assert settings.core.ping_interval_ms == 2_000
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--listen=",
+        "--listen=unix:/a,unix:/b",
+        "--listen=nowhere",
+        "--weights=a",
+        "--weights=a=0",
+        "--weights=a=-1",
+        "--weights=a=nan",
+        "--weights=a=2000000",
+        "--weights=a=1,a=2",
+        "--weights=/=1",
+        "--allocation-interval=0s",
+        "--agent-ping-timeout=never",
+        "--max-agent-ping-timeouts=0",
+        "--state-dir=relative",
+        "--log-level=loud",
+        "--tcp-uid=0",
+    ],
+)
+def test_what_is_refused(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path, flag)
+
+
+def test_a_weight_names_the_word() -> None:
+    with pytest.raises(InvalidRequest, match="b=x"):
+        parse_weights(("a=1", "b=x"))

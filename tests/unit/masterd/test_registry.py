@@ -1,0 +1,126 @@
+"""The registry on a real disk: what was written is there after a crash, and a broken file stops the master."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from masterd.core.effects import SaveAgent, SaveFramework, SaveWeights
+from masterd.registry import FILE_NAME, Registry
+from paddock.model.errors import CheckpointError, ConfigError
+from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.ids import AgentId, FrameworkId
+
+AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", reachable=True)
+FRAMEWORK = SaveFramework(
+    framework=FrameworkInfo(
+        framework_id=FrameworkId("f1"),
+        name="ünï",
+        roles=("a/b", "*"),
+        user="alice",
+        principal="uid:1000",
+        capabilities=frozenset({FrameworkCapability.PARTITION_AWARE, FrameworkCapability.MULTI_ROLE}),
+        failover_timeout_ms=2**50,
+        labels=(("k", "v"), ("k2", "")),
+        hostname="h",
+        webui_url="http://h",
+    ),
+    failover_deadline_ns=2**60,
+    completed=False,
+)
+
+
+def test_everything_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, FRAMEWORK, SaveWeights(weights_milli=(("r", 2500),))))
+    gone = SaveAgent(agent_id=AgentId("a1"), hostname="h2", unix_address="", tcp_address="", reachable=False)
+    registry.write((gone,))
+    registry.close()
+    registry = Registry.open(str(tmp_path))
+    remembered = registry.load()
+    registry.close()
+    assert remembered.agents == (gone,)
+    assert remembered.frameworks == (FRAMEWORK,)
+    assert remembered.weights_milli == (("r", 2500),)
+
+
+def test_a_group_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    broken = SaveWeights(weights_milli=(("r", 1), ("r", 2)))
+    with pytest.raises(CheckpointError):
+        registry.write((AGENT, broken))
+    assert registry.load().agents == ()
+    registry.close()
+
+
+def test_it_is_written_as_durably_as_sqlite_can(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    connection = registry._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    registry.close()
+
+
+def test_the_id_stays_and_the_epoch_grows(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(3):
+        registry = Registry.open(str(tmp_path))
+        seen.append(registry.begin_epoch())
+        registry.close()
+    assert len({identity.master_id for identity in seen}) == 1
+    assert [identity.epoch for identity in seen] == [1, 2, 3]
+
+
+def test_one_master_per_directory(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    with pytest.raises(ConfigError, match="in use by another masterd"):
+        Registry.open(str(tmp_path))
+    registry.close()
+    Registry.open(str(tmp_path)).close()
+
+
+def test_nobody_else_reads_it(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path / "deep" / "state"))
+    for path in (tmp_path / "deep" / "state").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert stat.S_IMODE((tmp_path / "deep" / "state").stat().st_mode) == 0o700
+    registry.close()
+
+
+@pytest.mark.parametrize("garbage", [b"not a database at all", os.urandom(8192)])
+def test_a_broken_file_stops_the_master_with_a_remedy(tmp_path: Path, garbage: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(garbage)
+    with pytest.raises(CheckpointError, match="restore the file from a backup"):
+        Registry.open(str(tmp_path))
+    # The lock was let go.
+    (tmp_path / FILE_NAME).unlink()
+    Registry.open(str(tmp_path)).close()
+
+
+def test_a_newer_format_is_not_guessed_at(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("PRAGMA user_version = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(CheckpointError, match="format 99"):
+        Registry.open(str(tmp_path))
+
+
+def test_a_row_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((FRAMEWORK,))
+    with registry._connection as connection:
+        connection.execute("UPDATE frameworks SET capabilities = '[9999]'")
+    with pytest.raises(CheckpointError):
+        registry.load()
+    registry.close()
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="directory of its own"):
+        Registry.open(str(tmp_path / "file" / "state"))
