@@ -30,6 +30,13 @@ def test_the_kernel_tests_pass_on_cgroup_v2(machine: Machine, capsys: pytest.Cap
     assert result.all_passed(), result
 
 
+def test_containers_in_a_delegated_scope_of_systemd(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print()
+        result = run_suite(machine, "tests/vm/inside_scope.py", timeout_s=SUITE_TIMEOUT_S, on_output=show)
+    assert result.all_passed(), result
+
+
 def test_a_failure_and_a_skip_inside_are_seen_outside(machine: Machine) -> None:
     body = b"import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('no')\n"
     machine.run(["sh", "-c", "mkdir /run/suite && cat > /run/suite/test_inner.py"], stdin=body).checked()
