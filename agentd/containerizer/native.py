@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,8 @@ class NativeContainerizer(Containerizer):
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
         self._sessions: dict[tuple[ContainerId, str], NativeExec] = {}
+        self._beginning: dict[ContainerId, dict[str, Message]] = {}
+        self._begin_counts: Counter[ContainerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -107,7 +110,7 @@ class NativeContainerizer(Containerizer):
         try:
             await asyncio.to_thread(self._places.sweep, container_id, self._host)
         except ContainerizerError as error:
-            _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})  # noqa: TRY400
+            _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})
         else:
             self._places.discard(container_id)
 
@@ -216,8 +219,20 @@ class NativeContainerizer(Containerizer):
         if plan is None:  # it was launched by an earlier agent
             plan = await self._thread.run("prepare", lambda: self._isolation.prepare(entry))
             self._plans[container_id] = plan
-        session = await NativeExec.begin(link, exec_json(entry, command, user, plan))
-        self._sessions[container_id, session.exec_id] = session
+        # A short process has ended before its beginning is dealt with here: its end is kept meanwhile.
+        ends = self._beginning.setdefault(container_id, {})
+        self._begin_counts[container_id] += 1
+        try:
+            session = await NativeExec.begin(link, exec_json(entry, command, user, plan))
+            if (end := ends.pop(session.exec_id, None)) is not None:
+                session.ended(end)
+            else:
+                self._sessions[container_id, session.exec_id] = session
+        finally:
+            self._begin_counts[container_id] -= 1
+            if not self._begin_counts[container_id]:
+                del self._begin_counts[container_id]
+                del self._beginning[container_id]
         return session
 
     async def stop(self) -> None:
@@ -245,6 +260,8 @@ class NativeContainerizer(Containerizer):
                 session = self._sessions.pop((container_id, str(message.get("exec_id"))), None)
                 if session is not None:
                     session.ended(message)
+                elif container_id in self._beginning:
+                    self._beginning[container_id][str(message.get("exec_id"))] = message
             case other:
                 _log.warning("shim said what is not known", extra={"container_id": container_id, "event": other})
 
