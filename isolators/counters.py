@@ -112,19 +112,8 @@ def integer(text: str | None) -> int | None:
     return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) <= 20 else None
 
 
-def flat_keyed(text: str | None) -> dict[str, int]:
-    """Lines of `name number`; lines of another form are left out."""
-    found: dict[str, int] = {}
-    for line in (text or "").split("\n"):
-        name, _, number = line.partition(" ")
-        value = integer(number)
-        if value is not None:
-            found[name] = value
-    return found
-
-
 def picked(text: str | None, *names: str) -> list[int | None]:
-    """The numbers of these names in a flat keyed file, without reading its other forty lines: memory.stat is asked often."""
+    """The numbers of these names in lines of `name number`; the other forty lines of memory.stat are not looked at."""
     found: list[int | None] = []
     lines = f"\n{text or ''}\n"
     for name in names:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, flat_keyed
+from isolators.counters import first, picked
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -42,6 +42,7 @@ _V1_READS = (
     CgroupRead(controller="cpuacct", file="cpuacct.stat"),
     CgroupRead(controller="cpu", file="cpu.stat"),
 )
+_V2_STAT = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
 _V2_READS = (CgroupRead(controller="cpu", file="cpu.stat"),)
 
 
@@ -120,17 +121,25 @@ class CpuCounters:
 
 def parse(counters: Mapping[str, str]) -> CpuCounters:
     """v1's three files or v2's one; which it is, the fields say themselves."""
-    stat = flat_keyed(counters.get("cpu/cpu.stat"))
-    ticks = flat_keyed(counters.get("cpuacct/cpuacct.stat"))
+    stat = counters.get("cpu/cpu.stat")
+    period_count, throttled_count, throttled_ns = picked(stat, "nr_periods", "nr_throttled", "throttled_time")
     usage_ns = first(counters, "cpuacct/cpuacct.usage")
-    throttled_ns = stat.get("throttled_time")
+    if usage_ns is None:
+        usage_us, user_us, system_us, throttled_us = picked(stat, *_V2_STAT)
+    else:
+        user_ticks, system_ticks = picked(counters.get("cpuacct/cpuacct.stat"), "user", "system")
+        usage_us, throttled_us = usage_ns // 1000, None
+        user_us = None if user_ticks is None else user_ticks * _US_PER_TICK
+        system_us = None if system_ticks is None else system_ticks * _US_PER_TICK
+    if throttled_ns is not None:
+        throttled_us = throttled_ns // 1000
     return CpuCounters(
-        usage_us=stat.get("usage_usec") if usage_ns is None else usage_ns // 1000,
-        user_us=ticks["user"] * _US_PER_TICK if "user" in ticks else stat.get("user_usec"),
-        system_us=ticks["system"] * _US_PER_TICK if "system" in ticks else stat.get("system_usec"),
-        period_count=stat.get("nr_periods"),
-        throttled_count=stat.get("nr_throttled"),
-        throttled_us=stat.get("throttled_usec") if throttled_ns is None else throttled_ns // 1000,
+        usage_us=usage_us,
+        user_us=user_us,
+        system_us=system_us,
+        period_count=period_count,
+        throttled_count=throttled_count,
+        throttled_us=throttled_us,
     )
 
 

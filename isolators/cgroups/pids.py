@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, flat_keyed
+from isolators.counters import first, picked
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -60,7 +60,7 @@ def parse(counters: Mapping[str, str]) -> PidsCounters:
     return PidsCounters(
         current_count=first(counters, "pids/pids.current"),
         limit_count=first(counters, "pids/pids.max"),
-        refused_count=flat_keyed(counters.get("pids/pids.events")).get("max"),
+        refused_count=picked(counters.get("pids/pids.events"), "max")[0],
         peak_count=first(counters, "pids/pids.peak"),
     )
 

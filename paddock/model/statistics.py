@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
@@ -43,17 +44,24 @@ class ResourceStatistics:
 
     def merged_with(self, other: ResourceStatistics) -> ResourceStatistics:
         """Both parts; where both measured, other's."""
-        values = {
-            name: mine if (theirs := getattr(other, name)) is None else theirs
-            for name, mine in zip(_MEASURES, _measured(self), strict=True)
-        }
-        return ResourceStatistics(
-            timestamp_ns=max(self.timestamp_ns, other.timestamp_ns), missing=self.missing + other.missing, **values
-        )
+        return merge((self, other))
 
 
 _MEASURES = tuple(field.name for field in fields(ResourceStatistics) if field.name not in {"missing", "timestamp_ns"})
 _measured = attrgetter(*_MEASURES)
+
+
+def merge(parts: Iterable[ResourceStatistics]) -> ResourceStatistics:
+    """All parts as one, made once: the hot path of statistics. Where two measured, the later; the newest time stays."""
+    values: dict[str, int] = {}
+    missing: tuple[tuple[str, str], ...] = ()
+    timestamp_ns = 0
+    for part in parts:
+        missing += part.missing
+        timestamp_ns = max(timestamp_ns, part.timestamp_ns)
+        measured = zip(_MEASURES, _measured(part), strict=True)
+        values.update({name: value for name, value in measured if value is not None})
+    return ResourceStatistics(timestamp_ns=timestamp_ns, missing=missing, **values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

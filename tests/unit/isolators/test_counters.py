@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isolators.contract import CgroupPlace
-from isolators.counters import byte_limit, first, flat_keyed, integer, read_counters
+from isolators.counters import byte_limit, first, integer, picked, read_counters
 from paddock.model.launch_plan import CgroupRead
 
 
@@ -20,14 +20,22 @@ def test_integer(text: str | None, number: int | None) -> None:
 
 
 @given(values=st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), st.integers(0, 2**64 - 1)))
-def test_flat_keyed_reads_what_the_kernel_writes(values: dict[str, int]) -> None:
-    assert flat_keyed("".join(f"{name} {value}\n" for name, value in values.items())) == values
+def test_named_numbers_are_found_wherever_they_stand(values: dict[str, int]) -> None:
+    text = "".join(f"{name} {value}\n" for name, value in values.items())
+    assert picked(text, *values) == list(values.values())
+    assert picked(text, "UNKNOWN") == [None]
+    assert picked(None, "a") == [None]
 
 
-@given(text=st.text())
-def test_garbage_is_left_out(text: str) -> None:
-    assert all(isinstance(value, int) for value in flat_keyed(text).values())
-    assert integer(text) is None or int(text) == integer(text)
+def test_a_name_is_a_whole_one_and_a_number_too() -> None:
+    assert picked("oom_kill_disable 1\nunder_oom_kill 2\n", "oom_kill") == [None]
+    assert picked("oom_kill many\nx 1 2\n", "oom_kill", "x") == [None, None]
+
+
+@given(text=st.text(), name=st.text(min_size=1))
+def test_garbage_is_none_or_a_number(text: str, name: str) -> None:
+    for value in (*picked(text, name), integer(text)):
+        assert value is None or value >= 0
 
 
 def test_the_first_name_that_is_there() -> None:
