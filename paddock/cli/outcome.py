@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 from paddock.cli.exit_codes import (
     CONFLICT,
@@ -21,6 +22,7 @@ from paddock.cli.exit_codes import (
 from paddock.model.errors import (
     AlreadyExists,
     ConfigError,
+    ContainerizerError,
     InvalidRequest,
     InvalidTransition,
     NotFound,
@@ -59,8 +61,14 @@ _OF_ERROR: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
+_MISSING = frozenset({"ENOENT", "ENOTDIR"})
+"""How a refused exec names a command that is not there."""
+
+
 def exit_code_of(error: BaseException) -> int:
     """The code for an error that ends the command."""
+    if isinstance(error, ContainerizerError) and error.stage == "exec":
+        return NO_SUCH_COMMAND if _MISSING & set(re.findall(r"\bE[A-Z]+\b", str(error))) else NOT_EXECUTABLE
     return next((code for kind, code in _OF_ERROR if isinstance(error, kind)), FAILURE)
 
 
