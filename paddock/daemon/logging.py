@@ -59,6 +59,7 @@ class FieldFormatter(logging.Formatter):
             line = json.dumps(fields, default=str, ensure_ascii=False)
         else:
             line = " ".join(f"{name}={_logfmt(value)}" for name, value in fields.items())
+        line = _printable(line)
         if not self._priorities:
             return line
         priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
@@ -77,6 +78,13 @@ class FieldFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return fields
+
+
+def _printable(line: str) -> str:
+    """Names of tasks and files are strangers' words: nothing of them may end a line or steer a terminal."""
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in line)
 
 
 def _logfmt(value: object) -> str:

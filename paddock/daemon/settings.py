@@ -30,6 +30,7 @@ _SECONDS_PER_UNIT = {
     "weeks": Decimal(604_800),
 }
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _DURATION_LIMIT_S = 10 * 365 * 86_400
 
 
@@ -133,10 +134,7 @@ def decimal(least: float, most: float) -> Kind[float]:
     """Numbers with a fraction, both bounds included; neither NaN nor infinity."""
 
     def parse(word: str) -> float:
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
+        value = float(word) if _DECIMAL.fullmatch(word) else math.nan
         if not least <= value <= most:
             raise Rejected(f"write a number from {least:g} to {most:g}")
         return value

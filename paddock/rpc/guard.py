@@ -9,7 +9,8 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
@@ -86,8 +87,10 @@ class Guard(grpc.aio.ServerInterceptor):
                 if inspect.isawaitable(answers):
                     await answers
                     return
-                async for answer in cast("AsyncIterator[object]", answers):
-                    yield answer
+                # Closed at once and not whenever it is collected: its `finally` says that the caller is gone.
+                async with aclosing(cast("AsyncGenerator[object, None]", answers)) as closing:
+                    async for answer in closing:
+                        yield answer
             except Exception as error:  # noqa: BLE001 - as above
                 await _refuse(error, context)
 

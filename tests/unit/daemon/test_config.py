@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paddock.daemon.config import Configuration, Invocation, Shown
 from paddock.daemon.logging import LogFormat
@@ -16,6 +18,8 @@ from paddock.daemon.settings import (
     SIZE_BYTES,
     TEXT,
     WORDS,
+    Kind,
+    Rejected,
     decimal,
     one_of,
     optional,
@@ -147,6 +151,40 @@ def test_a_named_file_must_be_there_and_be_toml(tmp_path: Path) -> None:
     assert "No such file" in problems(tmp_path, f"--config={tmp_path}/none.toml")[0]
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe = [")
     assert "no TOML" in problems(tmp_path, "--config", f"{tmp_path}/bad.toml")[0]
+
+
+@given(
+    st.lists(
+        st.text(max_size=12) | st.sampled_from(["--", "--=", "--state-dir", "--strict", "--port=", "--no"]), max_size=4
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_command_line_is_settings_words_or_all_its_problems(tmp_path: Path, arguments: list[str]) -> None:
+    try:
+        loaded = Configuration("agentd", "1", Settings, str(tmp_path / "none.toml")).load(arguments, {})
+    except ConfigError as error:
+        said: object = error.problems
+    else:
+        said = isinstance(loaded, Invocation | Shown)
+    assert said
+
+
+@pytest.mark.parametrize(
+    "kind", [BOOLEAN, DURATION_S, SIZE_BYTES, PATH, WORDS, whole(0, 9), decimal(0, 1), one_of(LogFormat)]
+)
+@given(text=st.text(max_size=12) | st.from_regex(r"[0-9.]{1,5}[a-zA-Z]{0,4}"))
+def test_any_text_is_a_value_or_rejected(kind: Kind[object], text: str) -> None:
+    try:
+        value = kind.parse(text)
+    except Rejected as rejected:
+        value = str(rejected)
+    assert value.startswith("write ") if isinstance(value, str) and kind is not PATH else True
+    assert value >= 0 if isinstance(value, int | float) else True
+
+
+@given(st.integers(0, 2**50))
+def test_sizes_are_shown_as_they_are_read(size_bytes: int) -> None:
+    assert SIZE_BYTES.parse(SIZE_BYTES.show(size_bytes)) == size_bytes
 
 
 def test_check_config_is_told_apart(tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_a_traceback_stays_on_its_line(log_format: LogFormat) -> None:
     assert "ValueError: invalid literal" in line
 
 
+@pytest.mark.parametrize("log_format", LogFormat)
+@pytest.mark.parametrize(
+    "odd", ["\x1b[2J", "\x9b2J", "a\u2028b", "a\x85b", "\udcff", "\r", "\N{RIGHT-TO-LEFT OVERRIDE}", "\U000e0001"]
+)
+def test_strangers_words_neither_end_a_line_nor_steer_a_terminal(log_format: LogFormat, odd: str) -> None:
+    stream = written(log_format)
+    logging.getLogger("x").info("named", extra={"task": f"{odd}é"})
+    (line,) = stream.getvalue().rstrip("\n").splitlines()
+    assert line.isprintable()
+    assert "é" in line
+    if log_format is LogFormat.JSON:
+        assert json.loads(line)["task"] == f"{odd}é"
+
+
 def test_the_level_is_kept() -> None:
     stream = written(LogFormat.JSON, "warning")
     logging.getLogger("x").info("quiet")

@@ -28,6 +28,10 @@ ERRORS: dict[str, PaddockError] = {
 }
 
 
+ENDED: list[str] = []
+"""Streams whose `finally` has run."""
+
+
 class Operator(operator_service_pb2_grpc.OperatorServiceServicer):
     """GetMaster says who calls; GetTask raises what its id names; WatchTasks streams, then raises."""
 
@@ -75,8 +79,11 @@ class Exec(exec_service_pb2_grpc.ExecServiceServicer):
     async def Exec(  # noqa: N802
         self, request_iterator: AsyncIterator[exec_service_pb2.ExecRequest], context: object
     ) -> AsyncIterator[exec_service_pb2.ExecResponse]:
-        async for request in request_iterator:
-            yield exec_service_pb2.ExecResponse(stdout=current_principal().name.encode() + b" " + request.stdin)
+        try:
+            async for request in request_iterator:
+                yield exec_service_pb2.ExecResponse(stdout=current_principal().name.encode() + b" " + request.stdin)
+        finally:
+            ENDED.append("exec")
 
 
 SERVICES = (

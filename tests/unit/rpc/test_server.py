@@ -35,7 +35,7 @@ from paddock.wire.v1.exec_service_pb2 import ExecRequest, ExecResponse
 from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
 from paddock.wire.v1.operator_service_pb2 import GetMasterRequest, GetTaskRequest, WatchTasksRequest
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
-from tests.unit.rpc.serving import bare_channel, serving
+from tests.unit.rpc.serving import ENDED, bare_channel, serving
 
 ME = f"uid:{os.geteuid()}"
 
@@ -283,11 +283,14 @@ async def test_garbage_and_truncated_streams_leave_the_server_serving(tmp_path: 
             assert (await OperatorServiceStub(channel).GetMaster(GetMasterRequest())).master_id == ME
 
 
-async def test_a_caller_that_goes_away_ends_its_stream(tmp_path: Path) -> None:
+async def test_a_caller_that_goes_away_ends_its_stream_at_the_service_too(tmp_path: Path) -> None:
     async with serving(tmp_path):
-        channel = open_channel(f"unix:{tmp_path}/d.sock")
-        call = ExecServiceStub(channel).Exec()
-        await call.write(ExecRequest(stdin=b"one"))
-        await call.read()
-        call.cancel()
-        await channel.close()
+        ENDED.clear()
+        async with open_channel(f"unix:{tmp_path}/d.sock") as channel:
+            call = ExecServiceStub(channel).Exec()
+            await call.write(ExecRequest(stdin=b"one"))
+            await call.read()
+            call.cancel()
+        async with asyncio.timeout(5):
+            while not ENDED:
+                await asyncio.sleep(0.01)

@@ -1,0 +1,41 @@
+"""A token is worth something only unchanged, at the process that made it, and for a while."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paddock.model.errors import Unauthenticated
+from paddock.rpc.tokens import TokenIssuer
+
+ISSUER = TokenIssuer(monotonic_s=lambda: 1000.0)
+TOKEN = ISSUER.issue(1234)
+
+
+@given(st.text(max_size=250))
+def test_any_other_text_is_refused(text: str) -> None:
+    with pytest.raises(Unauthenticated):
+        ISSUER.verify(text)
+
+
+@given(st.integers(0, len(TOKEN) - 1), st.characters())
+def test_one_changed_character_is_refused(place: int, character: str) -> None:
+    changed = TOKEN[:place] + character + TOKEN[place + 1 :]
+    if changed == TOKEN:
+        assert ISSUER.verify(changed).uid == 1234
+    else:
+        with pytest.raises(Unauthenticated):
+            ISSUER.verify(changed)
+
+
+def test_a_token_with_another_uid_or_a_later_expiry_is_refused() -> None:
+    version, _, expiry, signature = TOKEN.split(".")
+    for forged in (f"{version}.0.{expiry}.{signature}", f"{version}.1234.9{expiry}.{signature}"):
+        with pytest.raises(Unauthenticated):
+            ISSUER.verify(forged)
+
+
+def test_another_process_refuses_it() -> None:
+    with pytest.raises(Unauthenticated, match="may have restarted"):
+        TokenIssuer(monotonic_s=lambda: 1000.0).verify(TOKEN)
