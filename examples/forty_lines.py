@@ -10,7 +10,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, TaskInfo, TaskState
-from paddock.scheduler import Offered, Scheduler, Updated, take
+from paddock.scheduler import Offered, Scheduler, Updated, pack
 
 ANYWHERE, EACH = AgentId(""), parse_resources("cpus:0.1;mem:32")
 
@@ -29,7 +29,7 @@ async def run(master: str, lines: list[str]) -> bool:
         while not all(state.is_terminal for state in states.values()):
             event = await anext(scheduler)
             for offer in event.offers if isinstance(event, Offered) else ():
-                await scheduler.accept(offer, take(offer, waiting))
+                await scheduler.accept(offer, pack(offer, waiting))
             if isinstance(event, Updated):
                 states[event.status.task_id] = event.status.state
                 print(event.status.task_id, event.status.state.name, event.status.message, flush=True)

@@ -29,8 +29,9 @@ _SECONDS_PER_UNIT = {
     "days": Decimal(86_400),
     "weeks": Decimal(604_800),
 }
-_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
+_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
+_SIZE_LIMIT_BYTES = 2**60
 _DURATION_LIMIT_S = 10 * 365 * 86_400
 
 
@@ -82,7 +83,10 @@ def _size_bytes(word: str) -> int:
     match = _QUANTITY.fullmatch(word)
     if match is None or match.group(2) not in _BYTES_PER_UNIT:
         raise Rejected(f"write a size with its unit, {', '.join(_BYTES_PER_UNIT)}: 512MiB")
-    return int(Decimal(match.group(1)) * _BYTES_PER_UNIT[match.group(2)])
+    size_bytes = int(Decimal(match.group(1)) * _BYTES_PER_UNIT[match.group(2)])
+    if size_bytes > _SIZE_LIMIT_BYTES:
+        raise Rejected("write at most 1048576TiB")
+    return size_bytes
 
 
 def _duration_s(word: str) -> float:

@@ -1,7 +1,7 @@
 """The library with which a framework is written: subscribe, read events, launch tasks (docs/frameworks.md)."""
 
 from paddock.rpc.scheduling import AgentLost, FrameworkRefused, Offered, Rescinded, Subscribed, Updated
-from paddock.scheduler.fitting import fits, take
+from paddock.scheduler.fitting import fits, pack
 from paddock.scheduler.scheduler import Disconnected, Event, Scheduler
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "Subscribed",
     "Updated",
     "fits",
-    "take",
+    "pack",
 ]

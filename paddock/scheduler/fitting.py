@@ -26,7 +26,7 @@ def placed(task: TaskInfo, offer: Offer) -> TaskInfo:
     return replace(task, agent_id=offer.agent_id, resources=allocated(task.resources, offer.role))
 
 
-def take(offer: Offer, waiting: list[TaskInfo]) -> list[TaskInfo]:
+def pack(offer: Offer, waiting: list[TaskInfo]) -> list[TaskInfo]:
     """The tasks that fit into the offer together, first come first served: taken out of `waiting`."""
     left = offer.resources
     taken: list[TaskInfo] = []

@@ -15,7 +15,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, TaskInfo, TaskState
-from paddock.scheduler import Disconnected, Offered, Scheduler, Subscribed, Updated, take
+from paddock.scheduler import Disconnected, Offered, Scheduler, Subscribed, Updated, pack
 from testbed.one_host import OneHost
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,7 +81,7 @@ async def test_a_framework_and_its_task_outlive_their_master(host: OneHost) -> N
                 seen.append(type(event).__name__)
             if isinstance(event, Offered):
                 for offer in event.offers:
-                    await scheduler.accept(offer, take(offer, waiting))
+                    await scheduler.accept(offer, pack(offer, waiting))
             if isinstance(event, Updated):
                 seen.append(event.status.state.name)
                 if event.status.state is TaskState.RUNNING:
@@ -117,7 +117,7 @@ async def test_leaving_kills_what_still_runs(host: OneHost) -> None:
             async for event in scheduler:
                 if isinstance(event, Offered):
                     for offer in event.offers:
-                        await scheduler.accept(offer, take(offer, waiting))
+                        await scheduler.accept(offer, pack(offer, waiting))
                 if isinstance(event, Updated) and event.status.state is TaskState.RUNNING:
                     break
             while not await sleeps(86397):
