@@ -1,6 +1,7 @@
 """States, reasons and commands."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.task import CommandInfo, Reason, TaskState
@@ -30,3 +31,9 @@ def test_a_long_value_is_cut_in_an_error() -> None:
     error = InvalidRequest("field", "x" * 100_000, "use less")
     assert isinstance(error, PaddockError)
     assert len(str(error)) < 200
+
+
+def test_every_reason_is_explained() -> None:
+    page = (Path(__file__).parents[3] / "docs/reasons.md").read_text(encoding="utf-8")
+    for reason in Reason:
+        assert f"| {reason.value} | `REASON_{reason.name}` | " in page
