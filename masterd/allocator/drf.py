@@ -51,7 +51,8 @@ class Sorter:
     """Clients by path (`eng/web`), ordered by DRF at every level of the tree.
 
     A client whose descendants are clients too competes with its own children as the leaf `path/.` of weight 1.
-    `count` of a client grows with every charge and never shrinks; it starts from 0 when the client is added again.
+    The number of charges only grows; a client's starts from 0 when it is added again, a branch keeps its own for as long
+    as anybody is below it, and hands it down when its last client below goes (all as Mesos does).
     """
 
     __slots__ = ("_leaves", "_root", "_totals", "_weights_milli")

@@ -177,7 +177,7 @@ class DrfAllocator:
         framework = self._frameworks[framework_id]
         for role in framework.roles - set(roles):
             self._forget_refusals_in(framework, role)
-            self._roles.leave(role, framework_id)
+            self._roles.leave(role, framework_id, holds=(framework_id, role) in self._held_on)
         for role in set(roles) - framework.roles:
             self._roles.join(role, framework_id)
         framework.roles = set(roles)
@@ -194,7 +194,7 @@ class DrfAllocator:
         for role in list(framework.refused_agents):
             self._forget_refusals_in(framework, role)
         for role in framework.roles:
-            self._roles.leave(role, framework_id)
+            self._roles.leave(role, framework_id, holds=(framework_id, role) in self._held_on)
 
     def set_framework_active(self, framework_id: FrameworkId, *, active: bool) -> None:
         """Connected or not."""

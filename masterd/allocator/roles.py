@@ -69,14 +69,15 @@ class Roles:
         role.members.add(framework_id)
         role.frameworks.add(framework_id)
 
-    def leave(self, path: str, framework_id: FrameworkId) -> None:
-        """The framework gave the role up."""
+    def leave(self, path: str, framework_id: FrameworkId, *, holds: bool) -> None:
+        """The framework gave the role up; `holds`: it still has something in it, be it ports only."""
         role = self._by_path.get(path)
         if role is None or framework_id not in role.members:
             return
         self.set_active(path, framework_id, active=False)
         role.members.discard(framework_id)
-        self._tidy(role, framework_id)
+        if not holds:
+            self._tidy(role, framework_id)
 
     def set_active(self, path: str, framework_id: FrameworkId, *, active: bool) -> None:
         """Whether the framework wants offers in the role."""
@@ -108,7 +109,7 @@ class Roles:
             self._tidy(role, framework_id)
 
     def _tidy(self, role: Role, framework_id: FrameworkId) -> None:
-        if framework_id not in role.members and not role.frameworks.allocated_milli(framework_id):
+        if framework_id not in role.members:
             role.frameworks.remove(framework_id)
         if not role.members and not len(role.frameworks):
             self._sorter.remove(role.path)

@@ -103,7 +103,7 @@ def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
     framework = turn.state.framework(reported.framework_id)
     assert framework is not None
     task_id = reported.task.task_id
-    elsewhere = framework.tasks.get(task_id)
+    elsewhere = framework.tasks.get(task_id) or framework.unreachable.get(task_id)
     key = (reported.framework_id, task_id)
     if elsewhere is not None and elsewhere.agent_id != agent.info.agent_id:
         agent.tasks[key] = _entry_for(agent, reported)

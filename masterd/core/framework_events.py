@@ -15,7 +15,7 @@ from masterd.core.state import (
     Turn,
 )
 from masterd.core.views import FrameworkState
-from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
+from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import FrameworkId
 
@@ -188,10 +188,11 @@ def subscribed(turn: Turn, call: FrameworkCall) -> FrameworkEntry:
             f"framework {call.framework_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {call.caller.uid} may not speak for it"
         )
-    if framework.state is not FrameworkState.SUBSCRIBED or call.subscription_id != framework.subscription_id:
+    if framework.state is not FrameworkState.SUBSCRIBED:
+        raise Unavailable(f"framework {call.framework_id} has no stream of events now; subscribe again, then call")
+    if call.subscription_id != framework.subscription_id:
         raise PermissionRefused(
-            f"subscription {call.subscription_id!r} of framework {call.framework_id} is not the present one: "
-            "another has taken over, or its stream has ended; subscribe again"
+            f"subscription {call.subscription_id!r} of framework {call.framework_id} is over: another has taken over"
         )
     return framework
 

@@ -30,8 +30,58 @@ class Client:
     count: int = 0
 
 
-def order(clients: dict[str, Client], totals: dict[str, int], weights: dict[str, int], prefix: str = "") -> list[str]:
-    """The active clients below `prefix`, recomputed from nothing."""
+class Counts:
+    """How often each path was charged: a branch keeps its number for as long as anybody is below it (as in Mesos)."""
+
+    def __init__(self) -> None:
+        self.of_path: dict[str, int] = {}
+        self._own: dict[str, int] = {}
+        self._clients: set[str] = set()
+
+    def _below(self, path: str) -> bool:
+        return any(client.startswith(f"{path}/") for client in self._clients)
+
+    def know(self, clients: set[str]) -> None:
+        """These and no others."""
+        for gone in self._clients - clients:
+            self._clients.discard(gone)
+            self._own.pop(gone, None)
+        for new in sorted(clients - self._clients):
+            for path in prefixes(new):
+                if path in self._clients and path not in self._own:
+                    self._own[path] = self.of_path[path]
+                self.of_path.setdefault(path, 0)
+            if self._below(new):
+                self._own[new] = 0
+            self._clients.add(new)
+        self._own = {client: count for client, count in self._own.items() if self._below(client)}
+        self.of_path = {
+            path: count for path, count in self.of_path.items() if path in self._clients or self._below(path)
+        }
+
+    def charge(self, client: str) -> None:
+        for path in prefixes(client):
+            self.of_path[path] += 1
+        if client in self._own:
+            self._own[client] += 1
+
+    def all(self) -> dict[str, int]:
+        return {**self.of_path, **{f"{client}/.": count for client, count in self._own.items()}}
+
+
+def prefixes(path: str) -> list[str]:
+    components = path.split("/")
+    return ["/".join(components[:depth]) for depth in range(1, len(components) + 1)]
+
+
+def order(
+    clients: dict[str, Client],
+    totals: dict[str, int],
+    weights: dict[str, int],
+    counts: dict[str, int] | None = None,
+    prefix: str = "",
+) -> list[str]:
+    """The active clients below `prefix`, recomputed from nothing. No counts: those of the clients, added up."""
     groups: dict[str, list[str]] = {}
     for path in clients:
         if path == prefix.removesuffix("/"):
@@ -44,13 +94,14 @@ def order(clients: dict[str, Client], totals: dict[str, int], weights: dict[str,
         for member in members:
             allocated = plus(allocated, clients[member].allocated)
         share = dominant(allocated, totals, weights.get(path, 1000))
-        keyed.append((share, sum(clients[member].count for member in members), path, members))
+        count = sum(clients[member].count for member in members) if counts is None else counts.get(path, 0)
+        keyed.append((share, count, path, members))
     found: list[str] = []
     for _, _, path, members in sorted(keyed):
         if path.endswith("/.") or members == [path]:
             found += [member for member in members if clients[member].active]
         else:
-            found += order({member: clients[member] for member in members}, totals, weights, f"{path}/")
+            found += order({member: clients[member] for member in members}, totals, weights, counts, f"{path}/")
     return found
 
 
@@ -78,7 +129,7 @@ class NaiveAllocator:
         self.held: dict[str, dict[tuple[str, str], Resources]] = {}
         self.frameworks: dict[str, Framework] = {}
         self.counts: dict[tuple[str, str], int] = {}
-        self.role_counts: dict[str, int] = {}
+        self.role_counts = Counts()
         self.refusals: list[Refusal] = []
         self.weights: dict[str, int] = {}
         self.batch_count = 0
@@ -123,11 +174,10 @@ class NaiveAllocator:
             role: Client(
                 active=any(self._wants(framework_id, role) for framework_id in ids),
                 allocated=self._allocated(None, role),
-                count=self.role_counts.get(role, 0),
             )
             for role, ids in members.items()
         }
-        return order(clients, self.totals(), self.weights)
+        return order(clients, self.totals(), self.weights, self.role_counts.all())
 
     def _framework_order(self, role: str) -> list[str]:
         clients = {
@@ -143,7 +193,7 @@ class NaiveAllocator:
     def forget_the_absent(self) -> None:
         """Counts live as long as their role and its framework are known."""
         members = self._members()
-        self.role_counts = {role: count for role, count in self.role_counts.items() if role in members}
+        self.role_counts.know(set(members))
         self.counts = {
             (framework_id, role): count
             for (framework_id, role), count in self.counts.items()
@@ -186,7 +236,7 @@ class NaiveAllocator:
         holders = self.held[agent_id]
         holders[framework_id, role] = holders.get((framework_id, role), Resources()) + resources
         self.counts[framework_id, role] = self.counts.get((framework_id, role), 0) + 1
-        self.role_counts[role] = self.role_counts.get(role, 0) + 1
+        self.role_counts.charge(role)
 
     def recover(
         self, framework_id: str, role: str, agent_id: str, resources: Resources, *, refuse_ms: int, now_ns: int

@@ -328,6 +328,18 @@ def test_a_framework_that_left_a_role_is_charged_until_it_gives_back() -> None:
     assert desk.words() == ["f/s@a cpus:2;mem:1024"]
 
 
+def test_ports_alone_keep_a_framework_in_the_role_that_it_left() -> None:
+    desk = Desk()
+    desk.framework("f", "r")
+    desk.agent("a", "cpus:2;mem:1024;ports:[1-10]")
+    (grant,) = desk.run()
+    desk.back(grant, part="cpus:2;mem:1024")
+    desk.allocator.remove_framework(FrameworkId("f"))
+    assert desk.allocator.role_share("r") == 0
+    desk.back(grant, part="ports:[1-10]")
+    assert desk.allocator.role_share("r") is None
+
+
 def test_a_removed_agent_charges_nobody() -> None:
     desk = Desk()
     desk.framework("f", "r")

@@ -43,7 +43,7 @@ from masterd.core.events import (
 from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from masterd.core.views import AgentState, FrameworkState
-from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, PermissionRefused
+from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Filters, Launch
@@ -505,6 +505,14 @@ def test_who_may_speak_for_a_framework() -> None:
     (status,) = world.statuses(framework[2])
     assert (status.task_id, status.reason) == ("t1", Reason.TASK_UNAUTHORIZED)
     assert world.state.frameworks[framework[0]].tasks[TaskId("t2")].info.command.user == "alice"
+
+
+def test_a_call_without_a_stream_is_to_be_repeated() -> None:
+    world = World()
+    framework = world.framework(failover_s=60)
+    world.lose_framework(framework[2])
+    with pytest.raises(Unavailable, match="subscribe again"):
+        world.do(Reconcile(**call(framework)))
 
 
 def test_suppressed_roles_must_be_subscribed() -> None:
