@@ -133,6 +133,18 @@ async def test_a_forged_token_is_refused(tmp_path: Path, token: str) -> None:
             await OperatorServiceStub(channel).GetMaster(GetMasterRequest(), metadata=metadata)
 
 
+async def test_callers_at_the_same_time_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
+    issuer = TokenIssuer()
+    async with serving(tmp_path, issuer=issuer), bare_channel(f"unix:{tmp_path}/d.sock") as channel:
+        operator = OperatorServiceStub(channel)
+
+        async def ask(uid: int) -> str:
+            metadata = (("paddock-token", issuer.issue(uid)),)
+            return (await operator.GetMaster(GetMasterRequest(), metadata=metadata)).master_id
+
+        assert await asyncio.gather(*(ask(uid) for uid in range(100))) == [f"uid:{uid}" for uid in range(100)]
+
+
 async def test_a_token_of_an_earlier_process_is_replaced_by_itself(tmp_path: Path) -> None:
     async with open_channel(f"unix:{tmp_path}/d.sock") as channel:
         operator = OperatorServiceStub(channel)
