@@ -228,6 +228,8 @@ class NativeContainerizer(Containerizer):
                 session.ended(end)
             else:
                 self._sessions[container_id, session.exec_id] = session
+                if link.is_closed:
+                    self._sessions.pop((container_id, session.exec_id)).lost()
         finally:
             self._begin_counts[container_id] -= 1
             if not self._begin_counts[container_id]:

@@ -56,7 +56,9 @@ def test_every_pair_of_task_states(state: TaskState, following: TaskState) -> No
         task_states.check_follows(TaskId("t"), state, following)
         assert not state.is_terminal
     else:
-        with pytest.raises(InvalidTransition, match=f"task t in state {state.name} has no transition for {following.name}"):
+        with pytest.raises(
+            InvalidTransition, match=f"task t in state {state.name} has no transition for {following.name}"
+        ):
             task_states.check_follows(TaskId("t"), state, following)
 
 
@@ -69,7 +71,9 @@ def test_every_told_task_state_can_end() -> None:
 
 
 def test_the_page_is_printed_from_the_tables() -> None:
-    assert (ROOT / "docs" / "states.md").read_text("utf-8") == page(), "run: python -m agentd.states_page > docs/states.md"
+    assert (ROOT / "docs" / "states.md").read_text("utf-8") == page(), (
+        "run: python -m agentd.states_page > docs/states.md"
+    )
 
 
 def _reached(start: T, edges: set[tuple[T, T]]) -> set[T]:

@@ -1,0 +1,175 @@
+"""Any history of events, lies included: the agent's promises hold after each, and a restart at any moment changes nothing."""
+
+from typing import cast
+
+from hypothesis import settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from agentd.core import effects, events, recovery
+from agentd.core.durable import DurableEntry
+from agentd.core.exit_record import KillOutcome
+from agentd.core.machine import Machine
+from agentd.durable_codec import from_bytes, to_bytes
+from paddock.model.container import ContainerState
+from paddock.model.errors import InvalidRequest, InvalidTransition
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.statistics import Limitation
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason
+from tests.unit.agentd.core import made
+
+CONTAINERS = strategies.sampled_from([f"c{n}" for n in range(5)])
+TASKS = strategies.sampled_from([f"t{n}" for n in range(3)])
+FAILURE = LaunchFailure(stage="exec", message="no")
+
+
+class Histories(RuleBasedStateMachine):
+    """Every event for every container and task at any moment, and crashes in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uuids = made.Uuids()
+        self.machine = Machine(made.state(), new_uuid=self.uuids)
+        self.log: list[DurableEntry] = []
+        self.now_ns = 0
+        self.terminal: dict[tuple[str, str, str], set[bytes]] = {}
+        self.in_flight: dict[tuple[str, str], bytes] = {}
+        self.launched_count = 0
+
+    def tell(self, event: events.Event) -> None:
+        self.now_ns += 1
+        try:
+            found = self.machine.handle(event, now_ns=self.now_ns, wall_ns=self.now_ns)
+        except InvalidTransition:
+            return
+        for effect in found:
+            match effect:
+                case effects.Checkpoint():
+                    self.log.append(effect.entry)
+                case effects.SendStatus() if effect.status.uuid:
+                    self.sent(effect)
+                case effects.Launch():
+                    assert self.machine.state.containers[effect.container_id].launched
+                case _:
+                    pass
+
+    def sent(self, sent: effects.SendStatus) -> None:
+        assert self.machine.state.connected
+        key = (sent.framework_id, sent.status.task_id)
+        task = self.machine.state.tasks[key]
+        assert task.stream.head == sent.status
+        if sent.status.state.is_terminal:
+            uuids = self.terminal.setdefault((*key, sent.status.container_id), set())
+            uuids.add(sent.status.uuid)
+            assert len(uuids) == 1
+
+    @rule(container_id=CONTAINERS)
+    def launch(self, container_id: str) -> None:
+        self.tell(events.LaunchStandalone(request_id=self.now_ns + 1, config=made.config(container_id)))
+
+    @rule(task_id=TASKS, names_user=strategies.booleans())
+    def launch_task(self, task_id: str, names_user: bool) -> None:
+        self.launched_count += 1
+        config = made.config(f"x{self.launched_count}", task_id=task_id) if names_user else None
+        launch = events.TaskLaunch(task=made.task(task_id), config=config, problem=None if names_user else FAILURE)
+        self.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
+
+    def any_container(self, data: strategies.DataObject) -> ContainerId:
+        known = [*self.machine.state.containers, ContainerId("nobody")]
+        return cast("ContainerId", data.draw(strategies.sampled_from(known)))
+
+    @rule(data=strategies.data(), which=strategies.integers(0, 9))
+    def something_happens(self, data: strategies.DataObject, which: int) -> None:
+        c = self.any_container(data)
+        record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
+        killed = made.record(
+            c, wait_status=15, kill=KillOutcome(signal=15, grace_ms=1, escalated=False, took_ms=1)
+        )
+        limitation = Limitation(
+            container_id=c,
+            isolator="x",
+            reason=Reason.CONTAINER_LIMITATION,
+            message="m",
+            fatal=data.draw(strategies.booleans()),
+        )
+        self.tell(
+            (
+                events.Prepared(container_id=c),
+                events.PrepareRefused(container_id=c, failure=FAILURE, error=InvalidRequest("f", 1, "r")),
+                events.Started(container_id=c, pid=7, shim_pid=6, started_ns=1, cgroup_paths=()),
+                events.LaunchFailed(container_id=c, failure=FAILURE),
+                events.Ended(container_id=c, record=record),
+                events.Ended(container_id=c, record=killed),
+                events.Concluded(container_id=c, evidence=Evidence()),
+                events.Held(container_id=c, what="EBUSY"),
+                events.Limited(limitation=limitation, evidence=Evidence()),
+                events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
+            )[which]
+        )
+
+    @rule(task_id=TASKS, which=strategies.integers(0, 5), right=strategies.booleans())
+    def the_master_speaks(self, task_id: str, which: int, right: bool) -> None:
+        f, t = made.FRAMEWORK.framework_id, TaskId(task_id)
+        task = self.machine.state.tasks.get((f, t))
+        head = task.stream.head if task else None
+        self.tell(
+            (
+                events.AcknowledgeStatus(framework_id=f, task_id=t, uuid=head.uuid if head and right else b"?" * 16),
+                events.KillTask(framework_id=f, task_id=t, policy=None),
+                events.ReconcileTask(framework_id=f, task_id=t),
+                events.RemoveFramework(framework_id=f if right else FrameworkId("other")),
+                events.MasterConnected(),
+                events.MasterDisconnected(),
+            )[which]
+        )
+
+    @rule(seconds=strategies.sampled_from([0, 1, 11, 100, 10_000]))
+    def time_passes(self, seconds: int) -> None:
+        self.now_ns += seconds * 10**9
+        self.tell(events.TimePassed())
+
+    @rule()
+    def the_agent_crashes(self) -> None:
+        before = self.machine.state
+        state = made.state()
+        recovery.restore(state, self.log)
+        self.machine = Machine(state, new_uuid=self.uuids)
+        assert state.containers.keys() == before.containers.keys()
+        assert state.tasks.keys() == before.tasks.keys()
+        for key, task in state.tasks.items():
+            assert task.state is before.tasks[key].state
+            assert task.stream.pending == before.tasks[key].stream.pending
+        for container_id, container in state.containers.items():
+            assert container.is_ended == before.containers[container_id].is_ended
+            assert container.termination == before.containers[container_id].termination
+
+    @rule()
+    def the_log_is_compacted(self) -> None:
+        entries = recovery.snapshot(self.machine.state)
+        self.log = [cast("DurableEntry", from_bytes(to_bytes(e, DurableEntry), DurableEntry)) for e in entries]
+        assert tuple(self.log) == entries
+
+    @invariant()
+    def nothing_is_lost_or_used_twice(self) -> None:
+        state = self.machine.state
+        held = Resources.of(r for entry in state.live() for r in entry.counted)
+        assert state.free + held == made.TOTAL
+
+    @invariant()
+    def the_ended_are_those_that_ended(self) -> None:
+        state = self.machine.state
+        assert {c for c, e in state.containers.items() if e.state is ContainerState.TERMINATED} == set(state.ended)
+        for container_id in state.ended:
+            assert state.containers[container_id].termination is not None
+
+    @invariant()
+    def a_terminal_task_has_a_last_word_that_waits(self) -> None:
+        for task in self.machine.state.tasks.values():
+            if task.state.is_terminal:
+                assert task.stream.pending
+                assert task.stream.pending[-1].state is task.state
+            assert len({status.uuid for status in task.stream.pending}) == len(task.stream.pending)
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
