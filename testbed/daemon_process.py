@@ -76,9 +76,7 @@ class DaemonProcess:
 
     def log_tail(self) -> str:
         """The last words of its log."""
-        with open(self.log_path, "rb") as log:
-            log.seek(max(os.path.getsize(self.log_path) - _LOG_TAIL_BYTES, 0))
-            return log.read().decode(errors="replace").strip()
+        return log_tail(self.log_path)
 
     def send(self, number: signal.Signals) -> None:
         """A signal, while it lives."""
@@ -103,3 +101,13 @@ class DaemonProcess:
         finally:
             if self._notify is not None:
                 self._notify.close()
+
+
+def log_tail(path: str) -> str:
+    """A log's last words; nothing when there is no log."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(max(os.path.getsize(path) - _LOG_TAIL_BYTES, 0))
+            return log.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.rpc.clients.agent import connect_agent
 from paddock.rpc.clients.master import connect_master
-from testbed.daemon_process import STOP_TIMEOUT_S, DaemonProcess
+from testbed.daemon_process import STOP_TIMEOUT_S, DaemonProcess, log_tail
 from testbed.our_processes import end_all
 
 DIRECTORY_PREFIX = "paddock-one-host-"
@@ -76,7 +76,12 @@ class OneHost:
         with open(os.path.join(self.directory, _NO_CONFIGURATION), "w", encoding="utf-8"):
             pass
         self.masterd.start()
-        self.agentd.start()
+        try:
+            self.agentd.start()
+        except Unavailable as error:
+            # The directory goes with the failed start, and with it what the launcher said.
+            launcher_words = log_tail(os.path.join(self.directory, "agent", "launcher.log"))
+            raise Unavailable(f"{error}\n{launcher_words}".rstrip()) from None
         self.agent_id = asyncio.run(self._registered())
         with open(os.path.join(self.directory, _AGENT_ID_FILE), "w", encoding="utf-8") as file:
             file.write(self.agent_id)

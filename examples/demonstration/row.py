@@ -12,6 +12,9 @@ from paddock.model.errors import PaddockError
 LIMIT_S = 60.0
 """A row that takes longer is not as expected: nothing here is slow on a machine that works."""
 
+END_LIMIT_S = 10.0
+"""For ending what a row left running."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -32,7 +35,7 @@ class Row:
     act: Callable[[Session], Awaitable[Seen]]
 
 
-async def carry_out(row: Row, session: Session, *, limit_s: float = LIMIT_S) -> Seen:
+async def carry_out(row: Row, session: Session, *, limit_s: float = LIMIT_S, end_limit_s: float = END_LIMIT_S) -> Seen:
     """Act and judge. An error or a time-out is a row that is not as expected, never an end of the whole."""
     try:
         async with asyncio.timeout(limit_s):
@@ -42,7 +45,7 @@ async def carry_out(row: Row, session: Session, *, limit_s: float = LIMIT_S) -> 
     except PaddockError as error:
         seen = Seen(text=str(error), as_expected=False)
     finally:
-        await session.kill_all()
+        await session.kill_all(timeout_s=end_limit_s)
     return seen
 
 

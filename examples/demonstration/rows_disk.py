@@ -15,7 +15,7 @@ MARGIN_MS = 500
 _WRITER = f"""
 import os, time
 os.mkdir("big"); os.mkdir("small"); begin = time.monotonic()
-for piece in range(200):
+for piece in range(80):
     with open(f"{{'small' if piece % 5 == 4 else 'big'}}/{{piece}}", "wb") as file:
         file.write(os.urandom({2 * MIB}))
     if (piece + 1) * 2 == {LIMIT_MIB + 2}:

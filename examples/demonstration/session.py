@@ -19,7 +19,6 @@ from paddock.scheduler import Offered, Rescinded, Scheduler, Updated
 from paddock.scheduler.taking import take
 
 _MILLI = 1000
-_END_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,11 +183,11 @@ class Session:
         async with self._news:
             await self._news.wait_for(lambda: any(task.statuses for task in self._tasks.values()))
 
-    async def kill_all(self) -> None:
+    async def kill_all(self, *, timeout_s: float) -> None:
         """End what still runs, at once, and wait for it. A task that cannot be ended is the cluster's stop to deal with."""
         running = [task for task in self._tasks.values() if not task.has_ended]
         try:
-            async with asyncio.timeout(_END_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 for task in running:
                     await task.kill(KillPolicy(grace_period_ms=0))
                 for task in running:

@@ -87,7 +87,7 @@ async def _seen(row: Row, host: OneHost, disturbance: Disturbance | None, limit_
         if disturbance is not None:
             disturbing = asyncio.ensure_future(disturbance(host, session))
         try:
-            return await carry_out(row, session, limit_s=limit_s)
+            return await carry_out(row, session, limit_s=limit_s, end_limit_s=1)
         finally:
             host.agentd.resume()
             if disturbing is not None:
@@ -104,12 +104,12 @@ def without(*names: str) -> str:
 @pytest.mark.parametrize(
     ("number", "argument", "said"),
     [
-        (2, without("cgroups/cpu"), ""),
+        (2, without("cgroups/cpu"), "measures no CPU time"),
         (3, without("cgroups/mem"), "NOT: TASK_FAILED"),
         (4, without("cgroups/mem"), "NOT: the OOM kill"),
-        (5, "--enforce-container-disk-quota=false", "NOT:"),
-        (5, "--container-disk-watch-interval=10s", "NOT: interval of 1 s"),
-        (6, without("cgroups/pids"), ""),
+        (5, "--enforce-container-disk-quota=false", "NOT: TASK_FAILED"),
+        (5, "--container-disk-watch-interval=4s", "NOT: interval of 1 s"),
+        (6, without("cgroups/pids"), "NOT: held at the limit"),
         (7, without("namespaces/pid"), "NOT: a PID namespace of its own"),
     ],
 )
@@ -127,7 +127,8 @@ async def stop_the_agent(host: OneHost, session: Session) -> None:
 
 def test_row_1_is_red_when_nobody_carries_the_output() -> None:
     seen = seen_of(ROW[1], disturbance=stop_the_agent, limit_s=5)
-    assert not seen.as_expected, seen.text
+    assert not seen.as_expected
+    assert seen.text == "nothing conclusive within 5 s"
 
 
 async def stop_the_shim(host: OneHost, session: Session) -> None:
@@ -143,4 +144,5 @@ async def stop_the_shim(host: OneHost, session: Session) -> None:
 
 def test_row_8_is_red_when_nobody_counts_the_grace_period() -> None:
     seen = seen_of(ROW[8], disturbance=stop_the_shim, limit_s=6)
-    assert not seen.as_expected, seen.text
+    assert not seen.as_expected
+    assert seen.text == "nothing conclusive within 6 s"
