@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 from paddock import __version__
 from paddock.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OK, USAGE
+from paddock.rpc.environment import prepare_environment
 
 VERBS = {
     "run": "run a command in the cluster, stream its output, return its exit code",
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in {"--version", "version"}:
         print(f"paddock {__version__}")
         return OK
+    prepare_environment()
     verb = words[0]
     if verb not in VERBS:
         print(f"paddock: {_unknown(verb)}", file=sys.stderr)
@@ -94,7 +96,6 @@ def _unknown(verb: str) -> str:
 
 def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415 - not for --help: it takes longer to load than all else
-
     import logging  # noqa: PLC0415 - the same
 
     from paddock.cli.outcome import exit_code_of, sentence_of  # noqa: PLC0415 - the same
