@@ -29,7 +29,7 @@ _SECONDS_PER_UNIT = {
     "days": Decimal(86_400),
     "weeks": Decimal(604_800),
 }
-_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
+_QUANTITY = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _SIZE_LIMIT_BYTES = 2**60
 _DURATION_LIMIT_S = 10 * 365 * 86_400
