@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
@@ -69,6 +70,28 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 async def read_stdin() -> AsyncIterator[bytes]:
-    """This process's stdin, piece by piece, whatever it is: files and terminals cannot be watched, so a thread reads."""
-    while data := await asyncio.to_thread(os.read, sys.stdin.fileno(), _STDIN_PIECE_BYTES):
-        yield data
+    """This process's stdin, piece by piece, whatever it is: files and terminals cannot be watched, so a thread reads.
+
+    The thread is a daemon: it may sit in a read that nobody ends, and the command must not wait for it.
+    """
+    loop = asyncio.get_running_loop()
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+    wanted = threading.Semaphore(1)
+
+    def read() -> None:
+        content = b"-"
+        while content:
+            wanted.acquire()
+            try:
+                content = os.read(sys.stdin.fileno(), _STDIN_PIECE_BYTES)
+            except OSError:
+                content = b""
+            try:
+                loop.call_soon_threadsafe(pieces.put_nowait, content)
+            except RuntimeError:
+                return  # the loop has ended meanwhile
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    while content := await pieces.get():
+        yield content
+        wanted.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -219,6 +220,43 @@ def test_exec_takes_stdin_and_environment(paddock: Command, sleeper: Background)
 def test_exec_without_stdin_sees_its_end(paddock: Command, sleeper: Background) -> None:
     done = paddock("exec", sleeper.task_id, "--", "/bin/cat")
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
+
+
+def test_exec_ends_with_its_command_though_stdin_stays_open(paddock: Command, sleeper: Background) -> None:
+    read_end, write_end = os.pipe()
+    try:
+        done = subprocess.run(
+            [PADDOCK, "exec", "-i", sleeper.task_id, "--", "/bin/sh", "-c", "read line; echo got $line"],
+            stdin=_fed(read_end, write_end),
+            capture_output=True,
+            check=False,
+            timeout=20,
+            env=paddock.environment,
+        )
+        assert (done.returncode, done.stdout) == (0, b"got one\n"), done.stderr
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def _fed(read_end: int, write_end: int) -> int:
+    os.write(write_end, b"one\n")
+    return read_end
+
+
+@pytest.mark.parametrize("words", [("logs", "-f"), ("wait",), ("exec",)])
+def test_ctrl_c_ends_what_only_looks(paddock: Command, sleeper: Background, words: tuple[str, ...]) -> None:
+    more = ("--", "/bin/sh", "-c", "echo hello; exec sleep 600") if words[0] == "exec" else ()
+    process = paddock.start(*words, sleeper.task_id, *more)
+    assert process.stdout is not None
+    if words[0] == "wait":
+        time.sleep(1)
+    else:
+        assert process.stdout.readline() == b"hello\n"
+    process.send_signal(signal.SIGINT)
+    _, words_said = process.communicate(timeout=20)
+    assert (process.returncode, words_said) == (130, b"")
+    assert b"running" in paddock("ps").stdout
 
 
 def test_exec_of_what_is_not_there(paddock: Command, sleeper: Background) -> None:
