@@ -16,6 +16,7 @@ from pathlib import Path
 
 from masterd.core.effects import Save, SaveAgent, SaveFramework, SaveWeights
 from masterd.core.recovery import Remembered
+from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
@@ -34,9 +35,16 @@ CREATE TABLE frameworks (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
     capabilities TEXT NOT NULL, failover_timeout_ms INTEGER NOT NULL, labels TEXT NOT NULL, hostname TEXT NOT NULL,
     webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+_FORGET_THE_OLDEST = (
+    "DELETE FROM frameworks WHERE completed = 1 AND rowid NOT IN"
+    " (SELECT rowid FROM frameworks WHERE completed = 1 ORDER BY rowid DESC LIMIT ?)"
+)
+"""A row that is written again gets a new rowid: the order of rowids is the order in which frameworks have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +109,14 @@ class Registry:
         return Identity(master_id=MasterId(str(row[0])), epoch=int(row[1]) + 1)
 
     def load(self) -> Remembered:
-        """Everything. Called once, before the writer starts."""
+        """Everything that is still of use. Called once, before the writer starts."""
         try:
+            with self._connection as connection:
+                connection.execute(_FORGET_THE_OLDEST, (REFUSED_IDS_LIMIT_COUNT,))
             agents = self._connection.execute("SELECT id, hostname, unix_address, tcp_address, reachable FROM agents")
             frameworks = self._connection.execute(
                 "SELECT id, name, user, principal, roles, capabilities, failover_timeout_ms, labels, hostname, webui_url,"
-                " failover_deadline_ns, completed FROM frameworks"
+                " failover_deadline_ns, completed FROM frameworks ORDER BY rowid"
             )
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             return Remembered(

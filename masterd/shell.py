@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -31,6 +32,8 @@ from paddock.model.errors import PaddockError, Unavailable
 
 TICK_S = 0.25
 """How late a ping, heartbeat or deadline may be."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +161,27 @@ class MasterShell:
 
 
 def _record_of(effect: Effect | Answer) -> Save | None:
-    return effect if isinstance(effect, SaveAgent | SaveFramework | SaveWeights) else None
+    """What is worth a record is worth a line for the operator."""
+    match effect:
+        case SaveAgent(reachable=reachable):
+            phrase = "agent is admitted" if reachable else "agent is out of reach"
+            _log.info(phrase, extra={"agent_id": effect.agent_id, "agent_hostname": effect.hostname})
+            return effect
+        case SaveFramework(framework=info, failover_deadline_ns=deadline_ns, completed=completed):
+            phrase = (
+                "framework has ended"
+                if completed
+                else "framework is disconnected"
+                if deadline_ns
+                else "framework is subscribed"
+            )
+            _log.info(phrase, extra={"framework_id": info.framework_id, "framework_name": info.name, "user": info.user})
+            return effect
+        case SaveWeights(weights_milli=weights):
+            _log.info("weights are changed", extra={"weights_milli": dict(weights)})
+            return effect
+        case _:
+            return None
 
 
 def _refuse(posted: Posted, error: PaddockError) -> None:

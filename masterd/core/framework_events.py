@@ -151,7 +151,7 @@ def end(turn: Turn, framework: FrameworkEntry, event: FrameworkEvent) -> None:
         turn.note(framework, NoteError(message="the framework has ended"))
         turn.effects.append(CloseFrameworkStream(stream=framework.stream))
     _detach(turn, framework)
-    state.refused_framework_ids.add(framework_id)
+    state.refuse_from_now_on(framework_id)
     del state.frameworks[framework_id]
     state.completed_frameworks[framework_id] = framework
     state.allocator.remove_framework(framework_id)

@@ -40,7 +40,7 @@ def recover(
     for record in remembered.frameworks:
         framework_id = record.framework.framework_id
         if record.completed:
-            state.refused_framework_ids.add(framework_id)
+            state.refuse_from_now_on(framework_id)
             continue
         info = record.framework
         allocator.add_framework(

@@ -24,7 +24,10 @@ COMPLETED_TASKS_LIMIT_COUNT = 1_000
 """Remembered of one framework."""
 
 COMPLETED_FRAMEWORKS_LIMIT_COUNT = 50
-"""Remembered with their tasks; the ids of all are refused for ever."""
+"""Remembered with their tasks."""
+
+REFUSED_IDS_LIMIT_COUNT = 10_000
+"""Ids of frameworks that have ended, here and in the registry. An older one would begin anew, with nothing of its own."""
 
 
 class AgentEvent(Enum):
@@ -205,7 +208,7 @@ class MasterState:
     agents: dict[AgentId, AgentEntry] = field(default_factory=dict)
     frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
     completed_frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
-    refused_framework_ids: set[FrameworkId] = field(default_factory=set)
+    refused_framework_ids: dict[FrameworkId, None] = field(default_factory=dict)
     offers: dict[OfferId, OfferEntry] = field(default_factory=dict)
     agent_of_stream: dict[int, AgentId] = field(default_factory=dict)
     framework_of_stream: dict[int, FrameworkId] = field(default_factory=dict)
@@ -232,6 +235,12 @@ class MasterState:
             state=task.state,
             statuses=tuple(task.statuses),
         )
+
+    def refuse_from_now_on(self, framework_id: FrameworkId) -> None:
+        """The framework has ended."""
+        self.refused_framework_ids[framework_id] = None
+        if len(self.refused_framework_ids) > REFUSED_IDS_LIMIT_COUNT:
+            del self.refused_framework_ids[next(iter(self.refused_framework_ids))]
 
     def framework(self, framework_id: FrameworkId) -> FrameworkEntry | None:
         """Living or completed."""

@@ -48,6 +48,23 @@ def test_everything_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert remembered.weights_milli == (("r", 2500),)
 
 
+def test_of_frameworks_that_have_ended_the_newest_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("masterd.registry.REFUSED_IDS_LIMIT_COUNT", 2)
+    registry = Registry.open(str(tmp_path))
+
+    def saved(name: str, *, completed: bool) -> SaveFramework:
+        info = FrameworkInfo(framework_id=FrameworkId(name))
+        return SaveFramework(framework=info, failover_deadline_ns=None, completed=completed)
+
+    registry.write([saved(name, completed=False) for name in "abcde"])
+    registry.write([saved(name, completed=True) for name in "dabc"])
+    found = [(record.framework.framework_id, record.completed) for record in registry.load().frameworks]
+    registry.close()
+    assert found == [("e", False), ("b", True), ("c", True)]
+
+
 def test_a_group_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     registry = Registry.open(str(tmp_path))
     broken = SaveWeights(weights_milli=(("r", 1), ("r", 2)))

@@ -299,7 +299,7 @@ class MasterMachine(RuleBasedStateMachine):
         streams = self.world.streams
         self.world = World(remembered=remembered, epoch=self.epoch)
         self.world.streams = streams
-        assert self.world.state.refused_framework_ids == refused
+        assert self.world.state.refused_framework_ids.keys() == refused
 
 
 TestMaster = MasterMachine.TestCase

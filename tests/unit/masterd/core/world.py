@@ -27,7 +27,7 @@ from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
-from paddock.model.ids import AgentId, FrameworkId, MasterId, TaskId
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
 from paddock.model.offer import Filters, Launch, Offer
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources
@@ -223,3 +223,15 @@ class World:
 
     def free(self, agent_id: str) -> dict[str, int]:
         return self.allocator.free(AgentId(agent_id)).quantities_milli()
+
+
+def launched(world: World, *, failover_s: float = 0, aware: bool = False) -> tuple[int, Subscription]:
+    """An agent, a framework, and one task of cpus:1;mem:64 on it."""
+    agent = world.agent("a1")
+    framework = world.framework(failover_s=failover_s, aware=aware)
+    world.accept(framework, world.offers(framework[2]), task_info("t1", "a1"))
+    return agent, framework
+
+
+def reported(framework: Subscription, task: TaskInfo, state: TaskState = TaskState.RUNNING) -> RegisteredTask:
+    return RegisteredTask(framework_id=framework[0], task=task, state=state, container_id=ContainerId("c"))

@@ -1,0 +1,162 @@
+"""Frameworks: subscribed, taken over, gone, ended; and a master that starts again."""
+
+from __future__ import annotations
+
+import pytest
+
+from masterd.core.effects import (
+    CloseFrameworkStream,
+    NoteError,
+    NoteHeartbeat,
+    SaveFramework,
+    TellAcknowledged,
+    TellFrameworkGone,
+    TellKill,
+    TellPing,
+)
+from masterd.core.events import (
+    AgentAnswered,
+    Caller,
+    Reconcile,
+    RegisteredTask,
+    Subscribe,
+    Teardown,
+    Tick,
+)
+from masterd.core.views import FrameworkState
+from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
+from paddock.model.framework import FrameworkInfo
+from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.task import Reason, TaskState
+from tests.unit.masterd.core.world import ROOT, SECOND_NS, World, call, launched, task_info
+
+
+def test_the_later_subscription_takes_over() -> None:
+    world = World()
+    world.agent("a1")
+    framework = world.framework(failover_s=60)
+    (offer,) = world.offers(framework[2])
+    again = world.framework(framework_id=framework[0], failover_s=60)
+    assert again[0] == framework[0]
+    assert world.heard(framework[2], NoteError)
+    assert [e.stream for e in world.effects if isinstance(e, CloseFrameworkStream)] == [framework[2]]
+    assert offer.offer_id not in world.state.offers
+    assert len(world.offers(again[2])) == 1
+    with pytest.raises(PermissionRefused, match="taken over"):
+        world.do(Reconcile(**call(framework)))
+    # The old stream's end must not end the new one.
+    world.lose_framework(framework[2])
+    assert world.state.frameworks[framework[0]].state is FrameworkState.SUBSCRIBED
+
+
+def test_a_framework_keeps_its_tasks_for_its_failover_time_and_its_id_is_refused_afterwards() -> None:
+    world = World()
+    agent, framework = launched(world, failover_s=30)
+    world.lose_framework(framework[2])
+    world.report(agent, framework, "t1", TaskState.RUNNING)
+    world.advance(29)
+    assert world.state.frameworks[framework[0]].state is FrameworkState.DISCONNECTED
+    assert not world.heard(agent, TellKill)
+    world.advance(2)
+    assert framework[0] not in world.state.frameworks
+    assert [kill.task_id for kill in world.heard(agent, TellKill)] == ["t1"]
+    assert world.heard(agent, TellFrameworkGone)
+    with pytest.raises(InvalidRequest, match="has ended"):
+        world.framework(framework_id=framework[0])
+    # Its resources are free when the agent says so, and the master itself acknowledges.
+    assert world.free("a1")["cpus"] == 3000
+    world.report(agent, framework, "t1", TaskState.KILLED)
+    assert world.free("a1")["cpus"] == 4000
+    assert world.heard(agent, TellAcknowledged)
+
+
+def test_without_failover_time_the_end_is_at_once() -> None:
+    world = World()
+    agent, framework = launched(world)
+    world.lose_framework(framework[2])
+    assert framework[0] in world.state.completed_frameworks
+    assert world.heard(agent, TellKill)
+    assert [e.completed for e in world.effects if isinstance(e, SaveFramework)] == [False, True]
+
+
+def test_teardown_ends_it_with_a_word() -> None:
+    world = World()
+    agent, framework = launched(world)
+    world.do(Teardown(**call(framework)))
+    assert world.heard(framework[2], NoteError)
+    assert world.heard(agent, TellKill)
+    with pytest.raises(NotFound, match="framework"):
+        world.do(Teardown(**call(framework)))
+
+
+def test_who_may_speak_for_a_framework() -> None:
+    world = World()
+    world.agent("a1")
+    alice, bob = Caller(uid=1000, user="alice"), Caller(uid=1001, user="bob")
+    framework = world.framework(caller=alice, failover_s=60)
+    with pytest.raises(PermissionRefused, match="uid 1001"):
+        world.do(Reconcile(caller=bob, framework_id=framework[0], subscription_id=framework[1]))
+    with pytest.raises(PermissionRefused, match="uid 1001"):
+        world.framework(caller=bob, framework_id=framework[0])
+    with pytest.raises(PermissionRefused, match="as itself only"):
+        world.framework(caller=bob, user="root")
+    offers = world.offers(framework[2])
+    world.accept(
+        framework, offers, task_info("t1", "a1", user="root"), task_info("t2", "a1", "cpus:1;mem:64"), caller=alice
+    )
+    (status,) = world.statuses(framework[2])
+    assert (status.task_id, status.reason) == ("t1", Reason.TASK_UNAUTHORIZED)
+    assert world.state.frameworks[framework[0]].tasks[TaskId("t2")].info.command.user == "alice"
+
+
+def test_a_call_without_a_stream_is_to_be_repeated() -> None:
+    world = World()
+    framework = world.framework(failover_s=60)
+    world.lose_framework(framework[2])
+    with pytest.raises(Unavailable, match="subscribe again"):
+        world.do(Reconcile(**call(framework)))
+
+
+def test_suppressed_roles_must_be_subscribed() -> None:
+    world = World()
+    with pytest.raises(InvalidRequest, match="suppressed_roles"):
+        world.framework("r", suppressed=("s",))
+
+
+def test_a_framework_that_never_returns_after_a_restart_is_ended() -> None:
+    world = World()
+    info = FrameworkInfo(framework_id=FrameworkId("ghost"), failover_timeout_ms=120_000)
+    task = task_info("t1", "a1")
+    agent = world.agent(
+        "a1",
+        frameworks=(info,),
+        tasks=(
+            RegisteredTask(
+                framework_id=info.framework_id, task=task, state=TaskState.RUNNING, container_id=ContainerId("c")
+            ),
+        ),
+    )
+    assert world.free("a1")["cpus"] == 3000
+    for _ in range(9):
+        world.advance(15)
+        world.do(AgentAnswered(stream=agent, sequence=world.heard(agent, TellPing)[-1].sequence))
+    assert [kill.task_id for kill in world.heard(agent, TellKill)] == ["t1"]
+
+
+def test_heartbeats() -> None:
+    world = World()
+    framework = world.framework()
+    world.advance(46)
+    assert len(world.heard(framework[2], NoteHeartbeat)) == 3
+
+
+def test_time_passes_without_anybody() -> None:
+    world = World()
+    world.now_ns += 10_000 * SECOND_NS
+    assert world.do(Tick()) == ()
+
+
+def test_subscribing_with_an_unknown_id_takes_it() -> None:
+    world = World()
+    assert world.framework(framework_id="mine", failover_s=1)[0] == "mine"
+    assert isinstance(Subscribe(stream=1, caller=ROOT, framework=FrameworkInfo()), Subscribe)
