@@ -6,11 +6,16 @@ import asyncio
 import grp
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.rpc.serving import serving
+
+ROOT = str(Path(__file__).resolve().parents[3])
+TIME_SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 
 _ASK = """
 import asyncio, os, sys
@@ -44,13 +49,11 @@ with socket.socket(socket.AF_UNIX) as identity:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory() -> Iterator[Path]:
     # pytest's own directories are closed to other users.
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent == Path("/tmp"):
-            break
-        parent.chmod(0o755)
-    return tmp_path
+    with tempfile.TemporaryDirectory(prefix="paddock-identity-") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
 
 
 async def run(program: str, *arguments: str) -> str:
@@ -61,14 +64,10 @@ async def run(program: str, *arguments: str) -> str:
         *arguments,
         cwd="/",
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        env={**os.environ, "PYTHONPATH": ROOT},
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    printed, _ = await asyncio.wait_for(process.communicate(), 30 * TIME_SCALE)
     return printed.decode().strip()
-
-
-def group_of(path: Path) -> str:
-    return str(path.stat().st_gid)
 
 
 async def test_each_caller_is_known_by_the_uid_that_it_really_has(directory: Path) -> None:
