@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = configuration().load(sys.argv[1:] if arguments is None else arguments, os.environ)
         if isinstance(found, Shown):
-            print(found.text)
+            sys.stdout.write(f"{found.text}\n")
             return 0
         if found.check_only:
             _check(found.settings)
             return 0
         return _run(found.settings)
     except (ConfigError, PaddockError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
 
 
@@ -66,7 +66,7 @@ def _run(settings: Settings) -> int:
     try:
         asyncio.run(Daemon(settings, identity, host, launcher).run())
     except CheckpointError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return EXIT_FAILURE
     finally:
         lock.release()

@@ -1,4 +1,4 @@
-"""What watchers read: the last changes in order, each under its version. A slow watcher costs no memory: it falls off the end."""
+"""What watchers read: the last changes in order, each with its version. A slow watcher costs no memory: it falls off."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class ChangeFeed(Generic[Changed]):
     def since(self, version: int) -> list[tuple[int, Changed]]:
         """The changes after this version. Raises OutOfRange when some of them are no longer kept."""
         if version < self._first_version:
-            message = f"changes after version {version} are no longer kept; watch from version 0: it begins with all there is"
+            message = (
+                f"changes after version {version} are no longer kept; watch from version 0: it begins with all there is"
+            )
             raise OutOfRange(message)
         found = []
         for change in reversed(self._changes):

@@ -118,7 +118,9 @@ def parse(path: str, content: bytes) -> tuple[list[bytes], int, int]:
     for behind in range(offset + 1, len(content) - _HEADER.size + 1):
         later = _frame_at(content, behind)
         if later is not None and sequence < later[0] <= sequence + 2**32:
-            raise CheckpointError(path, offset, _damaged(f"frame {later[0]} stands readable behind it, at byte {behind}"))
+            raise CheckpointError(
+                path, offset, _damaged(f"frame {later[0]} stands readable behind it, at byte {behind}")
+            )
     return frames, sequence, offset
 
 

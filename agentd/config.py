@@ -95,7 +95,9 @@ class Settings:
         None, "linux/capabilities: the most that a task may have; Docker's fourteen when empty", _WORDS_OR_NONE
     )
     effective_capabilities: tuple[str, ...] | None = setting(
-        None, "linux/capabilities: what root gets when it asks for nothing; the bounding ones when empty", _WORDS_OR_NONE
+        None,
+        "linux/capabilities: what root gets when it asks for nothing; the bounding ones when empty",
+        _WORDS_OR_NONE,
     )
     disallow_sharing_agent_pid_namespace: bool = setting(
         True, "namespaces/pid: refuse tasks that ask for the host's PID namespace", BOOLEAN

@@ -23,8 +23,8 @@ from agentd.core.state import AgentState, new_state
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.rpc.access import Access
-from agentd.rpc.services import Services
 from agentd.rpc.master import MasterClient
+from agentd.rpc.services import Services
 from agentd.shell import MasterLink, NoMaster, Shell
 from agentd.users import Users
 from isolators import table
@@ -153,9 +153,7 @@ class Daemon:
 
     async def _recover(self, shell: Shell, containerizer: ComposingContainerizer) -> None:
         live = shell.state.live()
-        restored = [
-            Restored(container=entry.view(), same_boot=entry.boot_id == shell.state.boot_id) for entry in live
-        ]
+        restored = [Restored(container=entry.view(), same_boot=entry.boot_id == shell.state.boot_id) for entry in live]
         await containerizer.recover(restored)
         shell.post(events.RecoveryEnded())
         _log.info("containers recovered", extra={"known_count": len(restored), "live_count": len(shell.state.live())})

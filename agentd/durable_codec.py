@@ -126,6 +126,8 @@ def _union(members: tuple[object, ...]) -> Codec:
         # Reason | int: an enum of numbers that outsiders may extend.
         return _scalar(int)
 
+    takes_none = NoneType in members
+
     def encode(value: object) -> Json:
         if value is None or isinstance(value, str):
             return value
@@ -135,7 +137,7 @@ def _union(members: tuple[object, ...]) -> Codec:
         return {_TYPE_KEY: name, **encoded}
 
     def decode(value: Json) -> object:
-        if value is None or (isinstance(value, str) and str in plain):
+        if (value is None and takes_none) or (isinstance(value, str) and str in plain):
             return value
         if not isinstance(value, dict):
             raise CodecError(f"{value!r} is none of {', '.join(codecs)}")

@@ -20,6 +20,7 @@ from paddock.model.resources import MILLI, Ranges, Resource, Resources, Scalar
 
 _GIB = 2**30
 _MIB = 2**20
+_ANY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - told apart, not bound
 _PORTS = Ranges.of([(31_000, 32_000)])
 
 
@@ -69,7 +70,7 @@ def agent_info(
         domain=DomainInfo(region=settings.region, zone=settings.zone),
         attributes=parse_attributes(settings.attributes),
         unix_address=unix,
-        tcp_address=f"{hostname if host in {'0.0.0.0', '[::]', '*'} else host}:{tcp_port}" if tcp else "",
+        tcp_address=f"{hostname if host in _ANY else host}:{tcp_port}" if tcp else "",
         cgroup_mode=hierarchy.mode,
     )
 

@@ -82,12 +82,12 @@ class Isolation:
         for isolator in self._isolators:
             try:
                 evidence = merge_evidence(evidence, isolator.evidence(container_id, counters))
-            except Exception:
+            except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to read counters", extra=_named(isolator, container_id))
         for isolator in reversed(self._isolators):
             try:
                 isolator.cleanup(container_id)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
         return evidence
 

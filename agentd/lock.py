@@ -24,7 +24,9 @@ class StateLock:
         except BlockingIOError:
             owner = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
             os.close(fd)
-            message = f"{self._path}: agentd with pid {owner} uses this state already; stop it, or give another --state-dir"
+            message = (
+                f"{self._path}: agentd with pid {owner} uses this state already; stop it, or give another --state-dir"
+            )
             raise ConfigError((message,)) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from paddock.kernel.paths import open_beneath
+from paddock.model.container import UserIdentity
 from paddock.model.errors import ContainerizerError, InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
-from paddock.model.container import UserIdentity
 
 READ_LIMIT_BYTES = 2**20
 PATH_LIMIT_BYTES = 4095

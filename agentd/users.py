@@ -35,7 +35,9 @@ class Users:
         try:
             found = await asyncio.to_thread(_look_up, key)
         except (KeyError, ValueError):
-            raise InvalidRequest(field, key, "name a user of this agent's host, or leave it empty for your own") from None
+            raise InvalidRequest(
+                field, key, "name a user of this agent's host, or leave it empty for your own"
+            ) from None
         self._known[key] = (time.monotonic() + KEPT_S, found)
         return found
 

@@ -75,7 +75,9 @@ class LimitWatcher:
             "watches",
             lambda: self._open(container_id),
             lambda opened: self._opened(container_id, opened),
-            lambda error: _log.error("limits are not watched", extra={"container_id": container_id, "error": str(error)}),
+            lambda error: _log.error(
+                "limits are not watched", extra={"container_id": container_id, "error": str(error)}
+            ),
         )
 
     def forget(self, container_id: ContainerId) -> None:
@@ -112,9 +114,7 @@ class LimitWatcher:
             except KernelError as error:
                 # It has ended already: its end is told by its record.
                 _log.debug("watch not set", extra={"container_id": container_id, "error": str(error)})
-        return _Opened(
-            eventfds=tuple(eventfds), inotify_watches=tuple(inotify_watches), is_empty=not watches
-        )
+        return _Opened(eventfds=tuple(eventfds), inotify_watches=tuple(inotify_watches), is_empty=not watches)
 
     def _opened(self, container_id: ContainerId, opened: _Opened) -> None:
         if container_id not in self._opening:

@@ -228,7 +228,7 @@ class NativeContainerizer(Containerizer):
                 session.ended(end)
             else:
                 self._sessions[container_id, session.exec_id] = session
-                if link.is_closed:
+                if self._links.get(container_id) is not link:
                     self._sessions.pop((container_id, session.exec_id)).lost()
         finally:
             self._begin_counts[container_id] -= 1

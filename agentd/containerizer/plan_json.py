@@ -55,9 +55,7 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> 
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def exec_json(
-    config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan
-) -> dict[str, Json]:
+def exec_json(config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan) -> dict[str, Json]:
     """A further command in the same container: as the launch, with the task's environment below its own."""
     inherited = with_environment(plan, config.command.environment)
     return _command_json(command, user, config.sandbox, inherited)

@@ -153,7 +153,7 @@ class RegisteredTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What the agent tells a master first: everything it still answers for. (Read with `recovery.registration`, not emitted.)"""
+    """What the agent tells a master first: all it still answers for. (Read with `recovery.registration`, not emitted.)"""
 
     tasks: tuple[RegisteredTask, ...]
     frameworks: tuple[FrameworkInfo, ...]

@@ -9,7 +9,6 @@ from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, 
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
 from agentd.core.turn import Turn
-from paddock.model.container import ContainerState
 from paddock.model.errors import NotFound
 from paddock.model.framework import FrameworkCapability
 from paddock.model.statistics import Limitation

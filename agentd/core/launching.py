@@ -8,7 +8,15 @@ from agentd.core import ending
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
 from agentd.core.effects import Answer, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
-from agentd.core.events import LaunchFailed, LaunchStandalone, LaunchTasks, Prepared, PrepareRefused, Started, TaskLaunch
+from agentd.core.events import (
+    LaunchFailed,
+    LaunchStandalone,
+    LaunchTasks,
+    Prepared,
+    PrepareRefused,
+    Started,
+    TaskLaunch,
+)
 from agentd.core.state import AgentState, ContainerEntry
 from agentd.core.turn import Turn
 from paddock.model.container import ContainerConfig, ContainerState
@@ -50,7 +58,9 @@ def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:
 
 def _refusal(state: AgentState, config: ContainerConfig) -> PaddockError | None:
     if config.container_id in state.containers:
-        return AlreadyExists("container", config.container_id, "name another container_id, or leave it empty to be given one")
+        return AlreadyExists(
+            "container", config.container_id, "name another container_id, or leave it empty to be given one"
+        )
     lack = _lack(state, config.resources)
     if lack is not None:
         return ResourcesExhausted(f"{lack}; ask for less, or end something")

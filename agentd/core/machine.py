@@ -112,7 +112,8 @@ def _acknowledge(turn: Turn, event: events.AcknowledgeStatus) -> None:
     if task is None or not task.stream.awaits(event.uuid):
         return  # a repetition, or for a task that is forgotten: both mean nothing
     entry = StatusAcknowledged(framework_id=event.framework_id, task_id=event.task_id, uuid=event.uuid)
-    turn.commit(entry, relaxed=True)
+    # Durable before the next status goes: after a crash an older one must not follow a newer one.
+    turn.commit(entry)
     turn.publish_task(task)
     turn.send_due(task)
 

@@ -21,7 +21,10 @@ from paddock.model.task import Reason, StatusSource, TaskState, TaskStatus
 
 
 def restore(state: AgentState, entries: Iterable[DurableEntry]) -> None:
-    """Apply the whole log to a new state. What was not ended may have reached the launcher: nobody knows until it is looked for."""
+    """Apply the whole log to a new state.
+
+    What had not ended may have reached the launcher: nobody knows until it is looked for.
+    """
     for entry in entries:
         ledger.apply(state, entry)
     for container in state.live():
@@ -72,9 +75,7 @@ def _ended(container: ContainerEntry) -> ContainerEnded:
 def registration(state: AgentState) -> Registration:
     """Everything that the agent still answers for."""
     tasks = tuple(
-        RegisteredTask(
-            framework_id=task.framework_id, task=task.info, state=task.state, container_id=task.container_id
-        )
+        RegisteredTask(framework_id=task.framework_id, task=task.info, state=task.state, container_id=task.container_id)
         for task in state.tasks.values()
     )
     return Registration(tasks=tasks, frameworks=tuple(state.frameworks.values()), standalone=state.standalone())

@@ -1,4 +1,4 @@
-"""The agent's state: one object, changed by its machine only (and by the ledger, which is how the machine changes what survives)."""
+"""The agent's state: one object, changed by its machine only, and what survives of it through the ledger only."""
 
 from __future__ import annotations
 

@@ -155,7 +155,9 @@ def _supervisor_lost(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 def _max_completion(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     if facts.record is None or not facts.record.max_completion_reached:
         return None
-    message = f"it ran for its maximum completion time, {facts.max_completion_time_ms} ms, and was ended{_stop(evidence)}"
+    message = (
+        f"it ran for its maximum completion time, {facts.max_completion_time_ms} ms, and was ended{_stop(evidence)}"
+    )
     return _Verdict(TaskState.FAILED, Reason.MAX_COMPLETION_TIME_REACHED, message + _oom(evidence))
 
 
@@ -167,7 +169,7 @@ def _limited(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 
 
 def _killed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
-    """As Mesos: what was being killed was killed, whatever code it ended with. What ended before the kill reached it was not."""
+    """As Mesos: what was being killed was killed, whatever its code. What ended before the kill reached it was not."""
     stop = evidence.stop
     if stop is None:
         return None
@@ -187,7 +189,11 @@ def _memory(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     main = next((victim for victim in memory.victims or () if victim.main), None)
     if main is None and memory.victims is not None and len(memory.victims) >= memory.oom_kill_count:
         return None
-    who = f"its main process {main.comm} (pid {main.pid})" if main else "its main process (the kernel's log does not name it)"
+    who = (
+        f"its main process {main.comm} (pid {main.pid})"
+        if main
+        else "its main process (the kernel's log does not name it)"
+    )
     message = f"out of memory: the kernel killed {who}{_bounds(memory)}"
     return _Verdict(TaskState.FAILED, Reason.CONTAINER_LIMITATION_MEMORY, message)
 

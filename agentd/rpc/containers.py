@@ -39,9 +39,7 @@ def _has_started(container: Container) -> bool:
 class ContainerServicer(ContainerServiceServicer):
     """Reads the shell's views; changes come back through its events."""
 
-    def __init__(
-        self, shell: Shell, containerizer: Containerizer, access: Access, users: Users, work_dir: str
-    ) -> None:
+    def __init__(self, shell: Shell, containerizer: Containerizer, access: Access, users: Users, work_dir: str) -> None:
         """All are the agent's own."""
         self._shell = shell
         self._containerizer = containerizer
@@ -167,7 +165,7 @@ class ContainerServicer(ContainerServiceServicer):
             yield pb.WatchContainersResponse(resource_version=version, bookmark=True)
         while True:
             changes = self._shell.containers.since(version)
-            for version, container in changes:  # noqa: B020 - where the next look begins
+            for version, container in changes:
                 if self._access.may_see(principal, container.config.user.uid):
                     message = convert.container_to_wire(container)
                     yield pb.WatchContainersResponse(resource_version=version, container=message)
@@ -179,7 +177,9 @@ class ContainerServicer(ContainerServiceServicer):
     ) -> pb.ListStatisticsResponse:
         """Read from the kernel now, in one hop for all."""
         principal = current_principal()
-        asked = [convert.container_id_from_wire(each, f"container_ids[{i}]") for i, each in enumerate(request.container_ids)]
+        asked = [
+            convert.container_id_from_wire(each, f"container_ids[{i}]") for i, each in enumerate(request.container_ids)
+        ]
         for container_id in asked:
             self._access.container(principal, "measure", container_id)
         if not asked:

@@ -85,7 +85,7 @@ class MasterClient:
             except PaddockError as error:
                 _log.warning("master is not connected", extra={"master": str(address), "error": str(error)})
                 self._masters.failed(address)
-            except Exception:
+            except Exception:  # noqa: BLE001 - an agent without a master tries again, whatever it was
                 _log.exception("the connection to the master failed", extra={"master": str(address)})
                 self._masters.failed(address)
             finally:
@@ -169,9 +169,7 @@ class MasterClient:
             case "reconcile_task":
                 asked = message.reconcile_task
                 self._shell.post(
-                    events.ReconcileTask(
-                        framework_id=framework_id(asked.framework_id), task_id=task_id(asked.task_id)
-                    )
+                    events.ReconcileTask(framework_id=framework_id(asked.framework_id), task_id=task_id(asked.task_id))
                 )
             case _:
                 _log.warning("master's message is not known", extra={"kind": kind})

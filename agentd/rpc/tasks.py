@@ -68,7 +68,7 @@ class TaskServicer(AgentTaskServiceServicer):
             yield pb.WatchAgentTasksResponse(resource_version=version, bookmark=True)
         while True:
             changes = self._shell.tasks.since(version)
-            for version, task in changes:  # noqa: B020 - where the next look begins
+            for version, task in changes:
                 if self._may_see(principal, task):
                     yield pb.WatchAgentTasksResponse(resource_version=version, task=_task_to_wire(task))
             if not changes:

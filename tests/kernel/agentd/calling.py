@@ -66,9 +66,7 @@ class Caller:
         with remote_errors():
             return await self.containers.GetContainer(pb.GetContainerRequest(container_id=container.container_id))
 
-    async def kill(
-        self, container: containers_pb2.Container, *, signal: int = 15, grace_ms: int | None = None
-    ) -> None:
+    async def kill(self, container: containers_pb2.Container, *, signal: int = 15, grace_ms: int | None = None) -> None:
         policy = tasks_pb2.KillPolicy(signal=signal, grace_period_ms=grace_ms)
         with remote_errors():
             await self.containers.KillContainer(

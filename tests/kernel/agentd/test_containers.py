@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, OutOfRange, ResourcesExhausted, Unsupported
-from paddock.model.task import Reason
 from paddock.rpc.errors import remote_errors
 from paddock.wire.v1 import container_service_pb2 as pb
 from paddock.wire.v1 import containers_pb2, tasks_pb2
@@ -25,7 +24,7 @@ async def test_a_whole_launch_is_one_call(agent: Caller, shared_agentd: AgentdPr
     assert ended.state == containers_pb2.CONTAINER_TERMINATED
     assert os.waitstatus_to_exitcode(ended.termination.wait_status) == 3
     assert ended.termination.state == tasks_pb2.TASK_FAILED
-    assert ended.termination.reason == Reason.COMMAND_EXITED
+    assert ended.termination.reason == tasks_pb2.REASON_COMMAND_EXITED
     assert ended.pid > 0
     assert ended.shim_pid > 0
     assert await agent.read(ended, "stdout") == b"out\n"
@@ -57,7 +56,7 @@ async def test_a_kill_is_told_with_its_signal_and_latency(agent: Caller) -> None
     running = await agent.launch(SLEEP, until=RUNNING)
     await agent.kill(running, grace_ms=10_000)
     told = (await agent.wait(running)).termination
-    assert told.reason == Reason.KILL_REQUESTED
+    assert told.reason == tasks_pb2.REASON_KILL_REQUESTED
     assert told.evidence.stop.signal == signal.SIGTERM
     assert not told.evidence.stop.escalated
     assert told.evidence.stop.took_ms < 5000 * TIME_SCALE
@@ -70,7 +69,7 @@ async def test_who_ignores_the_signal_is_killed_after_the_grace(agent: Caller) -
         await asyncio.sleep(0.01)
     await agent.kill(running, grace_ms=200)
     told = (await agent.wait(running)).termination
-    assert told.reason == Reason.KILL_GRACE_EXPIRED
+    assert told.reason == tasks_pb2.REASON_KILL_GRACE_EXPIRED
     assert told.evidence.stop.escalated
     assert told.evidence.stop.took_ms >= 200
 
@@ -95,7 +94,7 @@ async def test_out_of_memory_is_told_with_limit_peak_and_victim(agent: Caller) -
     ended = await agent.launch(tasks_pb2.CommandInfo(arguments=[PYTHON, "-c", EAT]), asked=resources(mem_mib=64))
     told = ended.termination
     assert told.state == tasks_pb2.TASK_FAILED
-    assert told.reason == Reason.CONTAINER_LIMITATION_MEMORY
+    assert told.reason == tasks_pb2.REASON_CONTAINER_LIMITATION_MEMORY
     assert told.evidence.memory.limit_bytes == 64 * 2**20
     assert told.evidence.memory.oom_kill_count == 1
     assert told.evidence.memory.peak_bytes > 60 * 2**20
@@ -111,14 +110,14 @@ async def test_a_childs_oom_kill_is_told_though_all_is_well(agent: Caller) -> No
 async def test_too_much_disk_ends_it(agent: Caller) -> None:
     line = "dd if=/dev/zero of=big bs=1M count=20 2>/dev/null; exec sleep 1000"
     ended = await agent.launch(shell(line), asked=resources(disk_mib=16))
-    assert ended.termination.reason == Reason.CONTAINER_LIMITATION_DISK
+    assert ended.termination.reason == tasks_pb2.REASON_CONTAINER_LIMITATION_DISK
     assert ended.termination.evidence.disk.limit_bytes == 16 * 2**20
     assert ended.termination.evidence.disk.used_bytes >= 20 * 2**20
 
 
 async def test_the_maximum_completion_time_is_kept(agent: Caller) -> None:
     ended = await agent.launch(SLEEP, max_completion_time_ms=300)
-    assert ended.termination.reason == Reason.MAX_COMPLETION_TIME_REACHED
+    assert ended.termination.reason == tasks_pb2.REASON_MAX_COMPLETION_TIME_REACHED
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ async def test_the_maximum_completion_time_is_kept(agent: Caller) -> None:
 async def test_a_command_that_cannot_be_executed(agent: Caller, command: tasks_pb2.CommandInfo, word: str) -> None:
     told = (await agent.launch(command)).termination
     assert told.state == tasks_pb2.TASK_FAILED
-    assert told.reason == Reason.CONTAINER_LAUNCH_FAILED
+    assert told.reason == tasks_pb2.REASON_CONTAINER_LAUNCH_FAILED
     assert told.evidence.launch_failure.stage == "exec"
     assert told.evidence.launch_failure.errno > 0
     assert word in told.message
@@ -149,9 +148,7 @@ async def test_what_is_refused_at_the_edge(agent: Caller) -> None:
     with pytest.raises(ResourcesExhausted, match="is free here"):
         await agent.launch(shell("true"), asked=resources(cpus_milli=10**9))
     with pytest.raises(Unsupported, match="docker"):
-        await agent.launch(
-            shell("true"), container=tasks_pb2.ContainerInfo(type=tasks_pb2.CONTAINER_TYPE_DOCKER)
-        )
+        await agent.launch(shell("true"), container=tasks_pb2.ContainerInfo(type=tasks_pb2.CONTAINER_TYPE_DOCKER))
 
 
 async def test_an_id_is_used_once(agent: Caller) -> None:
@@ -213,15 +210,16 @@ async def test_a_watch_begins_with_what_is_and_tells_each_change(agent: Caller) 
     call.cancel()
     assert states == sorted(set(states), key=states.index)
     assert states[0] == containers_pb2.CONTAINER_PREPARING
-    with remote_errors(), pytest.raises(OutOfRange):
-        with remote_errors():
-            async for _ in agent.containers.WatchContainers(pb.WatchContainersRequest(resource_version=1)):
-                pass
+    with remote_errors(), pytest.raises(OutOfRange), remote_errors():
+        async for _ in agent.containers.WatchContainers(pb.WatchContainersRequest(resource_version=1)):
+            pass
 
 
 async def test_exec_is_in_the_container_and_its_streams_are_ours(agent: Caller) -> None:
     running = await agent.launch(SLEEP, until=RUNNING)
-    out, err, status = await agent.enter(running, shell("cat; echo err >&2; echo $$; exit 7"), stdin=b"hello\n" * 20_000)
+    out, err, status = await agent.enter(
+        running, shell("cat; echo err >&2; echo $$; exit 7"), stdin=b"hello\n" * 20_000
+    )
     assert out.startswith(b"hello\n" * 20_000)
     assert int(out.split()[-1]) < 1000  # numbered in the container's own PID namespace
     assert err == b"err\n"
@@ -283,7 +281,7 @@ async def test_a_dead_supervisor_is_told_and_takes_everything_with_it(
     running = await agent.launch(SLEEP, until=RUNNING)
     os.kill(running.shim_pid, signal.SIGKILL)
     told = (await agent.wait(running)).termination
-    assert told.reason == Reason.SUPERVISOR_LOST
+    assert told.reason == tasks_pb2.REASON_SUPERVISOR_LOST
     assert told.state == tasks_pb2.TASK_FAILED
     assert not Path(f"/proc/{running.pid}").exists()
     assert not [path for path in shared_agentd.cgroups() if running.container_id.value in path]

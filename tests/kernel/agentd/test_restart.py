@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from paddock.model.errors import PaddockError
-from paddock.model.task import Reason
 from paddock.wire.v1 import containers_pb2, tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess
 from tests.kernel.agentd.calling import RUNNING, calling, shell
@@ -20,7 +19,9 @@ SLEEP = shell("exec sleep 1000")
 
 async def test_a_container_outlives_its_agent(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
-        running = await agent.launch(shell("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"), until=RUNNING)
+        running = await agent.launch(
+            shell("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"), until=RUNNING
+        )
     agentd.crash()
     assert Path(f"/proc/{running.pid}").exists()
     agentd.start()
@@ -78,7 +79,7 @@ async def test_a_kill_goes_on_while_the_agent_is_away(agentd: AgentdProcess) -> 
     agentd.start()
     async with calling(agentd.address) as agent:
         told = (await agent.wait(running)).termination
-        assert told.reason == Reason.KILL_GRACE_EXPIRED
+        assert told.reason == tasks_pb2.REASON_KILL_GRACE_EXPIRED
         assert "uid:0" in told.message
 
 
@@ -90,7 +91,7 @@ async def test_agent_and_shim_both_die(agentd: AgentdProcess) -> None:
     agentd.start()
     async with calling(agentd.address) as agent:
         told = (await agent.wait(running)).termination
-        assert told.reason == Reason.SUPERVISOR_LOST
+        assert told.reason == tasks_pb2.REASON_SUPERVISOR_LOST
     assert not Path(f"/proc/{running.pid}").exists()
     assert not agentd.wait_for_no_cgroups()
 
@@ -104,7 +105,7 @@ async def test_agent_launcher_and_shim_all_die(agentd: AgentdProcess) -> None:
     agentd.start()
     async with calling(agentd.address) as agent:
         told = (await agent.wait(running)).termination
-        assert told.reason == Reason.SUPERVISOR_LOST
+        assert told.reason == tasks_pb2.REASON_SUPERVISOR_LOST
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
     assert not agentd.wait_for_no_cgroups()
 
@@ -118,7 +119,7 @@ async def test_a_dead_launcher_is_replaced_and_nobody_notices(agentd: AgentdProc
         assert agentd.launcher_pid() != first
         assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
         await agent.kill(running)
-        assert (await agent.wait(running)).termination.reason == Reason.KILL_REQUESTED
+        assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
 
 
 async def test_a_launcher_that_runs_is_found(agentd: AgentdProcess) -> None:
@@ -173,7 +174,11 @@ async def test_a_torn_tail_is_cut(agentd: AgentdProcess) -> None:
 def test_a_second_agent_on_the_same_state_says_so(agentd: AgentdProcess) -> None:
     arguments = [f"--state-dir={agentd.directory}/state", f"--listen=unix:{agentd.directory}/other.sock"]
     second = subprocess.run(
-        [sys.executable, "-m", "agentd", *arguments], capture_output=True, text=True, timeout=30 * TIME_SCALE, check=False
+        [sys.executable, "-m", "agentd", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30 * TIME_SCALE,
+        check=False,
     )
     assert second.returncode == 2
     assert f"agentd with pid {agentd.pid} uses this state already" in second.stderr

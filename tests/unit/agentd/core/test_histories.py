@@ -76,15 +76,13 @@ class Histories(RuleBasedStateMachine):
 
     def any_container(self, data: strategies.DataObject) -> ContainerId:
         known = [*self.machine.state.containers, ContainerId("nobody")]
-        return cast("ContainerId", data.draw(strategies.sampled_from(known)))
+        return data.draw(strategies.sampled_from(known))
 
     @rule(data=strategies.data(), which=strategies.integers(0, 9))
     def something_happens(self, data: strategies.DataObject, which: int) -> None:
         c = self.any_container(data)
         record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
-        killed = made.record(
-            c, wait_status=15, kill=KillOutcome(signal=15, grace_ms=1, escalated=False, took_ms=1)
-        )
+        killed = made.record(c, wait_status=15, kill=KillOutcome(signal=15, grace_ms=1, escalated=False, took_ms=1))
         limitation = Limitation(
             container_id=c,
             isolator="x",

@@ -1,0 +1,148 @@
+"""An agent and its master's words: registration, launches, statuses until they are acknowledged, breaks, silence."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paddock.wire.v1 import agent_registry_service_pb2 as pb
+from paddock.wire.v1 import agent_task_service_pb2, tasks_pb2
+from paddock.wire.v1.resources_pb2 import Resource
+from tests.agentd_process import AgentdProcess, running_agentd
+from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
+from tests.kernel.agentd.scripted_master import scripted_master
+
+
+@pytest.fixture
+def master_path(tmp_path: Path) -> Path:
+    return tmp_path / "master.sock"
+
+
+@pytest.fixture
+def agentd(master_path: Path) -> Iterator[AgentdProcess]:
+    with running_agentd(f"--master=unix:{master_path}", "--resources=cpus:2;mem:1024;disk:1024") as agentd:
+        yield agentd
+
+
+def task(task_id: str, line: str, *, user: str = "", asked: list[Resource] | None = None) -> tasks_pb2.TaskInfo:
+    command = shell(line)
+    command.user = user
+    return tasks_pb2.TaskInfo(
+        task_id=task_id, name=task_id, agent_id="a", resources=asked or resources(), command=command
+    )
+
+
+async def test_a_task_from_launch_to_its_last_acknowledgement(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        connection, register = await master.connected()
+        assert register.agent.agent_id == agentd.agent_id
+        assert register.agent.unix_address == agentd.address
+        assert {r.name for r in register.agent.resources} == {"cpus", "mem", "disk", "ports"}
+        connection.launch(task("t1", "echo hello; exit 4"))
+        running = await connection.status()
+        assert (running.status.state, len(running.status.uuid)) == (tasks_pb2.TASK_RUNNING, 16)
+        connection.acknowledge(running)
+        ended = await connection.status()
+        assert ended.status.state == ended.latest_state == tasks_pb2.TASK_FAILED
+        assert ended.status.evidence.exit_code == 4
+        async with calling(agentd.address) as agent:
+            known = await agent.tasks.ListTasks(agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True))
+            assert [(t.task.task_id, t.unacknowledged_count) for t in known.tasks] == [("t1", 1)]
+            connection.acknowledge(ended)
+            async for change in agent.tasks.WatchTasks(
+                agent_task_service_pb2.WatchAgentTasksRequest(resource_version=known.resource_version)
+            ):
+                if change.task.unacknowledged_count == 0:
+                    break
+            known = await agent.tasks.ListTasks(agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True))
+            assert not known.tasks
+
+
+async def test_a_status_waits_for_a_master_that_comes_back(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.launch(task("t1", "exit 0"))
+        first = await connection.status()
+        connection.close()
+        connection, register = await master.connected()
+        assert [(t.task.task_id, t.framework_id) for t in register.tasks] == [("t1", "f1")]
+        assert [f.framework_id for f in register.frameworks] == ["f1"]
+        again = await connection.status()
+        assert again.status == first.status
+        connection.acknowledge(again)
+        last = await connection.status()
+        assert last.status.state == tasks_pb2.TASK_FINISHED
+    agentd.crash()
+    async with scripted_master(master_path) as master:
+        agentd.start()
+        connection, register = await master.connected()
+        assert [t.state for t in register.tasks] == [tasks_pb2.TASK_FINISHED]
+        again = await connection.status()
+        assert str(again.status) == str(last.status)
+        connection.acknowledge(again)
+        connection.send(reconcile_task=pb.ReconcileTask(framework_id="f1", task_id="t1"))
+        gone = await connection.status()
+        assert (gone.status.state, gone.status.uuid) == (tasks_pb2.TASK_DROPPED, b"")
+
+
+async def test_a_kill_and_a_removed_framework(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.launch(task("t1", "exec sleep 1000"), task("t2", "exec sleep 1000"))
+        for _ in range(2):
+            connection.acknowledge(await connection.status())
+        connection.send(kill_task=pb.KillTask(framework_id="f1", task_id="t1"))
+        killed = await connection.status()
+        assert (killed.status.task_id, killed.status.state) == ("t1", tasks_pb2.TASK_KILLED)
+        assert "the framework" in killed.status.message
+        connection.send(remove_framework=pb.RemoveFramework(framework_id="f1"))
+        assert not await asyncio.to_thread(agentd.wait_for_no_cgroups)
+        connection.send(ping=pb.MasterPing(sequence=7))
+        assert (await connection.next("pong")).pong.sequence == 7
+
+
+async def test_standalone_containers_are_told_and_what_no_longer_fits_is_given_back(
+    agentd: AgentdProcess, master_path: Path
+) -> None:
+    async with scripted_master(master_path) as master, calling(agentd.address) as agent:
+        connection, _ = await master.connected()
+        connection.send(ping=pb.MasterPing(sequence=1))
+        await connection.next("pong")
+        running = await agent.launch(shell("exec sleep 1000"), until=RUNNING, asked=resources(cpus_milli=1500))
+        used = (await connection.next("update_standalone")).update_standalone.resources
+        assert {r.name: r.scalar_milli for r in used}["cpus"] == 1500
+        connection.launch(task("t1", "true", asked=resources(cpus_milli=1000)))
+        refused = (await connection.next("launch_refused")).launch_refused
+        assert list(refused.task_ids) == ["t1"]
+        assert "is free here" in refused.message
+        await agent.kill(running, grace_ms=0)
+        assert not (await connection.next("update_standalone")).update_standalone.resources
+
+
+async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.launch(task("t1", "true", user="no-such-user"))
+        failed = await connection.status()
+        assert failed.status.state == tasks_pb2.TASK_FAILED
+        assert failed.status.evidence.launch_failure.stage == "user"
+        assert "no-such-user" in failed.status.message
+
+
+async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        await master.connected(ping_interval_ms=100)
+        await master.connected()
+        assert "said nothing for" in agentd.log
+
+
+async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.launch(task("../x", "true"))
+        connection.send(kill_task=pb.KillTask(framework_id="", task_id="\0"))
+        connection.send(acknowledge_status=pb.AcknowledgeStatus(framework_id="f1", task_id="t", uuid=b"short"))
+        connection.send()
+        connection.send(ping=pb.MasterPing(sequence=9))
+        assert (await connection.next("pong")).pong.sequence == 9
