@@ -40,7 +40,7 @@ class LiveCgroup:
 
     def make(self) -> None:
         """The directories, then the plan's writes."""
-        for directory in self._directories.values():
+        for directory in dict.fromkeys(self._directories.values()):  # cpu and cpuacct may share a mount
             directory.parent.mkdir(exist_ok=True)
             if self.is_v2:
                 cgroup2.enable_controllers(str(directory.parent), self._plan.controllers)

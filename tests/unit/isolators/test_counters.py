@@ -1,5 +1,6 @@
 """Counters' text: numbers where the kernel wrote numbers, None elsewhere, never an error."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isolators.contract import CgroupPlace
-from isolators.counters import byte_limit, first, integer, picked, read_counters
+from isolators.counters import CounterFiles, DescriptorBudget, byte_limit, first, integer, picked, read_counters
 from paddock.model.launch_plan import CgroupRead
 
 
@@ -67,6 +68,24 @@ def test_a_cgroup_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_hierarchy_that_the_container_was_not_started_in_is_named(tmp_path: Path) -> None:
     place = CgroupPlace(mode="v1", directories=(("cpu", str(tmp_path)),))
     assert read_counters(place, [CgroupRead(controller="memory", file="x")])[1].endswith("without a memory cgroup")
+
+
+def test_no_more_is_kept_open_than_the_budget_lets_and_all_is_given_back(tmp_path: Path) -> None:
+    place = CgroupPlace(mode="v1", directories=(("cpu", str(tmp_path)),))
+    reads = [CgroupRead(controller="cpu", file=file) for file in ("a", "b", "c")]
+    for read in reads:
+        (tmp_path / read.file).write_text("1\n", encoding="ascii")
+    budget = DescriptorBudget(2)
+    files = CounterFiles(place, reads, budget)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in "1", "2":  # what is kept open is read anew
+        for read in reads:
+            (tmp_path / read.file).write_text(number, encoding="ascii")
+        assert files.read() == ({"cpu/a": number, "cpu/b": number, "cpu/c": number}, "")
+        assert (budget.left_count, len(os.listdir("/proc/self/fd")) - before) == (0, 2)
+    files.close()
+    files.close()
+    assert (budget.left_count, len(os.listdir("/proc/self/fd")) - before) == (2, 0)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """cgroups/cpu on this machine's cgroups: what is written is in force, throttles, and is counted."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -101,6 +102,24 @@ def test_a_vanished_cgroup_is_named(isolator: CpuIsolator, container: ContainerC
     ((name, why),) = isolator.usage(container.container_id).missing
     assert name == "cgroups/cpu"
     assert str(container.container_id) in why
+
+
+def test_statistics_keep_their_files_open_until_cleanup(
+    isolator: CpuIsolator, container: ContainerConfig, cgroup: LiveCgroup
+) -> None:
+    def open_files() -> list[str]:
+        links = [os.path.join("/proc/self/fd", fd) for fd in os.listdir("/proc/self/fd")]
+        targets = [os.readlink(link) for link in links if os.path.islink(link)]
+        return [target for target in targets if isolator.host.agent_id in target]
+
+    for _ in range(3):
+        assert isolator.usage(container.container_id).missing == ()
+    assert len(open_files()) == len(isolator.usage_reads())
+    isolator.prepare(container)
+    assert open_files() == []
+    isolator.usage(container.container_id)
+    isolator.cleanup(container.container_id)
+    assert open_files() == []
 
 
 @pytest.mark.v1_only

@@ -129,11 +129,9 @@ def test_more_than_the_limit_ends_the_container_and_says_where(make: Make, conta
 def test_exactly_the_limit_is_not_more(make: Make, container: ContainerConfig) -> None:
     isolator = make()
     sandbox = Path(container.sandbox)
-    write(sandbox / "file", MIB)
-    exact = Resources.scalars({"disk": allocated(sandbox) * 1000 // MIB})
-    if allocated(sandbox) * 1000 % MIB:  # thousandths of a MiB are not bytes: the next one above
-        exact = Resources.scalars({"disk": allocated(sandbox) * 1000 // MIB + 1})
-    isolator.prepare(replace(container, resources=exact))
+    write(sandbox / "file", MIB - allocated(sandbox))
+    assert allocated(sandbox) == MIB
+    isolator.prepare(replace(container, resources=Resources.scalars({"disk": 1000})))
     counted(isolator, container)
     assert isolator.limitation(container.container_id) is None
     isolator.update(container.container_id, Resources.scalars({"disk": 999}), ResourceLimits())
