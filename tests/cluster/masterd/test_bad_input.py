@@ -13,11 +13,13 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError
 
+from paddock.rpc.channel import open_channel
 from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
 from paddock.wire.v1 import offers_pb2, resources_pb2, tasks_pb2
 from paddock.wire.v1 import operator_service_pb2 as operator_pb
 from paddock.wire.v1 import scheduler_service_pb2 as scheduler_pb
 from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryServiceStub
+from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
 from tests.cluster.masterd.speakers import task
 from tests.cluster.masterd.stage import stage
 from tests.masterd_process import MasterdProcess
@@ -134,3 +136,24 @@ def test_every_problem_of_the_configuration_at_once(tmp_path: Path) -> None:
     for words in ("--weights", "did you mean allocation-interval", "--listen"):
         assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_over_tcp_nobody_is_believed_unless_the_operator_says_so(tmp_path: Path, trusted: bool) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    flags = (f"--listen=unix:{tmp_path / 'masterd.sock'},{address}", *(("--tcp-uid=0",) if trusted else ()))
+    with MasterdProcess(tmp_path, *flags):
+        async with open_channel(address) as channel:
+            call = OperatorServiceStub(channel).GetMaster(operator_pb.GetMasterRequest())
+            if trusted:
+                assert (await call).address == address
+            else:
+                with pytest.raises(AioRpcError) as caught:
+                    await call
+                assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -27,7 +27,7 @@ FRAMEWORK = SaveFramework(
         failover_timeout_ms=2**50,
         labels=(("k", "v"), ("k2", "")),
         hostname="h",
-        webui_url="http://example.org/ui",
+        webui_url="http://ui.example",
     ),
     failover_deadline_ns=2**60,
     completed=False,
