@@ -29,6 +29,7 @@ def isolator() -> CpuIsolator:
 def cgroup(isolator: CpuIsolator, container: ContainerConfig) -> Iterator[LiveCgroup]:
     with live_cgroup(isolator.host, container.container_id, isolator.prepare(container)) as made:
         yield made
+    isolator.cleanup(container.container_id)
 
 
 def in_force(cgroup: LiveCgroup) -> tuple[str, str]:

@@ -30,6 +30,7 @@ def isolator() -> MemoryIsolator:
 def cgroup(isolator: MemoryIsolator, container: ContainerConfig) -> Iterator[LiveCgroup]:
     with live_cgroup(isolator.host, container.container_id, isolator.prepare(container)) as made:
         yield made
+    isolator.cleanup(container.container_id)
 
 
 def mem(mib: int) -> Resources:

@@ -21,6 +21,7 @@ def isolator() -> PidsIsolator:
 def cgroup(isolator: PidsIsolator, container: ContainerConfig) -> Iterator[LiveCgroup]:
     with live_cgroup(isolator.host, container.container_id, isolator.prepare(container)) as made:
         yield made
+    isolator.cleanup(container.container_id)
 
 
 def test_the_default_and_each_limit_are_in_force(
