@@ -6,7 +6,7 @@ from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from agentd.core import effects, events, recovery
-from agentd.core.durable import DurableEntry
+from agentd.core.durable import DurableEntry, TaskAccepted
 from agentd.core.exit_record import KillOutcome
 from agentd.core.machine import Machine
 from agentd.durable_codec import from_bytes, to_bytes
@@ -32,8 +32,7 @@ class Histories(RuleBasedStateMachine):
         self.machine = Machine(made.state(), new_uuid=self.uuids)
         self.log: list[DurableEntry] = []
         self.now_ns = 0
-        self.terminal: dict[tuple[str, str, str], set[bytes]] = {}
-        self.in_flight: dict[tuple[str, str], bytes] = {}
+        self.terminal: dict[tuple[str, str], set[bytes]] = {}
         self.launched_count = 0
 
     def tell(self, event: events.Event) -> None:
@@ -46,6 +45,9 @@ class Histories(RuleBasedStateMachine):
             match effect:
                 case effects.Checkpoint():
                     self.log.append(effect.entry)
+                    if isinstance(effect.entry, TaskAccepted):
+                        # An id may be used again once its earlier task is acknowledged to the end.
+                        self.terminal.pop((effect.entry.framework.framework_id, effect.entry.task.task_id), None)
                 case effects.SendStatus() if effect.status.uuid:
                     self.sent(effect)
                 case effects.Launch():
@@ -59,7 +61,7 @@ class Histories(RuleBasedStateMachine):
         task = self.machine.state.tasks[key]
         assert task.stream.head == sent.status
         if sent.status.state.is_terminal:
-            uuids = self.terminal.setdefault((*key, sent.status.container_id), set())
+            uuids = self.terminal.setdefault(key, set())
             uuids.add(sent.status.uuid)
             assert len(uuids) == 1
 

@@ -341,14 +341,28 @@ def test_reconciliation_always_answers() -> None:
     assert statuses(story.tell(events.KillTask(framework_id=FrameworkId("f2"), task_id=T, policy=None)))
 
 
-def test_a_removed_frameworks_tasks_are_killed_and_nobody_is_told() -> None:
+def test_a_removed_frameworks_tasks_are_killed_and_the_master_is_told() -> None:
     story = Story()
     story.run_task()
     found = story.tell(events.RemoveFramework(framework_id=F))
     assert "Kill" in kinds(found)
-    assert not story.state.tasks
-    assert not statuses(story.end(15, KillOutcome(signal=15, grace_ms=3000, escalated=False, took_ms=1)))
+    story.end(15, KillOutcome(signal=15, grace_ms=3000, escalated=False, took_ms=1))
     assert story.state.free == made.TOTAL
+    (last,) = statuses(story.acknowledge())
+    assert last.state is TaskState.KILLED
+    story.acknowledge()
+    assert not story.state.tasks
+    assert not story.state.frameworks
+
+
+def test_a_removed_framework_without_tasks_is_forgotten_at_once() -> None:
+    story = Story()
+    story.run_task()
+    story.acknowledge()
+    story.end()
+    story.acknowledge()
+    story.tell(events.RemoveFramework(framework_id=F))
+    assert not story.state.frameworks
 
 
 def test_the_oldest_ended_make_room() -> None:
