@@ -211,8 +211,11 @@ def retry_overdue(turn: Turn) -> None:
 
 
 def remove_framework(turn: Turn, event: RemoveFramework) -> None:
-    """Its containers are ended; nobody is left to be told."""
-    if event.framework_id in turn.state.frameworks:
+    """Its containers are ended. The master still hears of each end, and acknowledges it itself: until then it counts
+    their resources as used.
+    """
+    has_tasks = any(framework_id == event.framework_id for framework_id, _ in turn.state.tasks)
+    if event.framework_id in turn.state.frameworks and not has_tasks:
         turn.commit(FrameworkRemoved(framework_id=event.framework_id))
     for container in turn.state.live():
         if container.config.framework_id == event.framework_id:

@@ -96,7 +96,11 @@ async def test_a_kill_and_a_removed_framework(agentd: AgentdProcess, master_path
         killed = await connection.status()
         assert (killed.status.task_id, killed.status.state) == ("t1", tasks_pb2.TASK_KILLED)
         assert "the framework" in killed.status.message
+        connection.acknowledge(killed)
         connection.send(remove_framework=pb.RemoveFramework(framework_id="f1"))
+        ended = await connection.status()
+        assert (ended.status.task_id, ended.status.state) == ("t2", tasks_pb2.TASK_KILLED)
+        connection.acknowledge(ended)
         assert not await asyncio.to_thread(agentd.wait_for_no_cgroups)
         connection.send(ping=pb.MasterPing(sequence=7))
         assert (await connection.next("pong")).pong.sequence == 7

@@ -348,8 +348,8 @@ def test_a_removed_frameworks_tasks_are_killed_and_the_master_is_told() -> None:
     assert "Kill" in kinds(found)
     story.end(15, KillOutcome(signal=15, grace_ms=3000, escalated=False, took_ms=1))
     assert story.state.free == made.TOTAL
-    (last,) = statuses(story.acknowledge())
-    assert last.state is TaskState.KILLED
+    told = [statuses(story.acknowledge())[0].status.state for _ in range(2)]
+    assert told == [TaskState.KILLING, TaskState.KILLED]
     story.acknowledge()
     assert not story.state.tasks
     assert not story.state.frameworks
