@@ -75,13 +75,6 @@ class StatusAcknowledged:
     uuid: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameworkRemoved:
-    """Its tasks are nobody's: their containers are ended, their statuses dropped."""
-
-    framework_id: FrameworkId
-
-
 DurableEntry = (
     ContainerLaunched
     | ContainerStopping
@@ -90,5 +83,4 @@ DurableEntry = (
     | TaskAccepted
     | StatusQueued
     | StatusAcknowledged
-    | FrameworkRemoved
 )

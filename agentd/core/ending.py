@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
-from agentd.core.durable import ContainerEnded, ContainerStopping, FrameworkRemoved
+from agentd.core.durable import ContainerEnded, ContainerStopping
 from agentd.core.effects import Answer, Conclude, Discard, Kill, SendStandalone
 from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
@@ -214,9 +214,6 @@ def remove_framework(turn: Turn, event: RemoveFramework) -> None:
     """Its containers are ended. The master still hears of each end, and acknowledges it itself: until then it counts
     their resources as used.
     """
-    has_tasks = any(framework_id == event.framework_id for framework_id, _ in turn.state.tasks)
-    if event.framework_id in turn.state.frameworks and not has_tasks:
-        turn.commit(FrameworkRemoved(framework_id=event.framework_id))
     for container in turn.state.live():
         if container.config.framework_id == event.framework_id:
             stop(turn, container, policy=container.config.kill_policy, by="the master, which removed the framework")

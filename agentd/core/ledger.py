@@ -9,7 +9,6 @@ from agentd.core.durable import (
     ContainerLaunched,
     ContainerStopping,
     DurableEntry,
-    FrameworkRemoved,
     StatusAcknowledged,
     StatusQueued,
     TaskAccepted,
@@ -43,9 +42,6 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
             _queued(state, entry)
         case StatusAcknowledged():
             _acknowledged(state, entry)
-        case FrameworkRemoved():
-            state.tasks = {key: task for key, task in state.tasks.items() if key[0] != entry.framework_id}
-            state.frameworks.pop(entry.framework_id, None)
 
 
 def _launched(state: AgentState, entry: ContainerLaunched) -> None:
