@@ -13,12 +13,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
 PORT_NAME = "paddock.control"
 PORT_WAIT_S = 60.0
 CHUNK_BYTES = 16384
+PACKAGES = "/paddock/site-packages"
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Port:
@@ -120,6 +123,8 @@ class Command:
 
 
 def main() -> None:
+    # As in a virtual environment: packages and tree are there for every python3, whatever its flags and environment.
+    subprocess.run(["mount", "--bind", PACKAGES, f"/usr/local/lib/{PYTHON}/dist-packages"], check=True)
     port = Port()
     port.send({"id": 0, "ready": True})
     commands: dict[object, Command] = {}

@@ -5,6 +5,7 @@ Not collected by name: tests/vm/test_cgroup2.py has it run where systemd is proc
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ class ScopeAgent(Agent):
             self.process = subprocess.Popen(
                 [*command, f"--cgroup-root={root}", *flags], stdout=log, stderr=log, stdin=subprocess.DEVNULL, **options
             )
-        wait_for(self.is_ready, 10, "the launcher does not answer")
+        wait_for(lambda: self.process.poll() is not None or self.is_ready(), 3, "the launcher does not answer")
+        assert self.process.poll() is None, self.log()
 
     def sleeper(self) -> Shim:
         shim = self.launch(SLEEPER, limits={"memory_bytes": MEMORY_BYTES})
@@ -70,6 +72,9 @@ def agent() -> Iterator[ScopeAgent]:
     made = ScopeAgent()
     try:
         yield made
+        for shim in made.shims:
+            with contextlib.suppress(BrokenPipeError):  # it has ended
+                shim.control.send(b'{"op":"kill","seq":0,"grace_ms":0}')
         made.assert_clean()
     finally:
         made.close()

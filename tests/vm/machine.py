@@ -39,7 +39,6 @@ TREE_DISK_BYTES = 1 << 30
 
 TREE = Path(__file__).resolve().parents[2]
 GUEST_TREE = "/paddock/tree"
-GUEST_PACKAGES = "/paddock/site-packages"
 
 # Not wanted inside: history, the environment (its packages come separately), what runs leave behind.
 _LEFT_OUT = ("build", "dist", "node_modules")
@@ -146,9 +145,8 @@ class Machine:
 
 
 def _environment() -> dict[str, str]:
-    """With it the machine's python3 imports the tree and the packages of this environment."""
+    """What a login would set, and how slow the machine is."""
     return {
-        "PYTHONPATH": f"{GUEST_TREE}:{GUEST_PACKAGES}",
         "HOME": "/root",
         "LANG": "C.UTF-8",
         TIME_SCALE_VARIABLE: str(SLOWDOWN),
@@ -204,7 +202,9 @@ def _make_tree_disk(disk: Path, work: Path) -> None:
         ignore=lambda _directory, names: {name for name in names if name.startswith(".") or name in _LEFT_OUT},
     )
     # Hard links where the file system allows: some hundred MB of packages in no time. Times stay, so .pyc files count.
-    shutil.copytree(sysconfig.get_path("purelib"), staged / "site-packages", symlinks=True, copy_function=_link)
+    packages = staged / "site-packages"
+    shutil.copytree(sysconfig.get_path("purelib"), packages, symlinks=True, copy_function=_link)
+    (packages / "paddock-tree.pth").write_text(f"{GUEST_TREE}\n")
     make_disk(staged, disk, size_bytes=TREE_DISK_BYTES, label="paddock-tree")
     shutil.rmtree(staged)
 
