@@ -160,3 +160,23 @@ def test_subscribing_with_an_unknown_id_takes_it() -> None:
     world = World()
     assert world.framework(framework_id="mine", failover_s=1)[0] == "mine"
     assert isinstance(Subscribe(stream=1, caller=ROOT, framework=FrameworkInfo()), Subscribe)
+
+
+@pytest.mark.parametrize(
+    ("failover_s", "deadline_s", "left_s"),
+    [(0, None, 60), (600, None, 600), (600, 300, 300), (600, 5, 60), (600, -100, 60)],
+)
+def test_after_a_restart_a_framework_has_what_is_left_of_its_time_and_the_grace_at_least(
+    failover_s: int, deadline_s: int | None, left_s: int
+) -> None:
+    wall_ns = World().now_ns
+    record = SaveFramework(
+        framework=FrameworkInfo(framework_id=FrameworkId("f"), failover_timeout_ms=failover_s * 1000),
+        failover_deadline_ns=None if deadline_s is None else wall_ns + deadline_s * SECOND_NS,
+        completed=False,
+    )
+    world = World(remembered=Remembered(frameworks=(record,)), epoch=2)
+    world.advance(left_s - 1)
+    assert FrameworkId("f") in world.state.frameworks
+    world.advance(2)
+    assert FrameworkId("f") not in world.state.frameworks

@@ -232,3 +232,16 @@ def test_a_new_weight_divides_anew() -> None:
     world.cycle()
     assert (len(world.offers(one[2])), len(world.offers(two[2]))) == (1, 2)
     assert [e.weights_milli for e in world.effects if isinstance(e, SaveWeights)] == [(("two", 2000),)]
+
+
+@pytest.mark.parametrize("refuse_ms", [0, 5_000])
+def test_the_rest_of_an_accepted_offer_is_refused_for_as_long_as_was_said(refuse_ms: int) -> None:
+    world = World()
+    world.agent("a1")
+    framework = world.framework()
+    world.accept(framework, world.offers(framework[2]), task_info("t1", "a1"), refuse_ms=refuse_ms)
+    assert len(world.offers(framework[2])) == (0 if refuse_ms else 1)
+    world.advance(4)
+    assert len(world.offers(framework[2])) == (0 if refuse_ms else 1)
+    world.advance(2)
+    assert len(world.offers(framework[2])) == 1
