@@ -23,6 +23,7 @@ from masterd.core.events import (
     Teardown,
     Tick,
 )
+from masterd.core.recovery import Remembered
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
