@@ -145,3 +145,17 @@ def test_a_duplicate_that_an_agent_brings_back_is_killed_in_silence() -> None:
     assert not [
         e for e in world.effects if isinstance(e, ToAgent) and e.stream == agent and isinstance(e.message, TellKill)
     ]
+
+
+def test_a_repeated_status_is_kept_once_and_a_long_history_keeps_its_beginning_and_its_end() -> None:
+    world = World()
+    agent, framework = launched(world)
+    for _ in range(3):
+        world.report(agent, framework, "t1", TaskState.STARTING, uuid=b"0" * 16)
+    task = world.state.frameworks[framework[0]].tasks[TaskId("t1")]
+    assert len(task.statuses) == 1
+    for number in range(30):
+        world.report(agent, framework, "t1", TaskState.RUNNING, uuid=number.to_bytes(16))
+    assert len(task.statuses) == 20
+    assert task.statuses[0].uuid == b"0" * 16
+    assert task.statuses[-1].uuid == (29).to_bytes(16)
