@@ -25,7 +25,7 @@ class Command:
     host: OneHost
 
     def __call__(
-        self, *words: str, stdin: bytes = b"", timeout_s: float = 40, user: int | None = None
+        self, *words: str, stdin: bytes = b"", timeout_s: float = 40, user: int | None = None, group: int | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [PADDOCK, *words],
@@ -35,7 +35,7 @@ class Command:
             timeout=timeout_s,
             env=self.environment,
             user=user,
-            group=user,
+            group=user if group is None else group,
             extra_groups=None if user is None else [],
         )
 

@@ -310,10 +310,23 @@ def test_what_is_not_there_and_what_is_ambiguous(paddock: Command, sleeper: Back
         Background(process=again, task_id="").end()
 
 
-def test_another_user_may_not_read_enter_or_kill(paddock: Command, sleeper: Background) -> None:
-    done = paddock("exec", sleeper.task_id, "--", "/usr/bin/id", user=NOBODY)
-    assert done.returncode in {5, 6}, done.stderr
-    assert done.stdout == b""
+def test_who_is_not_of_the_group_does_not_come_in(paddock: Command) -> None:
+    for verb in ("ps", "agents"):
+        done = paddock(verb, user=NOBODY)
+        assert (done.returncode, done.stdout) == (5, b""), done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_another_user_of_the_group_runs_as_itself_only(paddock: Command, sleeper: Background) -> None:
+    done = paddock("run", "--", "/usr/bin/id", "-u", user=NOBODY, group=0)
+    assert (done.returncode, done.stdout) == (0, b"65534\n"), done.stderr
+    done = paddock("run", "--user=root", "--", "/usr/bin/id", "-u", user=NOBODY, group=0)
+    assert (done.returncode, done.stdout) == (125, b""), done.stderr
+    for words in (("exec", sleeper.task_id, "--", "/usr/bin/id"), ("logs", sleeper.task_id), ("kill", sleeper.task_id)):
+        done = paddock(*words, user=NOBODY, group=0)
+        assert (done.returncode, done.stdout) == (5, b""), (words, done.stderr)
+        assert b"Traceback" not in done.stderr
+    assert sleeper.process.poll() is None
 
 
 def test_a_reader_that_goes_away_is_no_error_to_shout_about(paddock: Command) -> None:
