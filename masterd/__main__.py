@@ -16,9 +16,7 @@ from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.registry import Registry
-from masterd.rpc.agents import AgentRegistry
-from masterd.rpc.operators import Operators
-from masterd.rpc.schedulers import Schedulers
+from masterd.rpc.services import services
 from masterd.shell import MasterShell
 from paddock import __version__
 from paddock.daemon.clock import SystemClock
@@ -28,11 +26,8 @@ from paddock.daemon.readiness import Readiness
 from paddock.model.agent import MasterInfo
 from paddock.model.errors import CheckpointError, PaddockError
 from paddock.rpc.principal import OwnUidOnly
-from paddock.rpc.server import RpcServer, Service
+from paddock.rpc.server import RpcServer
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
-from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
-from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
-from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 
 _log = logging.getLogger("masterd")
 _STOP_GRACE_S = 2.0
@@ -122,24 +117,8 @@ async def _ended(running: asyncio.Task[None]) -> None:
 
 def _server(settings: MasterSettings, shell: MasterShell) -> RpcServer:
     issuer = TokenIssuer()
-    agents = AgentRegistry(shell, OwnUidOnly())
-    schedulers, operators = Schedulers(shell), Operators(shell)
-    services = (
-        Service(
-            name="paddock.wire.v1.AgentRegistryService",
-            register=lambda server: add_AgentRegistryServiceServicer_to_server(agents, server),
-        ),
-        Service(
-            name="paddock.wire.v1.SchedulerService",
-            register=lambda server: add_SchedulerServiceServicer_to_server(schedulers, server),
-        ),
-        Service(
-            name="paddock.wire.v1.OperatorService",
-            register=lambda server: add_OperatorServiceServicer_to_server(operators, server),
-        ),
-    )
     return RpcServer(
-        services=services,
+        services=services(shell, OwnUidOnly()),
         authenticator=TokenAuthenticator(issuer, tcp_uid=settings.tcp_uid),
         issuer=issuer,
         unix_path=settings.unix_path,
