@@ -11,6 +11,7 @@ import asyncio
 import glob
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -24,7 +25,9 @@ from testbed.our_processes import end_all
 
 DIRECTORY_PREFIX = "paddock-one-host-"
 REGISTER_TIMEOUT_S = 15.0
-_AGENT_ID_FILE = "agent-id"
+_AGENT_ID_FILE = "agent/agent-id"
+"""agentd's own: there before anything of it can fail, and after whoever started it has gone."""
+
 _NO_CONFIGURATION = "empty.toml"
 """What this host's own daemons are told in /etc is not for these."""
 
@@ -83,8 +86,6 @@ class OneHost:
             launcher_words = log_tail(os.path.join(self.directory, "agent", "launcher.log"))
             raise Unavailable(f"{error}\n{launcher_words}".rstrip()) from None
         self.agent_id = asyncio.run(self._registered())
-        with open(os.path.join(self.directory, _AGENT_ID_FILE), "w", encoding="utf-8") as file:
-            file.write(self.agent_id)
 
     async def _registered(self) -> str:
         deadline_s = time.monotonic() + REGISTER_TIMEOUT_S
@@ -110,7 +111,7 @@ class OneHost:
         self.agentd.stop()
         self.masterd.stop()
         end_all(self.directory, STOP_TIMEOUT_S)
-        remove_cgroups(self.agent_id or _read(os.path.join(self.directory, _AGENT_ID_FILE)))
+        remove_cgroups(_read(os.path.join(self.directory, _AGENT_ID_FILE)))
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -132,20 +133,34 @@ def _read(path: str) -> str:
 
 
 def remove_cgroups(agent_id: str) -> None:
-    """The agent's own directories in each hierarchy, deepest first; one that still holds a process stays and is named."""
+    """The agent's own directories in each hierarchy, deepest first, and whatever a dead shim left in them.
+
+    One that cannot be removed is named.
+    """
     if not agent_id:
         return
-    for root in (
-        *glob.glob(f"/sys/fs/cgroup/*/paddock-{agent_id}"),
-        *glob.glob(f"/sys/fs/cgroup/**/paddock-{agent_id}"),
-    ):
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    roots = glob.glob(f"/sys/fs/cgroup/**/paddock-{agent_id}", recursive=True)
+    for root in roots:
         for directory, _, _ in os.walk(root, topdown=False):
-            try:
-                os.rmdir(directory)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                print(f"{directory} cannot be removed: {error.strerror}; what runs in it?", file=sys.stderr)
+            while (error := _try_to_remove(directory)) and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            if error:
+                print(f"{directory} cannot be removed: {error}; what runs in it?", file=sys.stderr)
+
+
+def _try_to_remove(directory: str) -> str:
+    """What the kernel says against it; empty when it is gone. The name of the directory says that its processes are ours."""
+    try:
+        with open(os.path.join(directory, "cgroup.procs"), encoding="ascii") as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+        os.rmdir(directory)
+    except (FileNotFoundError, ProcessLookupError):
+        return "" if not os.path.isdir(directory) else "its processes are ending"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
