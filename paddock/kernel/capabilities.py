@@ -6,7 +6,7 @@ import ctypes
 import errno
 
 from paddock.kernel.errors import KernelError
-from paddock.kernel.syscalls import call
+from paddock.kernel.syscalls import failure, function
 
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
@@ -67,7 +67,9 @@ class _Header(ctypes.Structure):
 
 
 _Sets = ctypes.c_uint32 * 6
-_libc = ctypes.PyDLL(None, use_errno=True)
+_capget = function("capget", ctypes.c_void_p, ctypes.c_void_p)
+_capset = function("capset", ctypes.c_void_p, ctypes.c_void_p)
+_prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
 def mask_of(names: tuple[str, ...]) -> int:
@@ -92,8 +94,8 @@ def read_own_permitted() -> int:
     """The mask of what this process may have."""
     header = _Header(_VERSION_3, 0)
     sets = _Sets()
-    if _libc.capget(ctypes.byref(header), ctypes.byref(sets)) < 0:
-        raise KernelError("capget", "", "", ctypes.get_errno())
+    if _capget(ctypes.byref(header), ctypes.byref(sets)) < 0:
+        raise failure("capget")
     return int(sets[1]) | int(sets[4]) << 32
 
 
@@ -101,9 +103,9 @@ def read_own_bounding() -> int:
     """The mask of the bounding set, asked capability by capability until the kernel knows no more."""
     mask = 0
     for number in range(64):
-        if _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) < 0:
+        if _prctl(_PR_CAPBSET_READ, number, 0, 0, 0) < 0:
             break
-        mask |= _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) << number
+        mask |= _prctl(_PR_CAPBSET_READ, number, 0, 0, 0) << number
     return mask
 
 
@@ -111,18 +113,10 @@ def drop_bounding(keep: int, present: int) -> None:
     """Take out of the bounding set whatever is in `present` and not in `keep`. Needs CAP_SETPCAP."""
     surplus = present & ~keep
     number = 0
-    while surplus >> number:
-        if surplus >> number & 1:
-            call(
-                "prctl(PR_CAPBSET_DROP)",
-                "prctl",
-                _PR_CAPBSET_DROP,
-                number,
-                0,
-                0,
-                0,
-                value=",".join(names_of(1 << number)),
-            )
+    while surplus:
+        if surplus & 1 and _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
+            raise failure("prctl(PR_CAPBSET_DROP)", value=",".join(names_of(1 << number)))
+        surplus >>= 1
         number += 1
 
 
@@ -133,21 +127,14 @@ def set_own(effective: int, permitted: int, inheritable: int) -> None:
     sets = _Sets(
         effective & low, permitted & low, inheritable & low, effective >> 32, permitted >> 32, inheritable >> 32
     )
-    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)) < 0:
-        raise KernelError("capset", "", ",".join(names_of(permitted)), ctypes.get_errno())
+    if _capset(ctypes.byref(header), ctypes.byref(sets)) < 0:
+        raise failure("capset", value=",".join(names_of(permitted)))
 
 
 def set_ambient(mask: int) -> None:
     """Clear the ambient set and raise these: they survive execve of a user who is not root."""
-    call("prctl(PR_CAP_AMBIENT_CLEAR_ALL)", "prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
+        raise failure("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")
     for name in names_of(mask):
-        call(
-            "prctl(PR_CAP_AMBIENT_RAISE)",
-            "prctl",
-            _PR_CAP_AMBIENT,
-            _PR_CAP_AMBIENT_RAISE,
-            NUMBERS[name],
-            0,
-            0,
-            value=name,
-        )
+        if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, NUMBERS[name], 0, 0) < 0:
+            raise failure("prctl(PR_CAP_AMBIENT_RAISE)", value=name)

@@ -23,7 +23,7 @@ class KernelError(OSError):
     As with OSError, what is made is the subclass that fits the errno: `except FileNotFoundError` catches it too.
     """
 
-    def __new__(cls, operation: str, path: str, value: str, errno: int) -> KernelError:  # noqa: D102
+    def __new__(cls, operation: str, path: str, value: str, errno: int) -> KernelError:  # noqa: D102, PYI034 - a subclass
         kind = _KINDS.get(errno, cls) if cls is KernelError else cls
         return super().__new__(kind, errno, os.strerror(errno))
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
-from paddock.kernel.syscalls import call, pivot_root
+from paddock.kernel.syscalls import failure, function, pivot_root
+
+_unshare = function("unshare", ctypes.c_int)
+_setns = function("setns", ctypes.c_int, ctypes.c_int)
+_mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_umount2 = function("umount2", ctypes.c_char_p, ctypes.c_int)
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -32,18 +38,21 @@ MOUNT_FLAGS = {
 
 def unshare(flags: int) -> None:
     """Leave the namespaces named by `flags`; a new PID namespace holds children only, never the caller."""
-    call("unshare", "unshare", flags, value=hex(flags))
+    if _unshare(flags) < 0:
+        raise failure("unshare", value=hex(flags))
 
 
 def setns(fd: int, flags: int) -> None:
     """Join namespaces of a pidfd, or the one of an nsfs descriptor. NEWNS sets cwd and root to the namespace's own."""
-    call("setns", "setns", fd, flags, value=hex(flags))
+    if _setns(fd, flags) < 0:
+        raise failure("setns", value=hex(flags))
 
 
 def mount(source: str, target: str, fs_type: str, flags: int, options: str = "") -> None:
     """One mount(2). A bind mount takes its other flags (read-only, nosuid, …) only in a second call: see `mount_named`."""
-    encoded = (os.fsencode(source), os.fsencode(target), os.fsencode(fs_type) or None)
-    call("mount", "mount", *encoded, flags, os.fsencode(options) or None, path=target, value=source)
+    kind, data = os.fsencode(fs_type) or None, os.fsencode(options) or None
+    if _mount(os.fsencode(source), os.fsencode(target), kind, flags, data) < 0:
+        raise failure("mount", target, source)
 
 
 def mount_named(source: str, target: str, fs_type: str, flag_names: tuple[str, ...], options: str = "") -> None:
@@ -67,7 +76,8 @@ def make_mounts_private() -> None:
 
 def unmount(target: str, *, detach: bool = False) -> None:
     """umount2(2); `detach` takes it out of sight at once and ends it when its last user is gone."""
-    call("umount2", "umount2", os.fsencode(target), MNT_DETACH if detach else 0, path=target)
+    if _umount2(os.fsencode(target), MNT_DETACH if detach else 0) < 0:
+        raise failure("umount2", target)
 
 
 def change_root(new_root: str) -> None:

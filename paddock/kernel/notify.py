@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
 
 from paddock.kernel.cgroup_files import open_directory, write_file
 from paddock.kernel.errors import wrapped
-from paddock.kernel.syscalls import call
+from paddock.kernel.syscalls import failure, function
+
+_inotify_init1 = function("inotify_init1", ctypes.c_int)
+_inotify_add_watch = function("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_ulong)
+_inotify_rm_watch = function("inotify_rm_watch", ctypes.c_int, ctypes.c_int)
 
 IN_MODIFY = 0x2
 IN_DELETE_SELF = 0x400
@@ -30,20 +35,23 @@ class InotifyEvent:
 
 def open_inotify() -> int:
     """A non-blocking inotify descriptor."""
-    return call("inotify_init1", "inotify_init1", _IN_NONBLOCK | _IN_CLOEXEC)
+    fd = _inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
+    if fd < 0:
+        raise failure("inotify_init1")
+    return fd
 
 
 def add_inotify_watch(fd: int, path: str, mask: int = IN_MODIFY) -> int:
     """Watch one file; cgroup v2's events files say IN_MODIFY when a counter in them changes."""
-    return call("inotify_add_watch", "inotify_add_watch", fd, os.fsencode(path), mask, path=path)
+    watch = _inotify_add_watch(fd, os.fsencode(path), mask)
+    if watch < 0:
+        raise failure("inotify_add_watch", path)
+    return watch
 
 
 def remove_inotify_watch(fd: int, watch: int) -> None:
     """End a watch; one whose file is gone has ended of itself."""
-    try:
-        call("inotify_rm_watch", "inotify_rm_watch", fd, watch)
-    except OSError:
-        return
+    _inotify_rm_watch(fd, watch)
 
 
 def read_inotify(fd: int) -> tuple[InotifyEvent, ...]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
 import signal
 
 from paddock.kernel.errors import KernelError, wrapped
-from paddock.kernel.syscalls import call
+from paddock.kernel.syscalls import failure, function
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_prctl = function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl_text = function("prctl", ctypes.c_int, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_signal = function("signal", ctypes.c_int, ctypes.c_void_p)
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -83,27 +92,43 @@ def send_signal(pidfd: int, number: int) -> bool:
 
 def become_subreaper() -> None:
     """Orphans below this process become its children, so that it can reap them."""
-    call("prctl(PR_SET_CHILD_SUBREAPER)", "prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
+        raise failure("prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def set_no_new_privileges() -> None:
     """From now on execve gives no more privileges (set-uid, file capabilities); for ever, and for all children."""
-    call("prctl(PR_SET_NO_NEW_PRIVS)", "prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0:
+        raise failure("prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def keep_capabilities() -> None:
     """Keep the permitted capabilities over the next change of user; execve clears this."""
-    call("prctl(PR_SET_KEEPCAPS)", "prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    if _prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0:
+        raise failure("prctl(PR_SET_KEEPCAPS)")
 
 
 def hide_from_ptrace() -> None:
     """Until the next execve only a holder of CAP_SYS_PTRACE may look into this process."""
-    call("prctl(PR_SET_DUMPABLE)", "prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) < 0:
+        raise failure("prctl(PR_SET_DUMPABLE)")
 
 
 def set_name(name: str) -> None:
     """What ps shows as the command's name; at most 15 bytes."""
-    call("prctl(PR_SET_NAME)", "prctl", _PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
+    _prctl_text(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def set_default_signals(numbers: Iterable[int]) -> None:
+    """Give these signals their default action. By libc: Python's own wrapper makes an enum of every answer."""
+    for number in numbers:
+        _signal(number, None)
+
+
+def ignore_signals(numbers: Iterable[int]) -> None:
+    """Ignore these signals; what is ignored stays so over execve."""
+    for number in numbers:
+        _signal(number, 1)
 
 
 def set_oom_score_adj(value: int) -> None:

@@ -12,39 +12,51 @@ import os
 
 from paddock.kernel.errors import KernelError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Function(Protocol):
+        """A bound function of libc."""
+
+        def __call__(self, *arguments: int | bytes | ctypes._CArgObject | None) -> int:
+            """Call it."""
+            raise NotImplementedError
+
+
 MACHINE = os.uname().machine
 
-SYS_PIDFD_SEND_SIGNAL = 424
-SYS_PIDFD_OPEN = 434
 SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
-_libc = ctypes.PyDLL(None, use_errno=True)
+# Not use_errno=True, which copies errno on every call: it is read only after a failure.
+_libc = ctypes.PyDLL(None)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+_errno_location = _libc.__errno_location
+_errno_location.restype = ctypes.c_void_p
+_errno_location.argtypes = ()
 
 
-def _failed(operation: str, path: str = "", value: str = "") -> KernelError:
-    return KernelError(operation, path, value, ctypes.get_errno())
+def last_errno() -> int:
+    """This thread's errno, right after a call of libc failed. Python keeps it over a change of threads."""
+    return ctypes.c_int.from_address(_errno_location()).value
 
 
-def raw(operation: str, number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Structure) -> int:
-    """The system call's result; raises KernelError. Integers are passed as 64 bits, structures by reference."""
-    prepared = [ctypes.c_long(a) if isinstance(a, int) else ctypes.byref(a) for a in arguments]
-    result = int(_syscall(ctypes.c_long(number), *prepared))
-    if result < 0:
-        raise _failed(operation)
-    return result
+def failure(operation: str, path: str = "", value: str = "") -> KernelError:
+    """The error of the call that has just failed."""
+    return KernelError(operation, path, value, last_errno())
 
 
-def call(operation: str, function: str, *arguments: int | bytes | None, path: str = "", value: str = "") -> int:
-    """A libc function which returns -1 and errno; raises KernelError naming `path` and `value`."""
-    result = int(getattr(_libc, function)(*[ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]))
-    if result < 0:
-        raise _failed(operation, path, value)
-    return result
+def function(name: str, *kinds: type[ctypes.c_int | ctypes.c_ulong | ctypes.c_char_p | ctypes.c_void_p]) -> Function:
+    """A function of libc which returns an int, with its arguments' types; to be bound once, at import."""
+    # By item, not by attribute: that one is shared, and so would be its argument types.
+    found = _libc[name]
+    found.argtypes = kinds
+    found.restype = ctypes.c_int
+    return found
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -56,7 +68,7 @@ def pivot_root(new_root: str, put_old: str) -> None:
         ctypes.c_long(number), ctypes.c_char_p(os.fsencode(new_root)), ctypes.c_char_p(os.fsencode(put_old))
     )
     if result < 0:
-        raise _failed("pivot_root", new_root, put_old)
+        raise failure("pivot_root", new_root, put_old)
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, *, on_exec: bool = False) -> None:
@@ -70,7 +82,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF, *, on_exec: bool = False) ->
         )
         < 0
     ):
-        raise _failed("close_range", value=f"{first}-{last}")
+        raise failure("close_range", value=f"{first}-{last}")
 
 
 class _OpenHow(ctypes.Structure):
@@ -84,7 +96,7 @@ def openat2(directory_fd: int, path: str, flags: int, mode: int, resolve: int) -
     size = ctypes.c_long(ctypes.sizeof(how))
     result = int(_syscall(ctypes.c_long(SYS_OPENAT2), ctypes.c_long(directory_fd), encoded, ctypes.byref(how), size))
     if result < 0:
-        raise _failed("openat2", path)
+        raise failure("openat2", path)
     return result
 
 
@@ -108,6 +120,7 @@ class _CloneArguments(ctypes.Structure):
 
 
 CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000
 _SIGCHLD = 17
 
@@ -118,11 +131,13 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     The pidfd is always made, close-on-exec. With a `cgroup_fd` (v2) the child is born in that cgroup.
     """
     pidfd = ctypes.c_int(-1)
-    arguments = _CloneArguments(flags | CLONE_PIDFD, ctypes.addressof(pidfd), exit_signal=_SIGCHLD)
+    # A sibling's end is signalled as the caller's own end is; the kernel refuses a word about it.
+    exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
+    arguments = _CloneArguments(flags | CLONE_PIDFD, ctypes.addressof(pidfd), exit_signal=exit_signal)
     if cgroup_fd >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup_fd
     pid = int(_syscall(ctypes.c_long(SYS_CLONE3), ctypes.byref(arguments), ctypes.c_long(ctypes.sizeof(arguments))))
     if pid < 0:
-        raise _failed("clone3", value=hex(flags))
+        raise failure("clone3", value=hex(flags))
     return (pid, pidfd.value) if pid else (0, -1)

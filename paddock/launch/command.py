@@ -34,7 +34,9 @@ FAILED = b"F"
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Python ignores the first two, the shim the others; what is ignored stays ignored over execve.
-_RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_RESET_SIGNALS = tuple(
+    int(number) for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+)
 _EX_FAILED = 70
 
 
@@ -46,8 +48,10 @@ class Surroundings:
     """
 
     __slots__ = (
+        "announces_barrier",
         "barrier_fd",
         "cgroup_fd",
+        "clone_flags",
         "close_first",
         "is_exec",
         "joined_namespaces",
@@ -70,6 +74,8 @@ class Surroundings:
         self.mounts: tuple[Mount, ...] = ()
         self.status_fd = -1
         self.barrier_fd = -1
+        self.announces_barrier = False
+        self.clone_flags = 0
         self.is_exec = False
 
 
@@ -89,7 +95,7 @@ def start(  # noqa: RET503 - the child never returns
     candidates = _candidates(command)
     arguments = [os.fsencode(argument) for argument in command.argv]
     environment = {os.fsencode(key): os.fsencode(value) for key, value in command.environment.items()}
-    pid, pidfd = clone3(0, surroundings.cgroup_fd)
+    pid, pidfd = clone3(surroundings.clone_flags, surroundings.cgroup_fd)
     if pid:
         return pid, pidfd
     _become(command, surroundings, host, candidates, arguments, environment)
@@ -168,8 +174,7 @@ def _reset(command: Command, surroundings: Surroundings, host: Host) -> None:
     os.setsid()
     if surroundings.is_exec and os.isatty(0):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for number in _RESET_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    processes.set_default_signals(_RESET_SIGNALS)
     os.umask(command.umask)
     try:
         os.setpriority(os.PRIO_PROCESS, 0, command.nice)
@@ -188,14 +193,11 @@ def _reset(command: Command, surroundings: Surroundings, host: Host) -> None:
 
 def _take_identity(command: Command, host: Host) -> None:
     wanted = command.capabilities
-    effective = ambient = 0
     if wanted is not None:
-        ambient = capabilities.mask_of(wanted.ambient)
-        effective = capabilities.mask_of(wanted.effective) | ambient
-        missing = effective & ~host.permitted
+        missing = wanted.effective & ~host.permitted
         if missing:
             raise KernelError("capset", "", ",".join(capabilities.names_of(missing)), 1)
-        capabilities.drop_bounding(capabilities.mask_of(wanted.bounding), host.bounding)
+        capabilities.drop_bounding(wanted.bounding, host.bounding)
         if command.uid:
             processes.keep_capabilities()
     try:
@@ -205,9 +207,9 @@ def _take_identity(command: Command, host: Host) -> None:
     except OSError as error:
         raise wrapped(error, "setresuid", "", f"{command.uid}:{command.gid}") from None
     if wanted is not None:
-        capabilities.set_own(effective, effective, ambient)
-        if ambient:
-            capabilities.set_ambient(ambient)
+        capabilities.set_own(wanted.effective, wanted.effective, wanted.ambient)
+        if wanted.ambient:
+            capabilities.set_ambient(wanted.ambient)
     if command.no_new_privileges:
         processes.set_no_new_privileges()
 
@@ -220,8 +222,9 @@ def _change_directory(path: str) -> None:
 
 
 def _wait_at_barrier(surroundings: Surroundings) -> None:
-    """Until the shim says go; when the shim dies instead, so does this process."""
-    os.write(surroundings.status_fd, AT_BARRIER)
+    """Until all else of the launch is done and, with a barrier, the agent says go; when the shim dies, so does this."""
+    if surroundings.announces_barrier:
+        os.write(surroundings.status_fd, AT_BARRIER)
     if not os.read(surroundings.barrier_fd, 1):
         os._exit(_EX_FAILED)
 

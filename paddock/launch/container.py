@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paddock.launch.exec_session import ExecSession
     from paddock.launch.host import Host
     from paddock.launch.logs import LogPump
-    from paddock.launch.plan import KillPolicy, Plan
+    from paddock.launch.plan import KillPolicy, Summary
     from paddock.launch.record import RecordFile
     from paddock.launch.status_pipe import StatusPipe
 
@@ -47,15 +47,48 @@ class Init:
 class Container:
     """`plan`, `cgroup`, `record_file` and `status` are there once launching has come so far; descriptors are -1 until then."""
 
+    plan: Summary
+    identity: Identity
+    clients: Clients
+
+    __slots__ = (
+        "barrier_fd",
+        "cgroup",
+        "clients",
+        "completion_deadline_ns",
+        "emptying_since_ns",
+        "ended_ns",
+        "ending",
+        "has_joined_namespace",
+        "host",
+        "identity",
+        "init",
+        "is_starter",
+        "kill",
+        "leftovers",
+        "logs",
+        "max_completion_reached",
+        "phase",
+        "pid",
+        "pidfd",
+        "plan",
+        "poll",
+        "record_file",
+        "retry_at_ns",
+        "session_count",
+        "sessions",
+        "status",
+        "unapplied",
+        "wait_status",
+        "watched",
+    )
+
     def __init__(self, host: Host, init: Init | None) -> None:
         self.host = host
         self.init = init
         self.phase = LAUNCHING
         self.poll = select.poll()
         self.watched: dict[int, Callable[[], None]] = {}
-        self.plan: Plan
-        self.identity: Identity
-        self.clients: Clients
         self.cgroup: ContainerCgroup | None = None
         self.record_file: RecordFile | None = None
         self.logs: list[LogPump] = []
@@ -65,7 +98,6 @@ class Container:
         self.pidfd = -1
         self.wait_status: int | None = None
         self.ended_ns = 0
-        self.started: dict[str, object] | None = None
         self.unapplied: list[dict[str, object]] = []
         self.kill: KillState | None = None
         self.completion_deadline_ns = 0
@@ -76,6 +108,9 @@ class Container:
         self.session_count = 0
         self.ending = Ending()
         self.leftovers = False
+        # The starter's work is done by a child of the shim: only the shim itself may reap the command.
+        self.is_starter = False
+        self.has_joined_namespace = False
 
     def open_clients(self, handle: Callable[[socket.socket, bytes, list[int]], None]) -> None:
         """Make the place for connections."""

@@ -20,7 +20,7 @@ _MISSING = frozenset({errno.ENOENT, errno.EOPNOTSUPP})
 
 
 class ContainerCgroup:
-    """Made by `create` or found by `adopt`; holds one descriptor per directory."""
+    """Made by `create` or found by `adopt`; holds a descriptor of each directory that it has used."""
 
     __slots__ = ("_fds", "made", "place")
 
@@ -55,7 +55,6 @@ class ContainerCgroup:
             if not made:
                 raise KernelError("mkdir", path, "", errno.EEXIST)
             self.made.append(path)
-        self._open()
         if not self.is_v2 and "cpuset" in self.place.directories:
             parent = os.path.dirname(self.place.directories["cpuset"])
             cgroup1.prepare_cpuset(parent)
@@ -74,31 +73,26 @@ class ContainerCgroup:
             cgroup2.enable_controllers(parent, controllers)
 
     def adopt(self) -> None:
-        """Take over what a dead shim left; directories that are gone stay gone."""
+        """Take over what another process made; directories that are gone stay gone."""
         self.made = [path for path in self.paths if os.path.isdir(path)]
-        self._open()
-
-    def _open(self) -> None:
-        opened: dict[str, int] = {}
-        for controller, path in self.place.directories.items():
-            if path in self.made:
-                opened[path] = opened[path] if path in opened else cgroup_files.open_directory(path)
-                self._fds[controller] = opened[path]
 
     def fd_of(self, controller: str) -> tuple[int, str]:
-        """(descriptor, path) of the controller's directory."""
+        """(descriptor, path) of the controller's directory, opened when it is first needed."""
         key = "" if self.is_v2 else controller
-        fd = self._fds.get(key)
+        path = self.place.directories.get(key)
+        if path is None or path not in self.made:
+            raise KernelError("open", path or controller, "", errno.ENOENT)
+        fd = self._fds.get(path)
         if fd is None:
-            raise KernelError("open", self.place.directories.get(key, controller), "", errno.ENOENT)
-        return fd, self.place.directories[key]
+            fd = self._fds[path] = cgroup_files.open_directory(path)
+        return fd, path
 
     def open_task_files(self) -> tuple[int, ...]:
         """v1: a descriptor of each `tasks` file, for a process that moves itself in."""
         if self.is_v2:
             return ()
-        fds = {path: self._fds[controller] for controller, path in self.place.directories.items()}
-        return tuple(cgroup1.open_tasks(fd, path) for path, fd in fds.items())
+        one_of_each = {path: controller for controller, path in self.place.directories.items()}
+        return tuple(cgroup1.open_tasks(*self.fd_of(controller)) for controller in one_of_each.values())
 
     def write_limits(self, writes: Iterable[CgroupWrite]) -> list[dict[str, object]]:
         """Write all in order; returns the optional ones which this host has not."""
@@ -176,6 +170,6 @@ class ContainerCgroup:
 
     def close(self) -> None:
         """Close the descriptors."""
-        for fd in set(self._fds.values()):
+        for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()

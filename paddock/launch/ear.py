@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _CREDENTIALS = struct.Struct("3i")
-_MAX_FDS = 4
 _BACKLOG = 1024
+# As plain integers: the enums of the socket module work in Python, on every use.
+_LISTENER = int(socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+_AF_UNIX = int(socket.AF_UNIX)
+_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+_ANCILLARY_BYTES = socket.CMSG_SPACE(4 * 4)
 _MAX_CLIENTS = 64
 
 
@@ -28,7 +34,7 @@ def listen(path: str) -> socket.socket:
     """
     directory, _, name = path.rpartition("/")
     directory_fd = open_directory(directory)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    listener = socket.socket(_AF_UNIX, _LISTENER)
     umask = os.umask(0o177)
     try:
         try:
@@ -57,13 +63,13 @@ def peer_uid(connection: socket.socket) -> int:
 def receive(connection: socket.socket) -> tuple[bytes, list[int]] | None:
     """One message and its descriptors (close-on-exec); None at the end, or when the message broke the bounds."""
     content, ancillary, flags, _address = connection.recvmsg(
-        protocol.MAX_MESSAGE_BYTES + 1, socket.CMSG_SPACE(_MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        protocol.MAX_MESSAGE_BYTES + 1, _ANCILLARY_BYTES, _RECEIVE_FLAGS
     )
     fds: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.extend(memoryview(data[: len(data) // 4 * 4]).cast("i").tolist())
-    if not content or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if not content or flags & _CUT:
         for fd in fds:
             os.close(fd)
         return None
@@ -95,7 +101,11 @@ class Clients:
 
     def open(self, path: str) -> None:
         """Begin to listen."""
-        self.listener = listen(path)
+        self.adopt(listen(path))
+
+    def adopt(self, listener: socket.socket) -> None:
+        """Listen on a socket that was opened already."""
+        self.listener = listener
         self._watched[self.listener.fileno()] = self._accept
         self._poll.register(self.listener, select.POLLIN)
 
@@ -136,7 +146,7 @@ class Clients:
     def send(self, connection: socket.socket, message: Mapping[str, object]) -> None:
         """Send one message, or drop a client that does not read its messages."""
         try:
-            connection.send(protocol.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            connection.send(protocol.encode(message), _SEND_FLAGS)
         except OSError:
             self.drop(connection)
 

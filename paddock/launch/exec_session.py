@@ -33,14 +33,14 @@ class ExecSession:
         self.seq: object = None
 
 
-def decode_exec(message: dict[str, object], fds: list[int], default: plan.Plan) -> plan.Command:
+def decode_exec(message: dict[str, object], fds: list[int], default_directory: str) -> plan.Command:
     """The command to execute. A plan too long for a message comes as a fourth descriptor, a sealed memfd."""
     if len(fds) not in {_STANDARD_COUNT, _STANDARD_COUNT + 1}:
         raise protocol.ProtocolError("fds", "must be stdin, stdout, stderr, and at most a plan")
     fields = message.get("plan")
     if len(fds) > _STANDARD_COUNT:
         fields = protocol.decode(read_sealed_memfd(fds[3], protocol.MAX_PLAN_BYTES), protocol.MAX_PLAN_BYTES)
-    return plan.decode_command(protocol.mapping(fields, "plan"), default.sandbox)
+    return plan.decode_command(protocol.mapping(fields, "plan"), default_directory)
 
 
 def start_session(

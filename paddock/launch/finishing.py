@@ -11,7 +11,7 @@ import time
 
 from paddock.kernel import processes
 from paddock.kernel.errors import KernelError
-from paddock.launch import operations, protocol
+from paddock.launch import operations, protocol, record
 from paddock.launch.container import EMPTYING, FINISHED
 from paddock.launch.ending import build_record
 
@@ -81,36 +81,47 @@ def finish(container: Container) -> None:
     if container.cgroup is not None:
         ending.read_counters(container.cgroup, container.plan.final_reads)
         ending.find_victims(container.cgroup, container.plan.oom_events, container.pid)
-    record = write_record(container)
+    written = write_record(container)
     problem_count = len(ending.problems)
     _remove(container)
     if len(ending.problems) != problem_count:
-        record = write_record(container)
+        written = write_record(container)
     assert container.record_file is not None
     container.record_file.close()
-    container.clients.send_all({"event": protocol.EVENT_EXITED, "record": record})
+    container.clients.send_all({"event": protocol.EVENT_EXITED, "record": written})
 
 
 def fail(container: Container, report: dict[str, object]) -> None:
     """A launch that came to nothing: no process, cgroup or socket of it stays, and its record says why."""
     container.ending.launch_error = report
     container.phase = FINISHED
-    container.ended_ns = container.ended_ns or time.time_ns()
-    if container.pidfd >= 0 and container.wait_status is None:
+    container.ended_ns = time.time_ns()
+    if container.pidfd >= 0:
         container.kill_everything()
-        _pid, container.wait_status = os.waitpid(container.pid, 0)
+        processes.has_ended(container.pidfd, -1)
+        if not container.is_starter and container.wait_status is None:
+            os.waitpid(container.pid, 0)
     try:
         if container.cgroup is not None and not container.cgroup.is_empty():
             container.cgroup.kill_all(timeout_s=5.0)
     except OSError as error:
         container.ending.note_problem(error)
     _close_logs(container)
-    if container.record_file is not None:
-        write_record(container)
+    _record_failure(container)
     _remove(container)
     container.clients.send_all(
         {"event": protocol.EVENT_FAILED, "container_id": container.identity.container_id, **report}
     )
+
+
+def _record_failure(container: Container) -> None:
+    """In the record that is there, or in a new one; where the id was used before, the record is another container's."""
+    if container.record_file is None:
+        try:
+            container.record_file = record.create(container.plan.record)
+        except OSError:
+            return
+    write_record(container)
 
 
 def _reap_all(container: Container) -> None:
@@ -134,7 +145,7 @@ def write_record(container: Container) -> dict[str, object]:
     """Make it durable, however long that takes: until then shim and cgroups stay. Clients may ask for the state meanwhile."""
     assert container.record_file is not None
     while True:
-        record = build_record(
+        fields = build_record(
             container.identity,
             container.plan.cgroup,
             container.ending,
@@ -145,7 +156,7 @@ def write_record(container: Container) -> dict[str, object]:
             logs=container.log_counts(),
         )
         try:
-            container.record_file.finish(record)
+            container.record_file.finish(fields)
         except OSError as error:
             if not any(
                 problem["operation"] == getattr(error, "operation", "") for problem in container.ending.problems
@@ -154,7 +165,7 @@ def write_record(container: Container) -> dict[str, object]:
             container.ending.shorten()
             container.turn(_RETRY_NS)
         else:
-            return record
+            return fields
 
 
 def _remove(container: Container) -> None:
@@ -162,6 +173,8 @@ def _remove(container: Container) -> None:
         for failure in container.cgroup.remove():
             container.ending.note_problem(failure)
             container.leftovers = True
+    if container.clients.listener is None:
+        return
     try:
         os.unlink(container.plan.socket)
     except FileNotFoundError:

@@ -8,7 +8,6 @@ anything imports grpc, and may end and be started anew at any time: shims and co
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import select
@@ -17,22 +16,25 @@ import socket
 import sys
 import time
 
-from paddock.kernel.descriptors import close_all_except, read_sealed_memfd
-from paddock.kernel.errors import KernelError
+from paddock.kernel import processes
+from paddock.kernel.descriptors import read_sealed_memfd
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, plan, protocol, shim, sweep
+from paddock.launch import ear, launcher_start, plan, protocol, shim, sweep, warming
+from paddock.launch.children import end_child
 from paddock.launch.host import Host
-from paddock.launch.pool import Pool
+from paddock.launch.init_maker import InitMaker
+from paddock.launch.launcher_log import log
+from paddock.launch.nursery import Nursery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
-
-    from paddock.launch.container import Init
     from paddock.launch.launcher_start import Arguments
 
+_AF_UNIX = int(socket.AF_UNIX)
+_SOCK_SEQPACKET = int(socket.SOCK_SEQPACKET)
 _PLAN_FDS = 2
+_SIGCHLD = int(signal.SIGCHLD)
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _MAX_CONNECTIONS = 256
 _SWEEP_ATTEMPTS = 20
 
@@ -43,7 +45,8 @@ class Launcher:
     def __init__(self, arguments: Arguments, host: Host) -> None:
         self._agent_id = arguments.agent_id
         self._host = host
-        self._pool = Pool(arguments.pool_size, arguments.machine or MACHINE, os.path.dirname(arguments.socket))
+        inits = InitMaker(arguments.machine or MACHINE, os.path.dirname(arguments.socket))
+        self._nursery = Nursery(arguments.pool_size, inits, host)
         self._plans: dict[int, int] = {}
         self._connections: dict[int, socket.socket] = {}
         self._is_ending = False
@@ -55,19 +58,19 @@ class Launcher:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(self._listener, select.POLLIN)
-        self._poll.register(self._pool.mounts_fd, select.POLLPRI)
+        self._poll.register(self._nursery.mounts_fd, select.POLLPRI)
 
     def serve(self) -> None:
         """Until SIGTERM or SIGINT."""
         while not self._is_ending:
-            events = self._poll.poll(None if self._pool.is_full() else 0)
+            events = self._poll.poll(None if self._nursery.is_full() else 0)
             for fd, _event in events:
                 if fd == self._wake_fd:
                     self._on_signal()
                 elif fd == self._listener.fileno():
                     self._accept()
-                elif fd == self._pool.mounts_fd:
-                    self._pool.close()
+                elif fd == self._nursery.mounts_fd:
+                    self._nursery.close()
                 elif fd in self._connections:
                     self._on_message(self._connections[fd])
             if not events:
@@ -75,7 +78,7 @@ class Launcher:
 
     def _refill(self) -> None:
         try:
-            self._pool.refill()
+            self._nursery.refill()
         except OSError as error:
             # A limit of namespaces or processes: the next launch says so to whom it concerns.
             log("no-init", error=str(error))
@@ -94,6 +97,8 @@ class Launcher:
                 return
             if pid in self._plans:
                 self._on_shim_end(pid, status)
+            else:
+                self._nursery.forget(pid)
 
     def _on_shim_end(self, pid: int, status: int) -> None:
         plan_fd = self._plans.pop(pid)
@@ -108,7 +113,7 @@ class Launcher:
             os.close(plan_fd)
             return
         if child == 0:
-            _end_child(lambda: self._sweep(plan_fd), (plan_fd, self._host.null_fd))
+            end_child(lambda: self._sweep(plan_fd), (plan_fd, self._host.null_fd))
         os.close(plan_fd)
 
     def _sweep(self, plan_fd: int) -> int:
@@ -171,10 +176,10 @@ class Launcher:
                 "format": protocol.FORMAT,
                 "pid": os.getpid(),
                 "agent_id": self._agent_id,
-                "pool": len(self._pool.ready),
+                "pool": len(self._nursery),
                 "shims": len(self._plans),
             }
-            connection.send(protocol.encode(answer), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            connection.send(protocol.encode(answer), _SEND_FLAGS)
             return
         if operation != "launch":
             raise protocol.ProtocolError("op", "must be ping or launch")
@@ -183,74 +188,34 @@ class Launcher:
             raise protocol.ProtocolError("fds", "must be the plan's memfd and a socket")
         plan_fd, socket_fd = fds
         with socket.socket(fileno=os.dup(socket_fd)) as control:
-            if control.family != socket.AF_UNIX or control.type != socket.SOCK_SEQPACKET:
+            kind = control.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+            if control.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) != _AF_UNIX or kind != _SOCK_SEQPACKET:
                 raise protocol.ProtocolError("fds[1]", "must be a SEQPACKET socket")
             self._launch(plan_fd, control, fds)
 
     def _launch(self, plan_fd: int, control: socket.socket, fds: list[int]) -> None:
         try:
-            init = self._take_init()
-            pid = self._fork_shim(init, plan_fd, control)
+            pid = self._nursery.order(plan_fd, control)
         except OSError as error:
             log("launch-refused", error=str(error))
             report = protocol.error_from(error, "fork").to_json()
             message = {"event": protocol.EVENT_FAILED, "stage": "launcher", **report}
-            control.send(protocol.encode(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            control.send(protocol.encode(message), _SEND_FLAGS)
             return
-        if init is not None:
-            self._pool.release(init)
         self._plans[pid] = plan_fd
         fds.remove(plan_fd)
 
-    def _take_init(self) -> Init | None:
-        """None where the kernel makes no PID namespace: a plan that needs one is then refused by its shim."""
-        try:
-            return self._pool.take()
-        except KernelError as error:
-            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
-                raise
-            log("no-init", error=str(error))
-            return None
-
-    def _fork_shim(self, init: Init | None, plan_fd: int, control: socket.socket) -> int:
-        pid = os.fork()
-        if pid == 0:
-            own = [plan_fd, control.fileno(), self._host.null_fd]
-            if init is not None:
-                own += [init.pidfd, init.lifeline_fd]
-            _end_child(lambda: shim.run(self._host, init, control, plan_fd), tuple(own))
-        return pid
-
     def close(self) -> None:
-        """End the waiting inits; shims and containers stay."""
-        self._pool.close()
+        """End the waiting shims; those with a container stay."""
+        self._nursery.end()
         self._listener.close()
 
 
-def _end_child(life: Callable[[], int], kept_fds: tuple[int, ...]) -> NoReturn:
-    """Live the forked child's life and end it without the launcher's clean-up."""
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        close_all_except(kept_fds)
-        code = life()
-    except BaseException as error:  # noqa: BLE001 - it must end here, and be seen
-        log("child-failed", error=f"{type(error).__name__}: {error}")
-        if os.environ.get("PADDOCK_LAUNCHER_TRACEBACK"):
-            sys.excepthook(type(error), error, error.__traceback__)
-    finally:
-        os._exit(code)
-
-
-def log(event: str, **fields: object) -> None:
-    """One line per event on stderr."""
-    line = " ".join([f"paddock-launcher: event={event}", *(f"{key}={value!r}" for key, value in fields.items())])
-    try:
-        os.write(2, line.encode("utf-8", "replace") + b"\n")
-    except OSError:
-        # Whoever read our words has gone; that must not end a launcher.
-        pass
+def _freeze() -> None:
+    """What lives now lives as long as the launcher: out of the collector's sight, its pages stay shared with every shim."""
+    gc.collect()
+    gc.disable()
+    gc.freeze()
 
 
 def main() -> None:
@@ -262,14 +227,14 @@ def main() -> None:
         sys.exit(2)
     try:
         host = launcher_start.begin(arguments)
+        warming.rehearse(arguments, host)
+        launcher_start.reset_signals()
+        processes.set_name("paddock-launch")
+        _freeze()
         launcher = Launcher(arguments, host)
     except OSError as error:
         log("cannot-start", error=str(error))
         sys.exit(1)
-    # What lives now lives as long as the launcher: out of the collector's sight, its pages stay shared with every shim.
-    gc.collect()
-    gc.disable()
-    gc.freeze()
     log("ready", pid=os.getpid(), agent=arguments.agent_id, socket=arguments.socket)
     launcher.serve()
     launcher.close()

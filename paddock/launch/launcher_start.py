@@ -62,7 +62,6 @@ def parse_arguments(words: list[str]) -> Arguments:
 def begin(arguments: Arguments) -> Host:
     """Everything before the first fork. Raises KernelError; EADDRINUSE: this agent has a launcher already."""
     _shed_inheritance()
-    processes.set_name("paddock-launch")
     _lock(arguments.socket)
     # An orphan of a dead shim becomes ours and is reaped at once; else its namespace would wait for the host's PID 1.
     processes.become_subreaper()
@@ -93,16 +92,21 @@ def _shed_inheritance() -> None:
         except PermissionError:
             # We lead a process group already.
             pass
-    for number in range(1, signal.NSIG):
-        if number not in {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ, 32, 33}:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    reset_signals()
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     try:
         processes.set_oom_score_adj(0)
     except KernelError:
         # Set high by somebody with CAP_SYS_RESOURCE: a launch that asks for less says so.
         pass
+
+
+def reset_signals() -> None:
+    """Every disposition as it was before anybody ignored or blocked something."""
+    for number in range(1, signal.NSIG):
+        if number not in {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ, 32, 33}:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _lock(socket_path: str) -> None:

@@ -26,7 +26,7 @@ class LogPump:
 
     __slots__ = ("dropped_bytes", "file_fd", "pipe_fd", "written_bytes")
 
-    def __init__(self, pipe_fd: int, file_fd: int) -> None:
+    def __init__(self, pipe_fd: int, file_fd: int = -1) -> None:
         self.pipe_fd = pipe_fd
         self.file_fd = file_fd
         self.written_bytes = 0

@@ -8,7 +8,7 @@ import os
 from paddock.kernel.errors import KernelError
 from paddock.kernel.processes import has_ended, send_signal
 from paddock.launch import exec_session, launching, plan, protocol
-from paddock.launch.container import RUNNING
+from paddock.launch.container import LAUNCHING, RUNNING, WAITING
 from paddock.launch.protocol import ProtocolError
 from paddock.launch.status_pipe import EXECUTED, FAILED
 
@@ -85,10 +85,12 @@ def _read(container: Container, message: dict[str, object]) -> dict[str, object]
 
 
 def _state(container: Container, _message: dict[str, object]) -> dict[str, object]:
+    has_started = container.phase not in {LAUNCHING, WAITING}
+    started = launching.describe(container, protocol.EVENT_STARTED) if has_started else None
     return {
         **container.identity.to_json(),
         "state": container.phase,
-        "started": container.started,
+        "started": started,
         "kill": None if container.kill is None else container.kill.to_json(),
         "logs": container.log_counts(),
         "execs": [{"exec_id": key, "pid": session.pid} for key, session in container.sessions.items()],
@@ -100,7 +102,7 @@ def _exec(container: Container, client: socket.socket, message: dict[str, object
         raise KernelError("exec", container.plan.container_id, container.phase, errno.ESRCH)
     if len(container.sessions) >= exec_session.MAX_SESSIONS:
         raise KernelError("exec", container.plan.container_id, f"{len(container.sessions)} run already", errno.EAGAIN)
-    wanted = exec_session.decode_exec(message, fds, container.plan)
+    wanted = exec_session.decode_exec(message, fds, container.plan.sandbox)
     surroundings = launching.describe_surroundings(container)
     if surroundings.new_namespaces:
         # No init of ours: the command's own namespaces.

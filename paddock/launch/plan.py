@@ -6,7 +6,7 @@ in the shim only, never in the launcher, whose memory every later shim inherits.
 
 from __future__ import annotations
 
-from paddock.kernel.capabilities import NUMBERS
+from paddock.kernel.capabilities import NUMBERS, mask_of
 from paddock.kernel.namespaces import MOUNT_FLAGS, NAMESPACE_FLAGS
 from paddock.launch import protocol
 from paddock.launch.protocol import ProtocolError
@@ -57,13 +57,13 @@ class Mount:
 
 
 class Capabilities:
-    """Sets by name. For uid 0 the bounding set decides after execve; for others only the ambient set survives it."""
+    """Sets as masks. For uid 0 the bounding set decides after execve; for others only the ambient set survives it."""
 
     __slots__ = ("ambient", "bounding", "effective")
 
-    def __init__(self, bounding: tuple[str, ...], effective: tuple[str, ...], ambient: tuple[str, ...]) -> None:
+    def __init__(self, bounding: int, effective: int, ambient: int) -> None:
         self.bounding = bounding
-        self.effective = effective
+        self.effective = effective | ambient
         self.ambient = ambient
 
 
@@ -204,6 +204,48 @@ def decode_plan(content: bytes) -> Plan:
     return plan
 
 
+class Summary:
+    """What a shim must know of its plan after the start: small, because a thousand shims hold one each."""
+
+    __slots__ = (
+        "agent_id",
+        "cgroup",
+        "container_id",
+        "final_reads",
+        "kill",
+        "max_completion_ms",
+        "namespaces",
+        "oom_events",
+        "program",
+        "record",
+        "sandbox",
+        "socket",
+    )
+
+    agent_id: str
+    container_id: str
+    cgroup: CgroupPlace
+    final_reads: tuple[CgroupRead, ...]
+    kill: KillPolicy
+    max_completion_ms: int | None
+    namespaces: tuple[str, ...]
+    oom_events: CgroupRead | None
+    program: str
+    record: str
+    sandbox: str
+    socket: str
+
+
+def summary_of(plan: Plan) -> Summary:
+    """The part of the plan that outlives the start."""
+    summary = Summary()
+    for name in Summary.__slots__:
+        if name != "program":
+            setattr(summary, name, getattr(plan, name))
+    summary.program = plan.command.argv[0][:256]
+    return summary
+
+
 def decode_place(value: object, agent_id: str, container_id: str) -> CgroupPlace:
     """Where the container's cgroups are. Only directories that end in paddock-<agent>/<container>: the rest is not ours."""
     fields = protocol.mapping(value, "cgroup")
@@ -329,9 +371,9 @@ def _capabilities(value: object) -> Capabilities | None:
         return None
     fields = protocol.mapping(value, "capabilities")
     return Capabilities(
-        _names(fields.get("bounding", []), "capabilities.bounding", NUMBERS),
-        _names(fields.get("effective", []), "capabilities.effective", NUMBERS),
-        _names(fields.get("ambient", []), "capabilities.ambient", NUMBERS),
+        mask_of(_names(fields.get("bounding", []), "capabilities.bounding", NUMBERS)),
+        mask_of(_names(fields.get("effective", []), "capabilities.effective", NUMBERS)),
+        mask_of(_names(fields.get("ambient", []), "capabilities.ambient", NUMBERS)),
     )
 
 

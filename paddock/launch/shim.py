@@ -7,61 +7,104 @@ and the only sender of signals into it. It is never PID 1 of its container: whoe
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
+import socket
 import time
 
 from paddock.kernel import processes
-from paddock.kernel.descriptors import read_sealed_memfd
-from paddock.kernel.errors import KernelError
-from paddock.launch import finishing, launching, operations, plan, protocol, status_pipe
+from paddock.kernel.syscalls import clone3
+from paddock.launch import finishing, handover, launching, operations, protocol, starter, status_pipe
+from paddock.launch.children import live_and_end
 from paddock.launch.container import EMPTYING, FINISHED, Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-
     from paddock.launch.container import Init
     from paddock.launch.host import Host
+    from paddock.launch.logs import LogPump
 
 CLEAN = 0
 LEFTOVERS = 3
-_SIGNALS_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_UNUSED = 4
+_SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
 
-def run(host: Host, init: Init | None, connection: socket.socket, plan_fd: int) -> int:
-    """The shim's life, in a process of its own. CLEAN, or LEFTOVERS when a sweep must finish the removal."""
+def run(host: Host, init: Init | None, order: socket.socket) -> int:
+    """The shim's life, in a process of its own: it waits with its starter for an order.
+
+    CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
+    """
     # What ends the daemon, systemd's stop for one, must not end the shim before its container.
-    for number in _SIGNALS_IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    processes.ignore_signals(_SIGNALS_IGNORED)
     processes.set_name("paddock-shim")
+    from_starter, to_shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid, pidfd = clone3(0)
+    if pid == 0:
+        live_and_end(lambda: _be_starter(host, init, order, from_starter, to_shim))
+    os.close(pidfd)
+    to_shim.close()
+    order.close()
+    try:
+        return take_over(host, init, from_starter, pid)
+    except handover.StarterLostError:
+        _pid, status = os.waitpid(pid, 0)
+        return CLEAN if status == _UNUSED << 8 else LEFTOVERS
+
+
+def _be_starter(
+    host: Host, init: Init | None, order: socket.socket, from_starter: socket.socket, to_shim: socket.socket
+) -> int:
+    from_starter.close()
+    with order:
+        ordered = starter.receive_order(order)
+    if ordered is None:
+        return _UNUSED
+    starter.start(host, init, os.getppid(), *ordered, to_shim)
+    return CLEAN
+
+
+def take_over(host: Host, init: Init | None, from_starter: socket.socket, starter_pid: int) -> int:
+    """From the starter's word to the container's end. Raises StarterLostError."""
     container = Container(host, init)
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
-    container.clients.add(connection)
-    try:
-        container.plan = plan.decode_plan(read_sealed_memfd(plan_fd, protocol.MAX_PLAN_BYTES))
-    except (OSError, protocol.ProtocolError) as error:
-        report = launching.failure_at("plan", error).report
-        container.clients.send_all({"event": protocol.EVENT_FAILED, **report})
+    is_launched = handover.receive(container, from_starter)
+    from_starter.close()
+    if starter_pid:
+        os.waitpid(starter_pid, 0)
+    if not is_launched:
+        _reap_failed_command()
         return CLEAN
-    finally:
-        os.close(plan_fd)
-    container.identity = launching.new_identity(container)
+    container.identity.boot_id = host.boot_id
     _let_unneeded_init_go(container)
-    try:
-        launching.launch(container)
-    except launching.LaunchFailure as failure:
-        finishing.fail(container, failure.report)
+    for log in container.logs:
+        container.watch(log.pipe_fd, lambda log=log: _on_log(container, log))  # type: ignore[misc]
+    if container.status is None:
+        launching.begin_running(container)
     else:
-        assert container.status is not None
         container.watch(container.status.fd, lambda: _on_status(container))
-        container.watch(container.pidfd, lambda: _on_command_end(container))
-        while container.phase != FINISHED:
-            container.turn()
-            _keep_deadlines(container)
+    container.watch(container.pidfd, lambda: _on_command_end(container))
+    while container.phase != FINISHED:
+        container.turn()
+        _keep_deadlines(container)
     container.clients.close()
     return LEFTOVERS if container.leftovers else CLEAN
+
+
+def _reap_failed_command() -> None:
+    """A failed launch may have got as far as a process; it is dead, and ours."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
+def _on_log(container: Container, log: LogPump) -> None:
+    pipe_fd = log.pipe_fd
+    if not log.pump(container.host.null_fd):
+        # At its end a pipe would be readable for ever.
+        container.unwatch(pipe_fd)
+        log.close()
 
 
 def _let_unneeded_init_go(container: Container) -> None:
@@ -86,27 +129,16 @@ def _on_status(container: Container) -> None:
     elif status.state == status_pipe.FAILED:
         finishing.fail(container, status.failure)
     elif container.kill is None:
-        finishing.fail(container, _death_before_exec(container))
-
-
-def _death_before_exec(container: Container) -> dict[str, object]:
-    processes.has_ended(container.pidfd, -1)
-    _pid, container.wait_status = os.waitpid(container.pid, 0)
-    number = os.WTERMSIG(container.wait_status) if os.WIFSIGNALED(container.wait_status) else 0
-    reason = f"the process died before it could execute the command (signal {number}); is the memory limit too small?"
-    return launching.failure_at(
-        "limits", KernelError("execve", container.plan.command.argv[0], reason, errno.ECHILD)
-    ).report
+        finishing.fail(container, launching.death_before_exec(container).report)
 
 
 def _on_command_end(container: Container) -> None:
-    assert container.status is not None
-    if container.status.fd >= 0:
+    if container.phase == FINISHED:
+        return
+    if container.status is not None and container.status.fd >= 0:
         # What it said before it ended comes first: a failed exec, or that there was one.
         _on_status(container)
-        if container.phase == FINISHED:
-            return
-        if container.status.fd >= 0:
+        if container.phase == FINISHED or container.status.fd >= 0:
             return
     finishing.begin(container)
 

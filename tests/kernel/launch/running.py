@@ -112,7 +112,8 @@ class Shim:
             content = self.control.recv(300_000)
         except ConnectionResetError:
             return None
-        return json.loads(content) if content else None
+        message: Json = json.loads(content) if content else {}
+        return message or None
 
     def _take(self) -> bool:
         message = self.receive()
@@ -136,7 +137,8 @@ class Shim:
         return self.wait_event("started")
 
     def record(self) -> Json:
-        return self.wait_event("exited")["record"]
+        record: Json = self.wait_event("exited")["record"]
+        return record
 
     def failed(self) -> Json:
         return self.wait_event("failed")
@@ -155,7 +157,8 @@ class Shim:
     def wait_record_file(self, timeout_s: float = 10.0) -> Json:
         path = Path(self.plan["record"])
         wait_for(path.exists, timeout_s, f"no record at {path}")
-        return json.loads(path.read_text())
+        record: Json = json.loads(path.read_text())
+        return record
 
     def stdout(self) -> bytes:
         path = Path(self.plan["sandbox"]) / "stdout"
@@ -210,7 +213,7 @@ class Agent:
 
     def is_ready(self) -> bool:
         try:
-            return self.ping()["pid"] == self.process.pid
+            return bool(self.ping()["pid"] == self.process.pid)
         except OSError:
             return False
 

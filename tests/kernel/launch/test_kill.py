@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ for ignored in range(4):
 print(*pids, flush=True)
 time.sleep(0.05)
 """
-    mounts = {} if namespaces else {"mounts": []}
+    mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
     shim = shared.launch([BASE_PYTHON, "-I", "-S", "-c", code], namespaces=namespaces, **mounts)
     inside = Path(f"{shim.directory('pids')}/cgroup.procs")
     shim.started()
@@ -114,7 +115,7 @@ while True:
     except OSError:
         pass
 """
-    mounts = {} if namespaces else {"mounts": []}
+    mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
     shim = shared.launch(
         [BASE_PYTHON, "-I", "-S", "-c", bomb], limits={"pids": 50}, namespaces=namespaces, nice=10, **mounts
     )

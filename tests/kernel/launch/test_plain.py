@@ -104,7 +104,7 @@ def test_user_groups_umask_rlimits_and_directory(shared: Agent) -> None:
     )
     shim = shared.launch_plan(plan)
     assert shim.record()["wait_status"] == 0, shim.stderr()
-    assert shim.stdout().split() == b"1234 1235 1235 1236 0027 77 0".split() + [plan["sandbox"].encode(), b"5"]
+    assert shim.stdout().split() == [*b"1234 1235 1235 1236 0027 77 0".split(), plan["sandbox"].encode(), b"5"]
     assert (Path(plan["sandbox"]) / "stdout").stat().st_uid == 1234
 
 
@@ -216,8 +216,15 @@ def test_the_launcher_leaves_no_zombies(own: Agent) -> None:
         own.run(["true"])
 
     def zombies() -> list[str]:
-        children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
-        return [child for child in children if ") Z " in Path(f"/proc/{child}/stat").read_text()]
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent = stat.read_text().rpartition(") ")[2].split()[:2]
+            except OSError:
+                continue
+            if state == "Z" and int(parent) == own.process.pid:
+                found.append(str(stat))
+        return found
 
     wait_for(lambda: not zombies(), 5, "zombies stay")
 

@@ -160,8 +160,7 @@ def raw_launch(agent: Agent, content: bytes, *, sealed: bool = True) -> dict[str
         socket.send_fds(connection, [b'{"format":1,"op":"launch"}'], [memfd, theirs.fileno()])
         theirs.close()
         os.close(memfd)
-        event = Shim(ours, {}).failed()
-    return event
+        return Shim(ours, {}).failed()
 
 
 def test_plans_that_are_none(shared: Agent) -> None:
@@ -171,7 +170,7 @@ def test_plans_that_are_none(shared: Agent) -> None:
     event = raw_launch(shared, json.dumps({**shared.plan(["true"]), "argv": []}).encode())
     assert (event["path"], event["message"]) == ("argv", "argv: must not be empty")
     foreign = shared.plan(["true"])
-    foreign["cgroup"]["directories"] = {key: "/sys/fs/cgroup/else" for key in foreign["cgroup"]["directories"]}
+    foreign["cgroup"]["directories"] = dict.fromkeys(foreign["cgroup"]["directories"], "/sys/fs/cgroup/else")
     assert "must end in /paddock-" in raw_launch(shared, json.dumps(foreign).encode())["message"]
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,19 @@ from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
 from tests.kernel.launch.running import SCALE, Agent, Shim, is_running, wait_for
+
+
+def children_of(pid: int) -> list[int]:
+    """Not by /proc/<pid>/task/<tid>/children: that file leaves out some while others come and go."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
 
 
 def remains_of(shim: Shim) -> sweep.Remains:
@@ -37,26 +51,29 @@ def test_the_container_outlives_its_launcher(own: Agent) -> None:
 
 
 def test_the_waiting_inits_end_with_their_launcher(own: Agent) -> None:
-    def inits() -> list[str]:
-        children = Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
-        return [child for child in children if "paddock-init" in Path(f"/proc/{child}/cmdline").read_text()]
+    def waiting_processes() -> list[int]:
+        return [pid for pid in children_of(own.process.pid) if is_running(pid)]
 
-    wait_for(lambda: len(inits()) >= 4, 5, "the pool stays empty")
-    waiting = [int(pid) for pid in inits()]
+    # Eight inits, eight shims that wait, the template.
+    wait_for(lambda: len(waiting_processes()) == 17, 5, "the nursery does not fill")
+    waiting = waiting_processes()
+    waiting += [starter for shim in waiting for starter in children_of(shim)]
+    assert len(waiting) == 25
     own.kill_launcher()
-    wait_for(lambda: not any(is_running(pid) for pid in waiting), 5, "inits stay")
+    wait_for(lambda: not any(is_running(pid) for pid in waiting), 5, "waiting processes stay")
     own.start()
 
 
 @pytest.mark.parametrize("namespaces", [["pid", "mnt", "ipc"], []])
 def test_a_shim_that_dies_takes_its_container_along(own: Agent, namespaces: list[str]) -> None:
-    mounts = {} if namespaces else {"mounts": []}
+    mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
     script = "setsid sleep 1000 & (sleep 1000 &) ; echo ready; sleep 1000"
     shim = own.launch(["sh", "-c", script], namespaces=namespaces, **mounts)
     started = shim.started()
     wait_for(lambda: shim.stdout() == b"ready\n", 5, "not ready")
-    pids = [int(pid) for pid in (shim.directory("pids") / "cgroup.procs").read_text().split()]
-    assert len(pids) >= 4
+    inside = shim.directory("pids") / "cgroup.procs"
+    wait_for(lambda: len(inside.read_text().split()) >= 4, 5, "not all run")
+    pids = [int(pid) for pid in inside.read_text().split()]
     began_s = time.monotonic()
     os.kill(started["shim_pid"], signal.SIGKILL)
     wait_for(lambda: not any(is_running(pid) for pid in pids), 5, "something lives on")
@@ -83,7 +100,7 @@ def test_a_shim_that_dies_at_the_barrier(own: Agent) -> None:
 
 @pytest.mark.parametrize("namespaces", [["pid", "mnt", "ipc"], []])
 def test_when_both_die_the_agents_sweep_ends_it(own: Agent, namespaces: list[str]) -> None:
-    mounts = {} if namespaces else {"mounts": []}
+    mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
     shim = own.launch(["sleep", "1000"], namespaces=namespaces, **mounts)
     started = shim.started()
     with pytest.raises(KernelError) as alive:

@@ -1,4 +1,4 @@
-"""Inits made in advance: each is PID 1 of an empty PID namespace with a private mount namespace and an IPC namespace.
+"""Makes inits: each is PID 1 of an empty PID namespace with a private mount namespace and an IPC namespace.
 
 They are started by posix_spawn (no page table is copied) while the launcher is for a moment in new namespaces. That round
 trip is all or nothing: a launcher that cannot come back ends.
@@ -7,7 +7,6 @@ trip is all or nothing: a launcher that cannot come back ends.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 
@@ -29,59 +28,21 @@ _FLAGS = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC
 _EXIT_LOST = 71
 
 
-class Pool:
-    """`ready` are waiting; `take` makes one when none is. `program_fd` is -1 where init is a forked Python."""
+class InitMaker:
+    """Makes inits one at a time."""
 
-    __slots__ = ("_mounts_changed", "_own_fds", "_program_fd", "_size", "mounts_fd", "ready")
+    __slots__ = ("_own_fds", "_program_fd")
 
-    def __init__(self, size: int, machine: str, run_directory: str) -> None:
-        self.ready: list[Init] = []
-        self._size = size
+    def __init__(self, machine: str, run_directory: str) -> None:
         self._own_fds = tuple(
             (os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
             for name, flag in (("mnt", CLONE_NEWNS), ("ipc", CLONE_NEWIPC), ("pid", CLONE_NEWPID))
         )
-        self.mounts_fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self._mounts_changed = select.poll()
-        self._mounts_changed.register(self.mounts_fd, select.POLLPRI)
+        # -1 where init is a forked Python.
         self._program_fd = _open_program(machine, run_directory)
 
-    def is_full(self) -> bool:
-        """Whether as many wait as were asked for."""
-        return len(self.ready) >= self._size
-
-    def take(self) -> Init:
-        """A ready init whose process still lives. Raises KernelError when none can be made."""
-        self.discard_stale()
-        while self.ready:
-            init = self.ready.pop(0)
-            if not processes.has_ended(init.pidfd):
-                return init
-            self.release(init)
-        return self._make()
-
-    def discard_stale(self) -> None:
-        """End the inits whose mount namespace is no longer a copy of ours: a disk mounted since would be missing in it,
-        and one unmounted since would be kept busy. The kernel tells of every change of the mount table, by POLLERR."""
-        if self._mounts_changed.poll(0):
-            self.close()
-
-    def refill(self) -> None:
-        """Make one more."""
-        self.ready.append(self._make())
-
-    @staticmethod
-    def release(init: Init) -> None:
-        """Close this process's descriptors of it: the shim has its own."""
-        os.close(init.pidfd)
-        os.close(init.lifeline_fd)
-
-    def close(self) -> None:
-        """End every waiting init."""
-        while self.ready:
-            self.release(self.ready.pop())
-
-    def _make(self) -> Init:
+    def make(self) -> Init:
+        """A new one. Raises KernelError."""
         read_fd, lifeline_fd = os.pipe2(os.O_CLOEXEC)
         try:
             pid = self._start_in_new_namespaces(read_fd)

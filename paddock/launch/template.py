@@ -1,0 +1,94 @@
+"""The template: a child of the launcher that only brings forth shims, which are the launcher's children all the same.
+
+Whatever a process writes to after a fork is no longer shared with that fork. The launcher works between two launches, and
+each of its pages that it touches would be a private page of the shims forked before. The template only receives and clones.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+from paddock.kernel import processes
+from paddock.kernel.errors import wrapped
+from paddock.kernel.syscalls import CLONE_PARENT, clone3
+from paddock.launch import shim
+from paddock.launch.children import end_child
+from paddock.launch.container import Init
+from paddock.launch.launcher_log import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from paddock.launch.host import Host
+
+_PID = struct.Struct("i")
+_RIGHTS_BYTES = socket.CMSG_SPACE(3 * 4)
+_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
+
+
+class Template:
+    """The launcher's end of it. `pid` is the template's."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._connection, self.pid = self._start()
+
+    def _start(self) -> tuple[socket.socket, int]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                end_child(lambda: _serve(self._host, theirs), (theirs.fileno(), self._host.null_fd))
+        return ours, pid
+
+    def bear(self, init: Init | None, order: socket.socket) -> int:
+        """A new shim that waits for its order; returns its pid. Raises KernelError; a template that died is replaced."""
+        fds = [order.fileno()]
+        if init is not None:
+            fds += [init.pidfd, init.lifeline_fd]
+        try:
+            socket.send_fds(self._connection, [_PID.pack(0 if init is None else init.pid)], fds)
+            answer = self._connection.recv(_PID.size)
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+        if not answer:
+            log("template-lost", template=self.pid)
+            self._connection.close()
+            self._connection, self.pid = self._start()
+            return self.bear(init, order)
+        (pid,) = _PID.unpack(answer)
+        if pid < 0:
+            raise wrapped(OSError(-pid, ""), "clone3", "", "shim")
+        return int(pid)
+
+    def close(self) -> None:
+        """It ends when its connection does."""
+        self._connection.close()
+
+
+def _serve(host: Host, connection: socket.socket) -> int:
+    processes.set_name("paddock-templat")
+    while True:
+        content, ancillary, _flags, _address = connection.recvmsg(_PID.size, _RIGHTS_BYTES, _RECEIVE_FLAGS)
+        if not content:
+            return 0
+        fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
+        try:
+            pid, pidfd = clone3(CLONE_PARENT)
+        except OSError as error:
+            pid, pidfd = -(error.errno or 1), -1
+        if pid == 0:
+            _be_shim(host, _PID.unpack(content)[0], fds)
+        for fd in fds:
+            os.close(fd)
+        if pidfd >= 0:
+            os.close(pidfd)
+        connection.send(_PID.pack(pid))
+
+
+def _be_shim(host: Host, init_pid: int, fds: list[int]) -> NoReturn:
+    init = Init(init_pid, fds[1], fds[2]) if len(fds) > 1 else None
+    end_child(lambda: shim.run(host, init, socket.socket(fileno=fds[0])), (*fds, host.null_fd))

@@ -1,0 +1,82 @@
+"""Rehearsals: before it serves, the launcher lives a few whole shim's lives in its own process.
+
+Python specialises bytecode in place while it runs. What is specialised before the first fork is done once, and its pages stay
+shared; else every shim would do it anew, in pages of its own. Nothing here is a stand-in: it is the shim's own code, with
+containers that have no PID namespace and run /bin/true.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from paddock.kernel.descriptors import make_sealed_memfd
+from paddock.launch import protocol, shim, starter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from paddock.launch.host import Host
+    from paddock.launch.launcher_start import Arguments
+
+# Python 3.11 specialises a function from its eighth call on.
+_ROUNDS = 12
+_MESSAGES = (b'{"op":"state","seq":1}', b'{"op":"kill","seq":2,"grace_ms":60000}')
+
+
+def rehearse(arguments: Arguments, host: Host) -> None:
+    """Live the lives; their signal dispositions are undone by the caller, their files here."""
+    if not arguments.cgroup_roots:
+        return
+    directory = f"{os.path.dirname(arguments.socket)}/rehearsal-{os.getpid()}"
+    os.mkdir(directory, 0o700)
+    try:
+        for number in range(_ROUNDS):
+            _live_once(_plan(arguments, directory, f"rehearsal-{os.getpid()}-{number}"), host)
+            for name in ("stdout", "stderr"):
+                os.unlink(f"{directory}/{name}")
+    finally:
+        for name in os.listdir(directory):
+            os.unlink(f"{directory}/{name}")
+        os.rmdir(directory)
+
+
+def _live_once(plan: dict[str, object], host: Host) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        for message in _MESSAGES:
+            ours.send(message)
+        from_starter, to_shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with to_shim:
+            starter.start(
+                host, None, os.getpid(), make_sealed_memfd("rehearsal", protocol.encode(plan)), theirs, to_shim
+            )
+            shim.take_over(host, None, from_starter, 0)
+
+
+def _plan(arguments: Arguments, directory: str, container_id: str) -> dict[str, object]:
+    """A plan with something of everything that plans hold."""
+    roots = arguments.cgroup_roots
+    is_v2 = os.path.exists(f"{roots[0]}/cgroup.controllers")
+    directories = {"" if is_v2 else os.path.basename(os.path.dirname(root)): f"{root}/{container_id}" for root in roots}
+    file, value = ("cgroup.max.depth", "max") if is_v2 else ("notify_on_release", "0")
+    files: list[dict[str, object]] = [{"controller": controller, "file": file} for controller in directories]
+    return {
+        "format": protocol.FORMAT,
+        "agent_id": arguments.agent_id,
+        "container_id": container_id,
+        "record": f"{directory}/{container_id}",
+        "socket": f"{directory}/{container_id}.ear",
+        "cgroup": {"mode": "v2" if is_v2 else "v1", "directories": directories},
+        "writes": [{**written, "value": value, "optional": False} for written in files],
+        "final_reads": files,
+        "oom_events": files[0],
+        "namespaces": ["mnt", "ipc"],
+        "mounts": [],
+        "sandbox": directory,
+        "argv": ["true"],
+        "environment": {f"NAME{number}": "value" for number in range(16)} | {"PATH": "/usr/bin:/bin"},
+        "user": {"uid": 0, "gid": 0, "groups": [0]},
+        "capabilities": {"bounding": ["CAP_CHOWN"], "effective": ["CAP_CHOWN"], "ambient": []},
+        "rlimits": [{"resource": "RLMT_CORE", "soft": 0, "hard": 0}],
+        "max_completion_ms": 60000,
+    }
