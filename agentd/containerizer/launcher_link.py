@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 import os
+import select
 import socket
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from paddock.launch import protocol
 from paddock.model.errors import ConfigError
 
 START_TIMEOUT_S = 10.0
+RESTART_FIRST_S = 0.1
+RESTART_LIMIT_S = 30.0
 _LOOK_EVERY_S = 0.005
 _LAUNCH = protocol.encode({"format": protocol.FORMAT, "op": "launch"})
 _PING = protocol.encode({"op": "ping"})
@@ -34,15 +37,16 @@ class LauncherLink:
         self._command = command
         self._connection: socket.socket | None = None
         self._pid = 0
+        self._pidfd = -1
         self._closed = False
         self._unsent: deque[tuple[int, socket.socket]] = deque()
         self._restart: asyncio.Task[None] | None = None
 
     def ensure(self) -> None:
         """Connect to a living launcher, else start one; blocks for a moment. Raises ConfigError when none comes up."""
+        self._await_end()
         connection = self._connect()
         if connection is None:
-            self._reap()
             self._pid = launcher_process.start(self._command)
             connection = self._await_start()
         self._check(connection)
@@ -91,6 +95,9 @@ class LauncherLink:
         """The launcher lives on."""
         self._closed = True
         self._drop()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
         if self._restart is not None:
             self._restart.cancel()
         while self._unsent:
@@ -112,15 +119,26 @@ class LauncherLink:
             self._restart = asyncio.get_running_loop().create_task(self._start_anew())
 
     async def _start_anew(self) -> None:
-        try:
-            await self.start()
-        except ConfigError:
-            _log.exception("launcher does not start; every launch fails until agentd is restarted")
-            while self._unsent:
-                self._forget_first()
+        """Until it works: what cannot be launched meanwhile fails, and the next launch may find it working again."""
+        delay_s = RESTART_FIRST_S
+        while not self._closed:
+            try:
+                await self.start()
+            except (ConfigError, OSError):
+                _log.exception("launcher does not start; trying again", extra={"delay_s": delay_s})
+                while self._unsent:
+                    self._forget_first()
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RESTART_LIMIT_S)
+            else:
+                return
 
-    def _reap(self) -> None:
-        """A launcher that we started and that died."""
+    def _await_end(self) -> None:
+        """An earlier launcher that hung up is dying: until it is dead it has the lock, and may still be connected to."""
+        if self._pidfd >= 0:
+            select.select([self._pidfd], [], [], START_TIMEOUT_S)
+            os.close(self._pidfd)
+            self._pidfd = -1
         if self._pid:
             try:
                 os.waitpid(self._pid, os.WNOHANG)
@@ -175,6 +193,7 @@ class LauncherLink:
         if answer.get("agent_id") != self._command.agent_id:
             connection.close()
             raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
+        self._pidfd = os.pidfd_open(protocol.integer(answer.get("pid"), "pid", 1))
 
     def _failed(self, why: str) -> ConfigError:
         return ConfigError((f"the launcher does not serve: {why}; see {self._command.log_path}",))

@@ -74,6 +74,8 @@ class NativeContainerizer(Containerizer):
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
         self._sessions: dict[tuple[ContainerId, str], NativeExec] = {}
+        self._unheard: dict[ContainerId, int] = {}
+        """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket."""
         self._beginning: dict[ContainerId, dict[str, Message]] = {}
         self._begin_counts: Counter[ContainerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,7 +150,8 @@ class NativeContainerizer(Containerizer):
         ready = self._ready.pop(container_id, None)
         if ready is None:
             return
-        self._link(container_id, self._launcher.launch(ready.plan_fd))
+        self._unheard[container_id] = ready.plan_fd
+        self._link(container_id, self._launcher.launch(os.dup(ready.plan_fd)))
 
     def watch(self, container_id: ContainerId) -> None:
         """Until `conclude`."""
@@ -169,6 +172,7 @@ class NativeContainerizer(Containerizer):
         link = self._links.pop(container_id, None)
         if link is not None:
             link.close()
+        self._heard(container_id)
         ready = self._ready.pop(container_id, None)
         if ready is not None:
             os.close(ready.plan_fd)
@@ -247,8 +251,14 @@ class NativeContainerizer(Containerizer):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._launcher.close()
 
+    def _heard(self, container_id: ContainerId) -> None:
+        plan_fd = self._unheard.pop(container_id, None)
+        if plan_fd is not None:
+            os.close(plan_fd)
+
     def _on_event(self, link: ShimLink, message: Message) -> None:
         container_id = link.container_id
+        self._heard(container_id)
         match message.get("event"):
             case protocol.EVENT_CREATED:
                 self._created(link, message)
@@ -345,6 +355,13 @@ class NativeContainerizer(Containerizer):
         except ContainerizerError as error:
             self._post(Held(container_id=container_id, what=str(error)))
             return
+        plan_fd = self._unheard.pop(container_id, None)
+        if record is None and plan_fd is not None:
+            # Nothing of it was ever made, so its launcher died before it came to it: the next one gets it, once.
+            self._link(container_id, self._launcher.launch(plan_fd))
+            return
+        if plan_fd is not None:
+            os.close(plan_fd)
         if record is None:
             failure = LaunchFailure(stage="launcher", message="launcher or shim died before the container existed")
             self._post(LaunchFailed(container_id=container_id, failure=failure))
