@@ -32,6 +32,8 @@ VERBS = {
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
 
+_WITH_COMMAND = frozenset({"run", "exec"})
+
 
 class Verb(Protocol):
     """What each verb's module offers."""
@@ -83,7 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"paddock: {_unknown(verb)}", file=sys.stderr)
         return USAGE
     module = cast("Verb", importlib.import_module(f"paddock.cli.{verb}"))
-    return _run(verb, module, parser_of(verb, module).parse_args(words[1:]))
+    rest = words[1:]
+    # What stands after -- is the task's, whatever it looks like; argparse would take part of it.
+    separator = rest.index("--") if verb in _WITH_COMMAND and "--" in rest else len(rest)
+    arguments_of_verb = parser_of(verb, module).parse_args(rest[:separator])
+    arguments_of_verb.command = rest[separator + 1 :]
+    return _run(verb, module, arguments_of_verb)
 
 
 def _unknown(verb: str) -> str:

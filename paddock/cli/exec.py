@@ -20,7 +20,8 @@ _STDIN_PIECE_BYTES = 1 << 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
+    """What it takes; the command after -- comes as `command`."""
+    parser.usage = "paddock exec [FLAG…] TASK -- CMD [ARG…]"
     add_task_argument(parser)
     parser.add_argument("-i", "--stdin", action="store_true", help="send this command's stdin to it")
     parser.add_argument(
@@ -28,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-u", "--user", metavar="NAME", default="", help="run as this user (default: the task's)")
     parser.add_argument("-w", "--workdir", metavar="PATH", default="", help="where to run it (default: the sandbox)")
-    parser.add_argument(
-        "command", metavar="CMD", nargs=argparse.REMAINDER, help="-- and the command with its arguments"
-    )
     add_master_argument(parser)
 
 
@@ -57,11 +55,10 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def command_words(words: list[str]) -> tuple[str, ...]:
-    """The command without the `--` before it."""
-    command = tuple(words[1:] if words[:1] == ["--"] else words)
-    if not command:
+    """What stands after the `--`."""
+    if not words:
         raise InvalidRequest("CMD", "", "write the command after --, as in: -- /bin/echo hello")
-    return command
+    return tuple(words)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -36,7 +36,8 @@ _RESOURCES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
+    """What it takes; the command after -- comes as `command`."""
+    parser.usage = "paddock run [FLAG…] -- CMD [ARG…]"
     for name, default, text in _RESOURCES:
         parser.add_argument(f"--{name}", metavar="AMOUNT", default=default, help=text)
     parser.add_argument(
@@ -67,9 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
-    )
-    parser.add_argument(
-        "command", metavar="CMD", nargs=argparse.REMAINDER, help="-- and the command with its arguments"
     )
     add_master_argument(parser)
 

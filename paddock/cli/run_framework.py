@@ -163,6 +163,7 @@ class _Run:
         request = self._request
         wanted = format_resources(Resources.scalars(dict(request.amounts_milli)))
         timeout_s = request.offer_timeout_ms / 1000 or float("inf")
+        await self._scheduler.connected()
         await asyncio.sleep(min(_TELL_AFTER_S, timeout_s))
         if self._offer is None and timeout_s > _TELL_AFTER_S:
             seen = f"; the last offer had {format_resources(self._seen.unallocated())}" if self._seen else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import statistics
@@ -83,19 +84,37 @@ def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag:
     assert done.stderr.count("\n") == 1
 
 
-def test_no_command_is_usage() -> None:
-    done = run("run", "--master", NOWHERE)
+@pytest.mark.parametrize("words", [("run",), ("run", "--"), ("exec", "x"), ("exec", "x", "-i", "--")])
+def test_no_command_is_usage(words: tuple[str, ...]) -> None:
+    done = run(*words, PADDOCK_MASTER=NOWHERE)
     assert done.returncode == 2
     assert "write the command after --" in done.stderr
 
 
-@pytest.mark.parametrize("words", [("ps",), ("agents",), ("wait", "x"), ("logs", "x"), ("exec", "x", "--", "true")])
+def test_a_command_before_the_separator_is_usage() -> None:
+    assert run("run", "/bin/true", "--", "x", PADDOCK_MASTER=NOWHERE).returncode == 2
+
+
+def test_what_stands_after_the_separator_is_the_tasks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[list[str], str, bool]] = []
+
+    async def exec_run(arguments: argparse.Namespace) -> int:
+        given.append((arguments.command, arguments.task, arguments.stdin))
+        return 0
+
+    monkeypatch.setattr(importlib.import_module("paddock.cli.exec"), "run", exec_run)
+    assert main(["exec", "t", "-i", "--", "sh", "-c", "x", "--", "--master", "y"]) == 0
+    assert given == [(["sh", "-c", "x", "--", "--master", "y"], "t", True)]
+
+
+@pytest.mark.parametrize(
+    "words", [("ps",), ("agents",), ("wait", "x"), ("logs", "x"), ("exec", "x", "--", "true"), ("run", "--", "true")]
+)
 def test_no_master_is_unavailable_and_named(words: tuple[str, ...]) -> None:
     done = run(*words, PADDOCK_MASTER=NOWHERE)
     assert done.returncode == 6, done.stderr
     assert done.stdout == ""
-    assert NOWHERE in done.stderr
-    assert "PADDOCK_MASTER" in done.stderr
+    assert NOWHERE.removeprefix("unix:") in done.stderr
     assert done.stderr.count("\n") == 1
 
 
