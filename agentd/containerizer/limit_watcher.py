@@ -25,6 +25,7 @@ from paddock.model.task import Evidence
 _log = logging.getLogger(__name__)
 _AFTER_FAILURE_MS = 15_000
 _COUNTED_AFTER_S = 0.1
+WATCH_AFTER_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +64,17 @@ class LimitWatcher:
         self._post = post
         self._loop = asyncio.get_running_loop()
         self._watched: dict[ContainerId, _Watched] = {}
-        self._opening: set[ContainerId] = set()
+        self._opening: dict[ContainerId, asyncio.TimerHandle] = {}
         self._containers_by_watch: dict[int, ContainerId] = {}
         self._inotify_fd = notify.open_inotify()
         self._loop.add_reader(self._inotify_fd, self._inotify_fired)
 
     def watch(self, container_id: ContainerId) -> None:
-        """From now on, until `forget`."""
-        self._opening.add(container_id)
+        """From soon on, until `forget`. Soon, because a container that has ended by then needs no watch: its record tells."""
+        if container_id not in self._opening:
+            self._opening[container_id] = self._loop.call_later(WATCH_AFTER_S, self._begin, container_id)
+
+    def _begin(self, container_id: ContainerId) -> None:
         self._thread.submit(
             "watches",
             lambda: self._open(container_id),
@@ -82,7 +86,9 @@ class LimitWatcher:
 
     def forget(self, container_id: ContainerId) -> None:
         """Idempotent."""
-        self._opening.discard(container_id)
+        opening = self._opening.pop(container_id, None)
+        if opening is not None:
+            opening.cancel()
         watched = self._watched.pop(container_id, None)
         if watched is None:
             return
@@ -92,7 +98,7 @@ class LimitWatcher:
 
     def close(self) -> None:
         """All of them."""
-        for container_id in tuple(self._watched):
+        for container_id in (*self._opening, *self._watched):
             self.forget(container_id)
         self._loop.remove_reader(self._inotify_fd)
         os.close(self._inotify_fd)
@@ -120,7 +126,7 @@ class LimitWatcher:
         if container_id not in self._opening:
             self._close(opened)  # it was forgotten meanwhile
             return
-        self._opening.discard(container_id)
+        del self._opening[container_id]
         self._watched[container_id] = _Watched(opened)
         for fd in opened.eventfds:
             self._loop.add_reader(fd, self._eventfd_fired, container_id, fd)

@@ -76,6 +76,7 @@ class NativeContainerizer(Containerizer):
         self._sessions: dict[tuple[ContainerId, str], NativeExec] = {}
         self._unheard: dict[ContainerId, int] = {}
         """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket."""
+        self._discarding: list[ContainerId] = []
         self._beginning: dict[ContainerId, dict[str, Message]] = {}
         self._begin_counts: Counter[ContainerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +115,7 @@ class NativeContainerizer(Containerizer):
         except ContainerizerError as error:
             _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})
         else:
-            self._places.discard(container_id)
+            await asyncio.to_thread(self._places.discard, (container_id,))
 
     def prepare(self, config: ContainerConfig) -> None:
         """One hop to the isolation thread and back."""
@@ -201,8 +202,16 @@ class NativeContainerizer(Containerizer):
         )
 
     def discard(self, container_id: ContainerId) -> None:
-        """Record and socket; missing ones are no error."""
-        self._places.discard(container_id)
+        """Record and socket; missing ones are no error. Beside the loop: a disk takes its time to forget a file."""
+        self._discarding.append(container_id)
+        if len(self._discarding) == 1:
+            self._track(self._discard_all())
+
+    async def _discard_all(self) -> None:
+        while self._discarding:
+            wanted = tuple(self._discarding)
+            await asyncio.to_thread(self._places.discard, wanted)
+            del self._discarding[: len(wanted)]
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
         """One hop for all."""
@@ -246,6 +255,7 @@ class NativeContainerizer(Containerizer):
         self._watcher.close()
         for link in self._links.values():
             link.close()
+        await asyncio.to_thread(self._places.discard, tuple(self._discarding))
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentd.containerizer.exit_records import converted
@@ -80,14 +81,15 @@ class Places:
     def _place(container_id: ContainerId, host: HostFacts) -> CgroupPlace:
         return CgroupPlace(host.cgroup_mode, dict(host.place(container_id).directories))
 
-    def discard(self, container_id: ContainerId) -> None:
-        """Record and socket; what is not there is no error."""
-        record = self.record(container_id)
-        for path in (record, temporary_path(record), self.ear(container_id)):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+    def discard(self, container_ids: Iterable[ContainerId]) -> None:
+        """Records and sockets; what is not there is no error."""
+        for container_id in container_ids:
+            record = self.record(container_id)
+            for path in (record, temporary_path(record), self.ear(container_id)):
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    pass
 
     def unknown(self, known: set[ContainerId], host: HostFacts) -> tuple[ContainerId, ...]:
         """Containers of this agent, by their cgroups, records and sockets, that are not among the known ones."""
