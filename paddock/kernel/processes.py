@@ -69,7 +69,9 @@ def open_pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except OSError as error:
-        raise wrapped(error, "pidfd_open", "", str(pid)) from None
+        # Older kernels (6.1) say EINVAL of a process that is just being reaped.
+        code = errno.ESRCH if error.errno == errno.EINVAL and pid > 0 else error.errno
+        raise KernelError("pidfd_open", "", str(pid), code or errno.EIO) from None
 
 
 def has_ended(pidfd: int, timeout_ms: int = 0) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.mounts import V2, read_hierarchy
+from paddock.kernel.processes import open_pidfd
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
@@ -362,7 +363,7 @@ def wait_for(condition: Callable[[], bool], timeout_s: float, message: str) -> N
 def is_running(pid: int) -> bool:
     """Neither gone nor a zombie."""
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = open_pidfd(pid)
     except ProcessLookupError:
         return False
     try:

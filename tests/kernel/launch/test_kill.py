@@ -21,7 +21,7 @@ def wait_ready(shim: object) -> None:
 
 
 def test_term_is_enough(shared: Agent) -> None:
-    shim = shared.launch(["sh", "-c", "trap 'exit 9' TERM; echo ready; sleep 1000"])
+    shim = shared.launch(["sh", "-c", "trap 'exit 9' TERM; echo ready; sleep 1000 & wait"])
     wait_ready(shim)
     answer = shim.ask("kill", signal=15, grace_ms=60_000)
     assert answer["ok"]
