@@ -50,7 +50,7 @@ def send(container: Container, connection: socket.socket, handover: socket.socke
             tuple(getattr(identity, name) for name in _IDENTITY),
             tuple(log.file_fd >= 0 for log in container.logs),
             container.barrier_fd >= 0,
-            status_fd >= 0,
+            None if container.status is None else container.status.content,
             connection.fileno() >= 0,
             container.unapplied,
             container.ending.problems,
@@ -76,7 +76,7 @@ def receive(container: Container, handover: socket.socket) -> bool:
     fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
     # Our own child's words, over a socket that only it has.
     plain, place, reads, oom, kill, identity, *more = marshal.loads(content)  # noqa: S302
-    has_files, has_barrier, is_under_way, has_agent, unapplied, problems = more
+    has_files, has_barrier, status_content, has_agent, unapplied, problems = more
     plan = container.plan = Summary()
     for name, value in zip(_PLAIN, plain, strict=True):
         setattr(plan, name, value)
@@ -97,8 +97,8 @@ def receive(container: Container, handover: socket.socket) -> bool:
             log.file_fd = next(rest)
     if has_barrier:
         container.barrier_fd = next(rest)
-    if is_under_way:
-        container.status = StatusPipe(next(rest))
+    if status_content is not None:
+        container.status = StatusPipe(next(rest), status_content)
     container.unapplied = unapplied
     container.ending.problems = problems
     container.cgroup = ContainerCgroup(plan.cgroup)

@@ -16,26 +16,27 @@ DIED = "died"
 class StatusPipe:
     """`state` is what is known so far; `failure` is the failed step in the wire's form, with its stage."""
 
-    __slots__ = ("_content", "failure", "fd", "state")
+    __slots__ = ("content", "failure", "fd", "state")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, content: bytes = b"") -> None:
         self.fd = fd
         self.state = UNDER_WAY
         self.failure: dict[str, object] = {}
-        self._content = b""
+        # What has been read so far: with it another process can go on.
+        self.content = content
 
     def read(self) -> bool:
         """Take in what is there; True when the state has changed. After the last state the pipe is closed (`fd` is -1)."""
         piece = os.read(self.fd, 65536)
         if piece:
-            self._content += piece
-            if self._content == command.AT_BARRIER:
+            self.content += piece
+            if self.content == command.AT_BARRIER:
                 self.state = AT_BARRIER
                 return True
             return False
         os.close(self.fd)
         self.fd = -1
-        before, mark, report = self._content.partition(command.FAILED)
+        before, mark, report = self.content.partition(command.FAILED)
         if mark:
             self.state = FAILED
             self.failure = protocol.decode(report)
