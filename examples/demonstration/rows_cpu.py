@@ -8,7 +8,11 @@ import os
 from examples.demonstration.row import Row, Seen, judge
 from examples.demonstration.session import RunningTask, Session, Wish
 
-WINDOW_S = 3.0
+ENOUGH_US = 2_000_000
+"""CPU time of both together that makes a ratio sure; a machine that is busy with other things needs longer for it."""
+
+LONGEST_S = 15.0
+LEAST_US = 300_000
 TOLERANCE_POINTS = 3.0
 _BUSY = "taskset -c {cpu} sh -c 'while :; do :; done'"
 
@@ -23,22 +27,24 @@ async def act(session: Session) -> Seen:
     await asyncio.gather(quarter.running(), rest.running())
     await asyncio.sleep(0.5)
     before = await _cpu_times_us(quarter, rest)
-    await asyncio.sleep(WINDOW_S)
-    after = await _cpu_times_us(quarter, rest)
-    if before is None or after is None:
+    if before is None:
         return Seen(text="the agent measures no CPU time of the tasks", as_expected=False)
-    used_us = [late - early for early, late in zip(before, after, strict=True)]
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    used_us = [0, 0]
+    while sum(used_us) < ENOUGH_US and loop.time() - began_s < LONGEST_S:
+        await asyncio.sleep(0.5)
+        after = await _cpu_times_us(quarter, rest) or before
+        used_us = [late - early for early, late in zip(before, after, strict=True)]
+    took_s = loop.time() - began_s
     share = 100 * used_us[0] / max(sum(used_us), 1)
-    busy = sum(used_us) / (WINDOW_S * 1e6)
     holds, failed = judge(
         {
             f"within {TOLERANCE_POINTS:.0f} points": abs(share - 25) <= TOLERANCE_POINTS,
-            "the CPU was busy": busy > 0.4,
+            "enough was measured": sum(used_us) >= LEAST_US,
         }
     )
-    text = (
-        f"{share:.1f} % / {100 - share:.1f} % of {sum(used_us) / 1e6:.2f} s CPU time in {WINDOW_S:.0f} s on CPU {cpu}"
-    )
+    text = f"{share:.1f} % / {100 - share:.1f} % of {sum(used_us) / 1e6:.2f} s CPU time in {took_s:.1f} s on CPU {cpu}"
     return Seen(text=text + failed, as_expected=holds)
 
 

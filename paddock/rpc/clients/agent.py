@@ -132,10 +132,12 @@ class AgentClient:
     ) -> AsyncIterator[ExecOutput]:
         """Start a further process; it is killed when the caller stops listening. Raises Unavailable when no end was told."""
         call = self._exec.Exec()
-        feeder = asyncio.ensure_future(_feed(call, container_id, command, stdin))
+        started = asyncio.Event()
+        feeder = asyncio.ensure_future(_feed(call, container_id, command, stdin, started))
         try:
             with remote_errors(self._subject):
                 async for answer in call:
+                    started.set()
                     match answer.WhichOneof("response"):
                         case "stdout":
                             yield ExecOutput(stdout=answer.stdout)
@@ -157,11 +159,17 @@ async def _feed(
     container_id: str,
     command: CommandInfo,
     stdin: AsyncIterator[bytes] | None,
+    started: asyncio.Event,
 ) -> None:
-    """Send start, the input, and its end. A call that has ended meanwhile tells its reader, not its writer."""
+    """Send start, and once it has started the input and its end.
+
+    Not before: a write that meets a refusal makes gRPC forget the refusal's words ("Internal error from Core"). A call
+    that has ended meanwhile tells its reader, not its writer.
+    """
     start = exec_service_pb2.ExecStart(container_id=_id(container_id), command=convert.command_to_wire(command))
     try:
         await call.write(exec_service_pb2.ExecRequest(start=start))
+        await started.wait()
         if stdin is not None:
             async for piece in stdin:
                 await call.write(exec_service_pb2.ExecRequest(stdin=piece))
