@@ -30,6 +30,8 @@ SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 # Not use_errno=True, which copies errno on every call: it is read only after a failure.
 _libc = ctypes.PyDLL(None)
@@ -69,6 +71,21 @@ def pivot_root(new_root: str, put_old: str) -> None:
     )
     if result < 0:
         raise failure("pivot_root", new_root, put_old)
+
+
+def leave_session_keyring() -> None:
+    """Have a new, empty session keyring. The old one lets whoever is in it, as any user, read what all others put there.
+
+    A kernel without keyrings, or a filter that forbids them to us and so to all our children, is no failure.
+    """
+    number = _SYS_KEYCTL.get(MACHINE)
+    if number is None:
+        return
+    joining = ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING)
+    if _syscall(ctypes.c_long(number), joining, ctypes.c_char_p(None)) < 0:
+        refused = failure("keyctl(JOIN_SESSION_KEYRING)")
+        if refused.errno not in {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}:
+            raise refused
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, *, on_exec: bool = False) -> None:

@@ -16,7 +16,7 @@ from paddock.kernel import capabilities, processes
 from paddock.kernel.cgroup1 import attach_self
 from paddock.kernel.errors import KernelError, wrapped
 from paddock.kernel.namespaces import CLONE_NEWNS, NAMESPACE_FLAGS, make_mounts_private, mount_named, setns, unshare
-from paddock.kernel.syscalls import clone3, close_range
+from paddock.kernel.syscalls import clone3, close_range, leave_session_keyring
 from paddock.launch import protocol
 from paddock.launch.plan import RLIMIT_NUMBERS
 
@@ -192,6 +192,8 @@ def _reset(command: Command, surroundings: Surroundings, host: Host) -> None:
 
 
 def _take_identity(command: Command, host: Host) -> None:
+    # While we are root still: the new one then counts against root's quota of keys, not against the user's 200.
+    leave_session_keyring()
     wanted = command.capabilities
     if wanted is not None:
         missing = wanted.effective & ~host.permitted

@@ -160,3 +160,22 @@ def test_the_shim_is_outside_its_container(own: Agent) -> None:
     assert not any("launcher.sock" in name or "memfd:plan" in name for name in fds)
     shim.ask("kill", grace_ms=0)
     shim.record()
+
+
+SESSION_KEYRING = """
+import ctypes, platform
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 250, "aarch64": 219}[platform.machine()]
+print(libc.syscall(number, 0, -3, 0), ctypes.get_errno())
+"""
+ENOSYS, EPERM = 38, 1
+
+
+def test_no_two_tasks_share_a_session_keyring(shared: Agent) -> None:
+    """Its possessors may read every key in it, whoever they are: what systemd gave to the agent's service among them."""
+    user = {"uid": 65534, "gid": 65534, "groups": []}
+    shims = [shared.run([BASE_PYTHON, "-I", "-S", "-c", SESSION_KEYRING], user=user) for _ in range(2)]
+    seen = [tuple(map(int, shim.stdout().split())) for shim in shims]
+    for keyring, code in seen:
+        assert keyring > 0 or code in {ENOSYS, EPERM}, seen
+    assert seen[0] != seen[1] or seen[0][0] < 0
