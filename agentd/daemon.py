@@ -90,9 +90,10 @@ class Daemon:
             await self._serve(shell, containerizer, stopping)
         finally:
             shell.close()
+            # First the log: what becomes durable by this lets go of exit records.
+            await asyncio.to_thread(writer.close)
             await containerizer.stop()
             await asyncio.to_thread(thread.close)
-            await asyncio.to_thread(writer.close)
         if self._failure is not None:
             raise self._failure
 

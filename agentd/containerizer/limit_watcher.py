@@ -97,11 +97,13 @@ class LimitWatcher:
         self._close(watched.opened)
 
     def close(self) -> None:
-        """All of them."""
+        """All of them. Idempotent."""
         for container_id in (*self._opening, *self._watched):
             self.forget(container_id)
-        self._loop.remove_reader(self._inotify_fd)
-        os.close(self._inotify_fd)
+        if self._inotify_fd >= 0:
+            self._loop.remove_reader(self._inotify_fd)
+            os.close(self._inotify_fd)
+            self._inotify_fd = -1
 
     def _open(self, container_id: ContainerId) -> _Opened:
         """On the isolation thread."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -13,14 +12,15 @@ from dataclasses import dataclass
 
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.exec_session import NativeExec
-from agentd.containerizer.exit_records import failure_from, record_from
+from agentd.containerizer.exit_records import record_from
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.limit_watcher import LimitWatcher
 from agentd.containerizer.native_recovery import NativeRecovery
 from agentd.containerizer.places import Places
 from agentd.containerizer.plan_json import exec_json, plan_json
 from agentd.containerizer.shim_link import Message, ShimLink
-from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused, Started
+from agentd.containerizer.shim_words import as_refusal, failure_of_event, started_event
+from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
@@ -29,7 +29,7 @@ from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import protocol
 from paddock.model.container import ContainerConfig, UserIdentity
-from paddock.model.errors import ContainerizerError, NotFound, PaddockError
+from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -128,7 +128,7 @@ class NativeContainerizer(Containerizer):
             self._post(Prepared(container_id=container_id))
 
         def failed(error: Exception) -> None:
-            refused = _as_refusal(container_id, error)
+            refused = as_refusal(container_id, error)
             failure = LaunchFailure(
                 stage=refused.stage if isinstance(refused, ContainerizerError) else "prepare", message=str(refused)
             )
@@ -302,28 +302,12 @@ class NativeContainerizer(Containerizer):
             "isolate", lambda: self._isolation.isolate(container_id, pid), lambda _: link.tell("start"), refused
         )
 
-    def _started(self, container_id: ContainerId, message: dict[str, object]) -> None:
-        cgroup = message.get("cgroup")
-        unapplied = message.get("unapplied")
-        directories = cgroup.get("directories") if isinstance(cgroup, dict) else None
-        self._post(
-            Started(
-                container_id=container_id,
-                pid=_number(message.get("pid")),
-                shim_pid=_number(message.get("shim_pid")),
-                started_ns=_number(message.get("started_ns")),
-                cgroup_paths=tuple(dict.fromkeys(directories.values())) if isinstance(directories, dict) else (),
-                unapplied=tuple(_unapplied_words(each) for each in unapplied) if isinstance(unapplied, list) else (),
-            )
-        )
+    def _started(self, container_id: ContainerId, message: Message) -> None:
+        self._post(started_event(container_id, message))
 
     def _failed(self, container_id: ContainerId, message: Message) -> None:
-        try:
-            failure = failure_from(message)
-        except protocol.ProtocolError as error:
-            failure = LaunchFailure(stage="launch", message=f"the shim's reason could not be read: {error}")
         self._drop(container_id)
-        self._post(LaunchFailed(container_id=container_id, failure=failure))
+        self._post(LaunchFailed(container_id=container_id, failure=failure_of_event(message)))
 
     def _exited(self, link: ShimLink, message: Message) -> None:
         container_id = link.container_id
@@ -385,22 +369,3 @@ class NativeContainerizer(Containerizer):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _as_refusal(container_id: ContainerId, error: Exception) -> PaddockError:
-    """What stopped a preparation, in the words for whoever asked for it."""
-    if isinstance(error, PaddockError):
-        return error
-    _log.error("preparation failed", extra={"container_id": container_id}, exc_info=error)
-    return ContainerizerError(container_id, "prepare", f"{type(error).__name__}: {error}")
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _unapplied_words(value: object) -> str:
-    if not isinstance(value, dict):
-        return str(value)
-    name = errno.errorcode.get(_number(value.get("errno")), "no reason")
-    return f"{value.get('file')} = {value.get('value')} could not be applied here ({name})"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from agentd.containerizer.contract import Containerizer
 from agentd.core.events import KillContainer, LaunchStandalone
-from agentd.rpc.access import Access
+from agentd.rpc.access import Access, require_powers
 from agentd.rpc.pages import page_of
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
@@ -73,6 +73,7 @@ class ContainerServicer(ContainerServiceServicer):
         else:
             user = await self._users.by_uid(principal.uid, field)
         self._access.require(principal, f"run a container as {user.name}", user.uid)
+        require_powers(principal.uid, launch.container)
         if launch.container_id in _RESERVED_IDS:
             raise InvalidRequest("container_id.value", launch.container_id, "this name is the launcher's; take another")
         container_id = launch.container_id or ContainerId(uuid.uuid4().hex)

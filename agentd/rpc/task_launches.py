@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from agentd.core.events import LaunchTasks, TaskLaunch
+from agentd.rpc.access import require_powers
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
 from agentd.users import Users
@@ -58,6 +59,7 @@ class TaskLaunches:
             raise InvalidRequest("command.user", "", "name a user: the framework's caller is not known here")
         if caller_uid not in {None, ROOT_UID, user.uid}:
             raise PermissionRefused(f"uid {caller_uid} may not run tasks as {user.name}, uid {user.uid}")
+        require_powers(caller_uid, task.container)
         return user
 
     def _config(self, framework: FrameworkInfo, task: TaskInfo, user: UserIdentity) -> ContainerConfig:

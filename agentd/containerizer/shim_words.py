@@ -1,0 +1,57 @@
+"""What shims and isolators say, in the machine's words."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from agentd.containerizer.exit_records import failure_from
+from agentd.core.events import Started
+from paddock.launch.protocol import ProtocolError
+from paddock.model.errors import ContainerizerError, PaddockError
+from paddock.model.ids import ContainerId
+from paddock.model.task import LaunchFailure
+
+_log = logging.getLogger(__name__)
+
+
+def started_event(container_id: ContainerId, message: dict[str, object]) -> Started:
+    """From a shim's `started`; what a shim of another build leaves out is 0 or empty."""
+    cgroup = message.get("cgroup")
+    unapplied = message.get("unapplied")
+    directories = cgroup.get("directories") if isinstance(cgroup, dict) else None
+    return Started(
+        container_id=container_id,
+        pid=_number(message.get("pid")),
+        shim_pid=_number(message.get("shim_pid")),
+        started_ns=_number(message.get("started_ns")),
+        cgroup_paths=tuple(dict.fromkeys(directories.values())) if isinstance(directories, dict) else (),
+        unapplied=tuple(_unapplied_words(each) for each in unapplied) if isinstance(unapplied, list) else (),
+    )
+
+
+def failure_of_event(message: dict[str, object]) -> LaunchFailure:
+    """From a shim's `failed`."""
+    try:
+        return failure_from(message)
+    except ProtocolError as error:
+        return LaunchFailure(stage="launch", message=f"the shim's reason could not be read: {error}")
+
+
+def as_refusal(container_id: ContainerId, error: Exception) -> PaddockError:
+    """What stopped a preparation, in the words for whoever asked for it."""
+    if isinstance(error, PaddockError):
+        return error
+    _log.error("preparation failed", extra={"container_id": container_id}, exc_info=error)
+    return ContainerizerError(container_id, "prepare", f"{type(error).__name__}: {error}")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _unapplied_words(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    name = errno.errorcode.get(_number(value.get("errno")), "no reason")
+    return f"{value.get('file')} = {value.get('value')} could not be applied here ({name})"

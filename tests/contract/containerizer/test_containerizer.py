@@ -1,0 +1,239 @@
+"""What every containerizer must keep: each verb is answered by its events, may come twice, and leaves nothing."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentd.config import Settings
+from agentd.containerizer.composing import ComposingContainerizer
+from agentd.containerizer.contract import Containerizer, Restored
+from agentd.containerizer.launcher_link import LauncherLink
+from agentd.containerizer.launcher_process import LauncherCommand
+from agentd.containerizer.native import NativeContainerizer
+from agentd.containerizer.places import Places
+from agentd.core import events
+from agentd.isolation import Isolation
+from agentd.isolation_thread import IsolationThread
+from agentd.sandbox import sandbox_path
+from isolators import table
+from isolators.host import read_host_facts
+from paddock.kernel.processes import has_ended, open_pidfd
+from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
+from paddock.model.errors import NotFound
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.task import CommandInfo, ContainerInfo, ContainerType
+from testbed.our_processes import end_all
+from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, cgroup_points
+
+ROOT = UserIdentity(name="root", uid=0, gid=0, groups=(0,), home="/root")
+TIMEOUT_S = 20.0 * TIME_SCALE
+
+
+class Subject:
+    """A containerizer, its words, and configurations for it."""
+
+    def __init__(self, directory: Path, agent_id: AgentId) -> None:
+        self.directory = directory
+        self.agent_id = agent_id
+        self.said: asyncio.Queue[events.Event] = asyncio.Queue()
+        self.containerizer: Containerizer
+        self.count = 0
+
+    def config(self, *words: str) -> ContainerConfig:
+        self.count += 1
+        container_id = ContainerId(f"c{self.count}")
+        return ContainerConfig(
+            container_id=container_id,
+            agent_id=self.agent_id,
+            command=CommandInfo(arguments=words),
+            resources=Resources.scalars({"cpus": 100, "mem": 64_000}),
+            user=ROOT,
+            sandbox=sandbox_path(f"{self.directory}/w", self.agent_id, FrameworkId(""), TaskId(""), container_id),
+        )
+
+    async def hear(self, *kinds: type) -> events.Event:
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                event = await self.said.get()
+                if isinstance(event, kinds):
+                    return event
+
+    async def started(self, *words: str) -> tuple[ContainerConfig, events.Started]:
+        config = self.config(*words)
+        self.containerizer.prepare(config)
+        await self.hear(events.Prepared)
+        self.containerizer.launch(config.container_id)
+        event = await self.hear(events.Started)
+        assert isinstance(event, events.Started)
+        return config, event
+
+    async def ended(self) -> events.Ended:
+        event = await self.hear(events.Ended)
+        assert isinstance(event, events.Ended)
+        return event
+
+    async def conclude(self, config: ContainerConfig, ended: events.Ended) -> None:
+        self.containerizer.conclude(config, ended.record, launched=True)
+        await self.hear(events.Concluded)
+        assert not self.cgroups(config)
+
+    def cgroups(self, config: ContainerConfig) -> list[str]:
+        name = f"paddock-{self.agent_id}/{config.container_id}"
+        return [f"{point}/{name}" for point in cgroup_points() if os.path.isdir(f"{point}/{name}")]
+
+
+def make(subject: Subject, *, composed: bool) -> tuple[Containerizer, IsolationThread]:
+    directory = subject.directory
+    host = read_host_facts(subject.agent_id)
+    places = Places(records_dir=f"{directory}/records", sockets_dir=f"{directory}/run")
+    places.make()
+    thread = IsolationThread(asyncio.get_running_loop())
+    settings = Settings()
+    native = NativeContainerizer(
+        host=host,
+        places=places,
+        isolation=Isolation(table.create(settings.isolation, host, settings.for_isolators)),
+        thread=thread,
+        launcher=LauncherLink(
+            LauncherCommand(
+                socket_path=f"{directory}/run/launcher.sock",
+                agent_id=subject.agent_id,
+                cgroup_roots=tuple(dict.fromkeys(root for _, root in host.cgroup_roots)),
+                log_path=f"{directory}/launcher.log",
+                use_systemd=False,
+            )
+        ),
+        post=subject.said.put_nowait,
+    )
+    if composed:
+        return ComposingContainerizer({ContainerType.NATIVE: native}, subject.said.put_nowait), thread
+    return native, thread
+
+
+@pytest.fixture(params=[False, True], ids=["native", "composing"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    with tempfile.TemporaryDirectory(prefix="paddock-contract-") as path:
+        directory = Path(path)
+        directory.chmod(0o711)
+        made = Subject(directory, AgentId(f"contract{os.getpid()}"))
+        made.containerizer, thread = make(made, composed=request.param)
+        await made.containerizer.start()
+        await made.containerizer.recover(())
+        yield made
+        await made.containerizer.stop()
+        thread.close()
+        end_all(path, STOP_TIMEOUT_S)
+        for point in cgroup_points():
+            for root, _, _ in os.walk(f"{point}/paddock-{made.agent_id}", topdown=False):
+                os.rmdir(root)
+
+
+async def test_a_life_is_prepared_started_ended_concluded(subject: Subject) -> None:
+    config, started = await subject.started("/bin/sh", "-c", "exit 6")
+    assert started.container_id == config.container_id
+    ended = await subject.ended()
+    assert ended.record is not None
+    assert os.waitstatus_to_exitcode(ended.record.wait_status or 0) == 6
+    assert ended.record.pid == started.pid
+    await subject.conclude(config, ended)
+
+
+async def test_a_kill_ends_it_and_may_come_twice(subject: Subject) -> None:
+    config, started = await subject.started("/bin/sleep", "1000")
+    pidfd = open_pidfd(started.pid)
+    subject.containerizer.kill(config.container_id, 15, 5000)
+    subject.containerizer.kill(config.container_id, 15, 0)
+    ended = await subject.ended()
+    assert ended.record is not None
+    assert ended.record.kill is not None
+    assert has_ended(pidfd, 1000)
+    os.close(pidfd)
+    await subject.conclude(config, ended)
+
+
+async def test_a_launch_that_fails_leaves_nothing(subject: Subject) -> None:
+    config = subject.config("/no/such/program")
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    subject.containerizer.launch(config.container_id)
+    failed = await subject.hear(events.LaunchFailed)
+    assert isinstance(failed, events.LaunchFailed)
+    assert failed.failure.stage == "exec"
+    subject.containerizer.conclude(config, None, launched=True)
+    await subject.hear(events.Concluded)
+    assert not subject.cgroups(config)
+
+
+async def test_a_preparation_that_is_refused_says_why(subject: Subject) -> None:
+    config = replace(subject.config("/bin/true"), sandbox=f"{subject.directory}/launcher.log/x")
+    subject.containerizer.prepare(config)
+    refused = await subject.hear(events.PrepareRefused)
+    assert isinstance(refused, events.PrepareRefused)
+    assert refused.failure.stage == "sandbox"
+    subject.containerizer.conclude(config, None, launched=False)
+    await subject.hear(events.Concluded)
+
+
+async def test_a_type_that_nobody_serves_is_refused_by_name(subject: Subject) -> None:
+    if not isinstance(subject.containerizer, ComposingContainerizer):
+        return  # the choice is the composing one's
+    config = replace(subject.config("/bin/true"), container=ContainerInfo(type=ContainerType.DOCKER))
+    subject.containerizer.prepare(config)
+    refused = await subject.hear(events.PrepareRefused)
+    assert isinstance(refused, events.PrepareRefused)
+    assert "docker" in refused.failure.message
+
+
+async def test_clean_up_of_the_unknown_is_no_error(subject: Subject) -> None:
+    config = subject.config("/bin/true")
+    for _ in range(2):
+        subject.containerizer.conclude(config, None, launched=True)
+        await subject.hear(events.Concluded)
+        subject.containerizer.discard(config.container_id)
+
+
+async def test_nobody_enters_what_does_not_run(subject: Subject) -> None:
+    with pytest.raises(NotFound):
+        await subject.containerizer.execute(ContainerId("nobody"), CommandInfo(arguments=("/bin/true",)), ROOT)
+
+
+async def test_what_is_measured_comes_in_the_order_asked(subject: Subject) -> None:
+    first, _ = await subject.started("/bin/sleep", "1000")
+    second, _ = await subject.started("/bin/sh", "-c", "sleep 1000 & wait")
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            usage = await subject.containerizer.usage([second.container_id, first.container_id])
+            if [each.pids_count for each in usage] == [2, 1]:
+                break
+    for config in (first, second):
+        subject.containerizer.kill(config.container_id, 9, 0)
+        await subject.conclude(config, await subject.ended())
+
+
+async def test_another_one_finds_the_living_and_destroys_the_unknown(subject: Subject) -> None:
+    known, started = await subject.started("/bin/sleep", "1000")
+    unknown, orphan = await subject.started("/bin/sleep", "1000")
+    await subject.containerizer.stop()
+    subject.containerizer, thread = make(subject, composed=isinstance(subject.containerizer, ComposingContainerizer))
+    await subject.containerizer.start()
+    pidfd = open_pidfd(orphan.pid)
+    view = Container(config=known, state=ContainerState.RUNNING, pid=started.pid)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    found = await subject.hear(events.Started)
+    assert isinstance(found, events.Started)
+    assert (found.pid, found.shim_pid, found.started_ns) == (started.pid, started.shim_pid, started.started_ns)
+    assert await asyncio.to_thread(has_ended, pidfd, int(TIMEOUT_S * 1000))
+    os.close(pidfd)
+    subject.containerizer.kill(known.container_id, 9, 0)
+    await subject.conclude(known, await subject.ended())
+    async with asyncio.timeout(TIMEOUT_S):
+        while subject.cgroups(unknown):
+            await asyncio.sleep(0.01)
+    await subject.containerizer.stop()
+    thread.close()
