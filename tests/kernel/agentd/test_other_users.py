@@ -1,97 +1,67 @@
-"""Users other than root at a real agentd: what they may not gain by it."""
-
-from __future__ import annotations
+"""A caller that is not root runs tasks as itself, and sees, reads, enters and kills only those."""
 
 import asyncio
-import os
+import subprocess
 import sys
 from pathlib import Path
 
-from paddock.wire.v1 import parties_pb2, tasks_pb2
-from tests.agentd_process import TIME_SCALE, AgentdProcess, running_agentd
-from tests.kernel.agentd.calling import Caller, resources, shell
-from tests.kernel.agentd.scripted_master import scripted_master
+from tests.agentd_process import AgentdProcess
+from tests.kernel.agentd.calling import RUNNING, calling, shell
 
-ROOT = str(Path(__file__).resolve().parents[3])
-STRANGER_UID = 12345
-STRANGER_GID = 23456
+NOBODY = 65534
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = """
+import asyncio, sys
+from paddock.model.errors import PaddockError
+from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
+from paddock.wire.v1 import containers_pb2, tasks_pb2
 
-_AS_ANOTHER = """
-import asyncio, os, sys
-from paddock.wire.v1 import tasks_pb2
-from tests.kernel.agentd.calling import calling, shell
+async def refused(work):
+    try:
+        await work
+    except PaddockError as error:
+        print(type(error).__name__)
+    else:
+        print("allowed")
 
-async def call():
-    async with calling(sys.argv[1]) as agent:
-        linux = tasks_pb2.LinuxInfo(effective_capabilities=sys.argv[4].split(",") if sys.argv[4] else [])
-        try:
-            ended = await agent.launch(shell(sys.argv[5]), container=tasks_pb2.ContainerInfo(linux=linux))
-        except Exception as error:
-            print(type(error).__name__, error)
-        else:
-            print((await agent.read(ended, "stdout")).decode())
+async def main(address, foreign):
+    theirs = containers_pb2.Container(container_id=containers_pb2.ContainerId(value=foreign))
+    async with calling(address) as agent:
+        ended = await agent.launch(shell("id -u"))
+        print((await agent.read(ended, "stdout")).decode().strip())
+        print(len(await agent.list(include_terminated=True)))
+        await refused(agent.get(theirs))
+        await refused(agent.kill(theirs))
+        await refused(agent.read(theirs, "stdout"))
+        await refused(agent.enter(theirs, shell("true")))
+        await refused(agent.launch(tasks_pb2.CommandInfo(arguments=["/bin/true"], user="root")))
 
-os.setgroups([])
-os.setgid(int(sys.argv[3]))
-os.setuid(int(sys.argv[2]))
-asyncio.run(call())
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def launch_as_stranger(agentd: AgentdProcess, line: str, *, effective: str = "") -> str:
-    """What the container wrote, or what the call was refused with."""
+async def test_nobody_reaches_roots_containers(shared_agentd: AgentdProcess) -> None:
     for name in ("agentd.sock", "agentd.sock.id"):
-        (agentd.directory / name).chmod(0o666)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _AS_ANOTHER,
-        agentd.address,
-        str(STRANGER_UID),
-        str(STRANGER_GID),
-        effective,
-        line,
-        cwd="/",
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": ROOT},
-    )
-    printed, _ = await asyncio.wait_for(process.communicate(), 30 * TIME_SCALE)
-    return printed.decode().strip()
+        (shared_agentd.directory / name).chmod(0o666)  # as the group paddock would have it
+    async with calling(shared_agentd.address) as agent:
+        running = await agent.launch(shell("exec sleep 1000"), until=RUNNING)
+        called = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", SCRIPT, shared_agentd.address, running.container_id.value],
+            cwd=ROOT,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        await agent.kill(running, grace_ms=0)
+        await agent.wait(running)
+    assert called.stdout.split() == [str(NOBODY), "1", *["PermissionRefused"] * 5], called.stderr
 
 
-async def test_a_user_cannot_become_root_by_asking_for_capabilities(shared_agentd: AgentdProcess) -> None:
-    for asked in ("CAP_DAC_OVERRIDE", "CAP_SETUID"):
-        answer = await launch_as_stranger(shared_agentd, "head -c 4 /etc/shadow", effective=asked)
-        assert answer.startswith("PermissionRefused"), answer
-        assert asked in answer
-
-
-async def test_root_may_give_capabilities_to_a_user(agent: Caller) -> None:
-    command = shell("grep CapEff /proc/self/status")
-    command.user = "nobody"
-    linux = tasks_pb2.LinuxInfo(effective_capabilities=["CAP_NET_BIND_SERVICE"])
-    ended = await agent.launch(command, container=tasks_pb2.ContainerInfo(linux=linux))
-    assert (await agent.read(ended, "stdout")).split() == [b"CapEff:", b"%016x" % (1 << 10)]
-
-
-async def test_a_framework_of_a_user_cannot_become_root_by_asking_for_capabilities(tmp_path: Path) -> None:
-    framework = parties_pb2.FrameworkInfo(framework_id="f1", name="f", roles=["*"], principal="uid:65534")
-    linux = tasks_pb2.LinuxInfo(effective_capabilities=["CAP_DAC_OVERRIDE"])
-    task = tasks_pb2.TaskInfo(
-        task_id="t1",
-        name="t1",
-        agent_id="a",
-        resources=resources(),
-        command=shell("head -c 4 /etc/shadow"),
-        container=tasks_pb2.ContainerInfo(linux=linux),
-    )
-    path = tmp_path / "master.sock"
-    with running_agentd(f"--master=unix:{path}") as agentd:
-        async with scripted_master(path) as master:
-            connection, _ = await master.connected()
-            connection.launch(task, framework=framework)
-            ended = (await connection.status()).status
-            assert ended.state in {tasks_pb2.TASK_FAILED, tasks_pb2.TASK_ERROR}
-            assert "CAP_DAC_OVERRIDE" in ended.message
-            connection.acknowledge(await_status := None) if False else None
-        assert agentd.cgroups() == []
+async def test_a_uid_without_a_name_is_in_no_group_of_the_host(shared_agentd: AgentdProcess) -> None:
+    """Its number is a uid's: as a gid it may be the disk's, or of those who may talk to a daemon of root's."""
+    answer = await launch_as_stranger(shared_agentd, "id -u; id -G")
+    assert answer.split() == [str(STRANGER_UID), "65534"]
