@@ -252,6 +252,8 @@ def main() -> int:
     arguments.add_argument("--timeout-s", type=float, default=600.0)
     arguments.add_argument("command", nargs="+", help="after `--`")
     asked = arguments.parse_args()
+    # By default SIGTERM would end us without the clean-up.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     with booted(CgroupLayout.V1 if asked.v1 else CgroupLayout.V2) as machine:
         return machine.run(asked.command, timeout_s=asked.timeout_s, on_output=show).exit_code
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from tests.vm.machine import Machine
 
 REPORT = "/run/paddock-tests.xml"
-TEST_TIMEOUT_S = 300
+TEST_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
