@@ -11,6 +11,8 @@ from paddock.model.container import UserIdentity
 from paddock.model.errors import InvalidRequest
 
 KEPT_S = 60.0
+_NO_GROUP = 65534
+"""The kernel's own gid for "none that is known here": no file is meant to be its."""
 
 
 class Users:
@@ -25,7 +27,7 @@ class Users:
         return await self._find(name, field)
 
     async def by_uid(self, uid: int, field: str) -> UserIdentity:
-        """A uid without a name is a user too: its name is the number, its home `/`."""
+        """A uid without a name is a user too: its name is the number, its home `/`, and it is in no group."""
         return await self._find(uid, field)
 
     async def _find(self, key: str | int, field: str) -> UserIdentity:
@@ -47,7 +49,7 @@ def _look_up(key: str | int) -> UserIdentity:
         try:
             entry = pwd.getpwuid(key)
         except KeyError:
-            return UserIdentity(name=str(key), uid=key, gid=key, groups=(key,), home="/")
+            return UserIdentity(name=str(key), uid=key, gid=_NO_GROUP, groups=(), home="/")
     else:
         entry = pwd.getpwnam(key)
     groups = tuple(sorted(set(os.getgrouplist(entry.pw_name, entry.pw_gid))))

@@ -59,9 +59,3 @@ async def test_nobody_reaches_roots_containers(shared_agentd: AgentdProcess) -> 
         await agent.kill(running, grace_ms=0)
         await agent.wait(running)
     assert called.stdout.split() == [str(NOBODY), "1", *["PermissionRefused"] * 5], called.stderr
-
-
-async def test_a_uid_without_a_name_is_in_no_group_of_the_host(shared_agentd: AgentdProcess) -> None:
-    """Its number is a uid's: as a gid it may be the disk's, or of those who may talk to a daemon of root's."""
-    answer = await launch_as_stranger(shared_agentd, "id -u; id -G")
-    assert answer.split() == [str(STRANGER_UID), "65534"]
