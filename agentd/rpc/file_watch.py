@@ -1,47 +1,95 @@
-"""Being told when an open file grows: one inotify watch per open file, on one instance per event loop."""
+"""Being told when an open file grows: one inotify watch per open file, all on one inotify instance.
+
+The kernel gives each user 128 instances, and ours is root: one for each follower, and anybody who may call us could leave
+the host's other daemons without.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from typing import Self
 
 from paddock.kernel import notify
 from paddock.kernel.errors import KernelError
 
 
+class FileWatches:
+    """The instance, there as long as anything is watched. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        """Nothing is opened yet."""
+        self._fd = -1
+        self._watching: defaultdict[int, set[FileWatch]] = defaultdict(set)
+
+    def of(self, fd: int) -> FileWatch:
+        """`fd` stays the caller's."""
+        return FileWatch(fd, self)
+
+    def add(self, watch: FileWatch, fd: int) -> int:
+        """The kernel's number for this file, the same for all who watch it; -1 where it gives none."""
+        try:
+            if self._fd < 0:
+                self._fd = notify.open_inotify()
+                asyncio.get_running_loop().add_reader(self._fd, self._readable)
+            number = notify.add_inotify_watch(self._fd, f"/proc/self/fd/{fd}")
+        except KernelError:
+            self._close_unused()
+            return -1
+        self._watching[number].add(watch)
+        return number
+
+    def remove(self, watch: FileWatch, number: int) -> None:
+        """The last one who watches a file ends the kernel's watch of it, and of all files the instance."""
+        watching = self._watching[number]
+        watching.discard(watch)
+        if not watching:
+            del self._watching[number]
+            notify.remove_inotify_watch(self._fd, number)
+        self._close_unused()
+
+    def _readable(self) -> None:
+        events = notify.read_inotify(self._fd)
+        # An overflow (watch -1) has lost whose events they were.
+        is_lost = any(event.watch < 0 for event in events)
+        numbers = tuple(self._watching) if is_lost else {event.watch for event in events} & self._watching.keys()
+        for number in numbers:
+            for watch in self._watching[number]:
+                watch.wake()
+
+    def _close_unused(self) -> None:
+        if self._fd >= 0 and not self._watching:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
 class FileWatch:
     """A context. The watch is on the file itself, through its descriptor: a name may be anything by now.
 
-    One inotify instance each: followers are few, and a user may have 128. Where the kernel gives none, the file is looked
-    at once a second instead.
+    Where the kernel gives no watch, the file is looked at once a second instead.
     """
 
     LOOK_EVERY_S = 1.0
 
-    def __init__(self, fd: int) -> None:
-        """`fd` stays the caller's."""
+    def __init__(self, fd: int, watches: FileWatches) -> None:
+        """Made by `FileWatches.of`."""
         self._fd = fd
-        self._inotify_fd = -1
+        self._watches = watches
+        self._number = -1
         self._changed = asyncio.Event()
 
     def __enter__(self) -> Self:
         """From here on nothing is missed."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._inotify_fd = notify.open_inotify()
-            notify.add_inotify_watch(self._inotify_fd, f"/proc/self/fd/{self._fd}")
-        except KernelError:
-            self._close()
-            return self
-        loop.add_reader(self._inotify_fd, self._readable)
+        self._number = self._watches.add(self, self._fd)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let go of it."""
-        if self._inotify_fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._inotify_fd)
-        self._close()
+        if self._number >= 0:
+            self._watches.remove(self, self._number)
+            self._number = -1
 
     def reset(self) -> None:
         """Before reading: what comes after this is a change."""
@@ -49,7 +97,7 @@ class FileWatch:
 
     async def changed(self) -> None:
         """Returns at a change, or a `wake`, since `reset`."""
-        if self._inotify_fd >= 0:
+        if self._number >= 0:
             await self._changed.wait()
             return
         try:
@@ -58,14 +106,5 @@ class FileWatch:
             pass
 
     def wake(self) -> None:
-        """Have it looked at again for another reason."""
+        """Have it looked at again."""
         self._changed.set()
-
-    def _readable(self) -> None:
-        notify.read_inotify(self._inotify_fd)
-        self._changed.set()
-
-    def _close(self) -> None:
-        if self._inotify_fd >= 0:
-            os.close(self._inotify_fd)
-            self._inotify_fd = -1

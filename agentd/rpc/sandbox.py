@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 
 from agentd.rpc.access import Access
-from agentd.rpc.file_watch import FileWatch
+from agentd.rpc.file_watch import FileWatches
 from agentd.rpc.pages import page_of
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
 from agentd.shell import Shell
@@ -45,6 +45,7 @@ class SandboxServicer(SandboxServiceServicer):
         """For views and their changes."""
         self._shell = shell
         self._access = access
+        self._watches = FileWatches()
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Context) -> pb.ListFilesResponse:  # noqa: N802
         """By name."""
@@ -81,7 +82,7 @@ class SandboxServicer(SandboxServiceServicer):
         container_id = convert.container_id_from_wire(request.container_id)
         self._access.container(current_principal(), "read the files of", container_id)
         container = await self._shell.wait_for(container_id, _has_sandbox)
-        with open_file(container.config.sandbox, request.path) as fd, FileWatch(fd) as watch:
+        with open_file(container.config.sandbox, request.path) as fd, self._watches.of(fd) as watch:
             size_bytes = os.fstat(fd).st_size
             offset_bytes = request.offset_bytes
             if offset_bytes < 0:
