@@ -92,13 +92,18 @@ def start(  # noqa: RET503 - the child never returns
     command: Command, surroundings: Surroundings, host: Host
 ) -> tuple[int, int]:
     """(pid, pidfd) of a process on its way to execve; what it meets is told on the status pipe."""
-    candidates = _candidates(command)
-    arguments = [os.fsencode(argument) for argument in command.argv]
-    environment = {os.fsencode(key): os.fsencode(value) for key, value in command.environment.items()}
+    candidates, arguments, environment = prepare(command)
     pid, pidfd = clone3(surroundings.clone_flags, surroundings.cgroup_fd)
     if pid:
         return pid, pidfd
     _become(command, surroundings, host, candidates, arguments, environment)
+
+
+def prepare(command: Command) -> tuple[tuple[str, ...], list[bytes], dict[bytes, bytes]]:
+    """(the files to try, argv, environment), as execve takes them."""
+    arguments = [os.fsencode(argument) for argument in command.argv]
+    environment = {os.fsencode(key): os.fsencode(value) for key, value in command.environment.items()}
+    return _candidates(command), arguments, environment
 
 
 def _candidates(command: Command) -> tuple[str, ...]:

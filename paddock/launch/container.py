@@ -14,7 +14,6 @@ from paddock.launch.kill_state import KillState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from paddock.launch.container_cgroup import ContainerCgroup
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from paddock.launch.logs import LogPump
     from paddock.launch.plan import KillPolicy, Summary
     from paddock.launch.record import RecordFile
+    from paddock.launch.sockets import Socket
     from paddock.launch.status_pipe import StatusPipe
 
 # The phases, in order. A launch that fails goes from any of the first two to FINISHED.
@@ -112,7 +112,7 @@ class Container:
         self.is_starter = False
         self.has_joined_namespace = False
 
-    def open_clients(self, handle: Callable[[socket.socket, bytes, list[int]], None]) -> None:
+    def open_clients(self, handle: Callable[[Socket, bytes, list[int]], None]) -> None:
         """Make the place for connections."""
         self.clients = Clients(self.poll, self.watched, handle)
 

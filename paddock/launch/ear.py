@@ -9,7 +9,8 @@ import struct
 
 from paddock.kernel.errors import wrapped
 from paddock.kernel.paths import open_directory
-from paddock.launch import protocol
+from paddock.launch import protocol, sockets
+from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(4 * 4)
 _MAX_CLIENTS = 64
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str) -> Socket:
     """A listening SEQPACKET socket, mode 0600; a stale one of that name is removed first (its id is never used again).
 
     It is bound through its directory's descriptor: a socket's address ends at 108 bytes, a path does not.
     """
     directory, _, name = path.rpartition("/")
     directory_fd = open_directory(directory)
-    listener = socket.socket(_AF_UNIX, _LISTENER)
+    listener = unbound()
     umask = os.umask(0o177)
     try:
         try:
@@ -52,7 +53,12 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def peer_uid(connection: socket.socket) -> int:
+def unbound() -> Socket:
+    """A socket as the ear's, without an address."""
+    return Socket(_AF_UNIX, _LISTENER)
+
+
+def peer_uid(connection: Socket) -> int:
     """Who connected, as the kernel knows it."""
     _pid, uid, _gid = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -60,7 +66,7 @@ def peer_uid(connection: socket.socket) -> int:
     return int(uid)
 
 
-def receive(connection: socket.socket) -> tuple[bytes, list[int]] | None:
+def receive(connection: Socket) -> tuple[bytes, list[int]] | None:
     """One message and its descriptors (close-on-exec); None at the end, or when the message broke the bounds."""
     content, ancillary, flags, _address = connection.recvmsg(
         protocol.MAX_MESSAGE_BYTES + 1, _ANCILLARY_BYTES, _RECEIVE_FLAGS
@@ -85,13 +91,13 @@ class Clients:
         self,
         poll: select.poll,
         watched: dict[int, Callable[[], None]],
-        handle: Callable[[socket.socket, bytes, list[int]], None],
+        handle: Callable[[Socket, bytes, list[int]], None],
     ) -> None:
         self._poll = poll
         self._watched = watched
         self._handle = handle
-        self._connections: dict[int, socket.socket] = {}
-        self.listener: socket.socket | None = None
+        self._connections: dict[int, Socket] = {}
+        self.listener: Socket | None = None
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -103,13 +109,13 @@ class Clients:
         """Begin to listen."""
         self.adopt(listen(path))
 
-    def adopt(self, listener: socket.socket) -> None:
+    def adopt(self, listener: Socket) -> None:
         """Listen on a socket that was opened already."""
         self.listener = listener
         self._watched[self.listener.fileno()] = self._accept
         self._poll.register(self.listener, select.POLLIN)
 
-    def add(self, connection: socket.socket) -> None:
+    def add(self, connection: Socket) -> None:
         """Serve this connection; the caller has seen to who is at its other end."""
         fd = connection.fileno()
         connection.setblocking(False)
@@ -120,7 +126,7 @@ class Clients:
     def _accept(self) -> None:
         assert self.listener is not None
         try:
-            connection, _address = self.listener.accept()
+            connection = sockets.accept(self.listener)
         except OSError:
             return
         if len(self._connections) >= _MAX_CLIENTS or peer_uid(connection) != 0:
@@ -128,7 +134,7 @@ class Clients:
             return
         self.add(connection)
 
-    def _on_readable(self, connection: socket.socket) -> None:
+    def _on_readable(self, connection: Socket) -> None:
         try:
             received = receive(connection)
         except BlockingIOError:
@@ -143,7 +149,7 @@ class Clients:
         except protocol.ProtocolError:
             self.drop(connection)
 
-    def send(self, connection: socket.socket, message: Mapping[str, object]) -> None:
+    def send(self, connection: Socket, message: Mapping[str, object]) -> None:
         """Send one message, or drop a client that does not read its messages."""
         try:
             connection.send(protocol.encode(message), _SEND_FLAGS)
@@ -155,7 +161,7 @@ class Clients:
         for connection in tuple(self._connections.values()):
             self.send(connection, message)
 
-    def drop(self, connection: socket.socket) -> None:
+    def drop(self, connection: Socket) -> None:
         """End one connection."""
         fd = connection.fileno()
         if self._connections.pop(fd, None) is not None:

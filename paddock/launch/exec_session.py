@@ -11,9 +11,8 @@ from paddock.launch.status_pipe import StatusPipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-
     from paddock.launch.host import Host
+    from paddock.launch.sockets import Socket
 
 MAX_SESSIONS = 64
 _STANDARD_COUNT = 3
@@ -29,7 +28,7 @@ class ExecSession:
         self.pid = pid
         self.pidfd = pidfd
         self.status = status
-        self.client: socket.socket | None = None
+        self.client: Socket | None = None
         self.seq: object = None
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import marshal
 import socket
 
+from paddock.launch import sockets
 from paddock.launch.container_cgroup import ContainerCgroup
 from paddock.launch.ending import Identity
 from paddock.launch.logs import LogPump
 from paddock.launch.plan import CgroupPlace, CgroupRead, KillPolicy, Summary
 from paddock.launch.record import RecordFile
+from paddock.launch.sockets import Socket
 from paddock.launch.status_pipe import StatusPipe
 
 TYPE_CHECKING = False
@@ -29,25 +31,31 @@ _PLAIN = ("agent_id", "container_id", "max_completion_ms", "namespaces", "progra
 _IDENTITY = ("boot_id", "shim_pid", "shim_start_time_ticks", "pid", "start_time_ticks", "started_ns")
 
 
-def send(container: Container, connection: socket.socket, handover: socket.socket) -> None:
+def pack(plan: Summary, identity: Identity) -> tuple[object, ...]:
+    """What outlives the start, as plain values."""
+    oom = plan.oom_events
+    return (
+        tuple(getattr(plan, name) for name in _PLAIN),
+        (plan.cgroup.mode, plan.cgroup.directories),
+        tuple((read.controller, read.file) for read in plan.final_reads),
+        None if oom is None else (oom.controller, oom.file),
+        (plan.kill.signal, plan.kill.grace_ms),
+        tuple(getattr(identity, name) for name in _IDENTITY),
+    )
+
+
+def send(container: Container, connection: Socket, handover: Socket) -> None:
     """Give the container away. The descriptors are copied; ours end with this process."""
-    plan, identity = container.plan, container.identity
     assert container.record_file is not None
     assert container.clients.listener is not None
-    oom = plan.oom_events
     fds = [container.pidfd, container.record_file.fd, container.clients.listener.fileno()]
     fds += [log.pipe_fd for log in container.logs]
     fds += [log.file_fd for log in container.logs if log.file_fd >= 0]
     status_fd = -1 if container.status is None else container.status.fd
     fds += [fd for fd in (container.barrier_fd, status_fd, connection.fileno()) if fd >= 0]
     content = marshal.dumps(
-        (
-            tuple(getattr(plan, name) for name in _PLAIN),
-            (plan.cgroup.mode, plan.cgroup.directories),
-            tuple((read.controller, read.file) for read in plan.final_reads),
-            None if oom is None else (oom.controller, oom.file),
-            (plan.kill.signal, plan.kill.grace_ms),
-            tuple(getattr(identity, name) for name in _IDENTITY),
+        (  # type: ignore[arg-type]
+            pack(container.plan, container.identity),
             tuple(log.file_fd >= 0 for log in container.logs),
             container.barrier_fd >= 0,
             None if container.status is None else container.status.content,
@@ -56,14 +64,14 @@ def send(container: Container, connection: socket.socket, handover: socket.socke
             container.ending.problems,
         )
     )
-    socket.send_fds(handover, [content], fds)
+    sockets.send_fds(handover, content, fds)
 
 
 class StarterLostError(Exception):
     """The starter died before it could say how far it had come."""
 
 
-def receive(container: Container, handover: socket.socket) -> bool:
+def receive(container: Container, handover: Socket) -> bool:
     """Take the container over (without a status pipe: it runs already); False when the launch failed.
 
     Raises StarterLostError.
@@ -75,8 +83,8 @@ def receive(container: Container, handover: socket.socket) -> bool:
         raise StarterLostError
     fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
     # Our own child's words, over a socket that only it has.
-    plain, place, reads, oom, kill, identity, *more = marshal.loads(content)  # noqa: S302
-    has_files, has_barrier, status_content, has_agent, unapplied, problems = more
+    packed, has_files, has_barrier, status_content, has_agent, unapplied, problems = marshal.loads(content)  # noqa: S302
+    plain, place, reads, oom, kill, identity = packed
     plan = container.plan = Summary()
     for name, value in zip(_PLAIN, plain, strict=True):
         setattr(plan, name, value)
@@ -89,7 +97,7 @@ def receive(container: Container, handover: socket.socket) -> bool:
         setattr(container.identity, name, value)
     container.pid, container.pidfd = container.identity.pid, fds[0]
     container.record_file = RecordFile(plan.record, fds[1])
-    container.clients.adopt(socket.socket(fileno=fds[2]))
+    container.clients.adopt(sockets.of(fds[2]))
     container.logs = [LogPump(fds[3]), LogPump(fds[4])]
     rest = iter(fds[5:])
     for log, has_file in zip(container.logs, has_files, strict=True):
@@ -104,10 +112,10 @@ def receive(container: Container, handover: socket.socket) -> bool:
     container.cgroup = ContainerCgroup(plan.cgroup)
     container.cgroup.made = list(container.cgroup.paths)
     if has_agent:
-        container.clients.add(socket.socket(fileno=next(rest)))
+        container.clients.add(sockets.of(next(rest)))
     return True
 
 
-def tell_failed(handover: socket.socket) -> None:
+def tell_failed(handover: Socket) -> None:
     """The launch failed; the agent has been told, and nothing is left to take over."""
     handover.send(_FAILED)

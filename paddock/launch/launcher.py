@@ -19,12 +19,13 @@ import time
 from paddock.kernel import processes
 from paddock.kernel.descriptors import read_sealed_memfd
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, plan, protocol, shim, sweep, warming
+from paddock.launch import ear, launcher_start, plan, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
 from paddock.launch.host import Host
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.launcher_log import log
 from paddock.launch.nursery import Nursery
+from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Launcher:
         inits = InitMaker(arguments.machine or MACHINE, os.path.dirname(arguments.socket))
         self._nursery = Nursery(arguments.pool_size, inits, host)
         self._plans: dict[int, int] = {}
-        self._connections: dict[int, socket.socket] = {}
+        self._connections: dict[int, Socket] = {}
         self._is_ending = False
         self._wake_fd, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -63,7 +64,7 @@ class Launcher:
     def serve(self) -> None:
         """Until SIGTERM or SIGINT."""
         while not self._is_ending:
-            events = self._poll.poll(None if self._nursery.is_full() else 0)
+            events = self._poll.poll(self._nursery.patience_ms())
             for fd, _event in events:
                 if fd == self._wake_fd:
                     self._on_signal()
@@ -133,7 +134,7 @@ class Launcher:
 
     def _accept(self) -> None:
         try:
-            connection, _address = self._listener.accept()
+            connection = sockets.accept(self._listener)
         except OSError:
             return
         if len(self._connections) >= _MAX_CONNECTIONS or ear.peer_uid(connection) != 0:
@@ -142,12 +143,12 @@ class Launcher:
         self._connections[connection.fileno()] = connection
         self._poll.register(connection, select.POLLIN)
 
-    def _drop(self, connection: socket.socket) -> None:
+    def _drop(self, connection: Socket) -> None:
         self._poll.unregister(connection)
         del self._connections[connection.fileno()]
         connection.close()
 
-    def _on_message(self, connection: socket.socket) -> None:
+    def _on_message(self, connection: Socket) -> None:
         try:
             received = ear.receive(connection)
         except BlockingIOError:
@@ -167,7 +168,7 @@ class Launcher:
             for fd in fds:
                 os.close(fd)
 
-    def _perform(self, connection: socket.socket, content: bytes, fds: list[int]) -> None:
+    def _perform(self, connection: Socket, content: bytes, fds: list[int]) -> None:
         """`fds` that are taken over are taken out of the list."""
         message = protocol.decode(content, 4096)
         operation = message.get("op")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paddock.launch.host import Host
     from paddock.launch.init_maker import InitMaker
 
+_QUIET_MS = 10
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -37,9 +38,14 @@ class Nursery:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def is_full(self) -> bool:
-        """Whether as many wait as were asked for."""
-        return len(self._waiting) >= self._size
+    def patience_ms(self) -> int | None:
+        """How long to wait for something else to do before the next refill; None when as many wait as were asked for.
+
+        A refill beside a launch takes the processor from it: while half are left, it waits for a quiet moment.
+        """
+        if len(self._waiting) >= self._size:
+            return None
+        return _QUIET_MS if len(self._waiting) * 2 > self._size else 0
 
     def order(self, plan_fd: int, control: socket.socket) -> int:
         """Give the launch to a waiting shim, or to a new one; returns its pid. Raises OSError when none can be made.

@@ -14,14 +14,14 @@ from paddock.launch.status_pipe import EXECUTED, FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from paddock.launch.container import Container
     from paddock.launch.exec_session import ExecSession
+    from paddock.launch.sockets import Socket
 
 
-def handle(container: Container, client: socket.socket, content: bytes, fds: list[int]) -> None:
+def handle(container: Container, client: Socket, content: bytes, fds: list[int]) -> None:
     """Answer one message. Raises ProtocolError for garbage; a call that is well-formed and wrong is answered."""
     try:
         message = protocol.decode(content)
@@ -41,7 +41,7 @@ def handle(container: Container, client: socket.socket, content: bytes, fds: lis
 
 
 def _perform(
-    container: Container, client: socket.socket, operation: str, message: dict[str, object], fds: list[int]
+    container: Container, client: Socket, operation: str, message: dict[str, object], fds: list[int]
 ) -> dict[str, object] | None:
     """The answer without its head; None when it comes later."""
     if operation == "exec":
@@ -97,7 +97,7 @@ def _state(container: Container, _message: dict[str, object]) -> dict[str, objec
     }
 
 
-def _exec(container: Container, client: socket.socket, message: dict[str, object], fds: list[int]) -> None:
+def _exec(container: Container, client: Socket, message: dict[str, object], fds: list[int]) -> None:
     if container.phase != RUNNING:
         raise KernelError("exec", container.plan.container_id, container.phase, errno.ESRCH)
     if len(container.sessions) >= exec_session.MAX_SESSIONS:

@@ -306,9 +306,9 @@ def decode_reads(value: object, field: str, place: CgroupPlace) -> tuple[CgroupR
 def _names(value: object, field: str, known: dict[str, int]) -> tuple[str, ...]:
     names = []
     for index, element in enumerate(protocol.sequence(value, field, 64)):
-        if element not in known:
+        if not isinstance(element, str) or element not in known:
             raise ProtocolError(f"{field}[{index}]", f"{str(element)[:40]!r} is not one of {', '.join(known)}")
-        names.append(str(element))
+        names.append(element)
     return tuple(names)
 
 

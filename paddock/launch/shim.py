@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 
 from paddock.kernel import processes
 from paddock.kernel.syscalls import clone3
-from paddock.launch import finishing, handover, launching, operations, protocol, starter, status_pipe
+from paddock.launch import finishing, handover, launching, operations, protocol, sockets, starter, status_pipe
 from paddock.launch.children import live_and_end
 from paddock.launch.container import EMPTYING, FINISHED, Container
+from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _UNUSED = 4
 _SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
 
-def run(host: Host, init: Init | None, order: socket.socket) -> int:
+def run(host: Host, init: Init | None, order_fd: int) -> int:
     """The shim's life, in a process of its own: it waits with its starter for an order.
 
     CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
@@ -38,13 +38,13 @@ def run(host: Host, init: Init | None, order: socket.socket) -> int:
     # What ends the daemon, systemd's stop for one, must not end the shim before its container.
     processes.ignore_signals(_SIGNALS_IGNORED)
     processes.set_name("paddock-shim")
-    from_starter, to_shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    from_starter, to_shim = sockets.pair()
     pid, pidfd = clone3(0)
     if pid == 0:
-        live_and_end(lambda: _be_starter(host, init, order, from_starter, to_shim))
+        live_and_end(lambda: _be_starter(host, init, order_fd, from_starter, to_shim))
     os.close(pidfd)
     to_shim.close()
-    order.close()
+    os.close(order_fd)
     try:
         return take_over(host, init, from_starter, pid)
     except handover.StarterLostError:
@@ -52,19 +52,19 @@ def run(host: Host, init: Init | None, order: socket.socket) -> int:
         return CLEAN if status == _UNUSED << 8 else LEFTOVERS
 
 
-def _be_starter(
-    host: Host, init: Init | None, order: socket.socket, from_starter: socket.socket, to_shim: socket.socket
-) -> int:
+def _be_starter(host: Host, init: Init | None, order_fd: int, from_starter: Socket, to_shim: Socket) -> int:
     from_starter.close()
-    with order:
-        ordered = starter.receive_order(order)
+    starter.touch_ahead(host)
+    order = sockets.of(order_fd)
+    ordered = starter.receive_order(order)
+    order.close()
     if ordered is None:
         return _UNUSED
     starter.start(host, init, os.getppid(), *ordered, to_shim)
     return CLEAN
 
 
-def take_over(host: Host, init: Init | None, from_starter: socket.socket, starter_pid: int) -> int:
+def take_over(host: Host, init: Init | None, from_starter: Socket, starter_pid: int) -> int:
     """From the starter's word to the container's end. Raises StarterLostError."""
     container = Container(host, init)
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))

@@ -11,10 +11,13 @@ import select
 import socket
 import time
 
+from paddock.kernel import processes
 from paddock.kernel.descriptors import read_sealed_memfd
-from paddock.launch import finishing, handover, launching, operations, plan, protocol
+from paddock.launch import command, ear, finishing, handover, launching, operations, plan, protocol, sockets
 from paddock.launch.container import Container
-from paddock.launch.ending import Identity
+from paddock.launch.ending import Ending, Identity, build_record
+from paddock.launch.logs import LogPump, make_pipe
+from paddock.launch.sockets import Socket
 from paddock.launch.status_pipe import DIED, EXECUTED, FAILED
 
 TYPE_CHECKING = False
@@ -28,18 +31,34 @@ _RIGHTS_BYTES = socket.CMSG_SPACE(2 * 4)
 _RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 
 
-def send_order(order: socket.socket, plan_fd: int, control: socket.socket) -> None:
+def send_order(order: Socket, plan_fd: int, control: Socket) -> None:
     """The launcher's word to a waiting starter. Raises OSError when it is gone."""
-    socket.send_fds(order, [ORDER], [plan_fd, control.fileno()])
+    sockets.send_fds(order, ORDER, [plan_fd, control.fileno()])
 
 
-def receive_order(order: socket.socket) -> tuple[int, socket.socket] | None:
+def touch_ahead(host: Host) -> None:
+    """Do the parts of a launch that leave no trace, while nobody waits: their pages are then this process's own already."""
+    if not host.rehearsed_plan:
+        return
+    planned = plan.decode_plan(host.rehearsed_plan)
+    identity = Identity(planned.agent_id, planned.container_id, host.boot_id)
+    identity.start_time_ticks = processes.read_start_time_ticks(os.getpid())
+    record = build_record(identity, planned.cgroup, Ending(), ended_ns=0, wait_status=None)
+    protocol.encode(record)
+    handover.pack(plan.summary_of(planned), identity)
+    command.prepare(planned.command)
+    for log in (LogPump(*make_pipe()), LogPump(*make_pipe())):
+        log.close()
+    ear.unbound().close()
+
+
+def receive_order(order: Socket) -> tuple[int, Socket] | None:
     """(the plan's descriptor, the agent's connection); None when the launcher needs this starter no more, or has died."""
     content, ancillary, _flags, _address = order.recvmsg(16, _RIGHTS_BYTES, _RECEIVE_FLAGS)
     if content != ORDER:
         return None
     fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-    return fds[0], socket.socket(fileno=fds[1])
+    return fds[0], Socket(fileno=fds[1])
 
 
 def _await_execution(container: Container) -> None:
@@ -65,8 +84,8 @@ def start(
     init: Init | None,
     shim_pid: int,
     plan_fd: int,
-    connection: socket.socket,
-    to_shim: socket.socket,
+    connection: Socket,
+    to_shim: Socket,
 ) -> None:
     """Launch, and hand the started container over; or undo everything, say why to the agent, and tell the shim."""
     container = Container(host, init)

@@ -91,4 +91,4 @@ def _serve(host: Host, connection: socket.socket) -> int:
 
 def _be_shim(host: Host, init_pid: int, fds: list[int]) -> NoReturn:
     init = Init(init_pid, fds[1], fds[2]) if len(fds) > 1 else None
-    end_child(lambda: shim.run(host, init, socket.socket(fileno=fds[0])), (*fds, host.null_fd))
+    end_child(lambda: shim.run(host, init, fds[0]), (*fds, host.null_fd))

@@ -31,7 +31,8 @@ def rehearse(arguments: Arguments, host: Host) -> None:
     os.mkdir(directory, 0o700)
     try:
         for number in range(_ROUNDS):
-            _live_once(_plan(arguments, directory, f"rehearsal-{os.getpid()}-{number}"), host)
+            host.rehearsed_plan = protocol.encode(_plan(arguments, directory, f"rehearsal-{os.getpid()}-{number}"))
+            _live_once(host)
             for name in ("stdout", "stderr"):
                 os.unlink(f"{directory}/{name}")
     finally:
@@ -40,16 +41,14 @@ def rehearse(arguments: Arguments, host: Host) -> None:
         os.rmdir(directory)
 
 
-def _live_once(plan: dict[str, object], host: Host) -> None:
+def _live_once(host: Host) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         for message in _MESSAGES:
             ours.send(message)
         from_starter, to_shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with to_shim:
-            starter.start(
-                host, None, os.getpid(), make_sealed_memfd("rehearsal", protocol.encode(plan)), theirs, to_shim
-            )
+            starter.start(host, None, os.getpid(), make_sealed_memfd("rehearsal", host.rehearsed_plan), theirs, to_shim)
             shim.take_over(host, None, from_starter, 0)
 
 
