@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
-from paddock.cli.output import bytes_text, moment
+from paddock.cli.output import bytes_text, moment, printable
 from paddock.cli.ps import reason_text
 from paddock.cli.quantities import signal_name
 from paddock.model.errors import PaddockError
@@ -38,28 +38,29 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print what the master knows, then what the agent knows; an agent that cannot be asked is named on stderr."""
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)
-    _print(task_lines(task))
+    show_lines(task_lines(task))
     if task.container_id:
         try:
             async with agent_of(task) as agent:
                 await _print_agents_part(agent, task)
         except PaddockError as error:
             print(f"paddock describe: {error}", file=sys.stderr)
-    _print(history_lines(task))
+    show_lines(history_lines(task))
     return OK
 
 
 async def _print_agents_part(agent: AgentClient, task: TaskView) -> None:
-    _print(container_lines(await agent.get_container(task.container_id)))
+    show_lines(container_lines(await agent.get_container(task.container_id)))
     if not task.state.is_terminal:
         for view in await agent.list_statistics((task.container_id,)):
-            _print(statistics_lines(view.statistics))
-    _print(limit_lines(await agent.list_effective_limits(task.container_id)))
+            show_lines(statistics_lines(view.statistics))
+    show_lines(limit_lines(await agent.list_effective_limits(task.container_id)))
 
 
-def _print(lines: Iterator[Line]) -> None:
+def show_lines(lines: Iterable[Line]) -> None:
+    """On stdout, each label in front of its text."""
     for label, text in lines:
-        sys.stdout.write(f"{label + ':' if label else '':<14}{text}\n")
+        sys.stdout.write(f"{label + ':' if label else '':<14}{printable(text)}\n")
 
 
 def task_lines(task: TaskView) -> Iterator[Line]:

@@ -56,12 +56,22 @@ def table(columns: Sequence[Column], rows: Sequence[Row], *, wide: bool, headers
     """Left-aligned columns with two blanks between; the last is not padded. A cell's line breaks become blanks."""
     shown = [index for index, column in enumerate(columns) if wide or not column.wide]
     lines = [[columns[index].title for index in shown]] if headers else []
-    lines += [[" ".join(row.cells[index].split()) or "-" for index in shown] for row in rows]
+    lines += [[printable(" ".join(row.cells[index].split())) or "-" for index in shown] for row in rows]
     if not lines:
         return ""
     widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
+
+
+def printable(text: str) -> str:
+    """Names and commands are strangers' words: nothing of them may steer the terminal of whoever looks at them."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
     )
 
 

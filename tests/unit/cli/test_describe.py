@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from paddock.cli.connect import agent_address
-from paddock.cli.describe import evidence_lines, history_lines, statistics_lines, task_lines
+from paddock.cli.describe import evidence_lines, history_lines, show_lines, statistics_lines, task_lines
 from paddock.cli.ps import reason_text, row_of
 from paddock.model.errors import Unavailable
 from paddock.model.ids import TaskId
@@ -63,6 +63,11 @@ def test_the_evidence_is_told_whole() -> None:
         ("Log", "2 KiB of output dropped: no space"),
         ("Not applied", "memory.memsw.limit_in_bytes: not there"),
     ]
+
+
+def test_a_label_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show_lines([("Name", "\x1b[2Jx\ny")])
+    assert capsys.readouterr().out == "Name:         \\x1b[2Jx\\ny\n"
 
 
 def test_nothing_seen_is_nothing_told() -> None:

@@ -29,6 +29,12 @@ def test_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, ROWS) == "TASK    STATE\none     running\nlonger  lost for ever\n"
 
 
+def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anybody may name a task; root looks at the list."""
+    row = Row(name="t", cells=("\x1b]0;root\x07\x9b2J", "", "\u202erunning"), document="{}")
+    assert shown(capsys, (row,), "--no-headers") == "\\x1b]0;root\\x07\\x9b2J  \\u202erunning\n"
+
+
 def test_a_wide_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         shown(capsys, ROWS, "-o", "wide") == "TASK    HOST  STATE\none     a     running\nlonger  -     lost for ever\n"
