@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from agentd.containerizer.contract import Containerizer
 from agentd.core.events import KillContainer, LaunchStandalone
 from agentd.rpc.access import Access, require_powers
-from agentd.rpc.pages import page_of
+from agentd.rpc.pages import page_on_wire
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
 from agentd.users import Users
@@ -130,15 +130,16 @@ class ContainerServicer(ContainerServiceServicer):
         """Oldest first."""
         visible = self._visible(current_principal())
         wanted = [c for c in visible if request.include_terminated or not _has_ended(c)]
-        page, token = page_of(
+        page, token = page_on_wire(
             wanted,
             key=lambda container: f"{container.created_ns:020d}-{container.config.container_id}",
+            to_wire=convert.container_to_wire,
             size=request.page_size,
             token=request.page_token,
             limit_count=PAGE_LIMIT_COUNT,
         )
         return pb.ListContainersResponse(
-            containers=[convert.container_to_wire(container) for container in page],
+            containers=page,
             next_page_token=token,
             resource_version=self._shell.version,
         )

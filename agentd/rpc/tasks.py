@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from agentd.core.effects import TaskView
 from agentd.rpc.access import Access
-from agentd.rpc.pages import page_of
+from agentd.rpc.pages import page_on_wire
 from agentd.shell import Shell
 from paddock.rpc.guard import Context
 from paddock.rpc.principal import Principal, current_principal
@@ -41,15 +41,16 @@ class TaskServicer(AgentTaskServiceServicer):
         """By framework, then by task."""
         principal = current_principal()
         visible = [task for task in self._shell.task_views.values() if self._may_see(principal, task)]
-        page, token = page_of(
+        page, token = page_on_wire(
             [task for task in visible if request.include_terminated or not _has_ended(task)],
             key=lambda task: f"{task.framework_id}/{task.task.task_id}",
+            to_wire=_task_to_wire,
             size=request.page_size,
             token=request.page_token,
             limit_count=PAGE_LIMIT_COUNT,
         )
         return pb.ListAgentTasksResponse(
-            tasks=[_task_to_wire(task) for task in page],
+            tasks=page,
             next_page_token=token,
             resource_version=self._shell.version,
         )

@@ -22,6 +22,9 @@ COMMAND_LIMIT_BYTES = 1024 * 1024
 LIST_LIMIT_COUNT = 1_000
 SPANS_LIMIT_COUNT = 4_096
 LABELS_LIMIT_COUNT = 256
+LABELS_LIMIT_BYTES = 64 * 1024
+"""All labels of one thing together: they are remembered after its end, and shown in every list."""
+
 TASKS_LIMIT_COUNT = 10_000
 
 DURATION_LIMIT_MS = 10 * 365 * 24 * 3600 * 1000
@@ -74,6 +77,9 @@ def labels(values: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]
             raise InvalidRequest(field, key, "give every label a name")
         text(key, f"{field} key")
         text(value, f"{field}[{key!r}]", TEXT_LIMIT_BYTES)
+    total_bytes = sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
+    if total_bytes > LABELS_LIMIT_BYTES:
+        raise InvalidRequest(field, f"{total_bytes} bytes of labels", f"use at most {LABELS_LIMIT_BYTES} together")
     return tuple(sorted(values.items()))
 
 

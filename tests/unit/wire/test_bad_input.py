@@ -88,6 +88,7 @@ def cpus(milli: int) -> dict[str, object]:
         ({"labels": {"": "x"}}, "task.labels"),
         ({"labels": {"k": "v" * 5000}}, "task.labels['k']"),
         ({"labels": {str(n): "" for n in range(257)}}, "task.labels"),
+        ({"labels": {str(n): "v" * 4000 for n in range(17)}}, "task.labels"),
         ({"container": {"rlimits": [{"resource": "NOFILE"}]}}, "task.container.rlimits[0].resource"),
         ({"container": {"rlimits": [{"resource": "RLMT_AS", "soft": 1}]}}, "task.container.rlimits[0]"),
         ({"container": {"rlimits": [{"resource": "RLMT_AS", "soft": 2, "hard": 1}]}}, "task.container.rlimits[0]"),
