@@ -6,6 +6,7 @@ opened beneath the sandbox's own directory, and only regular files are read.
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 from collections.abc import Iterator
@@ -103,24 +104,36 @@ def read_file(sandbox: str, path: str, offset_bytes: int, length_bytes: int) -> 
         return read_piece(fd, offset_bytes, length_bytes), os.fstat(fd).st_size
 
 
-def list_files(sandbox: str, path: str) -> list[FileInfo]:
-    """The entries of a directory, by name. An entry that vanishes meanwhile is left out."""
+def list_files(sandbox: str, path: str, *, after: str, limit_count: int) -> tuple[list[FileInfo], str]:
+    """The entries of a directory by name, from the first after `after` on; and where the next page begins, if there is one.
+
+    A task may make millions of them: only the page is looked at and kept. An entry that vanishes meanwhile is left out.
+    """
     fd = _open(sandbox, path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return [info for name in sorted(os.listdir(fd)) if (info := _info(fd, name, path)) is not None]
+        with os.scandir(fd) as entries:
+            named = ((_shown(entry.name, path), entry.name) for entry in entries)
+            found = heapq.nsmallest(limit_count + 1, (pair for pair in named if pair[0] > after))
+        page = found[:limit_count]
+        infos = [info for shown, name in page if (info := _info(fd, name, shown)) is not None]
+        return infos, page[-1][0] if len(found) > limit_count else ""
     finally:
         os.close(fd)
 
 
-def _info(directory_fd: int, name: str, parent: str) -> FileInfo | None:
+def _shown(name: str, parent: str) -> str:
+    """A name may be any bytes; the wire carries text."""
+    text = name.encode(errors="surrogateescape").decode(errors="replace")
+    return f"{parent.rstrip('/')}/{text}" if parent else text
+
+
+def _info(directory_fd: int, name: str, shown: str) -> FileInfo | None:
     try:
         found = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    # A name may be any bytes; the wire carries text.
-    shown = name.encode(errors="surrogateescape").decode(errors="replace")
     return FileInfo(
-        path=f"{parent.rstrip('/')}/{shown}" if parent else shown,
+        path=shown,
         type=_type(found.st_mode),
         size_bytes=found.st_size,
         mode=stat.S_IMODE(found.st_mode),

@@ -43,10 +43,15 @@ def page_of(
     elements: Iterable[Element], *, key: Callable[[Element], str], size: int, token: str, limit_count: int
 ) -> tuple[list[Element], str]:
     """The page after the token, and the next one's token, empty at the end. Raises InvalidRequest for a negative size."""
-    if size < 0:
-        raise InvalidRequest("page_size", size, f"use 0 (at most {limit_count}) or more")
-    count = min(size or limit_count, limit_count)
+    count = page_count(size, limit_count)
     ordered = sorted(elements, key=key)
     rest = [element for element in ordered if key(element) > token] if token else ordered
     page = list(islice(rest, count))
     return page, key(page[-1]) if len(rest) > count else ""
+
+
+def page_count(size: int, limit_count: int) -> int:
+    """How many a page has. Raises InvalidRequest for a negative size."""
+    if size < 0:
+        raise InvalidRequest("page_size", size, f"use 0 (at most {limit_count}) or more")
+    return min(size or limit_count, limit_count)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from agentd.rpc.access import Access
 from agentd.rpc.file_watch import FileWatches
-from agentd.rpc.pages import page_of
+from agentd.rpc.pages import page_count
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
 from agentd.shell import Shell
 from paddock.model.container import Container, ContainerState
@@ -51,13 +51,9 @@ class SandboxServicer(SandboxServiceServicer):
         """By name."""
         container_id = convert.container_id_from_wire(request.container_id)
         container = self._access.container(current_principal(), "read the files of", container_id)
-        files = await asyncio.to_thread(list_files, container.config.sandbox, request.path)
-        page, token = page_of(
-            files,
-            key=lambda info: info.path,
-            size=request.page_size,
-            token=request.page_token,
-            limit_count=PAGE_LIMIT_COUNT,
+        count = page_count(request.page_size, PAGE_LIMIT_COUNT)
+        page, token = await asyncio.to_thread(
+            lambda: list_files(container.config.sandbox, request.path, after=request.page_token, limit_count=count)
         )
         return pb.ListFilesResponse(files=[_file_to_wire(info) for info in page], next_page_token=token)
 

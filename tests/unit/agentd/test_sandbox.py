@@ -78,7 +78,7 @@ def test_a_list_tells_what_each_is_and_follows_nothing(tmp_path: Path) -> None:
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))).touch()
     found = {
         info.path: (info.type, info.size_bytes if info.type is FileType.REGULAR else 0)
-        for info in list_files(str(tmp_path), "")
+        for info in list_files(str(tmp_path), "", after="", limit_count=9)[0]
     }
     assert found == {
         "d": (FileType.DIRECTORY, 0),
@@ -88,4 +88,24 @@ def test_a_list_tells_what_each_is_and_follows_nothing(tmp_path: Path) -> None:
         "\ufffd": (FileType.REGULAR, 0),
     }
     (tmp_path / "d" / "inner").touch()
-    assert [info.path for info in list_files(str(tmp_path), "d")] == ["d/inner"]
+    files, token = list_files(str(tmp_path), "d", after="", limit_count=9)
+    assert ([info.path for info in files], token) == (["d/inner"], "")
+
+
+def test_only_the_page_of_a_large_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (tmp_path / f"{number:02d}").touch()
+    looked: list[str] = []
+    stat = os.stat
+
+    def counted(name: str, **how: object) -> os.stat_result:
+        looked.append(name)
+        return stat(name, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", counted)
+    first, token = list_files(str(tmp_path), "", after="", limit_count=2)
+    second, _ = list_files(str(tmp_path), "", after=token, limit_count=2)
+    monkeypatch.undo()
+    assert [info.path for info in (*first, *second)] == looked == ["00", "01", "02", "03"]
+    last, token = list_files(str(tmp_path), "", after="47", limit_count=2)
+    assert ([info.path for info in last], token) == (["48", "49"], "")
