@@ -51,7 +51,6 @@ class Surroundings:
         "announces_barrier",
         "barrier_fd",
         "cgroup_fd",
-        "clone_flags",
         "close_first",
         "is_exec",
         "joined_namespaces",
@@ -75,7 +74,6 @@ class Surroundings:
         self.status_fd = -1
         self.barrier_fd = -1
         self.announces_barrier = False
-        self.clone_flags = 0
         self.is_exec = False
 
 
@@ -93,7 +91,7 @@ def start(  # noqa: RET503 - the child never returns
 ) -> tuple[int, int]:
     """(pid, pidfd) of a process on its way to execve; what it meets is told on the status pipe."""
     candidates, arguments, environment = prepare(command)
-    pid, pidfd = clone3(surroundings.clone_flags, surroundings.cgroup_fd)
+    pid, pidfd = clone3(0, surroundings.cgroup_fd)
     if pid:
         return pid, pidfd
     _become(command, surroundings, host, candidates, arguments, environment)

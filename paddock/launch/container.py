@@ -56,6 +56,8 @@ class Container:
         "cgroup",
         "clients",
         "completion_deadline_ns",
+        "ear_at_ns",
+        "ear_problem_noted",
         "emptying_since_ns",
         "ended_ns",
         "ending",
@@ -63,7 +65,6 @@ class Container:
         "host",
         "identity",
         "init",
-        "is_starter",
         "kill",
         "leftovers",
         "logs",
@@ -108,8 +109,9 @@ class Container:
         self.session_count = 0
         self.ending = Ending()
         self.leftovers = False
-        # The starter's work is done by a child of the shim: only the shim itself may reap the command.
-        self.is_starter = False
+        # A short life never needs an ear: making and unlinking a socket's inode is a good part of one.
+        self.ear_at_ns = 0
+        self.ear_problem_noted = False
         self.has_joined_namespace = False
 
     def open_clients(self, handle: Callable[[Socket, bytes, list[int]], None]) -> None:
@@ -140,6 +142,8 @@ class Container:
             times.append(self.retry_at_ns)
         elif self.kill is not None:
             times.append(self.kill.deadline_ns)
+        if self.ear_at_ns:
+            times.append(self.ear_at_ns)
         if self.completion_deadline_ns:
             times.append(self.completion_deadline_ns)
         # Rounded up: waking a moment early would only mean another turn.
@@ -159,6 +163,10 @@ class Container:
         if self.record_file is not None:
             own.append(self.record_file.fd)
         return (*own, *self.clients.fds)
+
+    def wants_ear(self) -> bool:
+        """The agent has gone before the ear was due; one that failed to open waits for its next turn."""
+        return not self.ear_problem_noted and self.clients.is_lonely()
 
     def log_counts(self) -> dict[str, object]:
         """Bytes written per stream, and bytes thrown away of both."""

@@ -29,21 +29,23 @@ _MAX_CLIENTS = 64
 
 
 def listen(path: str) -> Socket:
-    """A listening SEQPACKET socket, mode 0600; a stale one of that name is removed first (its id is never used again).
+    """A listening SEQPACKET socket, mode 0600; it takes its name, from a stale one too, when it answers.
 
     It is bound through its directory's descriptor: a socket's address ends at 108 bytes, a path does not.
     """
     directory, _, name = path.rpartition("/")
     directory_fd = open_directory(directory)
-    listener = unbound()
+    unready = f"{name}.new"
+    listener = Socket(_AF_UNIX, _LISTENER)
     umask = os.umask(0o177)
     try:
         try:
-            os.unlink(name, dir_fd=directory_fd)
+            os.unlink(unready, dir_fd=directory_fd)
         except FileNotFoundError:
             pass
-        listener.bind(f"/proc/self/fd/{directory_fd}/{name}")
+        listener.bind(f"/proc/self/fd/{directory_fd}/{unready}")
         listener.listen(_BACKLOG)
+        os.rename(unready, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except OSError as error:
         listener.close()
         raise wrapped(error, "bind", path) from None
@@ -51,11 +53,6 @@ def listen(path: str) -> Socket:
         os.umask(umask)
         os.close(directory_fd)
     return listener
-
-
-def unbound() -> Socket:
-    """A socket as the ear's, without an address."""
-    return Socket(_AF_UNIX, _LISTENER)
 
 
 def peer_uid(connection: Socket) -> int:
@@ -105,13 +102,13 @@ class Clients:
         listener = () if self.listener is None else (self.listener.fileno(),)
         return (*listener, *self._connections)
 
+    def is_lonely(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._connections
+
     def open(self, path: str) -> None:
         """Begin to listen."""
-        self.adopt(listen(path))
-
-    def adopt(self, listener: Socket) -> None:
-        """Listen on a socket that was opened already."""
-        self.listener = listener
+        self.listener = listen(path)
         self._watched[self.listener.fileno()] = self._accept
         self._poll.register(self.listener, select.POLLIN)
 

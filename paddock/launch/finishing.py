@@ -99,7 +99,7 @@ def fail(container: Container, report: dict[str, object]) -> None:
     if container.pidfd >= 0:
         container.kill_everything()
         processes.has_ended(container.pidfd, -1)
-        if not container.is_starter and container.wait_status is None:
+        if container.wait_status is None:
             os.waitpid(container.pid, 0)
     try:
         if container.cgroup is not None and not container.cgroup.is_empty():

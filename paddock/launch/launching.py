@@ -10,7 +10,6 @@ from paddock.kernel import processes
 from paddock.kernel.errors import KernelError
 from paddock.kernel.namespaces import CLONE_NEWPID, setns
 from paddock.kernel.paths import open_directory
-from paddock.kernel.syscalls import CLONE_PARENT
 from paddock.launch import command, protocol, record
 from paddock.launch.command import Surroundings
 from paddock.launch.container import RUNNING, WAITING
@@ -48,7 +47,7 @@ def death_before_exec(container: Container) -> LaunchFailure:
 def launch(container: Container, plan: Plan) -> None:
     """Start the command, held at its barrier, and make all else ready while it walks there. Raises LaunchFailure.
 
-    What the command's own process needs comes before the clone; record, ear and log files come after it, and run beside it.
+    What the command's own process needs comes before the clone; record and log files come after it, and run beside it.
     """
     stage = "cgroup"
     try:
@@ -60,8 +59,6 @@ def launch(container: Container, plan: Plan) -> None:
         _start(container, plan, surroundings, pipe_ends)
         stage = "record"
         container.record_file = record.create(plan.record)
-        stage = "socket"
-        container.clients.open(plan.socket)
         stage = "logs"
         _open_logs(container, plan)
         _write_note(container)
@@ -148,7 +145,6 @@ def _start(container: Container, plan: Plan, surroundings: Surroundings, pipe_en
     surroundings.status_fd = status_write
     surroundings.standard_fds = (0, *pipe_ends)
     surroundings.close_first = (*container.private_fds, status_read)
-    surroundings.clone_flags = CLONE_PARENT if container.is_starter else 0
     container.identity.started_ns = time.time_ns()
     container.pid, container.pidfd = command.start(plan.command, surroundings, container.host)
     container.identity.pid = container.pid

@@ -1,4 +1,4 @@
-"""Shims made in advance: each waits with its starter and its init, so that a launch forks nothing but the command itself."""
+"""Shims made in advance: each waits with its init, so that a launch forks nothing but the command itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import socket
 
 from paddock.kernel.errors import KernelError
-from paddock.launch import starter
+from paddock.launch import orders
 from paddock.launch.launcher_log import log
 from paddock.launch.template import Template
 
@@ -61,7 +61,7 @@ class Nursery:
             pid = next(iter(self._waiting))
             with self._waiting.pop(pid) as order:
                 try:
-                    starter.send_order(order, plan_fd, control)
+                    orders.send_order(order, plan_fd, control)
                 except (BrokenPipeError, ConnectionResetError):
                     log("waiting-shim-lost", shim=pid)
                     continue

@@ -12,9 +12,7 @@ import signal
 import time
 
 from paddock.kernel import processes
-from paddock.kernel.syscalls import clone3
-from paddock.launch import finishing, handover, launching, operations, protocol, sockets, starter, status_pipe
-from paddock.launch.children import live_and_end
+from paddock.launch import finishing, launching, orders, protocol, sockets, status_pipe
 from paddock.launch.container import EMPTYING, FINISHED, Container
 from paddock.launch.sockets import Socket
 
@@ -26,77 +24,46 @@ if TYPE_CHECKING:
 
 CLEAN = 0
 LEFTOVERS = 3
-_UNUSED = 4
+# Opened at once when nobody is connected any more.
+_EAR_AFTER_NS = 20_000_000
+_EAR_RETRY_NS = 1_000_000_000
 _SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
 
 def run(host: Host, init: Init | None, order_fd: int) -> int:
-    """The shim's life, in a process of its own: it waits with its starter for an order.
+    """The shim's life, in a process of its own, forked in advance: it waits for an order, launches, and stays.
 
     CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
     """
     # What ends the daemon, systemd's stop for one, must not end the shim before its container.
     processes.ignore_signals(_SIGNALS_IGNORED)
     processes.set_name("paddock-shim")
-    from_starter, to_shim = sockets.pair()
-    pid, pidfd = clone3(0)
-    if pid == 0:
-        live_and_end(lambda: _be_starter(host, init, order_fd, from_starter, to_shim))
-    os.close(pidfd)
-    to_shim.close()
-    os.close(order_fd)
-    try:
-        return take_over(host, init, from_starter, pid)
-    except handover.StarterLostError:
-        _pid, status = os.waitpid(pid, 0)
-        return CLEAN if status == _UNUSED << 8 else LEFTOVERS
-
-
-def _be_starter(host: Host, init: Init | None, order_fd: int, from_starter: Socket, to_shim: Socket) -> int:
-    from_starter.close()
-    starter.touch_ahead(host)
     order = sockets.of(order_fd)
-    ordered = starter.receive_order(order)
+    ordered = orders.receive_order(order)
     order.close()
     if ordered is None:
-        return _UNUSED
-    starter.start(host, init, os.getppid(), *ordered, to_shim)
-    return CLEAN
-
-
-def take_over(host: Host, init: Init | None, from_starter: Socket, starter_pid: int) -> int:
-    """From the starter's word to the container's end. Raises StarterLostError."""
-    container = Container(host, init)
-    container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
-    is_launched = handover.receive(container, from_starter)
-    from_starter.close()
-    if starter_pid:
-        os.waitpid(starter_pid, 0)
-    if not is_launched:
-        _reap_failed_command()
         return CLEAN
-    container.identity.boot_id = host.boot_id
+    return live(host, init, *ordered)
+
+
+def live(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> int:
+    """From the plan to the container's end."""
+    container = orders.start(host, init, plan_fd, connection)
+    if container is None:
+        return CLEAN
     _let_unneeded_init_go(container)
     for log in container.logs:
         container.watch(log.pipe_fd, lambda log=log: _on_log(container, log))  # type: ignore[misc]
-    if container.status is None:
-        launching.begin_running(container)
-    else:
-        container.watch(container.status.fd, lambda: _on_status(container))
+    assert container.status is not None
+    container.watch(container.status.fd, lambda: _on_status(container))
     container.watch(container.pidfd, lambda: _on_command_end(container))
+    container.ear_at_ns = time.monotonic_ns() + _EAR_AFTER_NS
     while container.phase != FINISHED:
         container.turn()
-        _keep_deadlines(container)
+        if container.phase != FINISHED:
+            _keep_deadlines(container)
     container.clients.close()
     return LEFTOVERS if container.leftovers else CLEAN
-
-
-def _reap_failed_command() -> None:
-    """A failed launch may have got as far as a process; it is dead, and ours."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        pass
 
 
 def _on_log(container: Container, log: LogPump) -> None:
@@ -143,8 +110,22 @@ def _on_command_end(container: Container) -> None:
     finishing.begin(container)
 
 
+def _open_ear(container: Container) -> None:
+    """While it cannot be opened, it is tried again: an agent that comes back must find its container."""
+    try:
+        container.clients.open(container.plan.socket)
+        container.ear_at_ns = 0
+    except OSError as error:
+        if not container.ear_problem_noted:
+            container.ear_problem_noted = True
+            container.ending.note_problem(error)
+        container.ear_at_ns = time.monotonic_ns() + _EAR_RETRY_NS
+
+
 def _keep_deadlines(container: Container) -> None:
     now_ns = time.monotonic_ns()
+    if container.ear_at_ns and (now_ns >= container.ear_at_ns or container.wants_ear()):
+        _open_ear(container)
     if container.phase == EMPTYING:
         if now_ns >= container.retry_at_ns:
             finishing.advance(container)

@@ -11,7 +11,7 @@ import os
 import socket
 
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import protocol, shim, starter
+from paddock.launch import protocol, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def _live_once(host: Host) -> None:
     with ours:
         for message in _MESSAGES:
             ours.send(message)
-        from_starter, to_shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with to_shim:
-            starter.start(host, None, os.getpid(), make_sealed_memfd("rehearsal", host.rehearsed_plan), theirs, to_shim)
-            shim.take_over(host, None, from_starter, 0)
+        shim.live(host, None, make_sealed_memfd("rehearsal", host.rehearsed_plan), theirs)
 
 
 def _plan(arguments: Arguments, directory: str, container_id: str) -> dict[str, object]:

@@ -176,6 +176,7 @@ class Shim:
         return [path for path in self.plan["cgroup"]["directories"].values() if Path(path).exists()]
 
     def connect_ear(self) -> Shim:
+        wait_for(lambda: os.path.exists(self.plan["socket"]), 5, "no ear")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(self.plan["socket"])
         other = Shim(connection, self.plan)

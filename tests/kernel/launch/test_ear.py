@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, Shim, wait_for
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_a_client_that_does_not_read_is_dropped(sleeping: Shim) -> None:
 
 
 def test_the_ear_is_roots_alone(sleeping: Shim) -> None:
+    wait_for(lambda: os.path.exists(sleeping.plan["socket"]), 5, "no ear")
     assert os.stat(sleeping.plan["socket"]).st_mode & 0o777 == 0o600
     end(sleeping)
 
@@ -87,8 +88,32 @@ def test_the_ear_is_roots_alone(sleeping: Shim) -> None:
 def test_a_socket_path_longer_than_an_address(shared: Agent) -> None:
     deep = shared.directory / ("d" * 100)
     deep.mkdir()
-    shim = shared.run(["true"], socket=str(deep / "ear"))
+    shim = shared.launch(["sleep", "1000"], socket=str(deep / "ear"))
+    wait_for((deep / "ear").exists, 5, "no ear")
+    assert shim.ask("state")["state"] == "running"
+    end(shim)
     assert shim.record()["problems"] == []
+    assert not (deep / "ear").exists()
+
+
+def test_an_ear_that_cannot_be_opened_is_a_problem_and_is_tried_again(shared: Agent) -> None:
+    later = shared.directory / "later"
+    shim = shared.launch(["sleep", "1000"], socket=str(later / "ear"))
+    shim.started()
+    time.sleep(0.1 * SCALE)
+    later.mkdir()
+    wait_for((later / "ear").exists, 5, "no ear")
+    end(shim)
+    assert [problem["path"] for problem in shim.record()["problems"]] == [str(later)]
+
+
+def test_the_ear_opens_at_once_when_the_agent_goes(shared: Agent) -> None:
+    shim = shared.launch(["sleep", "1000"])
+    shim.started()
+    shim.control.close()
+    other = shim.connect_ear()
+    assert other.ask("state")["state"] == "running"
+    end(other)
 
 
 def exec_in(shim: Shim, argv: list[str], **changes: object) -> tuple[dict[str, Any], bytes]:
