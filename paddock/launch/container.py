@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from paddock.launch.exec_session import ExecSession
     from paddock.launch.host import Host
     from paddock.launch.logs import LogPump
-    from paddock.launch.plan import KillPolicy, Summary
+    from paddock.launch.plan import KillPolicy
     from paddock.launch.record import RecordFile
     from paddock.launch.sockets import Socket
     from paddock.launch.status_pipe import StatusPipe
+    from paddock.launch.summary import Summary
 
 # The phases, in order. A launch that fails goes from any of the first two to FINISHED.
 LAUNCHING = "launching"

@@ -10,6 +10,7 @@ from paddock.launch import finishing, launching, operations, plan, protocol, soc
 from paddock.launch.container import Container
 from paddock.launch.ending import Identity
 from paddock.launch.sockets import Socket
+from paddock.launch.summary import summary_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Co
         return None
     finally:
         os.close(plan_fd)
-    container.plan = plan.summary_of(planned)
+    container.plan = summary_of(planned)
     container.identity = Identity(planned.agent_id, planned.container_id, host.boot_id)
     container.identity.shim_pid = os.getpid()
     try:

@@ -204,48 +204,6 @@ def decode_plan(content: bytes) -> Plan:
     return plan
 
 
-class Summary:
-    """What a shim must know of its plan after the start: small, because a thousand shims hold one each."""
-
-    __slots__ = (
-        "agent_id",
-        "cgroup",
-        "container_id",
-        "final_reads",
-        "kill",
-        "max_completion_ms",
-        "namespaces",
-        "oom_events",
-        "program",
-        "record",
-        "sandbox",
-        "socket",
-    )
-
-    agent_id: str
-    container_id: str
-    cgroup: CgroupPlace
-    final_reads: tuple[CgroupRead, ...]
-    kill: KillPolicy
-    max_completion_ms: int | None
-    namespaces: tuple[str, ...]
-    oom_events: CgroupRead | None
-    program: str
-    record: str
-    sandbox: str
-    socket: str
-
-
-def summary_of(plan: Plan) -> Summary:
-    """The part of the plan that outlives the start."""
-    summary = Summary()
-    for name in Summary.__slots__:
-        if name != "program":
-            setattr(summary, name, getattr(plan, name))
-    summary.program = plan.command.argv[0][:256]
-    return summary
-
-
 def decode_place(value: object, agent_id: str, container_id: str) -> CgroupPlace:
     """Where the container's cgroups are. Only directories that end in paddock-<agent>/<container>: the rest is not ours."""
     fields = protocol.mapping(value, "cgroup")
