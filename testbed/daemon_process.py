@@ -38,8 +38,8 @@ class DaemonProcess:
         """0 when it was not started."""
         return 0 if self._process is None else self._process.pid
 
-    def start(self) -> None:
-        """Returns once it is ready. Raises Unavailable with the end of its log when it ends or says nothing."""
+    def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Returns once it is ready. Raises Unavailable with the end of its log when it ends or says nothing so long."""
         if os.path.exists(self._notify_path):
             os.unlink(self._notify_path)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -55,10 +55,10 @@ class DaemonProcess:
                 env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
                 start_new_session=True,
             )
-        self._await_ready(notify)
+        self._await_ready(notify, timeout_s)
 
-    def _await_ready(self, notify: socket.socket) -> None:
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
+    def _await_ready(self, notify: socket.socket, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
         descriptor = os.pidfd_open(self.pid)
         try:
             while (left_s := deadline_s - time.monotonic()) > 0:
@@ -71,7 +71,7 @@ class DaemonProcess:
             os.close(descriptor)
         assert self._process is not None
         code = self._process.poll()
-        what = f"was not ready within {READY_TIMEOUT_S:.0f} s" if code is None else f"ended with code {code}"
+        what = f"was not ready within {timeout_s:.0f} s" if code is None else f"ended with code {code}"
         raise Unavailable(f"{self.module} {what}; the end of {self.log_path}:\n{self.log_tail()}")
 
     def log_tail(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.errors import PaddockError
 from paddock.rpc.clients.agent import connect_agent
-from testbed.daemon_process import DaemonProcess
+from testbed.daemon_process import READY_TIMEOUT_S, DaemonProcess
 from testbed.our_processes import end_all, pids_naming
 
 TIME_SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
@@ -60,7 +60,7 @@ class AgentdProcess:
     def start(self) -> None:
         """Raises Unavailable with its last words when it does not come up."""
         try:
-            self._daemon.start()
+            self._daemon.start(READY_TIMEOUT_S * TIME_SCALE)
         except BaseException:
             self._daemon.stop(STOP_TIMEOUT_S)
             raise
@@ -102,6 +102,19 @@ class AgentdProcess:
                 found += [f"{root}/{name}" for name in os.listdir(root) if os.path.isdir(f"{root}/{name}")]
         return [path for path in found if not path.endswith("/launcher")]
 
+    def give_back(self) -> list[str]:
+        """After one of several tests: it serves again, with nothing of a container. What the test left is returned."""
+        if not self._serves:
+            self.start()
+        left = self.wait_for_no_cgroups()
+        if left:
+            self.end_containers()
+        return left + self.sockets()
+
+    def sockets(self) -> list[str]:
+        """Of containers, which their shims listen on."""
+        return [path.name for path in (self.directory / "state" / "run").glob("*.sock") if path.name != "launcher.sock"]
+
     def close(self) -> list[str]:
         """End everything of it; what did not go by itself is returned."""
         try:
@@ -130,10 +143,35 @@ class AgentdProcess:
         return left
 
 
+def assert_gone(pid: int, timeout_s: float = 5.0 * TIME_SCALE) -> None:
+    """Reaped too: a process leaves its cgroup when it ends, its parent may take a moment longer to notice."""
+    deadline_s = time.monotonic() + timeout_s
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < deadline_s, f"process {pid} is still there"
+        time.sleep(0.01)
+
+
+def wait_for_path(path: Path, timeout_s: float = 10.0 * TIME_SCALE) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not path.exists():
+        assert time.monotonic() < deadline_s, f"{path} did not come"
+        time.sleep(0.01)
+
+
 def cgroup_points() -> list[str]:
     """Where this host's cgroup file systems are mounted."""
     hierarchy = read_hierarchy()
     return sorted({*hierarchy.controllers.values(), *([hierarchy.unified] if hierarchy.unified else [])})
+
+
+@contextmanager
+def lent(agentd: AgentdProcess) -> Iterator[AgentdProcess]:
+    """To one of several tests, which may end it and start it as it likes but must leave no container of its."""
+    try:
+        yield agentd
+    finally:
+        left = agentd.give_back()
+    assert not left, f"left behind by this test: {left}"
 
 
 @contextmanager

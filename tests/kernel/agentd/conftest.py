@@ -2,21 +2,22 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.agentd_process import AgentdProcess, running_agentd
+from tests.agentd_process import AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import Caller, calling
+
+# To start an agent costs more than most tests of it do: a module's tests share one, and each shows that it left nothing.
 
 
 @pytest.fixture(scope="module")
-def shared_agentd() -> Iterator[AgentdProcess]:
-    """One for the tests of a module that do not harm it."""
+def standing_agentd() -> Iterator[AgentdProcess]:
     with running_agentd("--container-disk-watch-interval=500ms") as agentd:
         yield agentd
 
 
 @pytest.fixture
-def agentd() -> Iterator[AgentdProcess]:
-    """One's own, to be killed and started again."""
-    with running_agentd() as agentd:
+def shared_agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
+    """For tests that do not harm it."""
+    with lent(standing_agentd) as agentd:
         yield agentd
 
 
@@ -24,3 +25,17 @@ def agentd() -> Iterator[AgentdProcess]:
 async def agent(shared_agentd: AgentdProcess) -> AsyncIterator[Caller]:
     async with calling(shared_agentd.address) as caller:
         yield caller
+        assert not await caller.list(), "this test's containers are still there"
+
+
+@pytest.fixture(scope="module")
+def mortal_agentd() -> Iterator[AgentdProcess]:
+    with running_agentd() as agentd:
+        yield agentd
+
+
+@pytest.fixture
+def agentd(mortal_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
+    """To be killed and started again; it has a past."""
+    with lent(mortal_agentd) as agentd:
+        yield agentd

@@ -11,7 +11,7 @@ from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, OutOfR
 from paddock.rpc.errors import remote_errors
 from paddock.wire.v1 import container_service_pb2 as pb
 from paddock.wire.v1 import containers_pb2, tasks_pb2
-from tests.agentd_process import TIME_SCALE, AgentdProcess
+from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone
 from tests.kernel.agentd.calling import RUNNING, Caller, resources, shell
 
 SLEEP = shell("exec sleep 1000")
@@ -283,5 +283,5 @@ async def test_a_dead_supervisor_is_told_and_takes_everything_with_it(
     told = (await agent.wait(running)).termination
     assert told.reason == tasks_pb2.REASON_SUPERVISOR_LOST
     assert told.state == tasks_pb2.TASK_FAILED
-    assert not Path(f"/proc/{running.pid}").exists()
+    assert_gone(running.pid)
     assert not [path for path in shared_agentd.cgroups() if running.container_id.value in path]

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from paddock.wire.v1 import agent_registry_service_pb2 as pb
-from paddock.wire.v1 import parties_pb2, tasks_pb2
-from tests.agentd_process import TIME_SCALE, AgentdProcess, running_agentd
-from tests.kernel.agentd.calling import Caller, resources, shell
-from tests.kernel.agentd.scripted_master import scripted_master
+from paddock.wire.v1 import tasks_pb2
+from tests.agentd_process import TIME_SCALE, AgentdProcess
+from tests.kernel.agentd.calling import Caller, shell
 
 ROOT = str(Path(__file__).resolve().parents[3])
 STRANGER_UID = 12345
@@ -74,32 +69,6 @@ async def test_root_may_give_capabilities_to_a_user(agent: Caller) -> None:
     linux = tasks_pb2.LinuxInfo(effective_capabilities=["CAP_NET_BIND_SERVICE"])
     ended = await agent.launch(command, container=tasks_pb2.ContainerInfo(linux=linux))
     assert (await agent.read(ended, "stdout")).split() == [b"CapEff:", b"%016x" % (1 << 10)]
-
-
-@pytest.fixture
-def master_path(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "master.sock"
-    with running_agentd(f"--master=unix:{path}"):
-        yield path
-
-
-async def test_a_framework_of_a_user_cannot_become_root_by_asking_for_capabilities(master_path: Path) -> None:
-    framework = parties_pb2.FrameworkInfo(framework_id="f1", name="f", roles=["*"], principal="uid:65534")
-    linux = tasks_pb2.LinuxInfo(effective_capabilities=["CAP_DAC_OVERRIDE"])
-    task = tasks_pb2.TaskInfo(
-        task_id="t1",
-        name="t1",
-        agent_id="a",
-        resources=resources(),
-        command=shell("head -c 4 /etc/shadow"),
-        container=tasks_pb2.ContainerInfo(linux=linux),
-    )
-    async with scripted_master(master_path) as master:
-        connection, _ = await master.connected()
-        connection.send(launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task]))
-        ended = (await connection.status()).status
-        assert ended.state in {tasks_pb2.TASK_FAILED, tasks_pb2.TASK_ERROR}
-        assert "CAP_DAC_OVERRIDE" in ended.message
 
 
 async def test_a_uid_without_a_name_is_in_no_group_of_the_host(shared_agentd: AgentdProcess) -> None:

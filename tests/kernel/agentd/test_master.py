@@ -1,28 +1,47 @@
 """An agent and its master's words: registration, launches, statuses until they are acknowledged, breaks, silence."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
-from paddock.wire.v1 import agent_task_service_pb2, tasks_pb2
+from paddock.wire.v1 import agent_task_service_pb2, parties_pb2, tasks_pb2
 from paddock.wire.v1.resources_pb2 import Resource
-from tests.agentd_process import AgentdProcess, running_agentd
+from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
 from tests.kernel.agentd.scripted_master import scripted_master
 
-
-@pytest.fixture
-def master_path(tmp_path: Path) -> Path:
-    return tmp_path / "master.sock"
+ALL_TASKS = agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True)
 
 
-@pytest.fixture
-def agentd(master_path: Path) -> Iterator[AgentdProcess]:
+@pytest.fixture(scope="module")
+def master_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("master") / "master.sock"
+
+
+@pytest.fixture(scope="module")
+def standing_agentd(master_path: Path) -> Iterator[AgentdProcess]:
     with running_agentd(f"--master=unix:{master_path}", "--resources=cpus:2;mem:1024;disk:1024") as agentd:
         yield agentd
+
+
+@pytest.fixture
+def agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
+    """It keeps a task until its last status is acknowledged: each test sees its tasks through to that."""
+    with lent(standing_agentd) as agentd:
+        yield agentd
+        asyncio.run(tasks_end(agentd.address))
+
+
+async def tasks_end(address: str) -> None:
+    deadline_s = time.monotonic() + 5 * TIME_SCALE
+    async with calling(address) as agent:
+        while kept := (await agent.tasks.ListTasks(ALL_TASKS)).tasks:
+            assert time.monotonic() < deadline_s, kept
+            await asyncio.sleep(0.01)
 
 
 def task(task_id: str, line: str, *, user: str = "", asked: list[Resource] | None = None) -> tasks_pb2.TaskInfo:
@@ -47,7 +66,7 @@ async def test_a_task_from_launch_to_its_last_acknowledgement(agentd: AgentdProc
         assert ended.status.state == ended.latest_state == tasks_pb2.TASK_FAILED
         assert ended.status.evidence.exit_code == 4
         async with calling(agentd.address) as agent:
-            known = await agent.tasks.ListTasks(agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True))
+            known = await agent.tasks.ListTasks(ALL_TASKS)
             assert [(t.task.task_id, t.unacknowledged_count) for t in known.tasks] == [("t1", 1)]
             connection.acknowledge(ended)
             async for change in agent.tasks.WatchTasks(
@@ -55,7 +74,7 @@ async def test_a_task_from_launch_to_its_last_acknowledgement(agentd: AgentdProc
             ):
                 if change.task.unacknowledged_count == 0:
                     break
-            known = await agent.tasks.ListTasks(agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True))
+            known = await agent.tasks.ListTasks(ALL_TASKS)
             assert not known.tasks
 
 
@@ -132,13 +151,14 @@ async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
         assert failed.status.state == tasks_pb2.TASK_FAILED
         assert failed.status.evidence.launch_failure.stage == "user"
         assert "no-such-user" in failed.status.message
+        connection.acknowledge(failed)
 
 
 async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         await master.connected(ping_interval_ms=100)
         await master.connected()
-        assert "said nothing for" in agentd.log
+        assert "said nothing for 0.1 s" in agentd.log
 
 
 async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master_path: Path) -> None:
@@ -150,3 +170,26 @@ async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master
         connection.send()
         connection.send(ping=pb.MasterPing(sequence=9))
         assert (await connection.next("pong")).pong.sequence == 9
+
+
+async def test_a_framework_of_a_user_cannot_become_root_by_asking_for_capabilities(
+    agentd: AgentdProcess, master_path: Path
+) -> None:
+    framework = parties_pb2.FrameworkInfo(framework_id="f2", name="f", roles=["*"], principal="uid:65534")
+    linux = tasks_pb2.LinuxInfo(effective_capabilities=["CAP_DAC_OVERRIDE"])
+    task = tasks_pb2.TaskInfo(
+        task_id="t1",
+        name="t1",
+        agent_id="a",
+        resources=resources(),
+        command=shell("head -c 4 /etc/shadow"),
+        container=tasks_pb2.ContainerInfo(linux=linux),
+    )
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.send(launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task]))
+        update = await connection.status()
+        connection.acknowledge(update)
+        ended = update.status
+        assert ended.state in {tasks_pb2.TASK_FAILED, tasks_pb2.TASK_ERROR}
+        assert "CAP_DAC_OVERRIDE" in ended.message

@@ -11,7 +11,7 @@ import pytest
 
 from paddock.model.errors import PaddockError
 from paddock.wire.v1 import containers_pb2, tasks_pb2
-from tests.agentd_process import TIME_SCALE, AgentdProcess
+from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone, wait_for_path
 from tests.kernel.agentd.calling import RUNNING, calling, shell
 
 SLEEP = shell("exec sleep 1000")
@@ -92,7 +92,7 @@ async def test_agent_and_shim_both_die(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         told = (await agent.wait(running)).termination
         assert told.reason == tasks_pb2.REASON_SUPERVISOR_LOST
-    assert not Path(f"/proc/{running.pid}").exists()
+    assert_gone(running.pid)
     assert not agentd.wait_for_no_cgroups()
 
 
@@ -138,7 +138,7 @@ async def test_what_the_log_does_not_know_is_destroyed(agentd: AgentdProcess) ->
     os.unlink(agentd.directory / "state" / "log")
     agentd.start()
     assert not agentd.wait_for_no_cgroups()
-    assert not Path(f"/proc/{running.pid}").exists()
+    assert_gone(running.pid)
     async with calling(agentd.address) as agent:
         assert not await agent.list(include_terminated=True)
 
@@ -196,6 +196,7 @@ async def test_garbage_on_its_sockets_hurts_nobody(agentd: AgentdProcess) -> Non
                     connection.sendall(os.urandom(100_000))
                 except OSError:
                     pass  # it hung up on us, as it should
+        wait_for_path(run / f"{running.container_id.value}.sock")
         for name in ("launcher.sock", f"{running.container_id.value}.sock"):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.connect(str(run / name))
