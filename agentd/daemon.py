@@ -154,7 +154,7 @@ class Daemon:
 
     async def _recover(self, shell: Shell, containerizer: ComposingContainerizer) -> None:
         live = shell.state.live()
-        restored = [Restored(container=entry.view(), same_boot=entry.boot_id == shell.state.boot_id) for entry in live]
+        restored = [Restored(container=entry.whole(), same_boot=entry.boot_id == shell.state.boot_id) for entry in live]
         await containerizer.recover(restored)
         shell.post(events.RecoveryEnded())
         _log.info("containers recovered", extra={"known_count": len(restored), "live_count": len(shell.state.live())})

@@ -73,6 +73,7 @@ def _ended(state: AgentState, entry: ContainerEnded) -> None:
     container.kill_overdue_ns = None
     state.free += container.counted
     container.counted = Resources()
+    container.forget_command()
     state.ended[entry.container_id] = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agentd.core.durable import ContainerStopping
 from agentd.core.effects import TaskView
@@ -16,6 +16,27 @@ from paddock.model.task import LaunchFailure, TaskInfo, TaskState, TaskStatus
 
 STATUSES_KEPT_COUNT = 64
 """Of one task, for its view. What is not acknowledged is kept apart from this."""
+
+
+COMMAND_SHOWN_BYTES = 16 * 1024
+"""Of a command and its environment, for views and after the end. Whole they may have 2 MiB, a thousand times over."""
+
+
+def shown_config(config: ContainerConfig) -> ContainerConfig:
+    """The config for who only looks at it: the same, unless the command is long; then without environment, and cut."""
+    command = config.command
+    words = (command.value, *command.arguments, *(word for pair in command.environment for word in pair))
+    if sum(len(word.encode()) + 1 for word in words) <= COMMAND_SHOWN_BYTES:
+        return config
+    room = COMMAND_SHOWN_BYTES // 4  # a character has up to four bytes
+    arguments = []
+    for argument in command.arguments:
+        arguments.append(argument if len(argument) < room else f"{argument[:room]}…")
+        room -= len(argument) + 1
+        if room <= 0:
+            break
+    value = command.value if len(command.value) <= room else f"{command.value[: max(room, 0)]}…"
+    return replace(config, command=replace(command, value=value, arguments=tuple(arguments), environment=()))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +66,8 @@ class ContainerEntry:
     failure: LaunchFailure | None = None
     stuck: str = ""
     termination: Termination | None = None
+    shown: ContainerConfig | None = None
+    """What `view` shows of the config, once it was asked."""
 
     @property
     def is_ended(self) -> bool:
@@ -52,9 +75,22 @@ class ContainerEntry:
         return self.state is ContainerState.TERMINATED
 
     def view(self) -> Container:
-        """As it is now, for readers."""
+        """As it is now, for readers; a long command is cut."""
+        if self.shown is None:
+            self.shown = shown_config(self.config)
+        return self._with(self.shown)
+
+    def whole(self) -> Container:
+        """As it is now, with all that its isolators and an exec need."""
+        return self._with(self.config)
+
+    def forget_command(self) -> None:
+        """It will never run again."""
+        self.config = self.shown = shown_config(self.config)
+
+    def _with(self, config: ContainerConfig) -> Container:
         return Container(
-            config=self.config,
+            config=config,
             state=self.state,
             pid=self.pid,
             shim_pid=self.shim_pid,
