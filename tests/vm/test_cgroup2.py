@@ -9,10 +9,11 @@ import pytest
 from tests.vm.machine import Machine, show
 from tests.vm.suite import SuiteResult, run_suite
 
-# From nothing: a minute for the image, ten seconds for the boot.
-pytestmark = pytest.mark.timeout(480)
+# A busy host may need three times what a quiet one does.
+SUITE_TIMEOUT_S = 900.0
 
-SUITE_TIMEOUT_S = 360.0
+# From nothing: a minute for the image, ten seconds for the boot.
+pytestmark = pytest.mark.timeout(SUITE_TIMEOUT_S + 180)
 
 
 def test_the_machine_has_cgroup_v2_and_nothing_else(machine: Machine) -> None:

@@ -75,7 +75,7 @@ def test_a_client_that_does_not_read_is_dropped(sleeping: Shim) -> None:
             pass
         began_s = time.monotonic()
         assert sleeping.ask("state")["ok"]
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 5 * SCALE
     end(sleeping)
 
 
@@ -167,7 +167,7 @@ def test_exec_kill_and_death_with_the_container(shared: Agent) -> None:
     began_s = time.monotonic()
     shim.ask("kill", grace_ms=0)
     record = shim.record()
-    assert time.monotonic() - began_s < 8
+    assert time.monotonic() - began_s < 8 * SCALE
     assert record["problems"] == []
     ended = [event for event in shim.events if event["event"] == "exec_exited"]
     assert [event["exec_id"] for event in ended] == [first["exec_id"], second["exec_id"]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, is_running
+from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, is_running, wait_for
 
 STUBBORN = "trap '' TERM; echo ready; while true; do sleep 1; done"
 
@@ -120,7 +120,8 @@ while True:
         [BASE_PYTHON, "-I", "-S", "-c", bomb], limits={"pids": 50}, namespaces=namespaces, nice=10, **mounts
     )
     wait_ready(shim)
-    time.sleep(0.3)
+    events = shim.directory("pids") / "pids.events"
+    wait_for(lambda: events.read_text() != "max 0\n", 10, "no fork is refused")
     began_s = time.monotonic()
     shim.ask("kill", grace_ms=0)
     record = shim.record()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, Agent
+from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent
 
 ATTACK = r"""
 import ctypes, json, os
@@ -88,7 +88,7 @@ def test_pid_1_has_nothing_of_the_host(shared: Agent, further: tuple[str, ...]) 
 
 
 def test_orphans_are_reaped_by_the_kernel(shared: Agent) -> None:
-    code = """
+    code = f"TIMEOUT_S = {5 * SCALE}" + """
 import os, time
 for ignored in range(8):
     if os.fork() == 0:
@@ -97,7 +97,7 @@ for ignored in range(8):
         os._exit(0)
 for ignored in range(8):
     os.wait()
-deadline = time.monotonic() + 5
+deadline = time.monotonic() + TIMEOUT_S
 while True:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
