@@ -32,6 +32,7 @@ SYS_OPENAT2 = 437
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 
 # Not use_errno=True, which copies errno on every call: it is read only after a failure.
 _libc = ctypes.PyDLL(None)
@@ -86,6 +87,21 @@ def leave_session_keyring() -> None:
         refused = failure("keyctl(JOIN_SESSION_KEYRING)")
         if refused.errno not in {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}:
             raise refused
+
+
+def set_default_by_kernel(number: int) -> None:
+    """Give a signal its default action without asking libc, which keeps 32 and 33 for itself and refuses to touch them.
+
+    glibc's posix_spawn leaves those two ignored in every child, and what is ignored stays so over execve.
+    """
+    # struct kernel_sigaction: handler, flags, restorer (not on aarch64), mask: all zero is SIG_DFL everywhere.
+    action = ctypes.create_string_buffer(32)
+    sigset_bytes = ctypes.c_long(8)
+    call_number = _SYS_RT_SIGACTION.get(MACHINE)
+    if call_number is None:
+        return
+    if _syscall(ctypes.c_long(call_number), ctypes.c_long(number), action, ctypes.c_void_p(None), sigset_bytes) < 0:
+        raise failure("rt_sigaction", value=str(number))
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, *, on_exec: bool = False) -> None:

@@ -10,11 +10,14 @@ import signal
 from paddock.kernel import cgroup2, cgroup_files, processes
 from paddock.kernel.descriptors import close_all_except
 from paddock.kernel.errors import KernelError, wrapped
+from paddock.kernel.syscalls import set_default_by_kernel
 from paddock.launch import protocol, sweep
 from paddock.launch.host import Host
 
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset")
 _DEFAULT_POOL_SIZE = 8
+# libc keeps these for itself: its own wrapper refuses them, and its posix_spawn leaves them ignored in every child.
+_LIBC_SIGNALS = frozenset({32, 33})
 
 
 class Arguments:
@@ -104,7 +107,9 @@ def _shed_inheritance() -> None:
 def reset_signals() -> None:
     """Every disposition as it was before anybody ignored or blocked something."""
     for number in range(1, signal.NSIG):
-        if number not in {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ, 32, 33}:
+        if number in _LIBC_SIGNALS:
+            set_default_by_kernel(number)
+        elif number not in {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
