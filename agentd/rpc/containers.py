@@ -74,6 +74,9 @@ class ContainerServicer(ContainerServiceServicer):
             user = await self._users.by_uid(principal.uid, field)
         self._access.require(principal, f"run a container as {user.name}", user.uid)
         require_powers(principal.uid, launch.container)
+        if not launch.resources:
+            # It would run within the least limits all the same, and count as nothing: without end, for anybody.
+            raise InvalidRequest("resources", "", "ask for cpus or mem, so that what it uses is counted")
         if launch.container_id in _RESERVED_IDS:
             raise InvalidRequest("container_id.value", launch.container_id, "this name is the launcher's; take another")
         container_id = launch.container_id or ContainerId(uuid.uuid4().hex)

@@ -145,6 +145,8 @@ async def test_what_is_refused_at_the_edge(agent: Caller) -> None:
         await agent.launch(shell("true"), container_id="../../etc")
     with pytest.raises(InvalidRequest, match="launcher"):
         await agent.launch(shell("true"), container_id="launcher")
+    with pytest.raises(InvalidRequest, match="ask for cpus or mem"):
+        await agent.launch(shell("true"), asked=[])
     with pytest.raises(ResourcesExhausted, match="is free here"):
         await agent.launch(shell("true"), asked=resources(cpus_milli=10**9))
     with pytest.raises(Unsupported, match="docker"):
