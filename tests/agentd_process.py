@@ -57,6 +57,10 @@ class AgentdProcess:
     def launcher_log(self) -> str:
         return (self.directory / "state" / "launcher.log").read_text("utf-8", errors="replace")
 
+    def last_words(self) -> str:
+        """For a failed test's message: the directory goes with the agent."""
+        return f"agentd:\n{self.log[-4000:]}\nlauncher:\n{self.launcher_log[-2000:]}"
+
     def start(self) -> None:
         """Raises Unavailable with its last words when it does not come up."""
         try:
@@ -171,7 +175,7 @@ def lent(agentd: AgentdProcess) -> Iterator[AgentdProcess]:
         yield agentd
     finally:
         left = agentd.give_back()
-    assert not left, f"left behind by this test: {left}"
+    assert not left, f"left behind by this test: {left}\n{agentd.last_words()}"
 
 
 @contextmanager

@@ -1,8 +1,10 @@
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.agentd_process import AgentdProcess, lent, running_agentd
+from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import Caller, calling
 
 # To start an agent costs more than most tests of it do: a module's tests share one, and each shows that it left nothing.
@@ -25,7 +27,10 @@ def shared_agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
 async def agent(shared_agentd: AgentdProcess) -> AsyncIterator[Caller]:
     async with calling(shared_agentd.address) as caller:
         yield caller
-        assert not await caller.list(), "this test's containers are still there"
+        deadline_s = time.monotonic() + 5 * TIME_SCALE
+        while there := await caller.list():  # a launch is refused before what was prepared for it is gone
+            assert time.monotonic() < deadline_s, f"{there}\n{shared_agentd.last_words()}"
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
