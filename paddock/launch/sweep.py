@@ -76,12 +76,14 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
     something cannot be ended; then it is to be called again. ProtocolError when the record is damaged.
     """
     finished = record.read_json(path)
+    if finished is None and planned is None and not os.path.exists(record.temporary_path(path)):
+        # Between the two looks another sweep may have given it its name.
+        finished = record.read_json(path)
+        if finished is None:
+            return None
     if finished is not None:
         _remove_remains(decode_remains(finished), timeout_s)
         return record.decode_record(finished)
-    temporary = record.temporary_path(path)
-    if planned is None and not os.path.exists(temporary):
-        return None
     file = _lock(path, timeout_s)
     try:
         return _sweep_locked(path, planned, file, timeout_s)
