@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from typing import Self
 
 from agentd.containerizer.contract import ExecSession
@@ -28,7 +29,24 @@ class NativeExec(ExecSession):
 
     @classmethod
     async def begin(cls, link: ShimLink, plan: dict[str, Json]) -> Self:
-        """Raises ContainerizerError when the shim could not, Unavailable when it has ended."""
+        """Raises ContainerizerError when the shim could not, Unavailable when it has ended.
+
+        Whoever is cancelled meanwhile goes at once; what the shim has begun for them is killed as soon as it has a name.
+        """
+
+        def abandon(begun: asyncio.Task[Self]) -> None:
+            if not begun.cancelled() and begun.exception() is None:
+                begun.result().abandon()
+
+        beginning = asyncio.create_task(cls._begin(link, plan))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(abandon)
+            raise
+
+    @classmethod
+    async def _begin(cls, link: ShimLink, plan: dict[str, Json]) -> Self:
         stdin_read, stdin_write = os.pipe2(os.O_CLOEXEC)
         stdout_read, stdout_write = os.pipe2(os.O_CLOEXEC)
         stderr_read, stderr_write = os.pipe2(os.O_CLOEXEC)
@@ -63,6 +81,12 @@ class NativeExec(ExecSession):
     async def signal(self, number: int) -> None:
         """See ExecSession."""
         await self._link.ask("exec_kill", exec_id=self.exec_id, signal=number)
+
+    def abandon(self) -> None:
+        """Nobody wants it any more, and nobody has its pipes."""
+        for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
+            os.close(fd)
+        self._link.tell("exec_kill", exec_id=self.exec_id, signal=signal.SIGKILL.value)
 
     def ended(self, message: Message) -> None:
         """The shim has reaped it."""

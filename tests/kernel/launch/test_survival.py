@@ -133,6 +133,25 @@ def test_a_sweep_without_anything_to_sweep(own: Agent) -> None:
     assert not found.supervisor_lost
 
 
+def test_a_record_that_comes_between_two_looks(own: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launcher and agent sweep at the same moment: what the slower one looks for is renamed under its eyes."""
+    shim = own.run(["true"])
+    path = shim.plan["record"]
+    temporary = records.temporary_path(path)
+    os.rename(path, temporary)
+    real = os.path.exists
+
+    def finish_then_look(looked_at: str) -> bool:
+        if looked_at == temporary and real(temporary):
+            os.rename(temporary, path)
+        return real(looked_at)
+
+    monkeypatch.setattr(os.path, "exists", finish_then_look)
+    found = sweep.sweep(path)
+    assert found is not None
+    assert found.container_id == shim.plan["container_id"]
+
+
 def test_a_record_of_another_boot(own: Agent) -> None:
     shim = own.launch(["true"])
     shim.record()
