@@ -90,6 +90,7 @@ def test_a_socket_path_longer_than_an_address(shared: Agent) -> None:
     deep.mkdir()
     shim = shared.launch(["sleep", "1000"], socket=str(deep / "ear"))
     wait_for((deep / "ear").exists, 5, "no ear")
+    shim.started()  # the ear is due at its time, however long the command takes to run
     assert shim.ask("state")["state"] == "running"
     end(shim)
     assert shim.record()["problems"] == []
