@@ -10,15 +10,6 @@ from paddock.model.ids import ContainerId
 from paddock.model.task import LaunchFailure, OomVictim
 
 
-def read_record(path: str, container_id: ContainerId) -> ExitRecord | None:
-    """The record in this file, None when there is none. Raises ContainerizerError when it cannot be understood."""
-    try:
-        fields = launch_record.read_json(path)
-    except (ProtocolError, OSError) as error:
-        raise _bad(container_id, path, error) from None
-    return None if fields is None else record_from(fields, container_id, path)
-
-
 def record_from(fields: dict[str, object], container_id: ContainerId, source: str) -> ExitRecord:
     """`source` names where it came from. Raises ContainerizerError naming the field."""
     try:

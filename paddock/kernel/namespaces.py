@@ -1,16 +1,15 @@
-"""Namespaces and the mounts inside them: unshare, setns, mount, umount, pivot_root."""
+"""Namespaces and the mounts inside them: unshare, setns, mount."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 
-from paddock.kernel.syscalls import failure, function, pivot_root
+from paddock.kernel.syscalls import failure, function
 
 _unshare = function("unshare", ctypes.c_int)
 _setns = function("setns", ctypes.c_int, ctypes.c_int)
 _mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
-_umount2 = function("umount2", ctypes.c_char_p, ctypes.c_int)
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -21,7 +20,6 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_REMOUNT = 0x20
-MNT_DETACH = 2
 MOUNT_FLAGS = {
     "ro": 0x1,
     "nosuid": 0x2,
@@ -72,17 +70,3 @@ def mount_named(source: str, target: str, fs_type: str, flag_names: tuple[str, .
 def make_mounts_private() -> None:
     """Stop mounts of this namespace from spreading into others, and theirs into this one."""
     mount("none", "/", "", MS_REC | MS_PRIVATE)
-
-
-def unmount(target: str, *, detach: bool = False) -> None:
-    """umount2(2); `detach` takes it out of sight at once and ends it when its last user is gone."""
-    if _umount2(os.fsencode(target), MNT_DETACH if detach else 0) < 0:
-        raise failure("umount2", target)
-
-
-def change_root(new_root: str) -> None:
-    """Make `new_root` (a mount point) the root and drop the old one; cwd becomes /."""
-    os.chdir(new_root)
-    pivot_root(".", ".")
-    unmount(".", detach=True)
-    os.chdir("/")

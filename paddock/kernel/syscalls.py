@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
         def __call__(self, *arguments: int | bytes | ctypes._CArgObject | None) -> int:
             """Call it."""
-            raise NotImplementedError
+            ...
 
 
 MACHINE = os.uname().machine
@@ -29,7 +29,6 @@ MACHINE = os.uname().machine
 SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
-_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
@@ -60,18 +59,6 @@ def function(name: str, *kinds: type[ctypes.c_int | ctypes.c_ulong | ctypes.c_ch
     found.argtypes = kinds
     found.restype = ctypes.c_int
     return found
-
-
-def pivot_root(new_root: str, put_old: str) -> None:
-    """Make `new_root` the root of this mount namespace; the old one appears at `put_old`."""
-    number = _SYS_PIVOT_ROOT.get(MACHINE)
-    if number is None:
-        raise KernelError("pivot_root", new_root, MACHINE, errno.ENOSYS)
-    result = _syscall(
-        ctypes.c_long(number), ctypes.c_char_p(os.fsencode(new_root)), ctypes.c_char_p(os.fsencode(put_old))
-    )
-    if result < 0:
-        raise failure("pivot_root", new_root, put_old)
 
 
 def leave_session_keyring() -> None:
