@@ -257,7 +257,9 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(
         with pytest.raises(InvalidRequest), remote_errors():
             async for _ in streaming(iter([ExecRequest(stdin=b"x").SerializeToString(), b"\x0a\xff"])):
                 pass
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    # Not grpc.aio's own, which may still be handing an earlier test's event to that test's closed loop.
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert not [message for message in errors if "PollerCompletionQueue" not in message]
 
 
 async def test_an_unknown_method_and_service_are_unimplemented(tmp_path: Path) -> None:

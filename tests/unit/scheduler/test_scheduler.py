@@ -107,7 +107,8 @@ async def test_a_goodbye_is_answered_although_it_ends_the_stream(
     async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
         await following(scheduler)
     assert [type(call) for call in master.calls] == [pb.TeardownRequest]
-    assert not caplog.records
+    # Ours only: grpc.aio may still be handing an earlier test's event to that test's closed loop, and asyncio says so.
+    assert [record.message for record in caplog.records if record.name != "asyncio"] == []
 
 
 async def test_a_body_that_raises_acknowledges_nothing(tmp_path: Path) -> None:
