@@ -15,13 +15,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.rpc.clients.agent import connect_agent
 from paddock.rpc.clients.master import connect_master
 from testbed.daemon_process import STOP_TIMEOUT_S, DaemonProcess, log_tail
 from testbed.our_processes import end_all
+
+Result = TypeVar("Result")
 
 DIRECTORY_PREFIX = "paddock-one-host-"
 REGISTER_TIMEOUT_S = 15.0
@@ -43,6 +46,7 @@ class OneHost:
         self.master_address = f"unix:{directory}/masterd.sock"
         self.agent_address = f"unix:{directory}/agentd.sock"
         self.agent_id = ""
+        self._runner = asyncio.Runner()
         self.masterd = DaemonProcess(
             "masterd",
             [
@@ -85,7 +89,14 @@ class OneHost:
             # The directory goes with the failed start, and with it what the launcher said.
             launcher_words = log_tail(os.path.join(self.directory, "agent", "launcher.log"))
             raise Unavailable(f"{error}\n{launcher_words}".rstrip()) from None
-        self.agent_id = asyncio.run(self._registered())
+        self.agent_id = self.run(self._registered())
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """What speaks to this cluster, on one event loop until it is stopped.
+
+        grpc.aio hands an event that came late to the loop that asked, and prints a traceback when that one is closed.
+        """
+        return self._runner.run(coroutine)
 
     async def _registered(self) -> str:
         deadline_s = time.monotonic() + REGISTER_TIMEOUT_S
@@ -105,9 +116,10 @@ class OneHost:
         self.masterd.resume()
         try:
             if os.path.exists(self.agent_address.removeprefix("unix:")):
-                asyncio.run(_end_containers(self.agent_address))
+                self.run(_end_containers(self.agent_address))
         except PaddockError as error:
             print(f"containers are ended without the agent's help: {error}", file=sys.stderr)
+        self._runner.close()
         self.agentd.stop()
         self.masterd.stop()
         end_all(self.directory, STOP_TIMEOUT_S)

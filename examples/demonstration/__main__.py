@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import shutil
 import signal
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Starting launcher, masterd and agentd in {host.directory} …", flush=True)
         host.start()
         print(f"masterd: {host.master_address}\nagentd:  {host.agent_address}\n", flush=True)
-        lines = asyncio.run(show(host.master_address, rows))
+        lines = host.run(show(host.master_address, rows))
     except (PaddockError, OSError) as error:
         print(f"The demonstration could not be carried out: {error}", file=sys.stderr)
         host.stop()

@@ -76,7 +76,7 @@ def seen_of(row: Row, *agent_arguments: str, disturbance: Disturbance | None = N
     host = OneHost.make(agent_arguments=agent_arguments)
     try:
         host.start()
-        return asyncio.run(_seen(row, host, disturbance, limit_s))
+        return host.run(_seen(row, host, disturbance, limit_s))
     finally:
         host.stop()
 
