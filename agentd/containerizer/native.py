@@ -27,7 +27,7 @@ from agentd.isolation_thread import IsolationThread
 from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import protocol
+from paddock.launch import plan_file, protocol
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
@@ -140,10 +140,11 @@ class NativeContainerizer(Containerizer):
         """On the isolation thread."""
         make_sandbox(config.sandbox, config.user, config.container_id)
         plan = self._isolation.prepare(config)
-        content = plan_json(config, plan, self._places.of(config.container_id, self._host))
-        if len(content) > protocol.MAX_PLAN_BYTES:
-            message = f"the plan has {len(content)} bytes, at most {protocol.MAX_PLAN_BYTES}: give fewer arguments"
-            raise ContainerizerError(config.container_id, "plan", message)
+        document = plan_json(config, plan, self._places.of(config.container_id, self._host), self._launcher.facts)
+        try:
+            content = plan_file.seal(document)
+        except protocol.ProtocolError as error:
+            raise ContainerizerError(config.container_id, "plan", str(error)) from None
         return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
 
     def launch(self, container_id: ContainerId) -> None:

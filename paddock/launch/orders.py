@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import socket
 
-from paddock.kernel.descriptors import read_sealed_memfd
-from paddock.launch import finishing, launching, operations, plan, protocol, sockets
+from paddock.launch import finishing, launching, operations, protocol, sockets
 from paddock.launch.container import Container
 from paddock.launch.ending import Identity
+from paddock.launch.plan_file import PlanFile
 from paddock.launch.sockets import Socket
-from paddock.launch.summary import summary_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,19 +41,19 @@ def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Co
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
     container.clients.add(connection)
     try:
-        planned = plan.decode_plan(read_sealed_memfd(plan_fd, protocol.MAX_PLAN_BYTES))
+        sealed = PlanFile(plan_fd)
     except (OSError, protocol.ProtocolError) as error:
         report = launching.failure_at("plan", error).report
         container.clients.send_all({"event": protocol.EVENT_FAILED, **report})
         return None
-    finally:
-        os.close(plan_fd)
-    container.plan = summary_of(planned)
-    container.identity = Identity(planned.agent_id, planned.container_id, host.boot_id)
+    summary = container.plan = sealed.summary
+    container.identity = Identity(summary.agent_id, summary.container_id, host.boot_id)
     container.identity.shim_pid = os.getpid()
     try:
-        launching.launch(container, planned)
+        launching.launch(container, sealed)
     except launching.LaunchFailure as failure:
         finishing.fail(container, failure.report)
         return None
+    finally:
+        os.close(plan_fd)
     return container
