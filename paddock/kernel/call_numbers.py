@@ -29,6 +29,7 @@ _NUMBERS = {
     "prctl": (157, 167),
     "prlimit64": (302, 261),
     "read": (0, 63),
+    "recvmsg": (47, 212),
     "rt_sigaction": (13, 134),
     "setgroups": (116, 159),
     "setns": (308, 268),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from paddock.launch import finishing, launching, operations, protocol, sockets
 from paddock.launch.container import Container
@@ -17,22 +16,11 @@ if TYPE_CHECKING:
     from paddock.launch.host import Host
 
 ORDER = b"L"
-_RIGHTS_BYTES = socket.CMSG_SPACE(2 * 4)
-_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 
 
 def send_order(order: Socket, plan_fd: int, control: Socket) -> None:
     """The launcher's word to a waiting shim. Raises OSError when it is gone."""
     sockets.send_fds(order, ORDER, [plan_fd, control.fileno()])
-
-
-def receive_order(order: Socket) -> tuple[int, Socket] | None:
-    """(the plan's descriptor, the agent's connection); None when the launcher needs this shim no more, or has died."""
-    content, ancillary, _flags, _address = order.recvmsg(16, _RIGHTS_BYTES, _RECEIVE_FLAGS)
-    if content != ORDER:
-        return None
-    fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-    return fds[0], Socket(fileno=fds[1])
 
 
 def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Container | None:

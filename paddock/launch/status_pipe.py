@@ -23,7 +23,7 @@ class StatusPipe:
     __slots__ = ("_content", "_explain", "failure", "fd", "state")
 
     def __init__(self, fd: int, explain: Callable[[bytes], dict[str, object]]) -> None:
-        """`explain` reads a failure from the list with its results; it, and the memory with it, is kept until the pipe's end."""
+        """`explain` reads a failure from the list with its results; it and that memory are kept until the pipe's end."""
         self.fd = fd
         self._explain: Callable[[bytes], dict[str, object]] | None = explain
         self.state = UNDER_WAY
