@@ -121,6 +121,7 @@ def test_what_differs_in_anything_but_its_amount_is_not_like_it(field: str) -> N
     assert one.like(replace(one, value=Scalar(milli=2)))
     assert not one.like(other)
     assert not other.like(one)
+    assert other.amounting(Scalar(milli=3)) == replace(other, value=Scalar(milli=3))
 
 
 def test_cents_add_up() -> None:
