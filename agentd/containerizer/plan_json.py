@@ -15,6 +15,7 @@ from paddock.model.task import CommandInfo, Rlimit
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 FORMAT = 1
+_JSON = json.JSONEncoder(separators=(",", ":"))
 UMASK = 0o022
 
 
@@ -52,7 +53,7 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> 
         "barrier": plan.needs_barrier,
         **_command_json(config.command, config.user, config.sandbox, plan),
     }
-    return json.dumps(document, separators=(",", ":")).encode()
+    return _JSON.encode(document).encode()
 
 
 def exec_json(config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan) -> dict[str, Json]:
@@ -65,7 +66,7 @@ def _command_json(command: CommandInfo, user: UserIdentity, sandbox: str, plan: 
     return {
         "argv": list(command.argv),
         # The task's own word wins over the isolators'; nothing of the agent's own environment is passed on.
-        "environment": dict(with_environment(plan, command.environment).environment),
+        "environment": {**dict(plan.environment), **dict(command.environment)},
         "working_directory": posixpath.join(sandbox, command.working_directory).rstrip("/") or "/",
         "user": {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)},
         "capabilities": _capabilities_json(plan.capabilities),
