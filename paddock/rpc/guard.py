@@ -45,6 +45,8 @@ class Guard(grpc.aio.ServerInterceptor):
         """Service names are full: paddock.wire.v1.ContainerService."""
         self._authenticator = authenticator
         self._open_services = open_services
+        self._made: dict[str, tuple[object, object]] = {}
+        """By method: gRPC's handler, and ours around it. Both are the same for every call."""
 
     async def intercept_service(
         self,
@@ -55,8 +57,13 @@ class Guard(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        service = handler_call_details.method.strip("/").partition("/")[0]
-        return self._guarded(handler, is_open=service in self._open_services)
+        method = handler_call_details.method
+        inner, guarded = self._made.get(method, (None, None))
+        if inner is not handler:
+            service = method.strip("/").partition("/")[0]
+            guarded = self._guarded(handler, is_open=service in self._open_services)
+            self._made[method] = (handler, guarded)
+        return cast("grpc.RpcMethodHandler[Request, Response]", guarded)
 
     def _guarded(
         self, handler: grpc.RpcMethodHandler[Request, Response], *, is_open: bool
