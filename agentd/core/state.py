@@ -26,7 +26,7 @@ def shown_config(config: ContainerConfig) -> ContainerConfig:
     """The config for who only looks at it: the same, unless the command is long; then without environment, and cut."""
     command = config.command
     words = (command.value, *command.arguments, *(word for pair in command.environment for word in pair))
-    if sum(len(word.encode()) + 1 for word in words) <= COMMAND_SHOWN_BYTES:
+    if len("".join(words).encode()) + len(words) <= COMMAND_SHOWN_BYTES:
         return config
     room = COMMAND_SHOWN_BYTES // 4  # a character has up to four bytes
     arguments = []
