@@ -127,10 +127,15 @@ class PlanMerger:
 
 def _claims(plan: LaunchPlan) -> list[tuple[_Key, object]]:
     """What this plan wants of everything that only one may decide."""
-    claims: list[tuple[_Key, object]] = [(("cgroup file", w.controller, w.file), w.value) for w in plan.writes]
-    claims += [(("mount", mount.target), mount) for mount in plan.mounts]
-    claims += [(("rlimit", rlimit.resource), rlimit) for rlimit in plan.rlimits]
-    claims += [(("environment variable", name), value) for name, value in plan.environment]
+    claims: list[tuple[_Key, object]] = []
+    if plan.writes:
+        claims += [(("cgroup file", write.controller, write.file), write.value) for write in plan.writes]
+    if plan.mounts:
+        claims += [(("mount", mount.target), mount) for mount in plan.mounts]
+    if plan.rlimits:
+        claims += [(("rlimit", rlimit.resource), rlimit) for rlimit in plan.rlimits]
+    if plan.environment:
+        claims += [(("environment variable", name), value) for name, value in plan.environment]
     for name, value in (
         ("capabilities", plan.capabilities),
         ("no_new_privileges", plan.no_new_privileges),
