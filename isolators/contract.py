@@ -68,8 +68,11 @@ class CgroupPlace:
 
     def directory(self, controller: str) -> str | None:
         """The directory in which this controller's files stand, None when it is not there."""
-        known = dict(self.directories)
-        return known.get("" if self.mode == "v2" else controller)
+        wanted = "" if self.mode == "v2" else controller
+        for name, directory in self.directories:
+            if name == wanted:
+                return directory
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,7 @@ class HostFacts:
         """Where the cgroups of this container are or will be."""
         return CgroupPlace(
             mode=self.cgroup_mode,
-            directories=tuple((controller, f"{root}/{container_id}") for controller, root in self.cgroup_roots),
+            directories=tuple([(controller, f"{root}/{container_id}") for controller, root in self.cgroup_roots]),
         )
 
 

@@ -41,6 +41,7 @@ class LauncherLink:
         self._pidfd = -1
         self._facts: LauncherFacts | None = None
         self._closed = False
+        self._is_blocked = False
         self._unsent: deque[tuple[int, socket.socket]] = deque()
         self._restart: asyncio.Task[None] | None = None
 
@@ -88,11 +89,16 @@ class LauncherLink:
                 self._connection.sendmsg([_LAUNCH], rights, socket.MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno in _IS_FULL:
+                    self._is_blocked = True
                     asyncio.get_running_loop().add_writer(self._connection, self._flush)
                 return  # it died: that is read elsewhere, and what is unsent goes to the next one
             self._forget_first()
-        if self._connection is not None:
+        self._unblock()
+
+    def _unblock(self) -> None:
+        if self._is_blocked and self._connection is not None:
             asyncio.get_running_loop().remove_writer(self._connection)
+        self._is_blocked = False
 
     def _forget_first(self) -> None:
         plan_fd, theirs = self._unsent.popleft()
@@ -157,7 +163,7 @@ class LauncherLink:
     def _drop(self) -> None:
         if self._connection is not None:
             asyncio.get_running_loop().remove_reader(self._connection)
-            asyncio.get_running_loop().remove_writer(self._connection)
+            self._unblock()
             self._connection.close()
             self._connection = None
 

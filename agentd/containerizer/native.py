@@ -37,6 +37,9 @@ from paddock.model.task import CommandInfo, LaunchFailure
 
 _log = logging.getLogger(__name__)
 
+DISCARD_AFTER_S = 0.2
+"""Records and sockets of that time go together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
@@ -203,13 +206,16 @@ class NativeContainerizer(Containerizer):
         )
 
     def discard(self, container_id: ContainerId) -> None:
-        """Record and socket; missing ones are no error. Beside the loop: a disk takes its time to forget a file."""
+        """Record and socket; missing ones are no error. Beside the loop, and those of a moment together: a disk takes its time
+        to forget a file, and a hop to another thread costs more than the file.
+        """
         self._discarding.append(container_id)
         if len(self._discarding) == 1:
             self._track(self._discard_all())
 
     async def _discard_all(self) -> None:
         while self._discarding:
+            await asyncio.sleep(DISCARD_AFTER_S)
             wanted = tuple(self._discarding)
             await asyncio.to_thread(self._places.discard, wanted)
             del self._discarding[: len(wanted)]

@@ -65,7 +65,7 @@ def _command_json(command: CommandInfo, user: UserIdentity, sandbox: str, plan: 
     return {
         "argv": list(command.argv),
         # The task's own word wins over the isolators'; nothing of the agent's own environment is passed on.
-        "environment": dict(with_environment(plan, command.environment).environment),
+        "environment": {**dict(plan.environment), **dict(command.environment)},
         "working_directory": posixpath.join(sandbox, command.working_directory).rstrip("/") or "/",
         "user": {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)},
         "capabilities": _capabilities_json(plan.capabilities),
