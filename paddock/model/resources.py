@@ -124,10 +124,15 @@ class Resource:
         may.
         """
         return (
-            self.volume is None
-            and not self.shared
+            self.name == other.name
             and type(self.value) is type(other.value)
-            and replace(self, value=other.value) == other
+            and self.volume is other.volume is None
+            and not self.shared
+            and not other.shared
+            and self.allocation_role == other.allocation_role
+            and self.reservations == other.reservations
+            and self.revocable == other.revocable
+            and self.provider_id == other.provider_id
         )
 
     def is_empty(self) -> bool:
@@ -279,6 +284,8 @@ class Resources:
 
     def allocated_to(self, role: str) -> Resources:
         """The same, marked as allocated to the role; the empty role takes the mark away."""
+        if all(resource.allocation_role == role for resource in self.items):
+            return self
         return Resources.of(replace(resource, allocation_role=role) for resource in self.items)
 
     def unallocated(self) -> Resources:
