@@ -168,7 +168,6 @@ class Names:
         return found
 
 
-def byte_limit(text: bytes | None) -> int | None:
+def byte_limit(value: int | None) -> int | None:
     """A limit in bytes; None also for no limit, which v1 shows as a very large number."""
-    value = integer(text)
     return None if value is None or value >= V1_UNLIMITED_BYTES else value

@@ -38,14 +38,22 @@ _V2_FINAL = (
     CgroupRead(controller="memory", file="memory.peak"),  # since Linux 5.19
     CgroupRead(controller="memory", file="memory.max"),
 )
-_V1_MORE = ("memory.usage_in_bytes", "memory.stat")
+_V1_USAGE = (
+    _V1_OOM,
+    CgroupRead(controller="memory", file="memory.max_usage_in_bytes"),
+    CgroupRead(controller="memory", file="memory.usage_in_bytes"),
+    CgroupRead(controller="memory", file="memory.stat"),
+)
 _OOM_KILLS = Names.of("oom_kill")
-_V1_STAT = Names.of("total_rss", "total_cache", "total_inactive_file", "total_swap")
-"""The `total_` figures count what is below the container's cgroup too."""
+_V1_STAT = Names.of("total_rss", "total_cache", "total_inactive_file", "total_swap", "hierarchical_memory_limit")
+"""The `total_` figures count what is below the container's cgroup too; the limit is the least of its own and those above."""
 
 _V2_STAT = Names.of("anon", "file", "inactive_file")
 _V2_FILES = Names.of("inactive_file", "active_file")
-_V2_MORE = ("memory.current", "memory.stat", "memory.swap.current")
+_V2_USAGE = (
+    *_V2_FINAL,
+    *(CgroupRead(controller="memory", file=file) for file in ("memory.current", "memory.stat", "memory.swap.current")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +211,7 @@ class MemoryIsolator(CgroupIsolator):
             return v2_writes(wanted, asked, is_fresh=False)
         memsw = CgroupRead(controller="memory", file="memory.memsw.limit_in_bytes")
         counters, _ = read_counters(place, (memsw,))
-        current = byte_limit(counters.get(f"memory/{memsw.file}"))
+        current = byte_limit(integer(counters.get(f"memory/{memsw.file}")))
         return v1_writes(wanted, asked, is_fresh=False, current_memsw_bytes=current)
 
     def _refuse_killing(self, container_id: ContainerId, place: CgroupPlace, wanted: MemoryLimits) -> None:
@@ -231,23 +239,22 @@ class MemoryIsolator(CgroupIsolator):
 
     def usage_reads(self) -> tuple[CgroupRead, ...]:
         """And what is used for what."""
-        more = _V2_MORE if self.is_v2 else _V1_MORE
-        return (*self.final_reads(), *(CgroupRead(controller="memory", file=file) for file in more))
+        return _V2_USAGE if self.is_v2 else _V1_USAGE
 
     @staticmethod
     def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
         """v1's names first, then v2's."""
         stat = counters.get("memory/memory.stat")
-        anon, file, inactive_file, swap = _V1_STAT.numbers(stat)
+        anon, file, inactive_file, swap, limit = _V1_STAT.numbers(stat)
         if anon is None:
             anon, file, inactive_file = _V2_STAT.numbers(stat)
             swap = integer(counters.get("memory/memory.swap.current"))
         usage = integer(counters.get("memory/memory.usage_in_bytes") or counters.get("memory/memory.current"))
         peak = counters.get("memory/memory.max_usage_in_bytes") or counters.get("memory/memory.peak")
-        limit = counters.get("memory/memory.limit_in_bytes") or counters.get("memory/memory.max")
+        own_limit = integer(counters.get("memory/memory.limit_in_bytes") or counters.get("memory/memory.max"))
         found.memory_usage_bytes = usage
         found.memory_peak_bytes = integer(peak)
-        found.memory_limit_bytes = byte_limit(limit)
+        found.memory_limit_bytes = byte_limit(limit if own_limit is None else own_limit)
         found.memory_anon_bytes = anon
         found.memory_file_bytes = file
         found.memory_swap_bytes = swap

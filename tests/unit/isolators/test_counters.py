@@ -50,7 +50,7 @@ def test_garbage_is_none_or_a_number(text: bytes, name: str) -> None:
 
 @pytest.mark.parametrize("text", [b"9223372036854771712", b"9223372036854775807", b"9223372036854710272", b"max", None])
 def test_no_limit_is_none(text: bytes | None) -> None:
-    assert byte_limit(text) is None
+    assert byte_limit(integer(text)) is None
 
 
 def read(directory: Path, *files: str) -> tuple[dict[str, bytes], str]:

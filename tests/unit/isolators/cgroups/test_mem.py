@@ -251,3 +251,10 @@ def test_counters_of_v1() -> None:
     )
     assert (found.memory_oom_kill_count, found.memory_peak_bytes, found.memory_limit_bytes) == (4, 64 * MIB, None)
     assert (found.memory_anon_bytes, found.memory_file_bytes, found.memory_swap_bytes) == (10, 20, 3)
+
+
+def test_the_limit_of_live_statistics_on_v1_is_in_the_stat_file() -> None:
+    for limit, shown in (("67108864", 64 * MIB), ("9223372036854771712", None)):
+        found = ResourceStatistics()
+        MemoryIsolator.fill(found, {"memory/memory.stat": f"hierarchical_memory_limit {limit}\ntotal_rss 1\n".encode()})
+        assert (found.memory_limit_bytes, found.memory_anon_bytes) == (shown, 1)
