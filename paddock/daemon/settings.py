@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import field
@@ -30,7 +29,6 @@ _SECONDS_PER_UNIT = {
     "weeks": Decimal(604_800),
 }
 _QUANTITY = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
-_DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _SIZE_LIMIT_BYTES = 2**60
 _DURATION_LIMIT_S = 10 * 365 * 86_400
 
@@ -132,18 +130,6 @@ def whole(least: int, most: int) -> Kind[int]:
         return int(word)
 
     return Kind("N", parse)
-
-
-def decimal(least: float, most: float) -> Kind[float]:
-    """Numbers with a fraction, both bounds included; neither NaN nor infinity."""
-
-    def parse(word: str) -> float:
-        value = float(word) if _DECIMAL.fullmatch(word) else math.nan
-        if not least <= value <= most:
-            raise Rejected(f"write a number from {least:g} to {most:g}")
-        return value
-
-    return Kind("NUMBER", parse)
 
 
 def one_of(choices: type[E]) -> Kind[E]:
