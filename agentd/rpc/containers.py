@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from agentd.containerizer.contract import Containerizer
 from agentd.core.events import KillContainer, LaunchStandalone
 from agentd.rpc.access import Access
-from agentd.rpc.pages import page_on_wire
 from agentd.rpc.powers import Powers
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
@@ -17,6 +16,7 @@ from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.errors import InvalidRequest, Unavailable
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.rpc.guard import Context
+from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import Principal, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import container_service_pb2 as pb
