@@ -30,7 +30,7 @@ class Politeness(Isolator):
         if self.refused:
             raise OSError("no politeness left; ask Acme for more")
         with open(SEEN, "a") as seen:
-            seen.write(f"isolate {container_id} {{{os.readlink(f'/proc/{pid}/exe')}}}\\n")
+            seen.write(f"isolate {container_id} {os.readlink(f'/proc/{pid}/exe')}\\n")
         os.setpriority(os.PRIO_PROCESS, pid, NICE)
 
     def cleanup(self, container_id):
