@@ -85,6 +85,15 @@ class Background:
         self.process.communicate(timeout=20)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell that starts the suite in the background has SIGINT ignored in it, and what is ignored is inherited: our
+    commands would not hear their Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OneHost]:
     host = OneHost.make()

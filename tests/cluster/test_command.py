@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -159,6 +160,14 @@ def test_describe_and_inspect_tell_everything(paddock: Command, sleeper: Backgro
     assert int(document["statistics"]["statistics"]["memory_usage_bytes"]) > 0
 
 
+def test_explain_of_what_has_ended_says_that_nothing_is_in_force(paddock: Command) -> None:
+    assert paddock("run", "--name=over", "--", "/bin/true").returncode == 0
+    task_id = paddock.task("over", "finished")
+    done = paddock("explain", task_id, "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert f"task '{task_id}' has ended" in done.stderr.decode()
+
+
 def test_explain_names_the_kernels_files_and_what_they_say(paddock: Command, sleeper: Background) -> None:
     rows = json.loads(paddock.text("explain", sleeper.task_id, "-o", "json"))
     for row in rows:
@@ -244,13 +253,30 @@ def _fed(read_end: int, write_end: int) -> int:
     return read_end
 
 
+def descriptors(pid: int) -> set[str]:
+    """What it has open now."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
+def wait_for_event_loop(pid: int) -> None:
+    """Python's own start, in which Ctrl-C is Python's to answer, is over."""
+    deadline_s = time.monotonic() + 20
+    while "anon_inode:[eventpoll]" not in descriptors(pid):
+        assert time.monotonic() < deadline_s, f"process {pid} has no event loop"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("words", [("logs", "-f"), ("wait",), ("exec",)])
 def test_ctrl_c_ends_what_only_looks(paddock: Command, sleeper: Background, words: tuple[str, ...]) -> None:
     more = ("--", "/bin/sh", "-c", "echo hello; exec sleep 600") if words[0] == "exec" else ()
     process = paddock.start(*words, sleeper.task_id, *more)
     assert process.stdout is not None
     if words[0] == "wait":
-        time.sleep(1)
+        wait_for_event_loop(process.pid)
     else:
         assert process.stdout.readline() == b"hello\n"
     process.send_signal(signal.SIGINT)
