@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from agentd.containerizer.contract import Containerizer
 from agentd.core.events import KillContainer, LaunchStandalone
-from agentd.rpc.access import Access, require_powers
-from agentd.rpc.pages import page_on_wire
+from agentd.rpc.access import Access
+from agentd.rpc.powers import Powers
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
 from agentd.users import Users
@@ -17,6 +17,7 @@ from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.errors import InvalidRequest, Unavailable
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.rpc.guard import Context
+from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import Principal, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import container_service_pb2 as pb
@@ -42,12 +43,21 @@ def _has_started(container: Container) -> bool:
 class ContainerServicer(ContainerServiceServicer):
     """Reads the shell's views; changes come back through its events."""
 
-    def __init__(self, shell: Shell, containerizer: Containerizer, access: Access, users: Users, work_dir: str) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        containerizer: Containerizer,
+        access: Access,
+        users: Users,
+        powers: Powers,
+        work_dir: str,
+    ) -> None:
         """All are the agent's own."""
         self._shell = shell
         self._containerizer = containerizer
         self._access = access
         self._users = users
+        self._powers = powers
         self._work_dir = work_dir
 
     async def LaunchContainer(  # noqa: N802 - the wire's name
@@ -76,7 +86,7 @@ class ContainerServicer(ContainerServiceServicer):
         else:
             user = await self._users.by_uid(principal.uid, field)
         self._access.require(principal, f"run a container as {user.name}", user.uid)
-        require_powers(principal.uid, launch.container)
+        self._powers.require(principal.uid, launch.container)
         if not launch.resources:
             # It would run within the least limits all the same, and count as nothing: without end, for anybody.
             raise InvalidRequest("resources", "", "ask for cpus or mem, so that what it uses is counted")
