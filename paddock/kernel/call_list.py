@@ -14,8 +14,8 @@ place to go on does not matter either.
 
 from __future__ import annotations
 
+import array
 import errno
-import os
 import struct
 
 from paddock.kernel.call_numbers import NUMBERS
@@ -45,28 +45,32 @@ _IN_LIST = 0
 _IN_DATA = 1
 _DATA: Place = (_AT, _IN_DATA, 0)
 _WORD_MASK = (1 << 64) - 1
+_EMPTY = array.array("Q", bytes(64))
 
 
 class CallList:
     """A list in the making. Instruction 0 is never carried out: as a place to go to, it means none."""
 
-    __slots__ = ("_data", "_instructions")
+    __slots__ = ("_data", "_pointers", "_words")
 
     def __init__(self) -> None:
-        self._instructions: list[tuple[Argument, ...]] = [(END,)]
+        self._words = array.array("Q", (END, *(0,) * 7))
+        # Where in the words the offsets into the data are: these begin where the instructions end.
+        self._pointers: list[int] = []
         self._data = bytearray()
 
     def copy(self) -> CallList:
         """Another one that begins as this one."""
         other = CallList()
-        other._instructions = self._instructions.copy()
+        other._words = self._words[:]
+        other._pointers = self._pointers.copy()
         other._data = self._data.copy()
         return other
 
     @property
     def here(self) -> int:
         """The index of the next instruction."""
-        return len(self._instructions)
+        return len(self._words) >> 3
 
     def call(self, name: str, *arguments: Argument, fail: int = 0, zero: int = 0, ignored: int = 0) -> int:
         """A system call; returns its index."""
@@ -90,30 +94,37 @@ class CallList:
 
     def errors(self, *numbers: int) -> int:
         """At most eight errors that do not matter; returns the index. Never to be carried out."""
-        self._instructions.append(numbers)
-        return len(self._instructions) - 1
+        self._words.extend((*numbers, *(0,) * (8 - len(numbers))))
+        return self.here - 1
 
     def _add(self, word: int, arguments: tuple[Argument, ...]) -> int:
-        index = len(self._instructions)
-        if index >= MAX_INSTRUCTIONS:
+        words = self._words
+        at = position = len(words)
+        if at >= 8 * MAX_INSTRUCTIONS:
             raise KernelError("call list", "", f"more than {MAX_INSTRUCTIONS} steps", errno.E2BIG)
+        words.extend(_EMPTY)
         bit = 16
         for argument in arguments:
+            position += 1
             if type(argument) is tuple:
-                word |= argument[0] << bit
+                kind, region, words[position] = argument
+                word |= kind << bit
+                if region:
+                    self._pointers.append(position)
+            elif argument:
+                words[position] = argument & _WORD_MASK  # type: ignore[operator]
             bit += 2
-        self._instructions.append((word, *arguments))
-        return index
+        words[at] = word
+        return at >> 3
 
     def set_header(self, *words: int) -> None:
         """Seven words of one's own in instruction 0."""
-        self._instructions[0] = (END, *words)
+        self._words[1:8] = array.array("Q", words)
 
     def data(self, content: bytes) -> Place:
         """Bytes that the kernel reads or writes; they begin at a multiple of eight."""
         offset = len(self._data)
-        self._data += content
-        self._data += bytes(-len(content) % 8)
+        self._data += content.ljust(len(content) + 7 & ~7, b"\0")
         return (_AT, _IN_DATA, offset)
 
     def set_data(self, place: Place, content: bytes) -> None:
@@ -122,16 +133,11 @@ class CallList:
 
     def text(self, text: str) -> Place:
         """A path or a word, with its NUL."""
-        return self.data(os.fsencode(text) + b"\0")
+        return self.data(text.encode("utf-8", "surrogateescape") + b"\0")
 
     def vector(self, strings: Iterable[str]) -> Place:
         """An array of pointers to these, as execve takes it; they point there once the list is being carried out."""
-        offsets = []
-        for text in strings:
-            offsets.append(len(self._data))
-            self._data += os.fsencode(text)
-            self._data.append(0)
-        self._data += bytes(-len(self._data) % 8)
+        offsets = [self.text(text)[2] for text in strings]
         place = self.data(struct.pack(f"{len(offsets) + 1}Q", *offsets, 0))
         if offsets:
             self.relocate(place, len(offsets))
@@ -140,16 +146,19 @@ class CallList:
     @property
     def size(self) -> int:
         """Bytes of the instructions: the data begin there."""
-        return len(self._instructions) * INSTRUCTION_BYTES
+        return 8 * len(self._words)
+
+    @property
+    def length(self) -> int:
+        """Bytes of all of it."""
+        return self.size + len(self._data)
 
     def to_bytes(self) -> bytearray:
         """The memory in which it is carried out: instructions, then data."""
-        shift = (0, self.size)
-        words: list[int] = []
-        for index, instruction in enumerate(self._instructions, 1):
-            words += [word[2] + shift[word[1]] if type(word) is tuple else word & _WORD_MASK for word in instruction]  # type: ignore[operator]
-            words += (0,) * (8 * index - len(words))
-        return bytearray(struct.pack(f"{len(words)}Q", *words)) + self._data
+        words, size = self._words[:], self.size
+        for position in self._pointers:
+            words[position] += size
+        return bytearray(words.tobytes()) + self._data
 
 
 BEGINNING: Place = (_AT, _IN_LIST, 0)

@@ -24,11 +24,11 @@ class ExecList(CommandList):
     def __init__(self, command: Command, facts: LauncherFacts, surroundings: Surroundings) -> None:
         super().__init__(command, facts)
         child = self._add_child(command, surroundings)
-        self.failure = self.calls.land()
+        self.failure = self.named.fail = self.calls.land()
         self.calls.end(0)
         self.first = self.calls.here
         self.named.stage = "namespace"
-        cloned = self._clone(surroundings, fail=self.failure, child=child)
+        cloned = self._clone(surroundings, child)
         self.calls.end(result_of(cloned))
 
 

@@ -7,12 +7,11 @@ with the shim alone: lifeline, sockets, record.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import struct
 from functools import lru_cache
 
-from paddock.kernel.call_list import BEGINNING, INSTRUCTION_BYTES, CallList, result_in, result_of, value_at, within
+from paddock.kernel.call_list import BEGINNING, INSTRUCTION_BYTES, CallList, result_in, value_at, within
 from paddock.kernel.capabilities import names_of
 from paddock.kernel.namespaces import CLONE_NEWNS, NAMESPACE_FLAGS, PRIVATE_MOUNTS, mounts_of
 from paddock.kernel.syscalls import CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VM
@@ -38,8 +37,6 @@ _RESET_SIGNALS = tuple(
 )
 _SIGCHLD = int(signal.SIGCHLD)
 _EX_FAILED = 70
-_OPEN_WRITE = os.O_WRONLY | os.O_CLOEXEC
-AT_FDCWD = -100
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _TIOCSCTTY = 0x540E
 _PR_SET_DUMPABLE = 4
@@ -121,10 +118,10 @@ class Preamble:
         nice: int,
     ) -> None:
         calls = CallList()
-        self.named = NamedList(calls, "limits")
+        self.named = NamedList(calls)
         self.status = calls.data(bytes(8))
         self.size = calls.data(bytes(8))
-        self.failure = calls.land()
+        self.failure = self.named.fail = calls.land()
         calls.call("write", value_at(self.status), calls.data(FAILED), 1)
         calls.call("write", value_at(self.status), BEGINNING, value_at(self.size))
         self.ending = calls.call("exit_group", _EX_FAILED)
@@ -132,24 +129,20 @@ class Preamble:
         # A kernel without keyrings, or a filter that forbids them to us and so to all our children, is no failure.
         without_keyrings = calls.errors(errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
         self.identity = calls.here
+        self.named.stage = "limits"
         self._reset(limits, umask, nice)
         self.named.stage = "user"
         # While we are root still: the new one then counts against root's quota of keys, not against the user's 200.
-        self._do("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
+        self.named.do("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
         if capabilities is not None:
             self._drop_bounding(capabilities[0])
             if uid:
-                self._do("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+                self.named.do("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
         self._take_user(uid, gid, groups)
         if capabilities is not None:
             self._take_capabilities(*capabilities[1:])
         if no_new_privileges:
-            self._do("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
-
-    def _do(
-        self, name: str, *arguments: Argument, operation: str = "", path: str = "", value: str = "", ignored: int = 0
-    ) -> None:
-        self.named.do(name, *arguments, fail=self.failure, ignored=ignored, operation=operation, path=path, value=value)
+            self.named.do("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
 
     def _reset(self, limits: tuple[tuple[str, int | None, int | None], ...], umask: int, nice: int) -> None:
         """Nothing of the daemon's leaks into the task: signals, umask, nice value, limits."""
@@ -157,40 +150,44 @@ class Preamble:
         # struct kernel_sigaction, all zero: SIG_DFL.
         default = calls.data(bytes(32))
         for number in _RESET_SIGNALS:
-            self._do("rt_sigaction", number, default, 0, 8)
+            self.named.do("rt_sigaction", number, default, 0, 8)
         calls.call("umask", umask)
-        self._do("setpriority", 0, 0, nice, value=str(nice))
+        self.named.do("setpriority", 0, 0, nice, value=str(nice))
         for resource, soft, hard in limits:
             pair = struct.pack("2Q", *(_INFINITY if limit is None else limit for limit in (soft, hard)))
             number, value = RLIMIT_NUMBERS[resource], f"{soft}:{hard}"
-            self._do("prlimit64", 0, number, calls.data(pair), 0, operation="setrlimit", path=resource, value=value)
+            self.named.do(
+                "prlimit64", 0, number, calls.data(pair), 0, operation="setrlimit", path=resource, value=value
+            )
 
     def _take_user(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
         count, who = len(groups), f"{uid}:{gid}"
         place = self.named.calls.data(struct.pack(f"{count}I", *groups)) if count else 0
-        self._do("setgroups", count, place, operation="setresuid", value=who)
-        self._do("setresgid", gid, gid, gid, operation="setresuid", value=who)
-        self._do("setresuid", uid, uid, uid, value=who)
+        self.named.do("setgroups", count, place, operation="setresuid", value=who)
+        self.named.do("setresgid", gid, gid, gid, operation="setresuid", value=who)
+        self.named.do("setresuid", uid, uid, uid, value=who)
 
     def _drop_bounding(self, surplus: int) -> None:
         for number in range(surplus.bit_length()):
             if surplus >> number & 1:
                 name = ",".join(names_of(1 << number))
-                self._do("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, operation="prctl(PR_CAPBSET_DROP)", value=name)
+                self.named.do(
+                    "prctl", _PR_CAPBSET_DROP, number, 0, 0, 0, operation="prctl(PR_CAPBSET_DROP)", value=name
+                )
 
     def _take_capabilities(self, effective: int, ambient: int, lacking: int) -> None:
         masks = (effective, effective, ambient)
         words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
         header = self.named.calls.data(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
         sets = self.named.calls.data(struct.pack("6I", *words))
-        self._do("capset", header, sets, value=",".join(names_of(lacking or effective)))
+        self.named.do("capset", header, sets, value=",".join(names_of(lacking or effective)))
         if not ambient:
             return
-        self._do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        self.named.do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
         for number in range(ambient.bit_length()):
             if ambient >> number & 1:
                 name = ",".join(names_of(1 << number))
-                self._do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, value=name)
+                self.named.do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, value=name)
 
 
 _preamble = lru_cache(maxsize=64)(Preamble)
@@ -213,31 +210,29 @@ class CommandList:
         self.candidates = range(0)
         self.pidfd = self.calls.data(bytes(8))
 
-    def _do(self, name: str, *arguments: Argument, **how: int | str) -> int:
-        """A step of the child's."""
-        return self.named.do(name, *arguments, fail=self._preamble.failure, **how)  # type: ignore[arg-type]
-
     def _execute(self, command: Command, surroundings: Surroundings) -> None:
         """As execvp does: the first that can be executed."""
         calls, self.named.stage = self.calls, "exec"
-        self._do("chdir", calls.text(command.working_directory), path=command.working_directory)
-        self._do("close_range", 3, _ALL_FDS, _CLOSE_RANGE_CLOEXEC)
+        self.named.do("chdir", calls.text(command.working_directory), path=command.working_directory)
+        self.named.do("close_range", 3, _ALL_FDS, _CLOSE_RANGE_CLOEXEC)
         status = value_at(self._preamble.status)
         if surroundings.barrier_fd is not None:
             # Until the agent says go; when the shim dies, so does this.
-            self._do("write", status, calls.data(AT_BARRIER), 1)
-            self._do("read", surroundings.barrier_fd, calls.data(bytes(1)), 1, zero=self._preamble.ending)
-        self._do("write", status, calls.data(EXECUTES), 1)
+            self.named.do("write", status, calls.data(AT_BARRIER), 1)
+            self.named.do("read", surroundings.barrier_fd, calls.data(bytes(1)), 1, zero=self._preamble.ending)
+        self.named.do("write", status, calls.data(EXECUTES), 1)
         arguments = calls.vector(command.argv)
         environment = calls.vector(f"{name}={value}" for name, value in command.environment.items())
         files = _candidates(command)
         shown = files[0] if len(files) == 1 else command.argv[0]
         self.candidates = range(calls.here, calls.here + len(files))
         for file in files[:-1]:
-            self._do("execve", calls.text(file), arguments, environment, path=shown, ignored=self._preamble.elsewhere)
-        self._do("execve", calls.text(files[-1]), arguments, environment, path=shown)
+            self.named.do(
+                "execve", calls.text(file), arguments, environment, path=shown, ignored=self._preamble.elsewhere
+            )
+        self.named.do("execve", calls.text(files[-1]), arguments, environment, path=shown)
 
-    def _clone(self, surroundings: Surroundings, *, fail: int, child: int) -> int:
+    def _clone(self, surroundings: Surroundings, child: int) -> int:
         """The fork of the ways: the parent goes on here, the child at `child`. Returns the index."""
         calls = self.calls
         flags = CLONE_PIDFD | (CLONE_VM if surroundings.shares_memory else 0)
@@ -248,7 +243,7 @@ class CommandList:
         if surroundings.cgroup_fd is not None:
             calls.store(surroundings.cgroup_fd, within(arguments, _CGROUP_OFFSET))
         calls.store(surroundings.status_fd, self._preamble.status)
-        return self.named.do("clone3", arguments, _CLONE_ARGUMENTS.size, fail=fail, zero=child)
+        return self.named.do("clone3", arguments, _CLONE_ARGUMENTS.size, zero=child)
 
     def _add_child(self, command: Command, surroundings: Surroundings) -> int:
         """The child's way; returns where it begins."""
@@ -257,41 +252,35 @@ class CommandList:
         first = calls.here
         named.stage = "cgroup"
         for fd in surroundings.close_first:
-            self._do("close", fd)
+            self.named.do("close", fd)
         if surroundings.is_exec:
             # Until the execve only a holder of CAP_SYS_PTRACE may look into it.
-            self._do("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+            self.named.do("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         for number, standard_fd in enumerate(surroundings.standard_fds):
             if standard_fd != number:
-                self._do("dup3", standard_fd, number, 0)
+                self.named.do("dup3", standard_fd, number, 0)
         for path in surroundings.task_files:
-            self._write(path, b"0")
+            named.write_file(path, "0")
         named.stage = "limits"
         if command.oom_score_adj != self._born_with_score_adj:
             # Before the mount namespace is joined: the container's /proc may not be there yet. Not without need: the kernel
             # looks at every process of the host for others that share the memory.
-            self._write("/proc/self/oom_score_adj", b"%d" % command.oom_score_adj)
+            named.write_file("/proc/self/oom_score_adj", str(command.oom_score_adj))
         self._enter_namespaces(surroundings)
         named.stage = "limits"
-        self._do("setsid")
+        self.named.do("setsid")
         if surroundings.on_terminal:
-            self._do("ioctl", 0, _TIOCSCTTY, 0)
+            self.named.do("ioctl", 0, _TIOCSCTTY, 0)
         calls.land(self._preamble.identity)
         return first
-
-    def _write(self, path: str, content: bytes) -> None:
-        value = content.decode()
-        opened = self._do("openat", AT_FDCWD, self.calls.text(path), _OPEN_WRITE, 0, operation="open", path=path)
-        self._do("write", result_of(opened), self.calls.data(content), len(content), path=path, value=value)
-        self._do("close", result_of(opened))
 
     def _enter_namespaces(self, surroundings: Surroundings) -> None:
         joined, made = surroundings.joined_namespaces, surroundings.new_namespaces
         self.named.stage = "namespace"
         if joined and surroundings.namespace_fd is not None:
-            self._do("setns", surroundings.namespace_fd, joined, value=hex(joined))
+            self.named.do("setns", surroundings.namespace_fd, joined, value=hex(joined))
         if made:
-            self._do("unshare", made, value=hex(made))
+            self.named.do("unshare", made, value=hex(made))
         if made & CLONE_NEWNS:
             self._mount((PRIVATE_MOUNTS,))
         self.named.stage = "mount"
@@ -302,7 +291,7 @@ class CommandList:
         text = self.calls.text
         for source, target, fs_type, flags, data in mounts:
             kind, options = (text(word) if word else 0 for word in (fs_type, data))
-            self._do("mount", text(source), text(target), kind, flags, options, path=target, value=source)
+            self.named.do("mount", text(source), text(target), kind, flags, options, path=target, value=source)
 
     def to_bytes(self) -> bytearray:
         """The memory in which it is carried out."""

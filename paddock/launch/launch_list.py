@@ -14,11 +14,11 @@ import struct
 from paddock.kernel.call_list import result_of, value_at, within
 from paddock.kernel.namespaces import CLONE_NEWPID
 from paddock.launch import record
-from paddock.launch.command_list import AT_FDCWD, CommandList, Surroundings, flags_of
+from paddock.launch.command_list import CommandList, Surroundings, flags_of
+from paddock.launch.named_list import AT_FDCWD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from paddock.kernel.call_list import Argument
     from paddock.launch.plan import CgroupWrite, Plan
 
 INPUTS = struct.Struct("4i")
@@ -55,7 +55,7 @@ class LaunchList(CommandList):
     """`inputs`, `outcome`: where they stand. `directories`: (path, the step that makes it), in order.
 
     `optional`: (write, the steps that open and write its file). `allocated`: the step that takes the record's space;
-    `opened_record`, `opened_logs`: those that open the files. `failure`: where a step of the parent's that failed goes on.
+    `opened_logs`: those that open the files. `failure`: where a step of the parent's that failed goes on.
     """
 
     __slots__ = (
@@ -66,7 +66,6 @@ class LaunchList(CommandList):
         "first",
         "inputs",
         "opened_logs",
-        "opened_record",
         "optional",
         "outcome",
     )
@@ -82,7 +81,7 @@ class LaunchList(CommandList):
         self.opened_logs: list[int] = []
         self._surroundings = self._surroundings_of(plan)
         child = self._add_child(plan.command, self._surroundings)
-        self.failure = calls.land()
+        self.failure = self.named.fail = calls.land()
         calls.end(FAILED)
         used_before = calls.land()
         calls.end(USED_BEFORE)
@@ -99,10 +98,6 @@ class LaunchList(CommandList):
 
     def _out(self, offset: int) -> tuple[int, int, int]:
         return within(self.outcome, offset)
-
-    def _step(self, name: str, *arguments: Argument, **how: int | str) -> int:
-        """A step of the parent's."""
-        return self.named.do(name, *arguments, fail=self.failure, **how)  # type: ignore[arg-type]
 
     def _surroundings_of(self, plan: Plan) -> Surroundings:
         pipes = self._out(_PIPES)
@@ -137,7 +132,7 @@ class LaunchList(CommandList):
         self.named.stage = "cgroup"
         text, directories = self.calls.text, plan.cgroup.directories
         for path in dict.fromkeys(directories.values()):
-            made = self._step("mkdirat", AT_FDCWD, text(path), 0o755, operation="mkdir", path=path)
+            made = self.named.do("mkdirat", AT_FDCWD, text(path), 0o755, operation="mkdir", path=path)
             self.directories.append((path, made))
         if "cpuset" in directories and plan.cgroup.mode == "v1":
             self._inherit_cpuset(directories["cpuset"])
@@ -145,18 +140,13 @@ class LaunchList(CommandList):
             directory = directories["" if plan.cgroup.mode == "v2" else write.controller]
             self._write_limit(write, f"{directory}/{write.file}", missing if write.optional else 0)
         if plan.cgroup.mode == "v2":
-            path = directories[""]
-            opened = self._step("openat", AT_FDCWD, text(path), _OPEN_PLACE, 0, operation="open", path=path)
+            opened = self.named.open(directories[""], _OPEN_PLACE)
             self.calls.store(result_of(opened), self._out(_CGROUP))
 
     def _write_limit(self, write: CgroupWrite, path: str, missing: int) -> None:
-        calls, content = self.calls, write.value.encode()
-        how: dict[str, int | str] = {"path": path, "value": write.value, "ignored": missing}
-        opened = self._step("openat", AT_FDCWD, calls.text(path), _OPEN_WRITE, 0, operation="open", **how)
-        written = self._step("write", result_of(opened), calls.data(content), len(content), **how)
-        calls.call("close", result_of(opened))
+        steps = self.named.write_file(path, write.value, missing)
         if write.optional:
-            self.optional.append((write, opened, written))
+            self.optional.append((write, *steps))
 
     def _inherit_cpuset(self, directory: str) -> None:
         """A new v1 cpuset has no CPUs and no memory, and lets nobody in: it gets its parent's."""
@@ -164,69 +154,58 @@ class LaunchList(CommandList):
         for name in _CPUSET_FILES:
             buffer = calls.data(bytes(_CPUSET_BYTES))
             source, path = f"{parent}/{name}", f"{directory}/{name}"
-            opened = self._step("openat", AT_FDCWD, calls.text(source), _OPEN_READ, 0, operation="open", path=source)
-            count = self._step("read", result_of(opened), buffer, _CPUSET_BYTES, path=source)
-            calls.call("close", result_of(opened))
-            opened = self._step("openat", AT_FDCWD, calls.text(path), _OPEN_WRITE, 0, operation="open", path=path)
-            self._step("write", result_of(opened), buffer, result_of(count), path=path)
-            calls.call("close", result_of(opened))
+            fd = result_of(self.named.open(source, _OPEN_READ))
+            count = self.named.do("read", fd, buffer, _CPUSET_BYTES, path=source)
+            calls.call("close", fd)
+            fd = result_of(self.named.open(path, _OPEN_WRITE))
+            self.named.do("write", fd, buffer, result_of(count), path=path)
+            calls.call("close", fd)
 
     def _make_record(self, plan: Plan, used_before: int, absent: int, unable: int) -> None:
         """Its space is taken now, so that a full disk cannot swallow it."""
-        self.named.stage = "record"
-        calls, path = self.calls, record.temporary_path(plan.record)
-        self._step(
-            "faccessat", AT_FDCWD, calls.text(plan.record), 0, path=plan.record, zero=used_before, ignored=absent
-        )
-        arguments = (AT_FDCWD, calls.text(path), _OPEN_RECORD, 0o600)
-        self.opened_record = self._step("openat", *arguments, operation="open", path=path)
-        fd, size = result_of(self.opened_record), record.PREALLOCATED_BYTES
+        named, calls, path = self.named, self.calls, record.temporary_path(plan.record)
+        named.stage = "record"
+        there = (AT_FDCWD, calls.text(plan.record), 0)
+        named.do("faccessat", *there, zero=used_before, ignored=absent, path=plan.record)
+        opened = named.open(path, _OPEN_RECORD, 0o600)
+        fd, size = result_of(opened), record.PREALLOCATED_BYTES
         calls.store(fd, self._out(_RECORD))
-        self._step("flock", fd, _LOCK_EX_NB, path=path)
-        how: dict[str, int | str] = {
-            "operation": "posix_fallocate",
-            "path": path,
-            "value": str(size),
-            "ignored": unable,
-        }
-        self.allocated = self._step("fallocate", fd, 0, 0, size, **how)
+        named.do("flock", fd, _LOCK_EX_NB, path=path)
+        space = (fd, 0, 0, size)
+        self.allocated = named.do(
+            "fallocate", *space, ignored=unable, operation="posix_fallocate", path=path, value=str(size)
+        )
 
     def _make_logs(self, plan: Plan, taken: int, unopened: int) -> None:
-        self.named.stage = "logs"
-        calls, command = self.calls, plan.command
-        arguments = (AT_FDCWD, calls.text(plan.sandbox), _OPEN_DIRECTORY, 0)
-        sandbox = result_of(self._step("openat", *arguments, operation="open", path=plan.sandbox))
+        named, calls, command = self.named, self.calls, plan.command
+        named.stage = "logs"
+        sandbox = result_of(named.open(plan.sandbox, _OPEN_DIRECTORY))
+        uid, gid = command.uid, command.gid
         for index, name in enumerate((plan.stdout, plan.stderr)):
-            how: dict[str, int | str] = {"operation": "openat", "path": name, "ignored": taken}
-            opened = self._step("openat", sandbox, calls.text(name), _OPEN_LOG, 0o644, **how)
+            opened = named.do("openat", sandbox, calls.text(name), _OPEN_LOG, 0o644, ignored=taken, path=name)
             self.opened_logs.append(opened)
             calls.store(result_of(opened), self._out(_LOGS + 4 * index))
-            if command.uid or command.gid:
-                owned: dict[str, int | str] = {
-                    "path": name,
-                    "value": f"{command.uid}:{command.gid}",
-                    "ignored": unopened,
-                }
-                self._step("fchown", result_of(opened), command.uid, command.gid, **owned)
+            if uid or gid:
+                named.do("fchown", result_of(opened), uid, gid, ignored=unopened, path=name, value=f"{uid}:{gid}")
         calls.call("close", sandbox)
 
     def _make_pipes(self, plan: Plan) -> None:
         calls = self.calls
         for offset in (_PIPES, _PIPES + 8):
-            self._step("pipe2", self._out(offset), os.O_CLOEXEC)
+            self.named.do("pipe2", self._out(offset), os.O_CLOEXEC)
             # Ours does not block; the flag belongs to each end alone.
             calls.call("fcntl", value_at(self._out(offset)), _F_SETFL, os.O_NONBLOCK)
-        self._step("pipe2", self._out(_STATUS), os.O_CLOEXEC)
+        self.named.do("pipe2", self._out(_STATUS), os.O_CLOEXEC)
         if plan.barrier:
-            self._step("pipe2", self._out(_BARRIER), os.O_CLOEXEC)
+            self.named.do("pipe2", self._out(_BARRIER), os.O_CLOEXEC)
 
     def _start(self, plan: Plan, child: int) -> None:
         self.named.stage = "namespace"
         calls = self.calls
         if "pid" in plan.namespaces:
             # For the shim's children only, and for good.
-            self._step("setns", value_at(self.inputs), CLONE_NEWPID, value=hex(CLONE_NEWPID))
-        pid = self._clone(self._surroundings, fail=self.failure, child=child)
+            self.named.do("setns", value_at(self.inputs), CLONE_NEWPID, value=hex(CLONE_NEWPID))
+        pid = self._clone(self._surroundings, child)
         calls.store(result_of(pid), self._out(_PID))
         theirs = [value_at(self._out(offset)) for offset in (_PIPES + 4, _PIPES + 12, _STATUS + 4)]
         if plan.barrier:

@@ -39,8 +39,7 @@ def seal(document: dict[str, object]) -> bytes:
         raise ProtocolError("argv", str(error)) from None
     summary = protocol.encode(summary_json(planned, made))
     at = made.calls.size
-    # The header takes no place of its own: the list's length does not change.
-    lengths = (len(made.to_bytes()), len(summary), len(content))
+    lengths = (made.calls.length, len(summary), len(content))
     made.calls.set_header(_MARK | protocol.FORMAT, made.first, *lengths, at + made.outcome[2], at + made.inputs[2])
     return bytes(made.to_bytes()) + summary + content
 
