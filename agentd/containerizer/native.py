@@ -291,6 +291,8 @@ class NativeContainerizer(Containerizer):
                 self._created(link, message)
             case protocol.EVENT_STARTED:
                 self._started(container_id, message)
+            case protocol.EVENT_DIED:
+                pass
             case protocol.EVENT_FAILED:
                 self._failed(container_id, message)
             case protocol.EVENT_EXITED:

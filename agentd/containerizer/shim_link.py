@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from paddock.launch import protocol
+from paddock.launch import protocol, report
 from paddock.model.errors import Unavailable
 from paddock.model.ids import ContainerId
 
@@ -128,7 +128,7 @@ class ShimLink:
 
     def _received(self, content: bytes) -> None:
         try:
-            message = protocol.decode(content)
+            message = report.decode_message(content)
         except protocol.ProtocolError as error:
             _log.warning("shim said what is no message", extra={"container_id": self.container_id, "error": str(error)})
             return

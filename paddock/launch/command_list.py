@@ -17,12 +17,13 @@ from paddock.kernel.namespaces import CLONE_NEWNS, NAMESPACE_FLAGS, PRIVATE_MOUN
 from paddock.kernel.syscalls import CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VM
 from paddock.launch.named_list import NamedList
 from paddock.launch.plan import RLIMIT_NUMBERS
+from paddock.launch.report import STAT_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from paddock.kernel.call_list import Argument
+    from paddock.kernel.call_list import Argument, Place
     from paddock.launch.plan import Command, LauncherFacts, Mount
 
 # What the child says on its status pipe: it waits at the barrier, it is about to execve, it failed (then its list follows).
@@ -61,7 +62,8 @@ class Surroundings:
 
     `namespace_fd`: a pidfd whose namespaces are joined; without one the child makes its own (`new_namespaces`).
     `is_exec`: it joins a running container, where it must not be looked into on its way. `on_terminal`: its stdin is one.
-    `shares_memory`: until its execve the child uses the shim's memory instead of a copy. `task_files`: v1.
+    `shares_memory`: until its execve the child uses the shim's memory instead of a copy; then it leaves its
+    /proc/self/stat at `stat`, and at `reached` that it has come to its execve. `task_files`: v1.
     """
 
     __slots__ = (
@@ -74,8 +76,10 @@ class Surroundings:
         "namespace_fd",
         "new_namespaces",
         "on_terminal",
+        "reached",
         "shares_memory",
         "standard_fds",
+        "stat",
         "status_fd",
         "task_files",
     )
@@ -94,6 +98,8 @@ class Surroundings:
         self.is_exec = False
         self.on_terminal = False
         self.shares_memory = False
+        self.reached: Place | None = None
+        self.stat: Place | None = None
 
 
 class Preamble:
@@ -220,7 +226,10 @@ class CommandList:
             # Until the agent says go; when the shim dies, so does this.
             self.named.do("write", status, calls.data(AT_BARRIER), 1)
             self.named.do("read", surroundings.barrier_fd, calls.data(bytes(1)), 1, zero=self._preamble.ending)
-        self.named.do("write", status, calls.data(EXECUTES), 1)
+        if surroundings.reached is None:
+            self.named.do("write", status, calls.data(EXECUTES), 1)
+        else:
+            calls.store(1, surroundings.reached)
         arguments = calls.vector(command.argv)
         environment = calls.vector(f"{name}={value}" for name, value in command.environment.items())
         files = _candidates(command)
@@ -256,6 +265,8 @@ class CommandList:
         if surroundings.is_exec:
             # Until the execve only a holder of CAP_SYS_PTRACE may look into it.
             self.named.do("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+        if surroundings.stat is not None:
+            named.read_file("/proc/self/stat", surroundings.stat, STAT_BYTES)
         for number, standard_fd in enumerate(surroundings.standard_fds):
             if standard_fd != number:
                 self.named.do("dup3", standard_fd, number, 0)

@@ -108,9 +108,13 @@ class Clients:
 
     def open(self, path: str) -> None:
         """Begin to listen."""
-        self.listener = listen(path)
-        self._watched[self.listener.fileno()] = self._accept
-        self._poll.register(self.listener, select.POLLIN)
+        self.adopt(listen(path))
+
+    def adopt(self, listener: Socket) -> None:
+        """Listen on this one, which listens already."""
+        self.listener = listener
+        self._watched[listener.fileno()] = self._accept
+        self._poll.register(listener, select.POLLIN)
 
     def add(self, connection: Socket) -> None:
         """Serve this connection; the caller has seen to who is at its other end."""

@@ -67,4 +67,4 @@ def start_session(
         raise
     finally:
         os.close(status_write)
-    return ExecSession(exec_id, pid, pidfd, StatusPipe(status_read, made.explain))
+    return ExecSession(exec_id, pid, pidfd, StatusPipe(status_read, explain=made.explain))

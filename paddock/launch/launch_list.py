@@ -13,7 +13,7 @@ import struct
 
 from paddock.kernel.call_list import result_of, value_at, within
 from paddock.kernel.namespaces import CLONE_NEWPID
-from paddock.launch import record
+from paddock.launch import record, report, waiting_list
 from paddock.launch.command_list import CommandList, Surroundings, flags_of
 from paddock.launch.named_list import AT_FDCWD
 
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
     from paddock.launch.plan import CgroupWrite, Plan
 
 INPUTS = struct.Struct("4i")
-"""The init's pidfd, its lifeline, the agent's connection, and one that is free. -1 is none."""
+"""The init's pidfd and its lifeline (-1 is none), the agent's connection, the plan's memfd."""
 OUTCOME = struct.Struct("16i")
-"""pid · pidfd · record · files of stdout and stderr · both pipes (ours, the command's) · status pipe · barrier · cgroup (v2).
--1 is none; a log in whose place something stands has its negative errno."""
+"""pid · pidfd · record · files of stdout and stderr · both pipes (ours, the command's) · status pipe · barrier, or the ear's
+listener · cgroup (v2) · how many bytes of the status pipe have been read, and the first. -1 is none; a log in whose place
+something stands has its negative errno. It stands right behind the inputs."""
 
+# How a list ends: the command is on its way; it failed; the id was used before; the command runs, and that was told.
 DONE = 0
 FAILED = 1
 USED_BEFORE = 2
+STARTED = 3
 
-_PID, _RECORD, _LOGS, _PIPES, _STATUS, _BARRIER, _CGROUP = 0, 8, 12, 20, 36, 44, 52
+_PID, _RECORD, _LOGS, _PIPES, _STATUS, _BARRIER, _CGROUP, _HEARD = 0, 8, 12, 20, 36, 44, 52, 56
+# Without a barrier the ear's listener is there.
+_LISTENER = _BARRIER
 _OPEN_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_OPEN_READ = os.O_RDONLY | os.O_CLOEXEC
 _OPEN_RECORD = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -52,14 +56,16 @@ _CPUSET_BYTES = 4096
 
 
 class LaunchList(CommandList):
-    """`inputs`, `outcome`: where they stand. `directories`: (path, the step that makes it), in order.
+    """`inputs`, `outcome`, `report`: where they stand. `directories`: (path, the step that makes it), in order.
 
     `optional`: (write, the steps that open and write its file). `allocated`: the step that takes the record's space;
     `opened_logs`: those that open the files. `failure`: where a step of the parent's that failed goes on.
     """
 
     __slots__ = (
+        "_known",
         "_surroundings",
+        "_walks",
         "allocated",
         "directories",
         "failure",
@@ -68,13 +74,16 @@ class LaunchList(CommandList):
         "opened_logs",
         "optional",
         "outcome",
+        "report",
     )
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.command, plan.launcher)
         calls = self.calls
         self.inputs = calls.data(bytes(INPUTS.size))
-        self.outcome = calls.data(struct.pack("16i", *(-1,) * 16))
+        self.outcome = calls.data(OUTCOME.pack(*(-1,) * 14, 0, 0))
+        self._known = report.blank(plan)
+        self.report = calls.data(self._known)
         self.pidfd = self._out(_PID + 4)
         self.directories: list[tuple[str, int]] = []
         self.optional: list[tuple[CgroupWrite, int, int]] = []
@@ -83,6 +92,8 @@ class LaunchList(CommandList):
         child = self._add_child(plan.command, self._surroundings)
         self.failure = self.named.fail = calls.land()
         calls.end(FAILED)
+        self._walks = calls.land()
+        calls.end(DONE)
         used_before = calls.land()
         calls.end(USED_BEFORE)
         missing, taken = calls.errors(*_MISSING), calls.errors(*_TAKEN)
@@ -94,6 +105,9 @@ class LaunchList(CommandList):
         self._make_logs(plan, taken, unopened)
         self._make_pipes(plan)
         self._start(plan, child)
+        if self._surroundings.shares_memory and plan.max_completion_ms is None:
+            self.named.fail = self._walks
+            self._tell_and_wait(plan)
         calls.end(DONE)
 
     def _out(self, offset: int) -> tuple[int, int, int]:
@@ -124,6 +138,9 @@ class LaunchList(CommandList):
             surroundings.new_namespaces = flags
         surroundings.mounts = plan.mounts
         surroundings.shares_memory = may_share_memory(plan)
+        if surroundings.shares_memory:
+            surroundings.reached = within(self.report, report.REACHED)
+            surroundings.stat = within(self.report, report.COMMAND_STAT)
         if plan.barrier:
             surroundings.barrier_fd = value_at(self._out(_BARRIER))
         return surroundings
@@ -154,9 +171,7 @@ class LaunchList(CommandList):
         for name in _CPUSET_FILES:
             buffer = calls.data(bytes(_CPUSET_BYTES))
             source, path = f"{parent}/{name}", f"{directory}/{name}"
-            fd = result_of(self.named.open(source, _OPEN_READ))
-            count = self.named.do("read", fd, buffer, _CPUSET_BYTES, path=source)
-            calls.call("close", fd)
+            count = self.named.read_file(source, buffer, _CPUSET_BYTES)
             fd = result_of(self.named.open(path, _OPEN_WRITE))
             self.named.do("write", fd, buffer, result_of(count), path=path)
             calls.call("close", fd)
@@ -207,6 +222,7 @@ class LaunchList(CommandList):
             self.named.do("setns", value_at(self.inputs), CLONE_NEWPID, value=hex(CLONE_NEWPID))
         pid = self._clone(self._surroundings, child)
         calls.store(result_of(pid), self._out(_PID))
+        calls.store(result_of(pid), within(self.report, report.PID))
         theirs = [value_at(self._out(offset)) for offset in (_PIPES + 4, _PIPES + 12, _STATUS + 4)]
         if plan.barrier:
             theirs.append(value_at(self._out(_BARRIER)))
@@ -214,6 +230,26 @@ class LaunchList(CommandList):
             theirs.append(value_at(self._out(_CGROUP)))
         for fd in theirs:
             calls.call("close", fd)
+
+    def _tell_and_wait(self, plan: Plan) -> None:
+        """What would otherwise be Python's: see `waiting_list`."""
+        out, at = self._out, value_at
+        descriptors = waiting_list.Descriptors(
+            status_fd=at(out(_STATUS)),
+            plan_fd=at(self.inputs, 12),
+            connection_fd=at(self.inputs, 8),
+            record_fd=at(out(_RECORD)),
+            pipe_fds=(at(out(_PIPES)), at(out(_PIPES + 8))),
+            pidfd=at(self.pidfd),
+        )
+        for index, (_write, opened, written) in enumerate(self.optional):
+            place = within(self.report, report.steps_at(index))
+            self.calls.store(result_of(opened), place)
+            self.calls.store(result_of(written), within(place, 4))
+        self.named.read_file("/proc/self/stat", within(self.report, report.SHIM_STAT), report.STAT_BYTES)
+        told = (self.report, len(self._known))
+        places = (out(_HEARD), out(_LISTENER))
+        waiting_list.add(self.named, descriptors, told, places, plan.socket, (DONE, STARTED))
 
 
 def may_share_memory(plan: Plan) -> bool:

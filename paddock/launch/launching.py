@@ -9,10 +9,10 @@ import time
 from paddock.kernel import processes
 from paddock.kernel.call_list import result_in
 from paddock.kernel.errors import KernelError
-from paddock.launch import failed_list, protocol
+from paddock.launch import failed_list, protocol, report, sockets
 from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
-from paddock.launch.launch_list import DONE, INPUTS, OUTCOME
+from paddock.launch.launch_list import DONE, INPUTS, OUTCOME, STARTED
 from paddock.launch.logs import LogPump
 from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
 from paddock.launch.status_pipe import StatusPipe
@@ -21,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.container import Container
     from paddock.launch.plan_file import PlanFile
+
+
+_LAUNCHED = frozenset({DONE, STARTED})
 
 
 class LaunchFailure(Exception):
@@ -52,34 +55,43 @@ def launch(container: Container, sealed: PlanFile) -> None:
         missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
         raise failure_at("namespace", missing)
     code = _carry_out(container, sealed)
-    if code != DONE:
+    if code not in _LAUNCHED:
         try:
             code = failed_list.try_again(container, sealed, code, lambda: _carry_out(container, sealed))
         except OSError as error:
             raise failure_at("cgroup", error) from None
-    if code != DONE:
+    if code not in _LAUNCHED:
         raise LaunchFailure(failed_list.take_over(container, sealed, code))
     _take_over(container, sealed)
+    if code == STARTED:
+        _go_on(container, sealed)
 
 
 def _carry_out(container: Container, sealed: PlanFile) -> int:
     init = container.init
     (connection_fd,) = container.clients.fds
-    inputs = (-1, -1, connection_fd, -1) if init is None else (init.pidfd, init.lifeline_fd, connection_fd, -1)
-    INPUTS.pack_into(sealed.memory, sealed.inputs_at, *inputs)
+    init_fds = (-1, -1) if init is None else (init.pidfd, init.lifeline_fd)
+    INPUTS.pack_into(sealed.memory, sealed.inputs_at, *init_fds, connection_fd, sealed.fd)
     container.identity.started_ns = time.time_ns()
+    report.set_start(sealed.memory, sealed.report_at, container.identity.boot_id, container.identity.started_ns)
     return container.host.runner.run(sealed.memory, sealed.first)
 
 
 def _take_over(container: Container, sealed: PlanFile) -> None:
     """What is open now is the container's. The memory is the child's too until its status pipe ends."""
     outcome = OUTCOME.unpack_from(sealed.memory, sealed.outcome_at)
+    heard_at = sealed.outcome_at + OUTCOME.size - 4
     plan, identity = container.plan, container.identity
     container.pid = identity.pid = outcome[0]
     container.pidfd = outcome[1]
     container.record_file = RecordFile(plan.record, outcome[2])
     container.logs = [LogPump(outcome[5], outcome[3]), LogPump(outcome[7], outcome[4])]
-    container.status = StatusPipe(outcome[9], lambda results: failed_list.explain(sealed, results))
+    container.status = StatusPipe(
+        outcome[9],
+        explain=lambda results: failed_list.explain(sealed, results),
+        has_executed=lambda: report.was_reached(sealed.memory, sealed.report_at),
+        content=bytes(sealed.memory[heard_at : heard_at + max(outcome[14], 0)]),
+    )
     if plan.barrier:
         container.barrier_fd = outcome[12]
     assert container.cgroup is not None
@@ -91,6 +103,21 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
         identity.start_time_ticks = processes.read_start_time_ticks(identity.pid)
     except OSError as error:
         raise failure_at("record", error) from None
+
+
+def _go_on(container: Container, sealed: PlanFile) -> None:
+    """The list has seen the status pipe's end, has told of it and written the note, and has waited until now."""
+    listener_fd = OUTCOME.unpack_from(sealed.memory, sealed.outcome_at)[11]
+    if listener_fd >= 0:
+        container.clients.adopt(sockets.of(listener_fd))
+    identity = container.identity
+    identity.shim_start_time_ticks, identity.start_time_ticks = report.times_of(sealed.memory, sealed.report_at)
+    assert container.status is not None
+    container.status.fd = sealed.fd = -1
+    if report.was_reached(sealed.memory, sealed.report_at):
+        begin_running(container)
+    else:
+        raise death_before_exec(container)
 
 
 def _note_missing(container: Container, memory: bytearray) -> None:

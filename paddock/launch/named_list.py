@@ -10,10 +10,11 @@ from paddock.launch import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from paddock.kernel.call_list import Argument, CallList
+    from paddock.kernel.call_list import Argument, CallList, Place
 
 AT_FDCWD = -100
 _OPEN_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_OPEN_READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 class NamedList:
@@ -65,6 +66,13 @@ class NamedList:
         written = self.do("write", fd, calls.data(content), len(content), ignored=ignored, path=path, value=value)
         calls.call("close", fd)
         return opened, written
+
+    def read_file(self, path: str, place: Place, size: int) -> int:
+        """Read a kernel's file to there in one call; returns the step whose result is the number of bytes."""
+        fd = result_of(self.open(path, _OPEN_READ))
+        count = self.do("read", fd, place, size, path=path)
+        self.calls.call("close", fd)
+        return count
 
     def error(self, index: int, code: int) -> KernelError:
         """That step's failure."""

@@ -43,5 +43,5 @@ def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Co
         finishing.fail(container, failure.report)
         return None
     finally:
-        os.close(plan_fd)
+        sealed.close()
     return container

@@ -2,7 +2,7 @@
 
 The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 1: instruction 0 of the list
 is the header (after its first word: the mark with the format, the first step, the lengths of list, summary and plan, and
-where outcome and inputs stand); then come the summary and the plan, both JSON.
+where the inputs, the outcome behind them, and the report stand); then come the summary and the plan, both JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 
 from paddock.kernel.descriptors import check_sealed
 from paddock.kernel.errors import KernelError
-from paddock.launch import plan, protocol
+from paddock.launch import plan, protocol, report
 from paddock.launch.launch_list import INPUTS, OUTCOME, LaunchList
 from paddock.launch.protocol import ProtocolError
 from paddock.launch.summary import Summary, summary_json
@@ -40,29 +40,33 @@ def seal(document: dict[str, object]) -> bytes:
     summary = protocol.encode(summary_json(planned, made))
     at = made.calls.size
     lengths = (made.calls.length, len(summary), len(content))
-    made.calls.set_header(_MARK | protocol.FORMAT, made.first, *lengths, at + made.outcome[2], at + made.inputs[2])
+    made.calls.set_header(_MARK | protocol.FORMAT, made.first, *lengths, at + made.inputs[2], at + made.report[2])
     return bytes(made.to_bytes()) + summary + content
 
 
 class PlanFile:
-    """`memory` is the list's own, and is written to while it is carried out; `summary` is what the shim keeps."""
+    """`memory` is the list's own, and is written to while it is carried out; `summary` is what the shim keeps.
 
-    __slots__ = ("_fd", "_lengths", "first", "inputs_at", "memory", "outcome_at", "summary")
+    Owns `fd`, unless it is -1.
+    """
+
+    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at", "summary")
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
         size = check_sealed(fd, _MAX_BYTES)
         self.memory = bytearray(size)
         os.preadv(fd, [self.memory], 0)
         if size < _HEADER.size:
             raise ProtocolError("plan", "is too short")
-        _word, mark, self.first, *lengths, self.outcome_at, self.inputs_at = _HEADER.unpack_from(self.memory)
+        _word, mark, self.first, *lengths, self.inputs_at, self.report_at = _HEADER.unpack_from(self.memory)
+        self.outcome_at = self.inputs_at + INPUTS.size
         if mark & ~0xFF != _MARK:
             raise ProtocolError("plan", "is none")
         if mark & 0xFF != protocol.FORMAT:
             raise ProtocolError("format", f"must be {protocol.FORMAT}, not {mark & 0xFF}")
         self._lengths = lengths
-        places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.inputs_at + INPUTS.size)
+        places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
         if sum(lengths) != size or max(places) > lengths[0]:
             raise ProtocolError("plan", "its header does not fit it")
         begin = lengths[0]
@@ -75,6 +79,12 @@ class PlanFile:
         """The plan itself; raises ProtocolError."""
         return plan.decode_plan(self._read(self._lengths[0] + self._lengths[1], self._lengths[2]))
 
+    def close(self) -> None:
+        """The memory stays."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
     def restore(self) -> None:
         """As if the list had not been carried out."""
-        os.preadv(self._fd, [self.memory], 0)
+        os.preadv(self.fd, [self.memory], 0)

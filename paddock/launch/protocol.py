@@ -18,6 +18,8 @@ MAX_PLAN_BYTES = 8 * 1024 * 1024
 
 EVENT_CREATED = "created"
 EVENT_STARTED = "started"
+EVENT_DIED = "died"
+"""The process has ended before its execve; why is told by \"failed\", soon."""
 EVENT_FAILED = "failed"
 EVENT_EXITED = "exited"
 EVENT_EXEC_EXITED = "exec_exited"

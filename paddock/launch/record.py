@@ -12,7 +12,7 @@ import os
 
 from paddock.kernel.errors import KernelError, wrapped
 from paddock.kernel.paths import sync_directory
-from paddock.launch import protocol
+from paddock.launch import protocol, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,11 @@ def read_json(path: str) -> dict[str, object] | None:
         content = os.read(fd, MAX_RECORD_BYTES + 1)
     finally:
         os.close(fd)
-    return protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
+    return (
+        report.decode_note(content)
+        if content.startswith(report.MARK)
+        else protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
+    )
 
 
 class Victim:

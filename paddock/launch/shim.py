@@ -12,6 +12,7 @@ import time
 
 from paddock.launch import finishing, launching, orders, protocol, sockets, status_pipe
 from paddock.launch.container import EMPTYING, FINISHED, Container
+from paddock.launch.waiting_list import EAR_AFTER_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 CLEAN = 0
 LEFTOVERS = 3
-# Opened at once when nobody is connected any more.
-_EAR_AFTER_NS = 20_000_000
 _EAR_RETRY_NS = 1_000_000_000
 
 
@@ -37,10 +36,11 @@ def live(host: Host, init: Init | None, plan_fd: int, connection_fd: int) -> int
     _let_unneeded_init_go(container)
     for log in container.logs:
         container.watch(log.pipe_fd, lambda log=log: _on_log(container, log))  # type: ignore[misc]
-    assert container.status is not None
-    container.watch(container.status.fd, lambda: _on_status(container))
+    if container.status is not None and container.status.fd >= 0:
+        container.watch(container.status.fd, lambda: _on_status(container))
     container.watch(container.pidfd, lambda: _on_command_end(container))
-    container.ear_at_ns = time.monotonic_ns() + _EAR_AFTER_NS
+    if container.clients.listener is None:
+        container.ear_at_ns = time.monotonic_ns() + EAR_AFTER_NS
     while container.phase != FINISHED:
         container.turn()
         if container.phase != FINISHED:

@@ -20,19 +20,33 @@ DIED = "died"
 class StatusPipe:
     """`state` is what is known so far; `failure` is the failed step in the wire's form, with its stage."""
 
-    __slots__ = ("_content", "_explain", "failure", "fd", "state")
+    __slots__ = ("_content", "_explain", "_has_executed", "failure", "fd", "state")
 
-    def __init__(self, fd: int, explain: Callable[[bytes], dict[str, object]]) -> None:
-        """`explain` reads a failure from the list with its results; it and that memory are kept until the pipe's end."""
+    def __init__(
+        self,
+        fd: int,
+        *,
+        explain: Callable[[bytes], dict[str, object]],
+        has_executed: Callable[[], bool] | None = None,
+        content: bytes = b"",
+    ) -> None:
+        """`explain` reads a failure from the list with its results; it and that memory are kept until the pipe's end.
+
+        `has_executed`: for a process that does not say so. `content`: what has been read already.
+        """
         self.fd = fd
+        self._has_executed = has_executed
         self._explain: Callable[[bytes], dict[str, object]] | None = explain
         self.state = UNDER_WAY
         self.failure: dict[str, object] = {}
-        self._content = b""
+        self._content = bytes(content)
 
     def read(self) -> bool:
         """Take in what is there; True when the state has changed. After the last state the pipe is closed (`fd` is -1)."""
-        piece = os.read(self.fd, 65536)
+        try:
+            piece = os.read(self.fd, 65536)
+        except BlockingIOError:
+            return False
         if piece:
             self._content += piece
             if self._content == command_list.AT_BARRIER:
@@ -45,7 +59,10 @@ class StatusPipe:
             self.state = FAILED
             self.failure = self._explain(results)
         else:
-            self.state = EXECUTED if before.endswith(command_list.EXECUTES) else DIED
+            executed = before.endswith(command_list.EXECUTES) or (
+                self._has_executed is not None and self._has_executed()
+            )
+            self.state = EXECUTED if executed else DIED
         self.close()
         return True
 
@@ -54,4 +71,4 @@ class StatusPipe:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-            self._explain = None
+            self._explain = self._has_executed = None

@@ -20,6 +20,7 @@ from typing import Any
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.mounts import V2, read_hierarchy
 from paddock.kernel.processes import open_pidfd
+from paddock.launch import report
 from paddock.launch.plan_file import seal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -114,7 +115,7 @@ class Shim:
             content = self.control.recv(300_000)
         except ConnectionResetError:
             return None
-        message: Json = json.loads(content) if content else {}
+        message: Json = report.decode_message(content) if content else {}
         return message or None
 
     def _take(self) -> bool:

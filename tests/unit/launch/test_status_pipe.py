@@ -29,7 +29,7 @@ def explain(results: bytes) -> dict[str, object]:
 )
 def test_states(pieces: list[bytes], state: str) -> None:
     read_fd, write_fd = os.pipe()
-    status = StatusPipe(read_fd, explain)
+    status = StatusPipe(read_fd, explain=explain)
     for piece in pieces:
         os.write(write_fd, piece)
         status.read()
@@ -43,7 +43,7 @@ def test_states(pieces: list[bytes], state: str) -> None:
 
 def test_waiting_at_the_barrier() -> None:
     read_fd, write_fd = os.pipe()
-    status = StatusPipe(read_fd, explain)
+    status = StatusPipe(read_fd, explain=explain)
     os.write(write_fd, b"B")
     assert status.read()
     assert status.state == status_pipe.AT_BARRIER
