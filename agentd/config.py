@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from isolators.contract import IsolatorSettings
+from isolators.posix import rlimits
 from isolators.table import DEFAULT_ISOLATION
 from paddock.daemon.config import Configuration
 from paddock.daemon.logging import LogFormat
@@ -45,6 +47,25 @@ _RESOURCES: Kind[str] = checked(TEXT, _check_resources)
 _ATTRIBUTES: Kind[str] = checked(TEXT, _check_attributes)
 _LEVEL: Kind[str] = checked(TEXT, _check_level)
 _PATH_OR_NONE: Kind[str | None] = optional(PATH)
+
+
+def _allowed_rlimits(text: str) -> tuple[tuple[str, int | None], ...]:
+    allowed: dict[str, int | None] = {}
+    for word in WORDS.parse(text):
+        name, _, limit = word.partition("=")
+        if name not in rlimits.NAMES or name in allowed:
+            raise Rejected(f"{name!r}: name each once, of {', '.join(sorted(rlimits.NAMES))}")
+        if limit != "unlimited" and not re.fullmatch(r"[0-9]{1,19}", limit, re.ASCII):
+            raise Rejected(f"{word!r}: write RLMT_MEMLOCK=1073741824, or RLMT_MEMLOCK=unlimited")
+        allowed[name] = None if limit == "unlimited" else int(limit)
+    return tuple(sorted(allowed.items()))
+
+
+def _show_rlimits(allowed: tuple[tuple[str, int | None], ...]) -> str:
+    return ",".join(f"{name}={'unlimited' if limit is None else limit}" for name, limit in allowed)
+
+
+_RLIMITS = Kind("NAME=N,…", _allowed_rlimits, _show_rlimits)
 _WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
 
 
@@ -98,6 +119,14 @@ class Settings:
         None,
         "linux/capabilities: what root gets when it asks for nothing; the bounding ones when empty",
         _WORDS_OR_NONE,
+    )
+    allow_new_privileges: bool = setting(
+        False, "linux/nnp: users other than root may switch it off for their tasks (sudo, a setuid ping)", BOOLEAN
+    )
+    allowed_rlimits: tuple[tuple[str, int | None], ...] = setting(
+        (),
+        "posix/rlimits: the hard limits that users other than root may ask for beyond the agent's own: RLMT_RTPRIO=10",
+        _RLIMITS,
     )
     disallow_sharing_agent_pid_namespace: bool = setting(
         True, "namespaces/pid: refuse tasks that ask for the host's PID namespace", BOOLEAN

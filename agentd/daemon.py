@@ -24,6 +24,7 @@ from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
+from agentd.rpc.powers import Powers
 from agentd.rpc.services import Services
 from agentd.shell import MasterLink, NoMaster, Shell
 from agentd.users import Users
@@ -111,9 +112,9 @@ class Daemon:
         return state
 
     async def _serve(self, shell: Shell, containerizer: ComposingContainerizer, stopping: asyncio.Event) -> None:
-        users = Users()
-        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users)
-        master, client = self._master(shell, users, services)
+        users, powers = Users(), Powers.of(self._settings)
+        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers)
+        master, client = self._master(shell, users, powers, services)
         shell.connect(containerizer, master)
         await containerizer.start()
         await self._recover(shell, containerizer)
@@ -133,13 +134,16 @@ class Daemon:
                 await client.stop()
             await services.stop(grace_s=STOP_GRACE_S)
 
-    def _master(self, shell: Shell, users: Users, services: Services) -> tuple[MasterLink, MasterClient | None]:
+    def _master(
+        self, shell: Shell, users: Users, powers: Powers, services: Services
+    ) -> tuple[MasterLink, MasterClient | None]:
         if not self._settings.master:
             return NoMaster(), None
         client = MasterClient(
             StaticMasters(self._settings.master),
             shell,
             users,
+            powers,
             work_dir=self._settings.work_dir,
             info=lambda: host_facts.agent_info(
                 self._settings,

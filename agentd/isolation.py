@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from agentd.core.exit_record import ExitRecord
-from isolators.contract import Isolator, LiveContainer, Watch
+from isolators.contract import Isolator, LiveContainer, Watch, is_measuring
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, PaddockError
 from paddock.model.ids import ContainerId
@@ -28,7 +28,7 @@ class Isolation:
         self._isolators = tuple(isolators)
         self._waiting_at_barrier = tuple(i for i in isolators if type(i).isolate is not Isolator.isolate)
         self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
-        self._measuring = tuple(i for i in isolators if type(i).usage is not Isolator.usage)
+        self._measuring = tuple(i for i in isolators if is_measuring(i))
         self._witnessing = tuple(i for i in isolators if type(i).evidence is not Isolator.evidence)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
@@ -65,14 +65,13 @@ class Isolation:
 
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """All parts; a part that failed is named in `missing`."""
-        merged = ResourceStatistics()
+        found = ResourceStatistics()
         for isolator in self._measuring:
             try:
-                part = isolator.usage(container_id)
+                isolator.measure(container_id, found)
             except Exception as error:  # noqa: BLE001 - partial is fine, and the others must be asked
-                part = ResourceStatistics(missing=((isolator.name, str(error)),))
-            merged = merged.merged_with(part)
-        return merged
+                found.missing += ((isolator.name, str(error)),)
+        return found
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """What was asked, planned, and is in force."""

@@ -94,6 +94,15 @@ class MasterSettings:
         _INTERVAL_S,
         name="agent_reregister_timeout",
     )
+    registry_max_agent_age_s: float = setting(
+        1_209_600.0,
+        "how long an agent that is out of reach is remembered",
+        _INTERVAL_S,
+        name="registry_max_agent_age",
+    )
+    registry_max_agent_count: int = setting(
+        102_400, "how many agents that are out of reach are remembered", whole(0, 10_000_000)
+    )
     framework_resubscribe_timeout_s: float = setting(
         60.0,
         "how long frameworks have at least to come back after a start of masterd",
@@ -146,6 +155,8 @@ class MasterSettings:
             resubscribe_grace_ms=int(self.framework_resubscribe_timeout_s * _MS_PER_S),
             heartbeat_interval_ms=int(self.heartbeat_interval_s * _MS_PER_S),
             offer_timeout_ms=int(self.offer_timeout_s * _MS_PER_S),
+            unreachable_age_limit_ms=int(self.registry_max_agent_age_s * _MS_PER_S),
+            unreachable_limit_count=self.registry_max_agent_count,
         )
 
     @property

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterd.core.effects import Save, SaveAgent, SaveFramework, SaveWeights
+from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveFramework, SaveWeights
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
 
@@ -29,7 +29,7 @@ _TABLES = """
 CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
 CREATE TABLE agents (
     id TEXT PRIMARY KEY, hostname TEXT NOT NULL, unix_address TEXT NOT NULL, tcp_address TEXT NOT NULL,
-    reachable INTEGER NOT NULL
+    unreachable_ns INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE frameworks (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
@@ -39,6 +39,12 @@ CREATE TABLE frameworks (
 CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+_FROM_FORMAT_1 = """
+ALTER TABLE agents ADD COLUMN unreachable_ns INTEGER;
+UPDATE agents SET unreachable_ns = strftime('%s', 'now') * 1000000000 WHERE reachable = 0;
+ALTER TABLE agents DROP COLUMN reachable;
+"""
+"""Format 1 did not say since when an agent was out of reach: since now."""
 
 _FORGET_THE_OLDEST = (
     "DELETE FROM frameworks WHERE completed = 1 AND rowid NOT IN"
@@ -113,7 +119,9 @@ class Registry:
         try:
             with self._connection as connection:
                 connection.execute(_FORGET_THE_OLDEST, (REFUSED_IDS_LIMIT_COUNT,))
-            agents = self._connection.execute("SELECT id, hostname, unix_address, tcp_address, reachable FROM agents")
+            agents = self._connection.execute(
+                "SELECT id, hostname, unix_address, tcp_address, unreachable_ns FROM agents"
+            )
             frameworks = self._connection.execute(
                 "SELECT id, name, user, principal, roles, capabilities, failover_timeout_ms, labels, hostname, webui_url,"
                 " failover_deadline_ns, completed FROM frameworks ORDER BY rowid"
@@ -157,8 +165,10 @@ def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found == 0:
         connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif found == 1:
+        connection.executescript(f"BEGIN; {_FROM_FORMAT_1} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
-        message = f"the registry has format {found}, this version reads {FORMAT}; run the masterd that wrote it"
+        message = f"the registry has format {found}, this version reads 1 and {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
 
 
@@ -170,13 +180,13 @@ def _broken(path: Path, error: Exception) -> CheckpointError:
 
 
 def _agent(row: Sequence[object]) -> SaveAgent:
-    agent_id, hostname, unix_address, tcp_address, reachable = row
+    agent_id, hostname, unix_address, tcp_address, unreachable_ns = row
     return SaveAgent(
         agent_id=AgentId(str(agent_id)),
         hostname=str(hostname),
         unix_address=str(unix_address),
         tcp_address=str(tcp_address),
-        reachable=bool(reachable),
+        unreachable_ns=None if unreachable_ns is None else int(str(unreachable_ns)),
     )
 
 
@@ -206,9 +216,12 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
     match record:
         case SaveAgent():
             connection.execute(
-                "INSERT OR REPLACE INTO agents (id, hostname, unix_address, tcp_address, reachable) VALUES (?, ?, ?, ?, ?)",
-                (record.agent_id, record.hostname, record.unix_address, record.tcp_address, int(record.reachable)),
+                "INSERT OR REPLACE INTO agents (id, hostname, unix_address, tcp_address, unreachable_ns)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (record.agent_id, record.hostname, record.unix_address, record.tcp_address, record.unreachable_ns),
             )
+        case ForgetAgent(agent_id=agent_id):
+            connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
         case SaveFramework(framework=info):
             connection.execute(
                 "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"

@@ -13,6 +13,7 @@ from masterd.core.effects import (
     CloseAgentStream,
     CloseFrameworkStream,
     Effect,
+    ForgetAgent,
     FrameworkMessage,
     Save,
     SaveAgent,
@@ -156,16 +157,19 @@ class MasterShell:
                 self.frameworks.close(stream)
             case TaskChanged():
                 self.feed.publish(effect)
-            case SaveAgent() | SaveFramework() | SaveWeights():
+            case SaveAgent() | ForgetAgent() | SaveFramework() | SaveWeights():
                 raise AssertionError("records are written, not performed")
 
 
 def _record_of(effect: Effect | Answer) -> Save | None:
     """What is worth a record is worth a line for the operator."""
     match effect:
-        case SaveAgent(reachable=reachable):
-            phrase = "agent is admitted" if reachable else "agent is out of reach"
+        case SaveAgent(unreachable_ns=unreachable_ns):
+            phrase = "agent is admitted" if unreachable_ns is None else "agent is out of reach"
             _log.info(phrase, extra={"agent_id": effect.agent_id, "agent_hostname": effect.hostname})
+            return effect
+        case ForgetAgent(agent_id=agent_id):
+            _log.info("agent is forgotten: it was out of reach for too long", extra={"agent_id": agent_id})
             return effect
         case SaveFramework(framework=info, failover_deadline_ns=deadline_ns, completed=completed):
             phrase = (

@@ -15,6 +15,7 @@ from collections import deque
 from agentd.containerizer import launcher_process
 from agentd.containerizer.launcher_process import LauncherCommand
 from paddock.launch import protocol
+from paddock.launch.plan import LauncherFacts, decode_facts
 from paddock.model.errors import ConfigError
 
 START_TIMEOUT_S = 10.0
@@ -38,6 +39,7 @@ class LauncherLink:
         self._connection: socket.socket | None = None
         self._pid = 0
         self._pidfd = -1
+        self._facts: LauncherFacts | None = None
         self._closed = False
         self._is_blocked = False
         self._unsent: deque[tuple[int, socket.socket]] = deque()
@@ -52,6 +54,12 @@ class LauncherLink:
             connection = self._await_start()
         self._check(connection)
         self._connection = connection
+
+    @property
+    def facts(self) -> LauncherFacts:
+        """What the launcher has told of itself; there once it has been started."""
+        assert self._facts is not None
+        return self._facts
 
     async def start(self) -> None:
         """Notice its death from now on."""
@@ -199,6 +207,11 @@ class LauncherLink:
         if answer.get("agent_id") != self._command.agent_id:
             connection.close()
             raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
+        try:
+            self._facts = decode_facts(answer.get("facts"))
+        except protocol.ProtocolError as error:
+            connection.close()
+            raise self._failed(f"it tells nothing of itself: {error}") from None
         self._pidfd = os.pidfd_open(protocol.integer(answer.get("pid"), "pid", 1))
 
     def _failed(self, why: str) -> ConfigError:

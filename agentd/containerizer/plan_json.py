@@ -1,13 +1,13 @@
-"""A container's configuration and its isolators' merged plan as the launcher's JSON, format 1. Pure."""
+"""A container's configuration and its isolators' merged plan as the document of a launch, format 1. Pure."""
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
+from paddock.launch.plan import LauncherFacts
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, with_environment
 from paddock.model.task import CommandInfo, Rlimit
@@ -15,7 +15,6 @@ from paddock.model.task import CommandInfo, Rlimit
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 FORMAT = 1
-_JSON = json.JSONEncoder(separators=(",", ":"))
 UMASK = 0o022
 
 
@@ -28,10 +27,11 @@ class PlanPlaces:
     cgroup: CgroupPlace
 
 
-def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> bytes:
+def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts) -> dict[str, object]:
     """Complete: the shim takes nothing from anywhere else."""
-    document: dict[str, Json] = {
+    return {
         "format": FORMAT,
+        "launcher": facts.to_json(),
         "agent_id": config.agent_id,
         "container_id": config.container_id,
         "record": places.record,
@@ -53,7 +53,6 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> 
         "barrier": plan.needs_barrier,
         **_command_json(config.command, config.user, config.sandbox, plan),
     }
-    return _JSON.encode(document).encode()
 
 
 def exec_json(config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan) -> dict[str, Json]:

@@ -6,8 +6,7 @@ from agentd.shell import Shell
 from paddock.model.container import Container
 from paddock.model.errors import NotFound, PermissionRefused
 from paddock.model.ids import ContainerId
-from paddock.model.task import ContainerInfo
-from paddock.rpc.principal import ROOT_UID, Authorizer, Principal
+from paddock.rpc.principal import Authorizer, Principal
 
 
 class Access:
@@ -37,15 +36,3 @@ class Access:
             raise NotFound("container", container_id)
         self._authorizer.authorize(principal, f"{action} container {container_id}", view.config.user.uid)
         return view
-
-
-def require_powers(caller_uid: int | None, container: ContainerInfo) -> None:
-    """Capabilities that a user other than root shall have can only come from root: with one that sets uids, or reads past
-    permissions, the caller would be root. Raises PermissionRefused; `caller_uid` None is nobody's.
-    """
-    asked = container.linux.effective_capabilities
-    if asked and caller_uid != ROOT_UID:
-        raise PermissionRefused(
-            f"uid {caller_uid} may not ask for container.linux.effective_capabilities ({', '.join(asked)}): they are root's "
-            "to give; leave them out, or have root launch it"
-        )

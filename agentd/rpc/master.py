@@ -14,6 +14,7 @@ from agentd.rpc.master_messages import (
     standalone_to_wire,
     status_to_wire,
 )
+from agentd.rpc.powers import Powers
 from agentd.rpc.standalone_report import StandaloneReport
 from agentd.rpc.task_launches import TaskLaunches
 from agentd.shell import MasterMessage, Shell
@@ -44,6 +45,7 @@ class MasterClient:
         masters: LeaderDetector,
         shell: Shell,
         users: Users,
+        powers: Powers,
         *,
         work_dir: str,
         info: Callable[[], AgentInfo],
@@ -51,7 +53,7 @@ class MasterClient:
         """`info` is asked at each registration."""
         self._masters = masters
         self._shell = shell
-        self._launches = TaskLaunches(shell, users, work_dir)
+        self._launches = TaskLaunches(shell, users, powers, work_dir)
         self._info = info
         self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
         self._standalone = StandaloneReport(self._put)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 
 from agentd.rpc.access import Access
 from agentd.rpc.file_watch import FileWatches
-from agentd.rpc.pages import page_count
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
 from agentd.shell import Shell
 from paddock.model.container import Container, ContainerState
 from paddock.model.errors import InvalidRequest
 from paddock.rpc.guard import Context
+from paddock.rpc.pages import page_count
 from paddock.rpc.principal import current_principal
 from paddock.wire import convert
 from paddock.wire.convert.bounds import timestamp

@@ -8,6 +8,7 @@ from agentd.config import Settings
 from agentd.containerizer.contract import Containerizer
 from agentd.rpc import containers, exec, sandbox, tasks  # noqa: A004 - the service's own name
 from agentd.rpc.access import Access
+from agentd.rpc.powers import Powers
 from agentd.shell import Shell
 from agentd.users import Users
 from paddock.model.errors import ConfigError
@@ -24,10 +25,18 @@ class Services:
     """Started once, stopped once."""
 
     def __init__(
-        self, settings: Settings, shell: Shell, containerizer: Containerizer, access: Access, users: Users
+        self,
+        settings: Settings,
+        shell: Shell,
+        containerizer: Containerizer,
+        access: Access,
+        users: Users,
+        powers: Powers,
     ) -> None:
         """Raises ConfigError when an address is none, or there are more than the server takes."""
-        container_servicer = containers.ContainerServicer(shell, containerizer, access, users, settings.work_dir)
+        container_servicer = containers.ContainerServicer(
+            shell, containerizer, access, users, powers, settings.work_dir
+        )
         sandbox_servicer = sandbox.SandboxServicer(shell, access)
         exec_servicer = exec.ExecServicer(shell, containerizer, access, users)
         task_servicer = tasks.TaskServicer(shell, access)

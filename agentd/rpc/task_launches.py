@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from agentd.core.events import LaunchTasks, TaskLaunch
-from agentd.rpc.access import require_powers
+from agentd.rpc.powers import Powers
 from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
 from agentd.users import Users
@@ -25,10 +25,11 @@ _UID_PREFIX = "uid:"
 class TaskLaunches:
     """Whatever is wrong with one task is that task's failure, never the others'."""
 
-    def __init__(self, shell: Shell, users: Users, work_dir: str) -> None:
+    def __init__(self, shell: Shell, users: Users, powers: Powers, work_dir: str) -> None:
         """Events go to the shell."""
         self._shell = shell
         self._users = users
+        self._powers = powers
         self._work_dir = work_dir
 
     async def launch(self, message: pb.LaunchTasks) -> None:
@@ -59,7 +60,7 @@ class TaskLaunches:
             raise InvalidRequest("command.user", "", "name a user: the framework's caller is not known here")
         if caller_uid not in {None, ROOT_UID, user.uid}:
             raise PermissionRefused(f"uid {caller_uid} may not run tasks as {user.name}, uid {user.uid}")
-        require_powers(caller_uid, task.container)
+        self._powers.require(caller_uid, task.container)
         return user
 
     def _config(self, framework: FrameworkInfo, task: TaskInfo, user: UserIdentity) -> ContainerConfig:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from agentd.core.effects import TaskView
 from agentd.rpc.access import Access
-from agentd.rpc.pages import page_on_wire
 from agentd.shell import Shell
 from paddock.rpc.guard import Context
+from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import Principal, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import agent_task_service_pb2 as pb

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from examples.demonstration.row import Row, Seen, judge
-from examples.demonstration.session import Session, Wish
+from examples.demonstration.session import RunningTask, Session, Wish
 
 COMMAND = "echo first; sleep 0.5; echo second; echo trouble >&2; exit 7"
 
@@ -14,19 +14,9 @@ COMMAND = "echo first; sleep 0.5; echo second; echo trouble >&2; exit 7"
 async def act(session: Session) -> Seen:
     """Follow both outputs while it runs; the first line must be here well before the end."""
     task = await session.launch(Wish(name="ordinary", shell=COMMAND, cpus_milli=100, mem_mib=32))
-    loop = asyncio.get_running_loop()
-    first_s = 0.0
-    stdout = b""
-    stderr_task = asyncio.create_task(task.read_all("stderr"))
-    async for data in task.follow("stdout"):
-        if not stdout:
-            first_s = loop.time()
-        stdout += data
-        sys.stdout.write("".join(f"   │ {line}\n" for line in data.decode(errors="replace").splitlines()))
-        sys.stdout.flush()
+    (stdout, first_s), stderr = await asyncio.gather(_show(task), task.read_all("stderr"))
     status = await task.ended()
-    lead_ms = round((loop.time() - first_s) * 1000) if stdout else 0
-    stderr = await stderr_task
+    lead_ms = round((asyncio.get_running_loop().time() - first_s) * 1000) if stdout else 0
     code = status.evidence.exit_code if status.evidence else None
     holds, failed = judge(
         {
@@ -38,6 +28,18 @@ async def act(session: Session) -> Seen:
     )
     text = f"stdout {stdout.split()!r}, stderr {stderr.split()!r}, exit code {code}; first line {lead_ms} ms before the end"
     return Seen(text=text + failed, as_expected=holds)
+
+
+async def _show(task: RunningTask) -> tuple[bytes, float]:
+    """What it wrote, shown as it came, and when the first of it came (the event loop's time)."""
+    stdout, first_s = b"", 0.0
+    async for data in task.follow("stdout"):
+        if not stdout:
+            first_s = asyncio.get_running_loop().time()
+        stdout += data
+        sys.stdout.write("".join(f"   │ {line}\n" for line in data.decode(errors="replace").splitlines()))
+        sys.stdout.flush()
+    return stdout, first_s
 
 
 ROWS = (

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from paddock.model.errors import PaddockError, Unavailable
+from paddock.model.errors import NotFound, PaddockError, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import TaskId
 from paddock.model.offer import Offer
@@ -92,9 +92,12 @@ class RunningTask:
         return (await self.agent.get_container(await self.running())).ended_ns
 
     async def follow(self, path: str) -> AsyncIterator[bytes]:
-        """A file of its sandbox, as it grows, until the end."""
-        async for data in self.agent.follow_file(await self.running(), path):
-            yield data
+        """A file of its sandbox, as it grows, until the end. Raises Unavailable when the launch failed before it was there."""
+        try:
+            async for data in self.agent.follow_file(await self.running(), path):
+                yield data
+        except NotFound:
+            raise Unavailable(f"{self.task_id} has no {path}: {(await self.ended()).message}") from None
 
     async def read_all(self, path: str) -> bytes:
         """The same, whole, once it has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from masterd.core import offers, tasks
 from masterd.core.effects import (
     CloseAgentStream,
+    ForgetAgent,
     NoteAgentFailed,
     NoteStatus,
     SaveAgent,
@@ -46,7 +47,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     agent.standalone = event.standalone
     agent.registered_ns = turn.wall_ns
     turn.state.agent_of_stream[event.stream] = agent_id
-    _save(turn, agent, reachable=True)
+    _save(turn, agent, unreachable_ns=None)
     settings = turn.state.settings
     turn.tell(
         agent,
@@ -57,7 +58,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         ),
     )
     for info in event.frameworks:
-        _ensure_framework(turn, info)
+        ensure_framework(turn, info)
     for reported in event.tasks:
         _take_over(turn, agent, reported)
     _readmit(turn, agent)
@@ -66,7 +67,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     ping(turn, agent)
 
 
-def _save(turn: Turn, agent: AgentEntry, *, reachable: bool) -> None:
+def _save(turn: Turn, agent: AgentEntry, *, unreachable_ns: int | None) -> None:
     info = agent.info
     turn.effects.append(
         SaveAgent(
@@ -74,12 +75,12 @@ def _save(turn: Turn, agent: AgentEntry, *, reachable: bool) -> None:
             hostname=info.hostname,
             unix_address=info.unix_address,
             tcp_address=info.tcp_address,
-            reachable=reachable,
+            unreachable_ns=unreachable_ns,
         )
     )
 
 
-def _ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
+def ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
     """A framework that only agents remember has its failover time to come back, from now on."""
     framework_id = info.framework_id
     if turn.state.framework(framework_id) is not None:
@@ -99,7 +100,7 @@ def _ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
 
 def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
     """A task that the agent answers for. One that the master does not know is believed: the agent runs it."""
-    _ensure_framework(turn, FrameworkInfo(framework_id=reported.framework_id))
+    ensure_framework(turn, FrameworkInfo(framework_id=reported.framework_id))
     framework = turn.state.framework(reported.framework_id)
     assert framework is not None
     task_id = reported.task.task_id
@@ -220,7 +221,8 @@ def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     if agent.stream is not None:
         turn.effects.append(CloseAgentStream(stream=agent.stream, error=Unavailable(f"{message}; register again")))
     _detach(turn, agent)
-    _save(turn, agent, reachable=False)
+    agent.deadline_ns = turn.now_ns + turn.state.settings.unreachable_age_limit_ms * NS_PER_MS
+    _save(turn, agent, unreachable_ns=turn.wall_ns)
     offers.rescind_all(turn, agent)
     for key, task in list(agent.tasks.items()):
         _lose(turn, agent, agent.tasks.pop(key), message)
@@ -229,6 +231,31 @@ def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     turn.state.allocator.remove_agent(AgentId(agent_id))
     for framework in turn.state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+
+
+def forget_the_oldest(turn: Turn) -> None:
+    """Agents that were out of reach for too long, or are too many: as Mesos' registry does. One that comes back all the
+    same is a new one, and its tasks are believed as any agent's.
+    """
+    state = turn.state
+    lost = [agent for agent in state.agents.values() if agent.state is AgentState.UNREACHABLE]
+    excess = len(lost) - state.settings.unreachable_limit_count
+    if excess > 0:
+        lost.sort(key=lambda agent: agent.deadline_ns)
+    for position, agent in enumerate(lost):
+        if position < excess or agent.deadline_ns <= turn.now_ns:
+            _forget(turn, agent)
+
+
+def _forget(turn: Turn, agent: AgentEntry) -> None:
+    """Its tasks stay in their frameworks' history, with what was last known of them."""
+    agent_id = agent.info.agent_id
+    del turn.state.agents[agent_id]
+    turn.effects.append(ForgetAgent(agent_id=agent_id))
+    for framework in turn.state.frameworks.values():
+        for task in [task for task in framework.unreachable.values() if task.agent_id == agent_id]:
+            framework.finish(task)
+            turn.changed(task)
 
 
 def _lose(turn: Turn, agent: AgentEntry, task: TaskEntry, message: str) -> None:

@@ -166,13 +166,20 @@ class CloseFrameworkStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveAgent:
-    """The agent was admitted, or is out of reach."""
+    """The agent was admitted, or is out of reach: `unreachable_ns`, wall clock, is then set."""
 
     agent_id: AgentId
     hostname: str
     unix_address: str
     tcp_address: str
-    reachable: bool
+    unreachable_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetAgent:
+    """The agent was out of reach for so long that nobody asks for it any more."""
+
+    agent_id: AgentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,5 +206,5 @@ class TaskChanged:
     task: TaskView
 
 
-Save = SaveAgent | SaveFramework | SaveWeights
+Save = SaveAgent | ForgetAgent | SaveFramework | SaveWeights
 Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from masterd.core.state import AgentEntry, FrameworkEntry, MasterState, TaskEntry
 from masterd.core.views import AgentView, FrameworkView, TaskView
 from paddock.model.errors import InvalidRequest, NotFound
-from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
+from paddock.model.ids import FrameworkId, OfferId, TaskId
 from paddock.model.resources import Resources
 
 TaskKey = tuple[FrameworkId, TaskId]
@@ -45,11 +45,6 @@ def _held(tasks: Iterable[TaskEntry]) -> Resources:
 
 def _offered(state: MasterState, offer_ids: Iterable[OfferId]) -> Resources:
     return Resources.of(resource for offer_id in offer_ids for resource in state.offers[offer_id].offer.resources)
-
-
-def agent_ids(state: MasterState) -> list[AgentId]:
-    """All, sorted."""
-    return sorted(state.agents)
 
 
 def frameworks(state: MasterState) -> dict[FrameworkId, FrameworkEntry]:

@@ -29,6 +29,7 @@ from masterd.core.events import (
 )
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterState, Turn
 from masterd.core.views import AgentState, FrameworkState
+from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import check_role
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
@@ -81,6 +82,8 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
         case AgentAnswered(sequence=sequence):
             agent_events.answered(agent, sequence)
         case StatusReported():
+            # As at its registration: the agent runs something of this framework, which has some time to come and hear of it.
+            agent_events.ensure_framework(turn, FrameworkInfo(framework_id=event.framework_id))
             tasks.status_reported(turn, event, agent)
         case LaunchRefused():
             tasks.launch_refused(turn, event, agent)
@@ -137,6 +140,7 @@ def _pass_time(turn: Turn) -> None:
             agent_events.ping(turn, agent)
         elif agent.state in {AgentState.DISCONNECTED, AgentState.RECOVERED} and agent.deadline_ns <= now_ns:
             agent_events.out_of_reach(turn, agent)
+    agent_events.forget_the_oldest(turn)
     for framework in list(state.frameworks.values()):
         if framework.state is FrameworkState.SUBSCRIBED:
             if framework.next_heartbeat_ns <= now_ns:

@@ -36,7 +36,7 @@ def recover(
     state = MasterState(master=master, settings=settings, allocator=allocator, shuffler=shuffler)
     state.weights_milli = dict(remembered.weights_milli)
     allocator.update_weights(state.weights_milli)
-    _recover_agents(state, remembered.agents, now_ns)
+    _recover_agents(state, remembered.agents, now_ns, wall_ns)
     for record in remembered.frameworks:
         framework_id = record.framework.framework_id
         if record.completed:
@@ -54,7 +54,8 @@ def recover(
     return state
 
 
-def _recover_agents(state: MasterState, records: Iterable[SaveAgent], now_ns: int) -> None:
+def _recover_agents(state: MasterState, records: Iterable[SaveAgent], now_ns: int, wall_ns: int) -> None:
+    settings = state.settings
     for record in records:
         info = AgentInfo(
             agent_id=record.agent_id,
@@ -65,8 +66,10 @@ def _recover_agents(state: MasterState, records: Iterable[SaveAgent], now_ns: in
         )
         state.agents[record.agent_id] = AgentEntry(
             info=info,
-            state=AgentState.RECOVERED if record.reachable else AgentState.UNREACHABLE,
-            deadline_ns=now_ns + state.settings.reregister_timeout_ms * NS_PER_MS,
+            state=AgentState.RECOVERED if record.unreachable_ns is None else AgentState.UNREACHABLE,
+            deadline_ns=now_ns + settings.reregister_timeout_ms * NS_PER_MS
+            if record.unreachable_ns is None
+            else now_ns + record.unreachable_ns - wall_ns + settings.unreachable_age_limit_ms * NS_PER_MS,
         )
 
 

@@ -78,6 +78,8 @@ class Settings:
     resubscribe_grace_ms: int = 60_000
     heartbeat_interval_ms: int = 15_000
     offer_timeout_ms: int = 0
+    unreachable_age_limit_ms: int = 1_209_600_000
+    unreachable_limit_count: int = 102_400
 
     @property
     def silence_limit_ns(self) -> int:
@@ -116,7 +118,7 @@ TaskKey = tuple[FrameworkId, TaskId]
 
 @dataclass(slots=True, kw_only=True)
 class AgentEntry:
-    """An agent. `stream` is None unless CONNECTED; `deadline_ns` is when silence becomes UNREACHABLE."""
+    """An agent. `stream` is None unless CONNECTED; at `deadline_ns` silence becomes UNREACHABLE, and that is forgotten."""
 
     info: AgentInfo
     state: AgentState

@@ -20,10 +20,7 @@ def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> Non
     status = replace(event.status, agent_id=agent.info.agent_id)
     framework = turn.state.framework(event.framework_id)
     task = agent.tasks.get(key)
-    if framework is None:
-        if event.framework_id in turn.state.refused_framework_ids:
-            _take_note_for_nobody(turn, agent, event.framework_id, status)
-        return
+    assert framework is not None, "whatever an agent speaks of is known from then on"
     if task is not None:
         _advance(turn, task, status, event.latest_state)
     elsewhere = framework.tasks.get(status.task_id)

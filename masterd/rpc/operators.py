@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,7 +19,8 @@ from masterd.rpc.schedulers import kill_policy_or_none
 from masterd.shell import MasterShell
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest
-from paddock.model.ids import FrameworkId
+from paddock.model.ids import AgentId, FrameworkId
+from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import ROOT_UID, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import operator_service_pb2 as pb
@@ -31,6 +32,8 @@ PAGE_LIMIT_COUNT = 1_000
 _NS_PER_S = 1_000_000_000
 _Context = ServicerContext[Message, Message]
 Key = TypeVar("Key")
+Sent = TypeVar("Sent", bound=Message)
+_PageRequest = pb.ListAgentsRequest | pb.ListFrameworksRequest | pb.ListOffersRequest | pb.ListTasksRequest
 
 _AGENT_STATES = {
     AgentState.RECOVERED: pb.AGENT_DISCONNECTED,
@@ -53,24 +56,29 @@ class Operators(OperatorServiceServicer):
     async def ListAgents(self, request: pb.ListAgentsRequest, context: _Context) -> pb.ListAgentsResponse:
         """By id."""
         state = self._shell.machine.state
-        page, token = _page(inspection.agent_ids(state), str, request.page_size, request.page_token)
-        agents = [agent_to_wire(inspection.agent_view(state, state.agents[agent_id])) for agent_id in page]
-        return pb.ListAgentsResponse(agents=agents, next_page_token=token)
+
+        def to_wire(agent_id: AgentId) -> pb.Agent:
+            return agent_to_wire(inspection.agent_view(state, state.agents[agent_id]))
+
+        page, token = _page(state.agents, str, to_wire, request)
+        return pb.ListAgentsResponse(agents=page, next_page_token=token)
 
     async def ListFrameworks(self, request: pb.ListFrameworksRequest, context: _Context) -> pb.ListFrameworksResponse:
         """By id; those that have ended too, as long as they are remembered."""
         state = self._shell.machine.state
         known = inspection.frameworks(state)
-        page, token = _page(sorted(known), str, request.page_size, request.page_token)
-        views = [framework_to_wire(inspection.framework_view(state, known[framework_id])) for framework_id in page]
-        return pb.ListFrameworksResponse(frameworks=views, next_page_token=token)
+
+        def to_wire(framework_id: FrameworkId) -> pb.Framework:
+            return framework_to_wire(inspection.framework_view(state, known[framework_id]))
+
+        page, token = _page(known, str, to_wire, request)
+        return pb.ListFrameworksResponse(frameworks=page, next_page_token=token)
 
     async def ListOffers(self, request: pb.ListOffersRequest, context: _Context) -> pb.ListOffersResponse:
         """Those that wait for an answer, by id."""
         offers = self._shell.machine.state.offers
-        page, token = _page(sorted(offers), str, request.page_size, request.page_token)
-        found = [convert.offer_to_wire(offers[offer_id].offer) for offer_id in page]
-        return pb.ListOffersResponse(offers=found, next_page_token=token)
+        page, token = _page(offers, str, lambda offer_id: convert.offer_to_wire(offers[offer_id].offer), request)
+        return pb.ListOffersResponse(offers=page, next_page_token=token)
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: _Context) -> pb.ListTasksResponse:
         """By framework and task id. The resource version is where a watch goes on from."""
@@ -80,11 +88,14 @@ class Operators(OperatorServiceServicer):
             framework_id=_framework_id_or_none(request.framework_id),
             include_terminated=request.include_terminated,
         )
-        page, token = _page(keys, "/".join, request.page_size, request.page_token)
-        views = [view for key in page if (view := inspection.find_task(state, key)) is not None]
-        return pb.ListTasksResponse(
-            tasks=[self._task(view) for view in views], next_page_token=token, resource_version=state.task_version
-        )
+
+        def to_wire(key: inspection.TaskKey) -> pb.Task:
+            view = inspection.find_task(state, key)
+            assert view is not None, "nothing changes between two events"
+            return self._task(view)
+
+        page, token = _page(keys, "/".join, to_wire, request)
+        return pb.ListTasksResponse(tasks=page, next_page_token=token, resource_version=state.task_version)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: _Context) -> pb.Task:
         """By id, or by a prefix that is unique."""
@@ -151,15 +162,17 @@ class Operators(OperatorServiceServicer):
 
 
 def _page(
-    keys: Sequence[Key], token_of: Callable[[Key], str], page_size: int, page_token: str
-) -> tuple[Sequence[Key], str]:
-    """What comes after the token's key, which need not be there any more."""
-    if page_size < 0:
-        raise InvalidRequest("page_size", page_size, f"use 1 to {PAGE_LIMIT_COUNT}, or 0 for {PAGE_DEFAULT_COUNT}")
-    size = min(page_size or PAGE_DEFAULT_COUNT, PAGE_LIMIT_COUNT)
-    rest = [key for key in keys if token_of(key) > page_token] if page_token else keys
-    page = rest[:size]
-    return page, token_of(page[-1]) if len(rest) > size else ""
+    keys: Iterable[Key], token_of: Callable[[Key], str], to_wire: Callable[[Key], Sent], request: _PageRequest
+) -> tuple[list[Sent], str]:
+    """In the order of their tokens; a token's own key need not be there any more."""
+    return page_on_wire(
+        keys,
+        key=token_of,
+        to_wire=to_wire,
+        size=request.page_size or PAGE_DEFAULT_COUNT,
+        token=request.page_token,
+        limit_count=PAGE_LIMIT_COUNT,
+    )
 
 
 def _framework_id_or_none(text: str) -> FrameworkId | None:

@@ -72,7 +72,14 @@ def parser_of(verb: str, module: Verb) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; raises SystemExit only where argparse does (usage: 2, help: 0)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        # Also while it still loads what it needs.
+        return INTERRUPTED
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help", "help"}:
         print(overview(), file=sys.stdout if words else sys.stderr)
         return OK if words else USAGE
@@ -80,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"paddock {__version__}")
         return OK
     prepare_environment()
+    words = _verb_first(words)
     verb = words[0]
     if verb not in VERBS:
         print(f"paddock: {_unknown(verb)}", file=sys.stderr)
@@ -88,9 +96,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rest = words[1:]
     # What stands after -- is the task's, whatever it looks like; argparse would take part of it.
     separator = rest.index("--") if verb in _WITH_COMMAND and "--" in rest else len(rest)
-    arguments_of_verb = parser_of(verb, module).parse_args(rest[:separator])
+    parser = parser_of(verb, module)
+    arguments_of_verb, unknown = parser.parse_known_args(rest[:separator])
+    if unknown:
+        parser.error(_unrecognized(verb, unknown, separated=separator < len(rest)))
     arguments_of_verb.command = rest[separator + 1 :]
     return _run(verb, module, arguments_of_verb)
+
+
+def _verb_first(words: list[str]) -> list[str]:
+    """--master is every verb's, so it may stand before the verb too."""
+    taken = 2 if words[0] == "--master" else 1 if words[0].startswith("--master=") else 0
+    return [*words[taken : taken + 1], *words[:taken], *words[taken + 1 :]] if len(words) > taken else words
+
+
+def _unrecognized(verb: str, unknown: list[str], *, separated: bool) -> str:
+    if verb in _WITH_COMMAND and not separated and not unknown[0].startswith("-"):
+        return f"write the command after --, as in: -- {' '.join(unknown)}"
+    return f"unrecognized arguments: {' '.join(unknown)}"
 
 
 def _unknown(verb: str) -> str:
@@ -121,8 +144,6 @@ def _run(verb: str, module: Verb, arguments: argparse.Namespace) -> int:
         # The reader has gone (`paddock ps | head -1`): nothing more to say, and Python shall not say it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except (PaddockError, OSError, TimeoutError) as error:
         print(f"paddock {verb}: {sentence_of(error)}", file=sys.stderr)
         return exit_code_of(error)

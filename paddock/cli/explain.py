@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
@@ -37,6 +38,12 @@ async def run(arguments: argparse.Namespace) -> int:
         task = await find_task(master, arguments)
     async with agent_of(task) as agent:
         limits = await agent.list_effective_limits(container_of(task))
+    if task.state.is_terminal and not limits:
+        task_id = task.task.task_id
+        words = (
+            f"task {task_id!r} has ended, and nothing is in force any more; `paddock describe {task_id}` tells what was"
+        )
+        print(f"paddock explain: {words}", file=sys.stderr)
     show(COLUMNS, [row_of(limit) for limit in limits], arguments)
     return OK
 

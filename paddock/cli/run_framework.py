@@ -15,13 +15,14 @@ from paddock.cli.exit_codes import INTERRUPTED
 from paddock.cli.outcome import ended_by_itself, exit_code_of_status, lost_something
 from paddock.cli.run_request import RunRequest
 from paddock.cli.run_streams import OutputStreams
-from paddock.model.errors import PaddockError, TimedOut
+from paddock.model.errors import PaddockError, TimedOut, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
+from paddock.rpc.clients.master import no_master
 from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
 from paddock.scheduler.taking import take
 
@@ -59,6 +60,7 @@ class _Run:
         self._offer: Offer | None = None
         self._seen = Resources()
         self._kills: list[asyncio.Task[None]] = []
+        self._has_master = False
 
     async def until_ended(self) -> TaskStatus | None:
         """The terminal status, once all output is copied. None: interrupted before there was a task."""
@@ -111,6 +113,8 @@ class _Run:
                         print(f"paddock run: {event.message}; trying again", file=sys.stderr)
                     case _:
                         pass
+        except Unavailable as error:
+            self._fail(error if self._has_master else no_master(str(error)))
         except PaddockError as error:
             self._fail(error)
 
@@ -164,6 +168,7 @@ class _Run:
         wanted = format_resources(Resources.scalars(dict(request.amounts_milli)))
         timeout_s = request.offer_timeout_ms / 1000 or float("inf")
         await self._scheduler.connected()
+        self._has_master = True
         await asyncio.sleep(min(_TELL_AFTER_S, timeout_s))
         if self._offer is None and timeout_s > _TELL_AFTER_S:
             seen = f"; the last offer had {format_resources(self._seen.unallocated())}" if self._seen else ""

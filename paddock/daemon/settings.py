@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import field
@@ -30,9 +29,9 @@ _SECONDS_PER_UNIT = {
     "weeks": Decimal(604_800),
 }
 _QUANTITY = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)", re.ASCII)
-_DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 _SIZE_LIMIT_BYTES = 2**60
-_DURATION_LIMIT_S = 10 * 365 * 86_400
+_S_PER_DAY = 86_400
+_DURATION_LIMIT_S = 10 * 365 * _S_PER_DAY
 
 
 class Rejected(ValueError):
@@ -104,6 +103,13 @@ def _show_size(size_bytes: int) -> str:
     return f"{size_bytes // _BYTES_PER_UNIT[unit]}{unit}"
 
 
+def _show_duration(seconds: float) -> str:
+    """As it can be read again: never with an exponent."""
+    if seconds and not seconds % _S_PER_DAY:
+        return f"{int(seconds // _S_PER_DAY)}d"
+    return f"{Decimal(str(seconds)):f}".removesuffix(".0") + "s"
+
+
 def _words(text: str) -> tuple[str, ...]:
     words = tuple(word.strip() for word in text.split(","))
     return () if words == ("",) else words
@@ -119,7 +125,7 @@ TEXT: Kind[str] = Kind("TEXT", str)
 PATH: Kind[str] = Kind("PATH", _absolute)
 BOOLEAN: Kind[bool] = Kind("true|false", _boolean, lambda value: str(value).lower())
 SIZE_BYTES: Kind[int] = Kind("SIZE", _size_bytes, _show_size)
-DURATION_S: Kind[float] = Kind("DURATION", _duration_s, "{:g}s".format)
+DURATION_S: Kind[float] = Kind("DURATION", _duration_s, _show_duration)
 WORDS: Kind[tuple[str, ...]] = Kind("A,B,…", _words, ",".join)
 
 
@@ -132,18 +138,6 @@ def whole(least: int, most: int) -> Kind[int]:
         return int(word)
 
     return Kind("N", parse)
-
-
-def decimal(least: float, most: float) -> Kind[float]:
-    """Numbers with a fraction, both bounds included; neither NaN nor infinity."""
-
-    def parse(word: str) -> float:
-        value = float(word) if _DECIMAL.fullmatch(word) else math.nan
-        if not least <= value <= most:
-            raise Rejected(f"write a number from {least:g} to {most:g}")
-        return value
-
-    return Kind("NUMBER", parse)
 
 
 def one_of(choices: type[E]) -> Kind[E]:

@@ -1,10 +1,9 @@
-"""Being told by the kernel and telling systemd: inotify, cgroup v1's eventfd, sd_notify."""
+"""Being told by the kernel: inotify, cgroup v1's eventfd."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import struct
 
 from paddock.kernel.cgroup_files import open_directory, write_file
@@ -94,17 +93,3 @@ def open_cgroup_event(directory: str, file: str, argument: str = "") -> int:
             if fd >= 0:
                 os.close(fd)
     return event_fd
-
-
-def sd_notify(state: str, address: str | None = None) -> bool:
-    """Tell systemd (READY=1, STOPPING=1, WATCHDOG=1, STATUS=…); False where nobody asked to be told."""
-    target = os.environ.get("NOTIFY_SOCKET", "") if address is None else address
-    if not target:
-        return False
-    name = "\0" + target[1:] if target.startswith("@") else target
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
-        try:
-            connection.sendto(state.encode(), name)
-        except OSError as error:
-            raise wrapped(error, "sendto", target, state) from None
-    return True

@@ -17,6 +17,21 @@ from testbed.one_host import OneHost
 
 PADDOCK = os.path.join(os.path.dirname(sys.executable), "paddock")
 
+# Another user may not be able to go where this tree stands, in root's home for example: so all is imported first.
+_AS_USER = """
+import importlib, os, pkgutil, sys
+import paddock
+for module in pkgutil.walk_packages(paddock.__path__, "paddock."):
+    importlib.import_module(module.name)
+from paddock.cli.__main__ import main
+user, group, *words = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(group))
+os.setuid(int(user))
+os.chdir("/")
+sys.exit(main(words))
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -27,16 +42,17 @@ class Command:
     def __call__(
         self, *words: str, stdin: bytes = b"", timeout_s: float = 40, user: int | None = None, group: int | None = None
     ) -> subprocess.CompletedProcess[bytes]:
+        """`user`: as whom, in no group but `group`, which is its own by default."""
+        command = [PADDOCK]
+        if user is not None:
+            command = [sys.executable, "-c", _AS_USER, str(user), str(user if group is None else group)]
         return subprocess.run(
-            [PADDOCK, *words],
+            [*command, *words],
             input=stdin,
             capture_output=True,
             check=False,
             timeout=timeout_s,
             env=self.environment,
-            user=user,
-            group=user if group is None else group,
-            extra_groups=None if user is None else [],
         )
 
     @property
@@ -83,6 +99,15 @@ class Background:
                 self.process.send_signal(signal.SIGINT)
                 time.sleep(0.1)
         self.process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell that starts the suite in the background has SIGINT ignored in it, and what is ignored is inherited: our
+    commands would not hear their Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

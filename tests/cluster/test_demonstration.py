@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from examples.demonstration.__main__ import ROWS
 from examples.demonstration.row import Row, Seen, carry_out
-from examples.demonstration.session import Session, open_session
+from examples.demonstration.session import Session, Wish, open_session
 from isolators.table import DEFAULT_ISOLATION
 from paddock.rpc.clients.agent import connect_agent
 from testbed.one_host import DIRECTORY_PREFIX, OneHost
@@ -140,6 +141,19 @@ async def stop_the_shim(host: OneHost, session: Session) -> None:
         await asyncio.Event().wait()
     finally:
         os.kill(container.shim_pid, signal.SIGCONT)
+
+
+async def follow_what_cannot_start(session: Session) -> Seen:
+    task = await session.launch(Wish(name="absent", arguments=("/no/such/program",), cpus_milli=100, mem_mib=32))
+    return Seen(text=repr(await task.read_all("result")), as_expected=True)
+
+
+def test_a_row_whose_launch_fails_says_why() -> None:
+    seen = seen_of(replace(ROW[1], act=follow_what_cannot_start))
+    assert not seen.as_expected
+    assert "has no result: " in seen.text
+    assert "/no/such/program" in seen.text
+    assert "ENOENT" in seen.text
 
 
 def test_row_8_is_red_when_nobody_counts_the_grace_period() -> None:

@@ -31,10 +31,14 @@ def test_the_kernel_tests_pass_on_cgroup_v2(machine: Machine, capsys: pytest.Cap
     assert result.all_passed(), result
 
 
-def test_containers_in_a_delegated_scope_of_systemd(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("inside", ["inside_scope", "inside_service"])
+def test_containers_in_a_delegated_scope_of_systemd(
+    machine: Machine, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    """The launcher alone in its scope; then agentd as a service, which makes the scope and joins it."""
     with capsys.disabled():
         print()
-        result = run_suite(machine, "tests/vm/inside_scope.py", timeout_s=SUITE_TIMEOUT_S, on_output=show)
+        result = run_suite(machine, f"tests/vm/{inside}.py", timeout_s=SUITE_TIMEOUT_S, on_output=show)
     assert result.all_passed(), result
 
 

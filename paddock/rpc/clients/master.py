@@ -42,8 +42,12 @@ async def connect_master(addresses: tuple[str, ...]) -> AsyncIterator[MasterClie
                 continue
             yield client
             return
-    tried = "; ".join(dict.fromkeys(failures))
-    raise Unavailable(
+    raise no_master("; ".join(dict.fromkeys(failures)))
+
+
+def no_master(tried: str) -> Unavailable:
+    """What a person is told who called the wrong address, or too early."""
+    return Unavailable(
         f"no master answers as the leader ({tried}): is masterd running, and is --master or PADDOCK_MASTER its address?"
     )
 

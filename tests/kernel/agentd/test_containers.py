@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import signal
 from pathlib import Path
 
@@ -170,17 +171,23 @@ async def test_an_id_is_used_once(agent: Caller) -> None:
 
 
 async def test_an_environment_of_a_mebibyte(agent: Caller) -> None:
-    variables = [tasks_pb2.EnvironmentVariable(name=f"V{i}", value="x" * 100_000) for i in range(10)]
+    """To the last byte, `=` and NUL of each variable counted; one byte more is refused before anything is made."""
+    variables = [tasks_pb2.EnvironmentVariable(name=f"V{i}", value="x" * (2**16 - 4)) for i in range(10)]
+    variables += [tasks_pb2.EnvironmentVariable(name=f"W{i}", value="x" * (2**16 - 4)) for i in range(6)]
     command = tasks_pb2.CommandInfo(shell=True, value='echo "${#V9}"', environment=variables)
     ended = await agent.launch(command)
     assert ended.termination.state == tasks_pb2.TASK_FINISHED
-    assert await agent.read(ended, "stdout") == b"100000\n"
+    assert await agent.read(ended, "stdout") == b"65532\n"
+    command.environment[0].value += "x"
+    with pytest.raises(InvalidRequest, match=r"command\.environment: .* use at most 1048576 bytes"):
+        await agent.launch(command)
 
 
 async def test_a_task_runs_as_the_user_it_names(agent: Caller) -> None:
-    line = "id -u; id -g; stat -c %u .; echo $HOME"
+    line = "id -u; id -g; id -G; stat -c %u .; echo $HOME $USER"
     ended = await agent.launch(tasks_pb2.CommandInfo(shell=True, value=line, user="nobody"))
-    assert (await agent.read(ended, "stdout")).split()[:3] == [b"65534", b"65534", b"65534"]
+    home = pwd.getpwnam("nobody").pw_dir.encode()
+    assert (await agent.read(ended, "stdout")).split() == [*[b"65534"] * 4, home, b"nobody"]
 
 
 async def test_free_resources_come_back(agent: Caller) -> None:
@@ -229,11 +236,12 @@ async def test_a_watch_begins_with_what_is_and_tells_each_change(agent: Caller) 
 
 async def test_exec_is_in_the_container_and_its_streams_are_ours(agent: Caller) -> None:
     running = await agent.launch(SLEEP, until=RUNNING)
-    out, err, status = await agent.enter(
-        running, shell("cat; echo err >&2; echo $$; exit 7"), stdin=b"hello\n" * 20_000
-    )
+    line = "cat; echo err >&2; cat /proc/self/cgroup; readlink /proc/self/ns/pid; exit 7"
+    out, err, status = await agent.enter(running, shell(line), stdin=b"hello\n" * 20_000)
     assert out.startswith(b"hello\n" * 20_000)
-    assert int(out.split()[-1]) < 1000  # numbered in the container's own PID namespace
+    assert out.split()[-1].decode() == os.readlink(f"/proc/{running.pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    told = out.removeprefix(b"hello\n" * 20_000).decode()
+    assert told.count(f"/{running.container_id.value}\n") == len(running.cgroup_paths)
     assert err == b"err\n"
     assert os.waitstatus_to_exitcode(status) == 7
     await agent.kill(running, grace_ms=0)

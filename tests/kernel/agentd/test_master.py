@@ -154,6 +154,41 @@ async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
         connection.acknowledge(failed)
 
 
+@pytest.mark.parametrize(
+    ("principal", "user", "said"),
+    [
+        ("uid:65534", "root", "uid 65534 may not run tasks as root"),
+        ("", "", "name a user: the framework's caller is not known here"),
+        ("somebody", "", "name a user: the framework's caller is not known here"),
+    ],
+)
+async def test_nobody_is_silently_root(
+    agentd: AgentdProcess, master_path: Path, principal: str, user: str, said: str
+) -> None:
+    """Whatever the master lets through: the agent looks for itself."""
+    framework = parties_pb2.FrameworkInfo(framework_id="f3", name="f", roles=["*"], principal=principal)
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.send(launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task("t1", "id -u", user=user)]))
+        failed = await connection.status()
+        connection.acknowledge(failed)
+        assert failed.status.state == tasks_pb2.TASK_FAILED
+        assert said in failed.status.message
+
+
+async def test_without_a_user_a_task_runs_as_its_frameworks_caller(agentd: AgentdProcess, master_path: Path) -> None:
+    framework = parties_pb2.FrameworkInfo(framework_id="f4", name="f", roles=["*"], principal="uid:65534")
+    async with scripted_master(master_path) as master:
+        connection, _ = await master.connected()
+        connection.send(
+            launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task("t1", 'exit "$(id -u | cut -c1-2)"')])
+        )
+        connection.acknowledge(await connection.status())
+        ended = await connection.status()
+        connection.acknowledge(ended)
+        assert ended.status.evidence.exit_code == 65
+
+
 async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         await master.connected(ping_interval_ms=100)

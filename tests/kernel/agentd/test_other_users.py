@@ -11,7 +11,7 @@ from tests.kernel.agentd.calling import RUNNING, calling, shell
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
-import asyncio, sys
+import asyncio, os, sys
 from paddock.model.errors import PaddockError
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 from paddock.wire.v1 import containers_pb2, tasks_pb2
@@ -36,7 +36,11 @@ async def main(address, foreign):
         await refused(agent.enter(theirs, shell("true")))
         await refused(agent.launch(tasks_pb2.CommandInfo(arguments=["/bin/true"], user="root")))
 
-asyncio.run(main(*sys.argv[1:]))
+# Once all is imported: this tree may stand where the other user may not go.
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+asyncio.run(main(*sys.argv[2:]))
 """
 
 
@@ -47,11 +51,8 @@ async def test_nobody_reaches_roots_containers(shared_agentd: AgentdProcess) -> 
         running = await agent.launch(shell("exec sleep 1000"), until=RUNNING)
         called = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-c", SCRIPT, shared_agentd.address, running.container_id.value],
+            [sys.executable, "-c", SCRIPT, str(NOBODY), shared_agentd.address, running.container_id.value],
             cwd=ROOT,
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
             capture_output=True,
             text=True,
             check=False,

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from agentd.change_feed import ChangeFeed
-from agentd.rpc.pages import page_of
 from paddock.model.errors import InvalidRequest, OutOfRange
+from paddock.rpc.pages import page_of
 
 
 async def test_changes_after_a_version_in_order() -> None:

@@ -91,6 +91,25 @@ def test_no_command_is_usage(words: tuple[str, ...]) -> None:
     assert "write the command after --" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("run", "sleep", "5"), ("exec", "t", "sleep", "5")])
+def test_a_command_without_the_separator_is_shown_with_it(words: tuple[str, ...]) -> None:
+    done = run(*words, PADDOCK_MASTER=NOWHERE)
+    assert done.returncode == 2
+    assert "write the command after --, as in: -- sleep 5\n" in done.stderr
+
+
+@pytest.mark.parametrize("words", [(f"--master={NOWHERE}", "ps"), ("--master", NOWHERE, "run", "--", "true")])
+def test_the_master_may_be_named_before_the_verb(words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert done.returncode == 6, done.stderr
+    assert NOWHERE.removeprefix("unix:") in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--master",), ("--master", NOWHERE), (f"--master={NOWHERE}",)])
+def test_a_master_without_a_verb_is_usage(words: tuple[str, ...]) -> None:
+    assert run(*words).returncode == 2
+
+
 def test_a_command_before_the_separator_is_usage() -> None:
     assert run("run", "/bin/true", "--", "x", PADDOCK_MASTER=NOWHERE).returncode == 2
 
@@ -107,6 +126,14 @@ def test_what_stands_after_the_separator_is_the_tasks_alone(monkeypatch: pytest.
     assert given == [(["sh", "-c", "x", "--", "--master", "y"], "t", True)]
 
 
+def test_ctrl_c_while_it_loads_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    assert main(["ps"]) == 130
+
+
 @pytest.mark.parametrize(
     "words", [("ps",), ("agents",), ("wait", "x"), ("logs", "x"), ("exec", "x", "--", "true"), ("run", "--", "true")]
 )
@@ -115,6 +142,7 @@ def test_no_master_is_unavailable_and_named(words: tuple[str, ...]) -> None:
     assert done.returncode == 6, done.stderr
     assert done.stdout == ""
     assert NOWHERE.removeprefix("unix:") in done.stderr
+    assert "is --master or PADDOCK_MASTER its address?" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -20,7 +20,6 @@ from paddock.daemon.settings import (
     WORDS,
     Kind,
     Rejected,
-    decimal,
     one_of,
     optional,
     setting,
@@ -37,7 +36,6 @@ class Settings:
     roles: tuple[str, ...] = setting((), "who may", WORDS)
     strict: bool = setting(default=False, help_text="refuse more", kind=BOOLEAN)
     port: int | None = setting(None, "TCP", optional(whole(1, 65535)))
-    share: float = setting(0.5, "of it", decimal(0, 1))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how lines look", one_of(LogFormat))
     name: str = setting("", "shown", TEXT)
 
@@ -90,7 +88,6 @@ def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
         ("--port=8080", "port", 8080),
         ("--port=", "port", None),
         ("--log-format=json", "log_format", LogFormat.JSON),
-        ("--share=0.25", "share", 0.25),
     ],
 )
 def test_a_value_is_read(tmp_path: Path, written: str, field: str, value: object) -> None:
@@ -116,9 +113,6 @@ def test_a_switch_needs_no_value(tmp_path: Path) -> None:
         "--port=0",
         "--port=65536",
         "--port=1e3",
-        "--share=nan",
-        "--share=inf",
-        "--share=1.1",
         "--strict=yes",
         "--log-format=xml",
     ],
@@ -131,10 +125,10 @@ def test_a_bad_value_is_refused_with_what_would_be_accepted(tmp_path: Path, writ
 
 def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "agentd.toml").write_text('state_dri = "/x"\ninterval = 30\nroles = ["a", "b,c"]\n')
-    found = problems(tmp_path, "--sahre=1", "lonely", "--reserve", PADDOCK_AGENTD_PROT="1", PADDOCK_OTHER="not ours")
+    found = problems(tmp_path, "--prot=1", "lonely", "--reserve", PADDOCK_AGENTD_PROT="1", PADDOCK_OTHER="not ours")
     duration = "write a duration with its unit, ms, s, m, h or d: 30s"
     assert found == (
-        "argument --sahre=1: there is no setting sahre; did you mean share?",
+        "argument --prot=1: there is no setting prot; did you mean port?",
         "argument lonely: there is no setting lonely; agentd --help lists all",
         "argument --reserve: give it a value: --reserve=…",
         f"{tmp_path}/agentd.toml: there is no setting state_dri; did you mean state_dir?",
@@ -170,9 +164,7 @@ def test_any_command_line_is_settings_words_or_all_its_problems(tmp_path: Path, 
     assert said
 
 
-@pytest.mark.parametrize(
-    "kind", [BOOLEAN, DURATION_S, SIZE_BYTES, PATH, WORDS, whole(0, 9), decimal(0, 1), one_of(LogFormat)]
-)
+@pytest.mark.parametrize("kind", [BOOLEAN, DURATION_S, SIZE_BYTES, PATH, WORDS, whole(0, 9), one_of(LogFormat)])
 @given(text=st.text(max_size=12) | st.from_regex(r"[0-9.]{1,5}[a-zA-Z]{0,4}"))
 def test_any_text_is_a_value_or_rejected(kind: Kind[object], text: str) -> None:
     try:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Sequence
-from functools import partial
 
 import pytest
 
 from paddock.daemon.shell import Shell
-from paddock.daemon.threads import DurableWriter, SingleThread
-from paddock.model.errors import CheckpointError, InvalidTransition, PaddockError
+from paddock.daemon.threads import DurableWriter
+from paddock.model.errors import CheckpointError, InvalidTransition
 
 
 class Disk:
@@ -153,56 +151,3 @@ async def test_the_writer_writes_what_is_committed_before_it_closes() -> None:
     assert (numbers, failures) == ([1, 2, 3], [])
     assert durable[-1] == 3
     assert [record for group in disk.groups for record in group] == ["A", "B", "C"]
-
-
-async def test_calls_off_the_loop_run_one_at_a_time_and_give_back_what_they_return_or_raise() -> None:
-    thread = SingleThread("isolation")
-    running, most = 0, 0
-
-    def call(number: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        threading.Event().wait(0.005)
-        running -= 1
-        if number == 3:
-            raise PaddockError("three")
-        return number
-
-    answers = await asyncio.gather(
-        *(thread.run(f"call {n}", partial(call, n), deadline_s=5) for n in range(5)), return_exceptions=True
-    )
-    await thread.close()
-    assert most == 1
-    assert [str(answer) for answer in answers] == ["0", "1", "2", "three", "4"]
-
-
-async def test_a_late_call_is_named_while_it_runs(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    late: list[str] = []
-    thread = SingleThread("isolation", on_late=late.append)
-    release = threading.Event()
-    waiting = asyncio.create_task(thread.run("disk/du usage c1", lambda: release.wait(5), deadline_s=0.02))
-    while not late:
-        await asyncio.sleep(0.005)
-    assert late == ["disk/du usage c1"]
-    assert not waiting.done()
-    release.set()
-    await asyncio.wait_for(waiting, 5)
-    await thread.run("quick", lambda: None, deadline_s=5)
-    await thread.close()
-    assert [record.message for record in caplog.records] == [
-        "a call off the loop is late",
-        "a call off the loop took longer than its deadline",
-    ]
-
-
-async def test_a_cancelled_wait_does_not_disturb_the_thread() -> None:
-    thread = SingleThread("isolation")
-    release = threading.Event()
-    waiting = asyncio.create_task(thread.run("slow", lambda: release.wait(5), deadline_s=5))
-    await asyncio.sleep(0.01)
-    waiting.cancel()
-    release.set()
-    assert await thread.run("next", lambda: 7, deadline_s=5) == 7
-    await thread.close()

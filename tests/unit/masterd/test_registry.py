@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
-from masterd.core.effects import SaveAgent, SaveFramework, SaveWeights
+from masterd.core.effects import ForgetAgent, SaveAgent, SaveFramework, SaveWeights
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
 
-AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", reachable=True)
+AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", unreachable_ns=None)
 FRAMEWORK = SaveFramework(
     framework=FrameworkInfo(
         framework_id=FrameworkId("f1"),
@@ -37,7 +38,7 @@ FRAMEWORK = SaveFramework(
 def test_everything_comes_back_as_it_was_written(tmp_path: Path) -> None:
     registry = Registry.open(str(tmp_path))
     registry.write((AGENT, FRAMEWORK, SaveWeights(weights_milli=(("r", 2500),))))
-    gone = SaveAgent(agent_id=AgentId("a1"), hostname="h2", unix_address="", tcp_address="", reachable=False)
+    gone = SaveAgent(agent_id=AgentId("a1"), hostname="h2", unix_address="", tcp_address="", unreachable_ns=7)
     registry.write((gone,))
     registry.close()
     registry = Registry.open(str(tmp_path))
@@ -80,6 +81,34 @@ def test_it_is_written_as_durably_as_sqlite_can(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     registry.close()
+
+
+def test_a_forgotten_agent_is_no_longer_there(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, ForgetAgent(agent_id=AGENT.agent_id)))
+    assert registry.load().agents == ()
+    registry.close()
+
+
+def test_format_1_is_understood(tmp_path: Path) -> None:
+    Registry.open(str(tmp_path)).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(
+        "ALTER TABLE agents DROP COLUMN unreachable_ns;"
+        "ALTER TABLE agents ADD COLUMN reachable INTEGER NOT NULL DEFAULT 1;"
+        "INSERT INTO agents VALUES ('away', 'h', '', '', 0);"
+        "INSERT INTO agents VALUES ('here', 'h', '', '', 1);"
+        "PRAGMA user_version = 1;"
+    )
+    connection.close()
+    before_ns = int(time.time()) * 10**9
+    for _ in range(2):
+        registry = Registry.open(str(tmp_path))
+        away, here = registry.load().agents
+        registry.close()
+        assert away.unreachable_ns is not None
+        assert before_ns <= away.unreachable_ns <= time.time_ns()
+        assert here.unreachable_ns is None
 
 
 def test_the_id_stays_and_the_epoch_grows(tmp_path: Path) -> None:

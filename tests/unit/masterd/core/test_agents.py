@@ -6,6 +6,7 @@ import pytest
 
 from masterd.core.effects import (
     CloseAgentStream,
+    ForgetAgent,
     NoteAgentFailed,
     NoteRescinded,
     SaveAgent,
@@ -20,11 +21,12 @@ from masterd.core.events import (
     Revive,
 )
 from masterd.core.recovery import Remembered
+from masterd.core.state import Settings
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.errors import AlreadyExists
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.task import Reason, TaskState
-from tests.unit.masterd.core.world import World, call, launched, reported
+from tests.unit.masterd.core.world import SECOND_NS, World, call, launched, reported
 
 
 def test_an_agent_is_admitted_durably_before_it_is_told() -> None:
@@ -87,7 +89,7 @@ def test_an_agent_that_stays_away_is_unreachable_and_its_tasks_with_it(aware: bo
     assert status.reason == Reason.AGENT_REMOVED
     assert world.heard(framework[2], NoteAgentFailed)[0].agent_id == "a1"
     saved = [effect for effect in world.effects if isinstance(effect, SaveAgent)]
-    assert [each.reachable for each in saved] == [True, False]
+    assert [each.unreachable_ns is None for each in saved] == [True, False]
 
 
 def test_an_agent_that_does_not_answer_pings_is_cut_off() -> None:
@@ -141,7 +143,7 @@ def test_a_task_that_does_not_come_back_is_gone() -> None:
 
 
 def test_nobody_answers_for_agents_that_are_not_back_yet() -> None:
-    saved = SaveAgent(agent_id=AgentId("old"), hostname="h", unix_address="", tcp_address="", reachable=True)
+    saved = SaveAgent(agent_id=AgentId("old"), hostname="h", unix_address="", tcp_address="", unreachable_ns=None)
     world = World(remembered=Remembered(agents=(saved,)))
     framework = world.framework(aware=True)
     for agent_id in ("old", ""):
@@ -150,6 +152,44 @@ def test_nobody_answers_for_agents_that_are_not_back_yet() -> None:
     world.advance(601)
     world.do(Reconcile(**call(framework), tasks=((TaskId("t"), AgentId("old")),)))
     assert world.statuses(framework[2])[-1].state is TaskState.UNREACHABLE
+
+
+def test_an_agent_that_is_away_for_too_long_is_forgotten_and_its_task_is_history() -> None:
+    world = World(settings=Settings(unreachable_age_limit_ms=100_000))
+    agent, framework = launched(world, aware=True)
+    task = world.state.frameworks[framework[0]].tasks[TaskId("t1")].info
+    world.lose_agent(agent)
+    world.advance(75 + 99)
+    assert world.state.agents[AgentId("a1")].state is AgentState.UNREACHABLE
+    world.advance(2)
+    assert not world.state.agents
+    assert [effect.agent_id for effect in world.effects if isinstance(effect, ForgetAgent)] == ["a1"]
+    entry = world.state.frameworks[framework[0]]
+    assert not entry.unreachable
+    assert entry.completed[TaskId("t1")].state is TaskState.UNREACHABLE
+    # It comes back all the same, as an agent that nobody knew, and what it runs is believed.
+    world.agent("a1", tasks=(reported(framework, task),))
+    assert entry.tasks[TaskId("t1")].state is TaskState.RUNNING
+    assert not entry.completed
+
+
+def test_of_too_many_agents_the_longest_away_are_forgotten() -> None:
+    world = World(settings=Settings(unreachable_limit_count=2))
+    for name in ("a1", "a2", "a3", "a4"):
+        world.lose_agent(world.agent(name))
+        world.advance(1)
+    world.agent("here")
+    world.advance(74)
+    assert set(world.state.agents) == {"a3", "a4", "here"}
+
+
+@pytest.mark.parametrize(("away_s", "known"), [(50, True), (150, False)])
+def test_the_time_away_counts_on_while_the_master_is_down(away_s: int, known: bool) -> None:
+    since_ns = 1_000 * SECOND_NS - away_s * SECOND_NS
+    saved = SaveAgent(agent_id=AgentId("old"), hostname="h", unix_address="", tcp_address="", unreachable_ns=since_ns)
+    world = World(settings=Settings(unreachable_age_limit_ms=100_000), remembered=Remembered(agents=(saved,)))
+    world.advance(1)
+    assert (AgentId("old") in world.state.agents) is known
 
 
 def test_a_restarted_master_knows_its_frameworks_and_gets_tasks_from_agents() -> None:

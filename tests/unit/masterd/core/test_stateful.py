@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from masterd.core.effects import SaveAgent, SaveFramework, SaveWeights, TellPing
+from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveFramework, SaveWeights, TellPing
 from masterd.core.events import (
     Accept,
     Acknowledge,
@@ -24,6 +24,7 @@ from masterd.core.events import (
     WeightsChanged,
 )
 from masterd.core.recovery import Remembered
+from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Filters, Launch
@@ -32,6 +33,8 @@ from paddock.model.task import TaskState
 from tests.unit.masterd.core.world import ROOT, Subscription, World, call, task_info
 
 AGENTS = ("a1", "a2", "a3")
+# Soon forgotten, so that what is forgotten comes back too.
+SETTINGS = Settings(unreachable_limit_count=1, unreachable_age_limit_ms=60_000)
 WHOLES = ("cpus:4;mem:1024;ports:[31000-31009]", "cpus:2;mem:512;cpus(r):1", "cpus:1;mem:64")
 TASKS = ("t1", "t2", "t3", "t4")
 ROLES = ("*", "r", "r/s")
@@ -49,10 +52,10 @@ class MasterMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 1000))
     def begin(self, seed: int) -> None:
-        self.world = World(seed=seed)
+        self.world = World(seed=seed, settings=SETTINGS)
         self.agent_streams: dict[str, list[int]] = {name: [] for name in AGENTS}
         self.frameworks: list[Subscription] = []
-        self.saved: list[SaveAgent | SaveFramework | SaveWeights] = []
+        self.saved: list[Save] = []
         self.epoch = 1
         self.agent_streams["a1"].append(self.world.agent("a1", WHOLES[0]))
         self.frameworks.append(self.world.framework("r", failover_s=30))
@@ -285,8 +288,13 @@ class MasterMachine(RuleBasedStateMachine):
         """What was saved is all that the next one knows."""
         if chance:
             return
-        self.saved += [e for e in self.world.effects if isinstance(e, SaveAgent | SaveFramework | SaveWeights)]
-        agents = {e.agent_id: e for e in self.saved if isinstance(e, SaveAgent)}
+        self.saved += [e for e in self.world.effects if isinstance(e, Save)]
+        agents: dict[AgentId, SaveAgent] = {}
+        for saved in self.saved:
+            if isinstance(saved, SaveAgent):
+                agents[saved.agent_id] = saved
+            elif isinstance(saved, ForgetAgent):
+                del agents[saved.agent_id]
         frameworks = {e.framework.framework_id: e for e in self.saved if isinstance(e, SaveFramework)}
         weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
         remembered = Remembered(
@@ -297,7 +305,7 @@ class MasterMachine(RuleBasedStateMachine):
         refused = {name for name, record in frameworks.items() if record.completed}
         self.epoch += 1
         streams = self.world.streams
-        self.world = World(remembered=remembered, epoch=self.epoch)
+        self.world = World(remembered=remembered, epoch=self.epoch, settings=SETTINGS)
         self.world.streams = streams
         assert self.world.state.refused_framework_ids.keys() == refused
 

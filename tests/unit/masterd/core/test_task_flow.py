@@ -16,10 +16,12 @@ from masterd.core.events import (
     OperatorKill,
     Reconcile,
 )
+from masterd.core.state import Settings
+from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
-from paddock.model.ids import AgentId, TaskId
+from paddock.model.ids import AgentId, FrameworkId, TaskId
 from paddock.model.task import KillPolicy, Reason, TaskState
-from tests.unit.masterd.core.world import ROOT, World, call, launched, reported, task_info
+from tests.unit.masterd.core.world import ROOT, Subscription, World, call, launched, reported, task_info
 
 
 def test_a_status_goes_up_and_its_acknowledgement_comes_down() -> None:
@@ -159,3 +161,27 @@ def test_a_repeated_status_is_kept_once_and_a_long_history_keeps_its_beginning_a
     assert len(task.statuses) == 20
     assert task.statuses[0].uuid == b"0" * 16
     assert task.statuses[-1].uuid == (29).to_bytes(16)
+
+
+def test_a_status_of_a_framework_that_nobody_knows_is_acknowledged_in_the_end() -> None:
+    world = World(settings=Settings(resubscribe_grace_ms=10_000))
+    agent = world.agent("a1")
+    stranger: Subscription = (FrameworkId("stranger"), "", 0)
+    world.report(agent, stranger, "t9", TaskState.RUNNING)
+    # It may still come and hear of it: nothing is acknowledged before.
+    assert world.state.frameworks[stranger[0]].state is FrameworkState.RECOVERED
+    assert world.heard(agent, TellAcknowledged) == []
+    world.advance(11)
+    world.report(agent, stranger, "t9", TaskState.RUNNING)
+    (acknowledged,) = world.heard(agent, TellAcknowledged)
+    assert (acknowledged.framework_id, acknowledged.task_id) == ("stranger", "t9")
+
+
+def test_a_framework_that_comes_in_time_hears_the_status_itself() -> None:
+    world = World(settings=Settings(resubscribe_grace_ms=10_000))
+    agent = world.agent("a1")
+    world.report(agent, (FrameworkId("stranger"), "", 0), "t9", TaskState.RUNNING)
+    framework = world.framework(framework_id="stranger")
+    world.report(agent, framework, "t9", TaskState.RUNNING)
+    assert [status.state for status in world.statuses(framework[2])] == [TaskState.RUNNING]
+    assert world.heard(agent, TellAcknowledged) == []

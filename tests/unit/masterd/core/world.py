@@ -21,7 +21,6 @@ from masterd.core.events import (
     Subscribe,
     Tick,
 )
-from masterd.core.invariants import violations
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
@@ -32,6 +31,7 @@ from paddock.model.offer import Filters, Launch, Offer
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
+from tests.unit.masterd.core.invariants import violations
 
 ROOT = Caller(uid=0, user="root")
 SECOND_NS = 1_000_000_000

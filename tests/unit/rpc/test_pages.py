@@ -2,7 +2,7 @@
 
 from google.protobuf.wrappers_pb2 import StringValue
 
-from agentd.rpc.pages import PAGE_LIMIT_BYTES, page_on_wire
+from paddock.rpc.pages import PAGE_LIMIT_BYTES, page_on_wire
 
 
 def pages(words: list[str], *, size: int = 0) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What is true of a master between any two events. Tests ask after each step; a running master can be asked too."""
+"""What is true of a master between any two events. `World.do` asks after each step."""
 
 from __future__ import annotations
 

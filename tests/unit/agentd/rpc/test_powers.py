@@ -1,0 +1,89 @@
+"""What users other than root may ask for: nothing beyond the agent's own limits, unless the operator allows it."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from agentd.config import configuration
+from agentd.rpc.powers import Powers
+from paddock.daemon.config import Shown
+from paddock.model.errors import ConfigError, PermissionRefused
+from paddock.model.task import ContainerInfo, LinuxInfo, Rlimit
+
+USER_UID = 1000
+OWN_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def powers(*flags: str) -> Powers:
+    loaded = configuration().load(flags, {})
+    assert not isinstance(loaded, Shown)
+    return Powers.of(loaded.settings)
+
+
+def limited(resource_name: str, hard: int | None) -> ContainerInfo:
+    return ContainerInfo(rlimits=(Rlimit(resource=resource_name, soft=hard if hard is None else 0, hard=hard),))
+
+
+@pytest.mark.parametrize("caller_uid", [USER_UID, None])
+def test_a_user_may_not_raise_a_limit_above_the_agents_own(caller_uid: int | None) -> None:
+    allowed = powers()
+    allowed.require(caller_uid, limited("RLMT_NOFILE", OWN_HARD))
+    with pytest.raises(PermissionRefused) as refused:
+        allowed.require(caller_uid, limited("RLMT_NOFILE", OWN_HARD + 1))
+    words = str(refused.value)
+    for part in ("container.rlimits[0]", "RLMT_NOFILE", str(OWN_HARD + 1), str(OWN_HARD), "--allowed-rlimits="):
+        assert part in words
+    with pytest.raises(PermissionRefused, match="hard limit unlimited"):
+        allowed.require(caller_uid, limited("RLMT_NOFILE", None))
+
+
+def test_the_second_of_two_is_found_too() -> None:
+    two = ContainerInfo(
+        rlimits=(
+            Rlimit(resource="RLMT_CORE", soft=0, hard=0),
+            Rlimit(resource="RLMT_NOFILE", soft=0, hard=OWN_HARD + 1),
+        )
+    )
+    with pytest.raises(PermissionRefused, match=r"container\.rlimits\[1\]"):
+        powers().require(USER_UID, two)
+
+
+def test_the_operator_may_allow_more_and_never_takes_what_everybody_has() -> None:
+    allowed = powers(f"--allowed-rlimits=RLMT_NOFILE={OWN_HARD + 5},RLMT_MEMLOCK=unlimited,RLMT_NPROC=1")
+    allowed.require(USER_UID, limited("RLMT_NOFILE", OWN_HARD + 5))
+    allowed.require(USER_UID, limited("RLMT_MEMLOCK", None))
+    own_processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    allowed.require(USER_UID, limited("RLMT_NPROC", None if own_processes == resource.RLIM_INFINITY else own_processes))
+    with pytest.raises(PermissionRefused, match=str(OWN_HARD + 6)):
+        allowed.require(USER_UID, limited("RLMT_NOFILE", OWN_HARD + 6))
+
+
+def test_only_the_operator_lets_a_user_gain_privileges() -> None:
+    wish = ContainerInfo(linux=LinuxInfo(no_new_privileges=False))
+    with pytest.raises(
+        PermissionRefused, match=r"container\.linux\.no_new_privileges=false.*--allow-new-privileges=true"
+    ):
+        powers().require(USER_UID, wish)
+    powers("--allow-new-privileges=true").require(USER_UID, wish)
+    powers().require(USER_UID, ContainerInfo(linux=LinuxInfo(no_new_privileges=True)))
+
+
+def test_capabilities_for_a_user_are_roots_to_give() -> None:
+    wish = ContainerInfo(linux=LinuxInfo(effective_capabilities=("CAP_KILL",)))
+    with pytest.raises(PermissionRefused, match="CAP_KILL"):
+        powers("--allow-new-privileges=true").require(USER_UID, wish)
+
+
+def test_root_may_ask_for_everything() -> None:
+    linux = LinuxInfo(no_new_privileges=False, effective_capabilities=("CAP_KILL",))
+    powers().require(0, ContainerInfo(linux=linux, rlimits=(Rlimit(resource="RLMT_RTPRIO"),)))
+
+
+@pytest.mark.parametrize(
+    "text", ["RTPRIO=1", "RLMT_RTPRIO", "RLMT_RTPRIO=", "RLMT_RTPRIO=-1", "RLMT_RTPRIO=1,RLMT_RTPRIO=2", "RLMT_CPU=x"]
+)
+def test_an_allowance_that_says_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"allowed.rlimits"):
+        powers(f"--allowed-rlimits={text}")
