@@ -17,27 +17,30 @@ class StandaloneReport:
     def __init__(self, send: Callable[[SendStandalone], None]) -> None:
         """The master has been told nothing but the registration."""
         self._send = send
-        self._newest: SendStandalone | None = None
         self._told: SendStandalone | None = None
-        self._pause: asyncio.TimerHandle | None = None
+        self._newest: SendStandalone | None = None
+        self._next_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, message: SendStandalone) -> None:
         """At once, or at the end of the pause after the last one."""
         self._newest = message
-        if self._pause is None:
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_s:
             self._tell_newest()
+        else:
+            self._timer = loop.call_at(self._next_s, self._tell_newest)
 
     def stop(self) -> None:
         """What was not sent is lost: the next registration says it."""
-        if self._pause is not None:
-            self._pause.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _tell_newest(self) -> None:
-        self._pause = None
-        if self._newest is None:
-            return
-        if self._newest != self._told:
+        self._timer = None
+        if self._newest is not None and self._newest != self._told:
             self._told = self._newest
+            self._next_s = asyncio.get_running_loop().time() + PAUSE_S
             self._send(self._newest)
-            self._pause = asyncio.get_running_loop().call_later(PAUSE_S, self._tell_newest)
-        self._newest = None

@@ -136,7 +136,7 @@ class Resource:
         )
 
     def amounting(self, value: Value) -> Resource:
-        """The same with another value: what dataclasses.replace does, three times as fast; each launch asks dozens of times."""
+        """The same with another value: what dataclasses.replace does, in half the time; each launch asks a dozen times."""
         return Resource(
             name=self.name,
             value=value,
