@@ -12,15 +12,13 @@ from agentd.core.durable import DurableEntry
 from agentd.durable_codec import CodecError, from_bytes, to_bytes
 from paddock.model.errors import CheckpointError
 
-RELAXED_DELAY_S = 0.2
-"""How long an entry for which nothing waits may wait for company: the sync is what costs."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Append:
+    """Number of the last of the entries."""
+
     number: int
-    entry: DurableEntry
-    relaxed: bool
+    entries: Sequence[DurableEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class CheckpointWriter:
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
+        self._collected: list[DurableEntry] = []
         self.last_number = 0
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
@@ -72,18 +71,26 @@ class CheckpointWriter:
         """Of the log now; read by other threads for a rough idea only."""
         return self._log.size_bytes
 
-    def append(self, entry: DurableEntry, *, relaxed: bool) -> int:
-        """Give it a number; `on_durable` with that number, or a higher one, follows."""
+    def append(self, entry: DurableEntry) -> int:
+        """Give it a number. Once it is flushed `on_durable` with that number, or a higher one, follows."""
         self.last_number += 1
-        self._queue.put(_Append(self.last_number, entry, relaxed))
+        self._collected.append(entry)
         return self.last_number
+
+    def flush(self) -> None:
+        """Have everything appended so far written: the thread wakes for this, not for each entry."""
+        if self._collected:
+            self._queue.put(_Append(self.last_number, self._collected))
+            self._collected = []
 
     def replace(self, entries: Sequence[DurableEntry]) -> None:
         """Compact: these entries say all that was appended so far."""
+        self._collected = []
         self._queue.put(_Replace(self.last_number, entries))
 
     def close(self) -> None:
         """Everything appended is durable when this returns."""
+        self.flush()
         self._queue.put(_Close())
         self._thread.join()
 
@@ -98,15 +105,11 @@ class CheckpointWriter:
     def _write_until_closed(self) -> None:
         waiting: list[_Append] = []
         while True:
-            try:
-                item = self._queue.get(timeout=RELAXED_DELAY_S if waiting else None)
-            except queue.Empty:
-                self._sync(waiting)
-                continue
+            item = self._queue.get()
             match item:
                 case _Append():
                     waiting.append(item)
-                    if self._queue.empty() and not all(append.relaxed for append in waiting):
+                    if self._queue.empty():
                         self._sync(waiting)
                 case _Replace():
                     waiting.clear()
@@ -118,7 +121,8 @@ class CheckpointWriter:
 
     def _sync(self, waiting: list[_Append]) -> None:
         if waiting:
-            self._log.append(b"\n".join(to_bytes(append.entry, DurableEntry) for append in waiting))
+            entries = [entry for append in waiting for entry in append.entries]
+            self._log.append(b"\n".join([to_bytes(entry, DurableEntry) for entry in entries]))
             number = waiting[-1].number
             waiting.clear()
             self._on_durable(number)

@@ -19,6 +19,7 @@ _Encode = Callable[[object], Json]
 _Decode = Callable[[Json], object]
 
 _TYPE_KEY = "is"
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 class CodecError(ValueError):
@@ -35,7 +36,7 @@ class Codec:
 
 def to_bytes(value: object, declared: type | UnionType) -> bytes:
     """One line of JSON."""
-    return json.dumps(codec_of(declared).encode(value), separators=(",", ":"), ensure_ascii=False).encode()
+    return _JSON.encode(codec_of(declared).encode(value)).encode()
 
 
 def from_bytes(content: bytes, declared: type | UnionType) -> object:
@@ -88,6 +89,8 @@ def _expect_list(value: Json) -> list[Json]:
 
 def _scalar(kind: type) -> Codec:
     def encode(value: object) -> Json:
+        if type(value) is kind:
+            return value  # type: ignore[return-value]
         assert isinstance(value, str | int)
         return int(value) if kind is int else value
 
@@ -200,12 +203,14 @@ def _dataclass(kind: type) -> Codec:
     known = {name: codec for name, codec, _ in parts}
     required = {name for name, _, default in parts if default is MISSING}
 
+    encoders = [(name, codec.encode, default) for name, codec, default in parts]
+
     def encode(value: object) -> Json:
         found: dict[str, Json] = {}
-        for name, codec, default in parts:
+        for name, encode_part, default in encoders:
             part: object = getattr(value, name)
             if part is not default and part != default:
-                found[name] = codec.encode(part)
+                found[name] = encode_part(part)
         return found
 
     def decode(value: Json) -> object:

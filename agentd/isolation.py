@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from agentd.core.exit_record import ExitRecord
-from isolators.contract import Isolator, LiveContainer, Watch
+from isolators.contract import Isolator, LiveContainer, Watch, is_measuring
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, PaddockError
 from paddock.model.ids import ContainerId
@@ -16,6 +16,8 @@ from paddock.model.statistics import EffectiveLimit, Limitation, ResourceStatist
 from paddock.model.task import Evidence, MemoryEvidence
 
 _log = logging.getLogger(__name__)
+
+_EVIDENCE_FIELDS = fields(Evidence)
 
 
 class Isolation:
@@ -26,7 +28,8 @@ class Isolation:
         self._isolators = tuple(isolators)
         self._waiting_at_barrier = tuple(i for i in isolators if type(i).isolate is not Isolator.isolate)
         self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
-        self._measuring = tuple(i for i in isolators if type(i).usage is not Isolator.usage)
+        self._measuring = tuple(i for i in isolators if is_measuring(i))
+        self._witnessing = tuple(i for i in isolators if type(i).evidence is not Isolator.evidence)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
         """Once, before anything else. Raises what an isolator raises: without it its containers would be out of bounds."""
@@ -62,14 +65,13 @@ class Isolation:
 
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """All parts; a part that failed is named in `missing`."""
-        merged = ResourceStatistics()
+        found = ResourceStatistics()
         for isolator in self._measuring:
             try:
-                part = isolator.usage(container_id)
+                isolator.measure(container_id, found)
             except Exception as error:  # noqa: BLE001 - partial is fine, and the others must be asked
-                part = ResourceStatistics(missing=((isolator.name, str(error)),))
-            merged = merged.merged_with(part)
-        return merged
+                found.missing += ((isolator.name, str(error)),)
+        return found
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """What was asked, planned, and is in force."""
@@ -77,11 +79,11 @@ class Isolation:
 
     def conclude(self, container_id: ContainerId, record: ExitRecord | None) -> Evidence:
         """What they saw, by the record's counters; then all of them have cleaned up, whatever each of them said."""
-        evidence = Evidence()
+        parts: list[Evidence] = []
         counters = dict(record.counters) if record else {}
-        for isolator in self._isolators:
+        for isolator in self._witnessing:
             try:
-                evidence = merge_evidence(evidence, isolator.evidence(container_id, counters))
+                parts.append(isolator.evidence(container_id, counters))
             except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to read counters", extra=_named(isolator, container_id))
         for isolator in reversed(self._isolators):
@@ -89,22 +91,22 @@ class Isolation:
                 isolator.cleanup(container_id)
             except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
-        return evidence
+        return merge_evidence(parts)
 
 
 def _named(isolator: Isolator, container_id: ContainerId) -> dict[str, str]:
     return {"isolator": isolator.name, "container_id": container_id}
 
 
-def merge_evidence(one: Evidence, two: Evidence) -> Evidence:
-    """Both parts; where both say something, the second."""
-    empty = Evidence()
-    changes = {}
-    for field in fields(Evidence):
-        value: object = getattr(two, field.name)
-        if value != getattr(empty, field.name):
-            changes[field.name] = value
-    return replace(one, **changes) if changes else one  # type: ignore[arg-type]
+def merge_evidence(parts: Iterable[Evidence]) -> Evidence:
+    """All parts as one; where two say something, the later."""
+    said = {
+        field.name: value
+        for part in parts
+        for field in _EVIDENCE_FIELDS
+        if (value := getattr(part, field.name)) != field.default
+    }
+    return Evidence(**said)
 
 
 def measured_evidence(usage: ResourceStatistics) -> Evidence:

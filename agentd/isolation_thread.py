@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -38,32 +38,49 @@ class IsolationThread:
         """`done` or `failed` is called on the event loop. `name` is for the log."""
 
         def run() -> None:
-            begun_s = time.monotonic()
             try:
-                result = call()
+                result = _timed(name, call)
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
                 self._back(failed, error)
             else:
                 self._back(done, result)
-            took_s = time.monotonic() - begun_s
-            if took_s > DEADLINE_S:
-                _log.warning("isolation call is slow", extra={"call": name, "took_ms": round(took_s * 1000)})
 
         self._queue.put(run)
 
     async def run(self, name: str, call: Callable[[], Result]) -> Result:
         """Its result, or what it raised. A caller that goes away does not stop it."""
-        future: asyncio.Future[Result] = self._loop.create_future()
+        (result,) = await self.run_in_turns(name, (call,))
+        return result
 
-        def done(result: Result) -> None:
+    async def run_in_turns(self, name: str, calls: Iterable[Callable[[], Result]]) -> list[Result]:
+        """All their results, or what the first that failed raised. What others submit meanwhile has its turn between two
+        calls; the event loop hears of the end only, since waking it between them costs as much as a call.
+        """
+        future: asyncio.Future[list[Result]] = self._loop.create_future()
+        left = iter(calls)
+        found: list[Result] = []
+
+        def done(results: list[Result]) -> None:
             if not future.done():
-                future.set_result(result)
+                future.set_result(results)
 
         def failed(error: Exception) -> None:
             if not future.done():
                 future.set_exception(error)
 
-        self.submit(name, call, done, failed)
+        def run_next() -> None:
+            call = next(left, None)
+            if call is None:
+                self._back(done, found)
+                return
+            try:
+                found.append(_timed(name, call))
+            except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
+                self._back(failed, error)
+            else:
+                self._queue.put(run_next)
+
+        self._queue.put(run_next)
         return await future
 
     def close(self) -> None:
@@ -80,3 +97,13 @@ class IsolationThread:
     def _run(self) -> None:
         while (run := self._queue.get()) is not None:
             run()
+
+
+def _timed(name: str, call: Callable[[], Result]) -> Result:
+    begun_s = time.monotonic()
+    try:
+        return call()
+    finally:
+        took_s = time.monotonic() - begun_s
+        if took_s > DEADLINE_S:
+            _log.warning("isolation call is slow", extra={"call": name, "took_ms": round(took_s * 1000)})

@@ -60,8 +60,11 @@ def sandbox_path(
 def make_sandbox(path: str, user: UserIdentity, container_id: ContainerId) -> None:
     """The user's own, mode 0700. Raises ContainerizerError; an existing one is an error, because ids are never used twice."""
     try:
-        make_parents(os.path.dirname(path))
-        os.mkdir(path, 0o700)
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            make_parents(os.path.dirname(path))
+            os.mkdir(path, 0o700)
         os.chown(path, user.uid, user.gid)
     except OSError as error:
         message = f"the sandbox {path} for uid {user.uid} cannot be made: {error.strerror}; look at --work-dir"

@@ -27,6 +27,9 @@ from paddock.model.ids import ContainerId
 
 _log = logging.getLogger(__name__)
 
+RELAXED_DELAY_S = 0.2
+"""How long an entry for which nothing waits may wait for company: the sync is what costs."""
+
 COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
@@ -76,6 +79,7 @@ class Shell:
         self._ends: dict[ContainerId, list[tuple[Callable[[Container], bool], asyncio.Future[Container]]]] = {}
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at_ns = 0
+        self._flush: asyncio.TimerHandle | None = None
         self._compacting_number = 0
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
@@ -138,8 +142,9 @@ class Shell:
 
     def close(self) -> None:
         """No more timers. Whoever still waits is told by gRPC that the server went away."""
-        if self._wake is not None:
-            self._wake.cancel()
+        for timer in (self._wake, self._flush):
+            if timer is not None:
+                timer.cancel()
 
     def _handle(self, event: Event) -> None:
         _log.debug("event", extra={"event": event})
@@ -149,17 +154,22 @@ class Shell:
             # A lie from outside, or a defect; either way the state is as it was, and the agent serves the others.
             _log.exception("event was refused", extra={"event": event, "error": str(error)})
             return
+        required_before = self._required_number
         for effect in wanted:
             self._take(effect)
+        if self._required_number > required_before:
+            self._writer.flush()
         # Only between turns does the state say exactly what was appended.
         self._compact_when_due()
 
     def _take(self, effect: Effect) -> None:
         match effect:
             case effects.Checkpoint():
-                number = self._writer.append(effect.entry, relaxed=effect.relaxed)
+                number = self._writer.append(effect.entry)
                 if not effect.relaxed:
                     self._required_number = number
+                elif self._flush is None:
+                    self._flush = self._loop.call_later(RELAXED_DELAY_S, self._flush_relaxed)
             case effects.Prepare():
                 self._containerizer.prepare(effect.config)
             case effects.Discard():
@@ -168,6 +178,10 @@ class Shell:
                 self._waiting.append((self._required_number, effect))
             case _:
                 self._perform(effect)
+
+    def _flush_relaxed(self) -> None:
+        self._flush = None
+        self._writer.flush()
 
     def _release(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._durable_number:

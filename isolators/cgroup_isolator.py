@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite, LaunchPlan
 from paddock.model.resources import Resources
-from paddock.model.statistics import EffectiveLimit
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import ResourceLimits
 
 _CGROUPSPY = {"cpu": CpuController, "memory": MemoryController}
@@ -44,7 +45,7 @@ class CgroupIsolator(Isolator):
         super().__init__(host, settings)
         self._held: dict[ContainerId, Held] = {}
         self._absent: set[str] = set()
-        self._budget = DescriptorBudget()
+        self._budget = DescriptorBudget.for_statistics(len(self.usage_reads()))
         mounted = {controller for controller, _ in host.cgroup_roots}
         absent = [name for name in self.v1_controllers if name not in mounted] if host.cgroup_mode == "v1" else []
         if absent:
@@ -79,13 +80,23 @@ class CgroupIsolator(Isolator):
     def usage_reads(self) -> tuple[CgroupRead, ...]:
         """The files of live statistics."""
 
-    def read_usage(self, container_id: ContainerId) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
-        """What they say now, and what `missing` has to say about it."""
+    @staticmethod
+    @abstractmethod
+    def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
+        """Write what the counters say into it; None where they do not say it, a limit also where there is none."""
+
+    def measure(self, container_id: ContainerId, found: ResourceStatistics) -> None:
+        """One read for each of the files of `usage_reads`."""
         held = self._held.get(container_id)
         if held is None:
-            return {}, ((self.name, "this container is not known here"),)
+            found.missing += ((self.name, "this container is not known here"),)
+            return
         counters, problem = held.files.read()
-        return counters, ((self.name, problem),) if problem else ()
+        if problem:
+            found.missing += ((self.name, problem),)
+        if counters:
+            found.timestamp_ns = time.time_ns()
+            self.fill(found, counters)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
         """Cgroups outlive the agent: what is planned comes from the checkpoint, what is in force from the kernel."""

@@ -1,7 +1,7 @@
 """The text of cgroup files as numbers: one reading for live statistics and for the exit record's counters.
 
-Counters are `controller/file` → text. What is not there, or is not what the kernel writes, is None: never an error, never a
-guess.
+Counters are `controller/file` → text, as bytes: decoding a thousand containers' files took as long as reading half of them.
+What is not there, or is not what the kernel writes, is None: never an error, never a guess.
 """
 
 from __future__ import annotations
@@ -9,25 +9,34 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
 from paddock.model.launch_plan import CgroupRead
 
 _READ_BYTES = 16_384
+_DIGITS_LIMIT_COUNT = 20
+"""2**64 has as many: the kernel writes no more."""
+
 V1_UNLIMITED_BYTES = 2**63 - 2**20
 """A v1 memory limit from here on means none: the kernel shows 2**63 − 1 rounded down to a page, whatever its size."""
 
 
 class DescriptorBudget:
-    """How many descriptors one isolator may keep open: opening a cgroup file costs seven times as much as reading it."""
+    """How many descriptors one isolator may keep open: opening a cgroup file costs ten times as much as reading it."""
 
     __slots__ = ("left_count",)
 
-    def __init__(self, left_count: int | None = None) -> None:
-        """By default a fifth of what this process may have: three isolators leave two fifths to everything else."""
-        if left_count is None:
-            left_count = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 5
+    def __init__(self, left_count: int) -> None:
+        """See `for_statistics` for how many there should be."""
         self.left_count = left_count
+
+    @classmethod
+    def for_statistics(cls, files_count: int) -> DescriptorBudget:
+        """For the same number of containers in each isolator, however many files it reads of each: a twentieth of what this
+        process may open. The dozen files that all isolators read take three fifths then.
+        """
+        return cls(files_count * (resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 20))
 
 
 class CounterFiles:
@@ -36,7 +45,7 @@ class CounterFiles:
     An open file does not keep a cgroup from being removed; afterwards reading it answers ENODEV.
     """
 
-    __slots__ = ("_absent", "_budget", "_files", "_kept", "_problem")
+    __slots__ = ("_absent", "_budget", "_files", "_is_all_kept", "_kept", "_problem")
 
     def __init__(
         self, place: CgroupPlace, reads: Iterable[CgroupRead], budget: DescriptorBudget, absent: set[str] | None = None
@@ -46,6 +55,7 @@ class CounterFiles:
         self._absent: set[str] = set() if absent is None else absent
         self._files: list[tuple[str, str, str]] = []
         self._kept: dict[str, int] = {}
+        self._is_all_kept = False
         self._problem = ""
         for read in reads:
             directory = place.directory(read.controller)
@@ -54,23 +64,31 @@ class CounterFiles:
             else:
                 self._files.append((f"{read.controller}/{read.file}", directory, read.file))
 
-    def read(self) -> tuple[dict[str, str], str]:
+    def read(self) -> tuple[dict[str, bytes], str]:
         """The files' text and, when there is any, why the first that failed is missing.
 
         One read each. A file that this kernel does not have is no failure as long as its cgroup exists.
         """
-        counters: dict[str, str] = {}
+        if self._is_all_kept:
+            pread = os.pread
+            try:
+                return {key: pread(fd, _READ_BYTES, 0) for key, fd in self._kept.items()}, self._problem
+            except OSError:
+                pass  # the cgroup went away: each file says so for itself
+        return self._read_each()
+
+    def _read_each(self) -> tuple[dict[str, bytes], str]:
+        counters: dict[str, bytes] = {}
         problem = self._problem
-        kept = self._kept
         for key, directory, file in self._files:
-            fd = kept.get(key, -1)
+            fd = self._kept.get(key, -1)
             try:
                 if fd < 0:
                     if key in self._absent:
                         continue
                     counters[key] = self._open_and_read(key, f"{directory}/{file}")
                 else:
-                    counters[key] = os.pread(fd, _READ_BYTES, 0).decode("ascii", "replace")
+                    counters[key] = os.pread(fd, _READ_BYTES, 0)
             except OSError as error:
                 if os.path.exists(f"{directory}/{file}"):
                     problem = problem or f"read {directory}/{file}: {error.strerror}"
@@ -78,13 +96,14 @@ class CounterFiles:
                     self._absent.add(key)
                 else:
                     problem = problem or f"the cgroup of {directory}/{file} is not there: {error.strerror}"
+        self._is_all_kept = all(key in self._kept or key in self._absent for key, _directory, _file in self._files)
         return counters, problem
 
-    def _open_and_read(self, key: str, path: str) -> str:
+    def _open_and_read(self, key: str, path: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         is_kept = False
         try:
-            text = os.pread(fd, _READ_BYTES, 0).decode("ascii", "replace")
+            text = os.pread(fd, _READ_BYTES, 0)
             is_kept = self._budget.left_count > 0
         finally:
             if is_kept:
@@ -96,46 +115,59 @@ class CounterFiles:
 
     def close(self) -> None:
         """Give back what was kept open; reading opens it again."""
+        self._is_all_kept = False
         while self._kept:
             os.close(self._kept.popitem()[1])
             self._budget.left_count += 1
 
 
-def read_counters(place: CgroupPlace, reads: Iterable[CgroupRead]) -> tuple[dict[str, str], str]:
+def read_counters(place: CgroupPlace, reads: Iterable[CgroupRead]) -> tuple[dict[str, bytes], str]:
     """Once, for what is not asked again and again."""
     return CounterFiles(place, reads, DescriptorBudget(0)).read()
 
 
-def integer(text: str | None) -> int | None:
+def recorded(counters: Mapping[str, str]) -> dict[str, bytes]:
+    """An exit record's counters, as if they were read from the kernel now."""
+    return {name: text.encode("utf-8", "replace") for name, text in counters.items()}
+
+
+def integer(text: bytes | None) -> int | None:
     """The one whole number of a file; None for `max`, garbage and absence."""
-    stripped = text.strip() if text is not None else ""
-    return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) <= 20 else None
+    if text is None:
+        return None
+    digits = text.strip()
+    return int(digits) if digits.isdigit() and len(digits) <= _DIGITS_LIMIT_COUNT else None
 
 
-def picked(text: str | None, *names: str) -> list[int | None]:
-    """The numbers of these names in lines of `name number`; the other forty lines of memory.stat are not looked at."""
-    found: list[int | None] = []
-    lines = f"\n{text or ''}\n"
-    for name in names:
-        start = lines.find(f"\n{name} ")
-        if start < 0:
-            found.append(None)
-            continue
-        start += len(name) + 2
-        found.append(integer(lines[start : lines.find("\n", start)]))
-    return found
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of numbers in lines of `name number`, ready to be looked for: statistics look for them a thousand times."""
+
+    _needles: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, *names: str) -> Names:
+        """In the order in which their numbers are wanted."""
+        return cls(tuple(f"\n{name} ".encode() for name in names))
+
+    def numbers(self, text: bytes | None) -> list[int | None]:
+        """One for each name, None where it is not there; the other forty lines of memory.stat are not looked at."""
+        if text is None:
+            return [None] * len(self._needles)
+        found: list[int | None] = []
+        lines = b"\n%b\n" % text
+        for needle in self._needles:
+            start = lines.find(needle)
+            if start < 0:
+                found.append(None)
+                continue
+            start += len(needle)
+            digits = lines[start : lines.find(b"\n", start)]
+            is_number = digits.isdigit() and len(digits) <= _DIGITS_LIMIT_COUNT
+            found.append(int(digits) if is_number else None)
+        return found
 
 
-def first(counters: Mapping[str, str], *names: str) -> int | None:
-    """The number of the first of these files that is there: the same thing has another name on v1 and v2."""
-    for name in names:
-        value = integer(counters.get(name))
-        if value is not None:
-            return value
-    return None
-
-
-def byte_limit(counters: Mapping[str, str], *names: str) -> int | None:
+def byte_limit(value: int | None) -> int | None:
     """A limit in bytes; None also for no limit, which v1 shows as a very large number."""
-    value = first(counters, *names)
     return None if value is None or value >= V1_UNLIMITED_BYTES else value

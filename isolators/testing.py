@@ -203,6 +203,11 @@ class IsolatorContract:
         usage = isolator.usage(container.container_id)
         assert isinstance(usage, ResourceStatistics)
         assert all(name == self.isolator_class.name and why for name, why in usage.missing)
+        others = ResourceStatistics(timestamp_ns=1, missing=(("another/one", "it has its own reasons"),))
+        isolator.measure(container.container_id, others)
+        assert others.missing[0][0] == "another/one"
+        assert others.missing[1:] == usage.missing
+        assert others.timestamp_ns >= 1
         for limit in isolator.limits(container.container_id):
             assert limit.isolator == self.isolator_class.name
             assert limit.in_force is not None or limit.remark

@@ -15,6 +15,7 @@ from collections import deque
 from agentd.containerizer import launcher_process
 from agentd.containerizer.launcher_process import LauncherCommand
 from paddock.launch import protocol
+from paddock.launch.plan import LauncherFacts, decode_facts
 from paddock.model.errors import ConfigError
 
 START_TIMEOUT_S = 60.0
@@ -40,7 +41,9 @@ class LauncherLink:
         self._connection: socket.socket | None = None
         self._pid = 0
         self._pidfd = -1
+        self._facts: LauncherFacts | None = None
         self._closed = False
+        self._is_blocked = False
         self._unsent: deque[tuple[int, socket.socket]] = deque()
         self._restart: asyncio.Task[None] | None = None
 
@@ -54,6 +57,12 @@ class LauncherLink:
             connection = self._await_start()
         self._check(connection)
         self._connection = connection
+
+    @property
+    def facts(self) -> LauncherFacts:
+        """What the launcher has told of itself; there once it has been started."""
+        assert self._facts is not None
+        return self._facts
 
     async def start(self) -> None:
         """Notice its death from now on."""
@@ -83,11 +92,16 @@ class LauncherLink:
                 self._connection.sendmsg([_LAUNCH], rights, socket.MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno in _IS_FULL:
+                    self._is_blocked = True
                     asyncio.get_running_loop().add_writer(self._connection, self._flush)
                 return  # it died: that is read elsewhere, and what is unsent goes to the next one
             self._forget_first()
-        if self._connection is not None:
+        self._unblock()
+
+    def _unblock(self) -> None:
+        if self._is_blocked and self._connection is not None:
             asyncio.get_running_loop().remove_writer(self._connection)
+        self._is_blocked = False
 
     def _forget_first(self) -> None:
         plan_fd, theirs = self._unsent.popleft()
@@ -153,7 +167,7 @@ class LauncherLink:
     def _drop(self) -> None:
         if self._connection is not None:
             asyncio.get_running_loop().remove_reader(self._connection)
-            asyncio.get_running_loop().remove_writer(self._connection)
+            self._unblock()
             self._connection.close()
             self._connection = None
 
@@ -198,6 +212,11 @@ class LauncherLink:
         if answer.get("agent_id") != self._command.agent_id:
             connection.close()
             raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
+        try:
+            self._facts = decode_facts(answer.get("facts"))
+        except protocol.ProtocolError as error:
+            connection.close()
+            raise self._failed(f"it tells nothing of itself: {error}") from None
         self._pidfd = os.pidfd_open(protocol.integer(answer.get("pid"), "pid", 1))
 
     def _failed(self, why: str) -> ConfigError:

@@ -91,7 +91,12 @@ def _spawn(arguments: Sequence[str], log_path: str) -> int:
         (os.POSIX_SPAWN_OPEN, 1, log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        # Every function is looked up at once: later each shim would do it anew, in pages of its own.
+        "LD_BIND_NOW": "1",
+    }
     return os.posix_spawn(arguments[0], list(arguments), environment, file_actions=actions, setsid=True)
 
 

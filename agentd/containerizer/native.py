@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import logging
 import os
 import socket
@@ -27,7 +29,7 @@ from agentd.isolation_thread import IsolationThread
 from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import protocol
+from paddock.launch import plan_file, protocol
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
@@ -36,6 +38,11 @@ from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import CommandInfo, LaunchFailure
 
 _log = logging.getLogger(__name__)
+
+DISCARD_AFTER_S = 0.2
+"""Records and sockets of that time go together."""
+MEASURED_AT_ONCE_COUNT = 64
+"""Some three milliseconds of the isolation thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +147,11 @@ class NativeContainerizer(Containerizer):
         """On the isolation thread."""
         make_sandbox(config.sandbox, config.user, config.container_id)
         plan = self._isolation.prepare(config)
-        content = plan_json(config, plan, self._places.of(config.container_id, self._host))
-        if len(content) > protocol.MAX_PLAN_BYTES:
-            message = f"the plan has {len(content)} bytes, at most {protocol.MAX_PLAN_BYTES}: give fewer arguments"
-            raise ContainerizerError(config.container_id, "plan", message)
+        document = plan_json(config, plan, self._places.of(config.container_id, self._host), self._launcher.facts)
+        try:
+            content = plan_file.seal(document)
+        except protocol.ProtocolError as error:
+            raise ContainerizerError(config.container_id, "plan", str(error)) from None
         return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
 
     def launch(self, container_id: ContainerId) -> None:
@@ -202,21 +210,30 @@ class NativeContainerizer(Containerizer):
         )
 
     def discard(self, container_id: ContainerId) -> None:
-        """Record and socket; missing ones are no error. Beside the loop: a disk takes its time to forget a file."""
+        """Record and socket; missing ones are no error. Beside the loop, and those of a moment together: a disk takes its time
+        to forget a file, and a hop to another thread costs more than the file.
+        """
         self._discarding.append(container_id)
         if len(self._discarding) == 1:
             self._track(self._discard_all())
 
     async def _discard_all(self) -> None:
         while self._discarding:
+            await asyncio.sleep(DISCARD_AFTER_S)
             wanted = tuple(self._discarding)
             await asyncio.to_thread(self._places.discard, wanted)
             del self._discarding[: len(wanted)]
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
-        """One hop for all."""
-        wanted = tuple(container_ids)
-        return await self._thread.run("usage", lambda: [self._isolation.usage(each) for each in wanted])
+        """Some dozens at a time: a launch that comes meanwhile has its turn on the isolation thread in between."""
+        starts = range(0, len(container_ids), MEASURED_AT_ONCE_COUNT)
+        parts = [container_ids[start : start + MEASURED_AT_ONCE_COUNT] for start in starts]
+        found = await self._thread.run_in_turns("usage", [functools.partial(self._measure, part) for part in parts])
+        return list(itertools.chain.from_iterable(found))
+
+    def _measure(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
+        """On the isolation thread."""
+        return [self._isolation.usage(container_id) for container_id in container_ids]
 
     async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """Read from the kernel now."""

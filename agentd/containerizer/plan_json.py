@@ -1,13 +1,13 @@
-"""A container's configuration and its isolators' merged plan as the launcher's JSON, format 1. Pure."""
+"""A container's configuration and its isolators' merged plan as the document of a launch, format 1. Pure."""
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
+from paddock.launch.plan import LauncherFacts
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, with_environment
 from paddock.model.task import CommandInfo, Rlimit
@@ -27,10 +27,11 @@ class PlanPlaces:
     cgroup: CgroupPlace
 
 
-def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> bytes:
+def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts) -> dict[str, object]:
     """Complete: the shim takes nothing from anywhere else."""
-    document: dict[str, Json] = {
+    return {
         "format": FORMAT,
+        "launcher": facts.to_json(),
         "agent_id": config.agent_id,
         "container_id": config.container_id,
         "record": places.record,
@@ -52,7 +53,6 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces) -> 
         "barrier": plan.needs_barrier,
         **_command_json(config.command, config.user, config.sandbox, plan),
     }
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def exec_json(config: ContainerConfig, command: CommandInfo, user: UserIdentity, plan: LaunchPlan) -> dict[str, Json]:
@@ -65,7 +65,7 @@ def _command_json(command: CommandInfo, user: UserIdentity, sandbox: str, plan: 
     return {
         "argv": list(command.argv),
         # The task's own word wins over the isolators'; nothing of the agent's own environment is passed on.
-        "environment": dict(with_environment(plan, command.environment).environment),
+        "environment": {**dict(plan.environment), **dict(command.environment)},
         "working_directory": posixpath.join(sandbox, command.working_directory).rstrip("/") or "/",
         "user": {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)},
         "capabilities": _capabilities_json(plan.capabilities),

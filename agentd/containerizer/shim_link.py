@@ -33,15 +33,18 @@ class ShimLink:
         """Owns the connection, a SEQPACKET socket."""
         self.container_id = container_id
         self._connection = connection
+        # By number: asked about one that it does not know, a selector writes the socket out in full for its own exception.
+        self._fd = connection.fileno()
         self._on_event = on_event
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._last_seq = 0
         self._unsent: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._is_blocked = False
         self._closed = False
         connection.setblocking(False)
-        self._loop.add_reader(connection, self._readable)
+        self._loop.add_reader(self._fd, self._readable)
 
     @property
     def is_closed(self) -> bool:
@@ -71,8 +74,8 @@ class ShimLink:
         """The container lives on; `on_end` is not called."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._connection)
-            self._loop.remove_writer(self._connection)
+            self._loop.remove_reader(self._fd)
+            self._unblock()
             self._connection.close()
             for answer in self._answers.values():
                 if not answer.done():
@@ -96,12 +99,18 @@ class ShimLink:
                 self._connection.sendmsg([content], rights, socket.MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno in _NO_BUFFERS:
-                    self._loop.add_writer(self._connection, self._flush)
+                    self._is_blocked = True
+                    self._loop.add_writer(self._fd, self._flush)
                     return
                 self._unsent.clear()  # the end of the connection is read, and told, elsewhere
                 return
             self._unsent.popleft()
-        self._loop.remove_writer(self._connection)
+        self._unblock()
+
+    def _unblock(self) -> None:
+        if self._is_blocked:
+            self._is_blocked = False
+            self._loop.remove_writer(self._fd)
 
     def _readable(self) -> None:
         while not self._closed:

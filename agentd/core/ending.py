@@ -177,7 +177,7 @@ def _tell_end(turn: Turn, container: ContainerEntry) -> None:
             evidence=termination.evidence,
         )
     if not container.config.framework_id and turn.state.connected:
-        turn.effects.append(SendStandalone(resources=turn.state.standalone()))
+        turn.effects.append(SendStandalone(resources=turn.state.standalone))
 
 
 def held(turn: Turn, event: Held) -> None:

@@ -53,7 +53,7 @@ def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:
         return
     _begin(turn, event.config).request_id = event.request_id
     if turn.state.connected:
-        turn.effects.append(SendStandalone(resources=turn.state.standalone()))
+        turn.effects.append(SendStandalone(resources=turn.state.standalone))
 
 
 def _refusal(state: AgentState, config: ContainerConfig) -> PaddockError | None:

@@ -17,7 +17,7 @@ from agentd.core.state import STATUSES_KEPT_COUNT, AgentState, ContainerEntry, T
 from agentd.core.task_states import check_follows
 from paddock.model.container import ContainerState
 from paddock.model.ids import FrameworkId
-from paddock.model.resources import Resources
+from paddock.model.resources import Resources, Scalar
 
 
 def apply(state: AgentState, entry: DurableEntry) -> None:
@@ -45,11 +45,22 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
 
 
 def _launched(state: AgentState, entry: ContainerLaunched) -> None:
-    counted = _taken(state.free, entry.config.resources.unallocated())
+    asked = entry.config.resources.unallocated()
+    counted = _taken(state.free, asked)
     state.free -= counted
+    if not entry.config.framework_id:
+        state.standalone += asked
     state.containers[entry.config.container_id] = ContainerEntry(
         config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=counted
     )
+
+
+def _standalone_without(state: AgentState, gone: Resources) -> Resources:
+    """Amounts are taken off. Ranges and sets are unions, of which two may have had the same: they are put together anew."""
+    if all(isinstance(resource.value, Scalar) for resource in gone):
+        return state.standalone - gone
+    left = (entry.config.resources.unallocated() for entry in state.live() if not entry.config.framework_id)
+    return Resources.of(resource for resources in left for resource in resources)
 
 
 def _taken(free: Resources, asked: Resources) -> Resources:
@@ -73,6 +84,8 @@ def _ended(state: AgentState, entry: ContainerEnded) -> None:
     container.kill_overdue_ns = None
     state.free += container.counted
     container.counted = Resources()
+    if not container.config.framework_id:
+        state.standalone = _standalone_without(state, container.config.resources.unallocated())
     container.forget_command()
     state.ended[entry.container_id] = None
 

@@ -26,7 +26,7 @@ def shown_config(config: ContainerConfig) -> ContainerConfig:
     """The config for who only looks at it: the same, unless the command is long; then without environment, and cut."""
     command = config.command
     words = (command.value, *command.arguments, *(word for pair in command.environment for word in pair))
-    if sum(len(word.encode()) + 1 for word in words) <= COMMAND_SHOWN_BYTES:
+    if len("".join(words).encode()) + len(words) <= COMMAND_SHOWN_BYTES:
         return config
     room = COMMAND_SHOWN_BYTES // 4  # a character has up to four bytes
     arguments = []
@@ -137,6 +137,8 @@ class AgentState:
     boot_id: str
     total: Resources
     free: Resources
+    standalone: Resources = field(default_factory=Resources)
+    """What containers that no framework asked for hold, those that have not ended."""
     ended_limit_count: int = 1000
     containers: dict[ContainerId, ContainerEntry] = field(default_factory=dict)
     ended: dict[ContainerId, None] = field(default_factory=dict)
@@ -151,15 +153,6 @@ class AgentState:
     def task_of(self, config: ContainerConfig) -> TaskEntry | None:
         """The task that a container runs, if it is still somebody's."""
         return self.tasks.get((config.framework_id, config.task_id)) if config.task_id else None
-
-    def used(self) -> Resources:
-        """What containers that have not ended hold."""
-        return Resources.of(r for entry in self.live() for r in entry.config.resources.unallocated().items)
-
-    def standalone(self) -> Resources:
-        """The part of `used` that no framework asked for."""
-        found = (entry for entry in self.live() if not entry.config.framework_id)
-        return Resources.of(r for entry in found for r in entry.config.resources.unallocated().items)
 
     def live(self) -> list[ContainerEntry]:
         """Those that have not ended, oldest first."""

@@ -15,6 +15,7 @@ from agentd.rpc.master_messages import (
     status_to_wire,
 )
 from agentd.rpc.powers import Powers
+from agentd.rpc.standalone_report import StandaloneReport
 from agentd.rpc.task_launches import TaskLaunches
 from agentd.shell import MasterMessage, Shell
 from agentd.users import Users
@@ -55,6 +56,7 @@ class MasterClient:
         self._launches = TaskLaunches(shell, users, powers, work_dir)
         self._info = info
         self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
+        self._standalone = StandaloneReport(self._put)
         self._registered = False
         self._silence_s = REGISTER_TIMEOUT_S
         self._attempt = 0
@@ -75,6 +77,12 @@ class MasterClient:
         """Only a registered agent is listened to."""
         if not self._registered:
             return
+        if isinstance(message, effects.SendStandalone):
+            self._standalone.tell(message)
+        else:
+            self._put(message)
+
+    def _put(self, message: MasterMessage) -> None:
         self._outgoing.put_nowait(_to_wire(message))
 
     async def _run(self) -> None:
@@ -91,6 +99,7 @@ class MasterClient:
                 _log.exception("the connection to the master failed", extra={"master": str(address)})
                 self._masters.failed(address)
             finally:
+                self._standalone.stop()
                 if self._registered:
                     self._registered = False
                     self._shell.post(events.MasterDisconnected())
@@ -103,6 +112,7 @@ class MasterClient:
         """One connection, from registration to its end."""
         self._silence_s = REGISTER_TIMEOUT_S
         self._outgoing = asyncio.Queue()
+        self._standalone = StandaloneReport(self._put)
         async with open_channel(address) as channel:
             with remote_errors(f"master {address}"):
                 call = AgentRegistryServiceStub(channel).Connect(self._messages())

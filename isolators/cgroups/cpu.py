@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, picked
+from isolators.counters import Names, integer, recorded
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -42,7 +40,9 @@ _V1_READS = (
     CgroupRead(controller="cpuacct", file="cpuacct.stat"),
     CgroupRead(controller="cpu", file="cpu.stat"),
 )
-_V2_STAT = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
+_V1_TICKS = Names.of("user", "system")
+_STAT = Names.of("nr_periods", "nr_throttled", "throttled_time")
+_V2_STAT = Names.of("usage_usec", "user_usec", "system_usec", "throttled_usec")
 _V2_READS = (CgroupRead(controller="cpu", file="cpu.stat"),)
 
 
@@ -107,42 +107,6 @@ def _no_quota(*, v2: bool) -> CgroupWrite:
     return CgroupWrite(controller="cpu", file=file, value=value, optional=True, resource="cpus limit", asked="none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CpuCounters:
-    """What the kernel counted; None where it did not say."""
-
-    usage_us: int | None
-    user_us: int | None
-    system_us: int | None
-    period_count: int | None
-    throttled_count: int | None
-    throttled_us: int | None
-
-
-def parse(counters: Mapping[str, str]) -> CpuCounters:
-    """v1's three files or v2's one; which it is, the fields say themselves."""
-    stat = counters.get("cpu/cpu.stat")
-    period_count, throttled_count, throttled_ns = picked(stat, "nr_periods", "nr_throttled", "throttled_time")
-    usage_ns = first(counters, "cpuacct/cpuacct.usage")
-    if usage_ns is None:
-        usage_us, user_us, system_us, throttled_us = picked(stat, *_V2_STAT)
-    else:
-        user_ticks, system_ticks = picked(counters.get("cpuacct/cpuacct.stat"), "user", "system")
-        usage_us, throttled_us = usage_ns // 1000, None
-        user_us = None if user_ticks is None else user_ticks * _US_PER_TICK
-        system_us = None if system_ticks is None else system_ticks * _US_PER_TICK
-    if throttled_ns is not None:
-        throttled_us = throttled_ns // 1000
-    return CpuCounters(
-        usage_us=usage_us,
-        user_us=user_us,
-        system_us=system_us,
-        period_count=period_count,
-        throttled_count=throttled_count,
-        throttled_us=throttled_us,
-    )
-
-
 class CpuIsolator(CgroupIsolator):
     """Shares or weight always; quota when a limit is given or the operator wants quotas."""
 
@@ -169,32 +133,34 @@ class CpuIsolator(CgroupIsolator):
         """The same."""
         return self.final_reads()
 
-    def usage(self, container_id: ContainerId) -> ResourceStatistics:
-        """Three reads on v1, one on v2."""
-        counters, missing = self.read_usage(container_id)
-        found = parse(counters)
-        return ResourceStatistics(
-            timestamp_ns=time.time_ns() if counters else 0,
-            cpu_usage_us=found.usage_us,
-            cpu_user_us=found.user_us,
-            cpu_system_us=found.system_us,
-            cpu_period_count=found.period_count,
-            cpu_throttled_count=found.throttled_count,
-            cpu_throttled_us=found.throttled_us,
-            missing=missing,
-        )
+    @staticmethod
+    def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
+        """v1's three files or v2's one; which it is, the fields say themselves."""
+        stat = counters.get("cpu/cpu.stat")
+        usage_ns = integer(counters.get("cpuacct/cpuacct.usage"))
+        if usage_ns is None:
+            found.cpu_usage_us, found.cpu_user_us, found.cpu_system_us, found.cpu_throttled_us = _V2_STAT.numbers(stat)
+        else:
+            user_ticks, system_ticks = _V1_TICKS.numbers(counters.get("cpuacct/cpuacct.stat"))
+            found.cpu_usage_us = usage_ns // 1000
+            found.cpu_user_us = None if user_ticks is None else user_ticks * _US_PER_TICK
+            found.cpu_system_us = None if system_ticks is None else system_ticks * _US_PER_TICK
+        found.cpu_period_count, found.cpu_throttled_count, throttled_ns = _STAT.numbers(stat)
+        if throttled_ns is not None:
+            found.cpu_throttled_us = throttled_ns // 1000
 
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """The same counters, over the whole life."""
         del container_id
-        found = parse(counters)
-        if found == CpuCounters(**dict.fromkeys(CpuCounters.__slots__)):
+        found = ResourceStatistics()
+        self.fill(found, recorded(counters))
+        if found == ResourceStatistics():
             return Evidence()
         return Evidence(
             cpu=CpuEvidence(
-                usage_us=found.usage_us,
-                period_count=found.period_count,
-                throttled_count=found.throttled_count,
-                throttled_us=found.throttled_us,
+                usage_us=found.cpu_usage_us,
+                period_count=found.cpu_period_count,
+                throttled_count=found.cpu_throttled_count,
+                throttled_us=found.cpu_throttled_us,
             )
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupEvent, CgroupPlace, HostFacts, Inotify, IsolatorSettings, Watch
-from isolators.counters import byte_limit, first, picked, read_counters
+from isolators.counters import Names, byte_limit, integer, read_counters, recorded
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, InvalidRequest
 from paddock.model.ids import ContainerId
@@ -39,10 +38,22 @@ _V2_FINAL = (
     CgroupRead(controller="memory", file="memory.peak"),  # since Linux 5.19
     CgroupRead(controller="memory", file="memory.max"),
 )
-_V1_MORE = ("memory.usage_in_bytes", "memory.stat")
-_V1_STAT = ("total_rss", "total_cache", "total_inactive_file", "total_active_file", "total_swap")
-_V2_STAT = ("anon", "file", "inactive_file", "active_file")
-_V2_MORE = ("memory.current", "memory.stat", "memory.swap.current")
+_V1_USAGE = (
+    _V1_OOM,
+    CgroupRead(controller="memory", file="memory.max_usage_in_bytes"),
+    CgroupRead(controller="memory", file="memory.usage_in_bytes"),
+    CgroupRead(controller="memory", file="memory.stat"),
+)
+_OOM_KILLS = Names.of("oom_kill")
+_V1_STAT = Names.of("total_rss", "total_cache", "total_inactive_file", "total_swap", "hierarchical_memory_limit")
+"""The `total_` figures count what is below the container's cgroup too; the limit is the least of its own and those above."""
+
+_V2_STAT = Names.of("anon", "file", "inactive_file")
+_V2_FILES = Names.of("inactive_file", "active_file")
+_V2_USAGE = (
+    *_V2_FINAL,
+    *(CgroupRead(controller="memory", file=file) for file in ("memory.current", "memory.stat", "memory.swap.current")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,42 +175,6 @@ def asked_text(resources: Resources, limits: ResourceLimits) -> tuple[str, str]:
     return memory, "none" if limits.swap_bytes == NO_LIMIT else str(limits.swap_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryCounters:
-    """What the kernel counted; None where it did not say, a limit also where there is none."""
-
-    usage_bytes: int | None
-    peak_bytes: int | None
-    limit_bytes: int | None
-    anon_bytes: int | None
-    file_bytes: int | None
-    inactive_file_bytes: int | None
-    active_file_bytes: int | None
-    swap_bytes: int | None
-    oom_kill_count: int | None
-
-
-def parse(counters: Mapping[str, str]) -> MemoryCounters:
-    """v1's names first, then v2's; on v1 the `total_` figures, which count what is below the container's cgroup too."""
-    stat = counters.get("memory/memory.stat")
-    anon, file, inactive_file, active_file, swap = picked(stat, *_V1_STAT)
-    if anon is None:
-        anon, file, inactive_file, active_file = picked(stat, *_V2_STAT)
-        swap = first(counters, "memory/memory.swap.current")
-    oom_text = counters.get("memory/memory.oom_control", counters.get("memory/memory.events"))
-    return MemoryCounters(
-        usage_bytes=first(counters, "memory/memory.usage_in_bytes", "memory/memory.current"),
-        peak_bytes=first(counters, "memory/memory.max_usage_in_bytes", "memory/memory.peak"),
-        limit_bytes=byte_limit(counters, "memory/memory.limit_in_bytes", "memory/memory.max"),
-        anon_bytes=anon,
-        file_bytes=file,
-        inactive_file_bytes=inactive_file,
-        active_file_bytes=active_file,
-        swap_bytes=swap,
-        oom_kill_count=picked(oom_text, "oom_kill")[0],
-    )
-
-
 class MemoryIsolator(CgroupIsolator):
     """Limits memory and swap; an OOM kill is reported, and fatal only if the command itself dies of it."""
 
@@ -236,14 +211,15 @@ class MemoryIsolator(CgroupIsolator):
             return v2_writes(wanted, asked, is_fresh=False)
         memsw = CgroupRead(controller="memory", file="memory.memsw.limit_in_bytes")
         counters, _ = read_counters(place, (memsw,))
-        current = byte_limit(counters, f"memory/{memsw.file}")
+        current = byte_limit(integer(counters.get(f"memory/{memsw.file}")))
         return v1_writes(wanted, asked, is_fresh=False, current_memsw_bytes=current)
 
     def _refuse_killing(self, container_id: ContainerId, place: CgroupPlace, wanted: MemoryLimits) -> None:
-        found = parse(read_counters(place, self.usage_reads())[0])
-        if wanted.hard_bytes is None or found.usage_bytes is None:
+        counters, _ = read_counters(place, self.usage_reads())
+        usage_bytes = integer(counters.get("memory/memory.current"))
+        if wanted.hard_bytes is None or usage_bytes is None:
             return
-        fixed = found.usage_bytes - (found.inactive_file_bytes or 0) - (found.active_file_bytes or 0)
+        fixed = usage_bytes - sum(count or 0 for count in _V2_FILES.numbers(counters.get("memory/memory.stat")))
         if fixed > wanted.hard_bytes:
             path = f"{place.directory('memory')}/memory.max"
             raise ContainerizerError(
@@ -263,28 +239,29 @@ class MemoryIsolator(CgroupIsolator):
 
     def usage_reads(self) -> tuple[CgroupRead, ...]:
         """And what is used for what."""
-        more = _V2_MORE if self.is_v2 else _V1_MORE
-        return (*self.final_reads(), *(CgroupRead(controller="memory", file=file) for file in more))
+        return _V2_USAGE if self.is_v2 else _V1_USAGE
 
-    def usage(self, container_id: ContainerId) -> ResourceStatistics:
-        """Five reads on v1, six on v2."""
-        counters, missing = self.read_usage(container_id)
-        found = parse(counters)
-        working_set = None
-        if found.usage_bytes is not None and found.inactive_file_bytes is not None:
-            working_set = max(found.usage_bytes - found.inactive_file_bytes, 0)
-        return ResourceStatistics(
-            timestamp_ns=time.time_ns() if counters else 0,
-            memory_usage_bytes=found.usage_bytes,
-            memory_peak_bytes=found.peak_bytes,
-            memory_limit_bytes=found.limit_bytes,
-            memory_anon_bytes=found.anon_bytes,
-            memory_file_bytes=found.file_bytes,
-            memory_working_set_bytes=working_set,
-            memory_swap_bytes=found.swap_bytes,
-            memory_oom_kill_count=found.oom_kill_count,
-            missing=missing,
-        )
+    @staticmethod
+    def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
+        """v1's names first, then v2's."""
+        stat = counters.get("memory/memory.stat")
+        anon, file, inactive_file, swap, limit = _V1_STAT.numbers(stat)
+        if anon is None:
+            anon, file, inactive_file = _V2_STAT.numbers(stat)
+            swap = integer(counters.get("memory/memory.swap.current"))
+        usage = integer(counters.get("memory/memory.usage_in_bytes") or counters.get("memory/memory.current"))
+        peak = counters.get("memory/memory.max_usage_in_bytes") or counters.get("memory/memory.peak")
+        own_limit = integer(counters.get("memory/memory.limit_in_bytes") or counters.get("memory/memory.max"))
+        found.memory_usage_bytes = usage
+        found.memory_peak_bytes = integer(peak)
+        found.memory_limit_bytes = byte_limit(limit if own_limit is None else own_limit)
+        found.memory_anon_bytes = anon
+        found.memory_file_bytes = file
+        found.memory_swap_bytes = swap
+        if usage is not None and inactive_file is not None:
+            found.memory_working_set_bytes = max(usage - inactive_file, 0)
+        oom_text = counters.get("memory/memory.oom_control", counters.get("memory/memory.events"))
+        (found.memory_oom_kill_count,) = _OOM_KILLS.numbers(oom_text)
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:
         """v1: the eventfd of memory.oom_control; v2: memory.events is modified when a counter in it grows."""
@@ -302,8 +279,9 @@ class MemoryIsolator(CgroupIsolator):
         if place is None:
             return None
         counters, _ = read_counters(place, self.final_reads())
-        found = parse(counters)
-        count = found.oom_kill_count or 0
+        found = ResourceStatistics()
+        self.fill(found, counters)
+        count = found.memory_oom_kill_count or 0
         if count <= self._reported_kill_count.get(container_id, 0):
             return None
         self._reported_kill_count[container_id] = count
@@ -313,7 +291,7 @@ class MemoryIsolator(CgroupIsolator):
             reason=Reason.CONTAINER_LIMITATION_MEMORY,
             message=(
                 f"the kernel's OOM killer has ended {count} of the container's processes: memory limit "
-                f"{_bytes_text(found.limit_bytes)}, peak {_bytes_text(found.peak_bytes)}"
+                f"{_bytes_text(found.memory_limit_bytes)}, peak {_bytes_text(found.memory_peak_bytes)}"
             ),
             fatal=False,
             memory=_evidence(found),
@@ -322,8 +300,9 @@ class MemoryIsolator(CgroupIsolator):
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """Over the whole life; the victims are the shim's to name."""
         del container_id
-        found = parse(counters)
-        if found.oom_kill_count is None and found.peak_bytes is None and found.limit_bytes is None:
+        found = ResourceStatistics()
+        self.fill(found, recorded(counters))
+        if found == ResourceStatistics():
             return Evidence()
         return Evidence(memory=_evidence(found))
 
@@ -333,11 +312,11 @@ class MemoryIsolator(CgroupIsolator):
         self._reported_kill_count.pop(container_id, None)
 
 
-def _evidence(found: MemoryCounters) -> MemoryEvidence:
+def _evidence(found: ResourceStatistics) -> MemoryEvidence:
     return MemoryEvidence(
-        limit_bytes=found.limit_bytes,
-        peak_bytes=found.peak_bytes,
-        oom_kill_count=found.oom_kill_count or 0,
+        limit_bytes=found.memory_limit_bytes,
+        peak_bytes=found.memory_peak_bytes,
+        oom_kill_count=found.memory_oom_kill_count or 0,
         victims=None,
     )
 

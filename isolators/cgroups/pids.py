@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupPlace
-from isolators.counters import first, picked
+from isolators.counters import Names, integer, recorded
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite
@@ -26,6 +24,7 @@ _FINAL = (
     CgroupRead(controller="pids", file="pids.events"),
     CgroupRead(controller="pids", file="pids.peak"),  # since Linux 6.1
 )
+_EVENTS = Names.of("max")
 _USAGE = (*_FINAL, CgroupRead(controller="pids", file="pids.current"))
 
 
@@ -42,26 +41,6 @@ def writes(limits: ResourceLimits, *, default_count: int) -> tuple[CgroupWrite, 
             resource="pids limit",
             asked="default" if limits.pids_count is None else str(limits.pids_count),
         ),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PidsCounters:
-    """What the kernel counted; None where it did not say, the limit also where there is none."""
-
-    current_count: int | None
-    limit_count: int | None
-    refused_count: int | None
-    peak_count: int | None
-
-
-def parse(counters: Mapping[str, str]) -> PidsCounters:
-    """The same files on v1 and v2; refusals are `max` in pids.events."""
-    return PidsCounters(
-        current_count=first(counters, "pids/pids.current"),
-        limit_count=first(counters, "pids/pids.max"),
-        refused_count=picked(counters.get("pids/pids.events"), "max")[0],
-        peak_count=first(counters, "pids/pids.peak"),
     )
 
 
@@ -92,27 +71,25 @@ class PidsIsolator(CgroupIsolator):
         """And how many there are now."""
         return _USAGE
 
-    def usage(self, container_id: ContainerId) -> ResourceStatistics:
-        """Four reads."""
-        counters, missing = self.read_usage(container_id)
-        found = parse(counters)
-        return ResourceStatistics(
-            timestamp_ns=time.time_ns() if counters else 0,
-            pids_count=found.current_count,
-            pids_limit_count=found.limit_count,
-            pids_refused_count=found.refused_count,
-            pids_peak_count=found.peak_count,
-            missing=missing,
-        )
+    @staticmethod
+    def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
+        """The same files on v1 and v2; refusals are `max` in pids.events."""
+        found.pids_count = integer(counters.get("pids/pids.current"))
+        found.pids_limit_count = integer(counters.get("pids/pids.max"))
+        (found.pids_refused_count,) = _EVENTS.numbers(counters.get("pids/pids.events"))
+        found.pids_peak_count = integer(counters.get("pids/pids.peak"))
 
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """The same counters, over the whole life."""
         del container_id
-        found = parse(counters)
-        if found.limit_count is None and found.refused_count is None and found.peak_count is None:
+        found = ResourceStatistics()
+        self.fill(found, recorded(counters))
+        if found == ResourceStatistics():
             return Evidence()
         return Evidence(
             pids=PidsEvidence(
-                limit_count=found.limit_count, refused_count=found.refused_count, peak_count=found.peak_count
+                limit_count=found.pids_limit_count,
+                refused_count=found.pids_refused_count,
+                peak_count=found.pids_peak_count,
             )
         )

@@ -104,17 +104,16 @@ class DiskUsageIsolator(Isolator):
             self._compare(tracked)
         return ()
 
-    def usage(self, container_id: ContainerId) -> ResourceStatistics:
+    def measure(self, container_id: ContainerId, found: ResourceStatistics) -> None:
         """The last count, with its own time; nothing for a container without a disk resource."""
         tracked = self._tracked.get(container_id)
         if tracked is None or not tracked.limit_bytes:
-            return ResourceStatistics()
-        return ResourceStatistics(
-            timestamp_ns=tracked.measured_ns,
-            disk_used_bytes=tracked.measured.used_bytes if tracked.measured else None,
-            disk_limit_bytes=tracked.limit_bytes,
-            missing=((self.name, tracked.failure),) if tracked.failure else (),
-        )
+            return
+        found.timestamp_ns = max(found.timestamp_ns, tracked.measured_ns)
+        found.disk_used_bytes = tracked.measured.used_bytes if tracked.measured else None
+        found.disk_limit_bytes = tracked.limit_bytes
+        if tracked.failure:
+            found.missing += ((self.name, tracked.failure),)
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """No kernel file: the limit is what the next count is compared with."""

@@ -54,4 +54,4 @@ def environment(container: ContainerConfig) -> tuple[tuple[str, str], ...]:
         ("MESOS_TASK_ID", container.task_id),
         ("MESOS_ALLOCATION_ROLE", roles[0] if len(roles) == 1 else ""),
     ]
-    return tuple((name, value) for name, value in found if value)
+    return tuple([(name, value) for name, value in found if value])

@@ -32,7 +32,7 @@ DEFAULT_BOUNDING = (
 
 def in_order(names: set[str] | frozenset[str]) -> tuple[str, ...]:
     """By number, so that equal sets make equal plans."""
-    return tuple(sorted(names, key=lambda name: NUMBERS[name]))
+    return tuple(sorted(names, key=NUMBERS.__getitem__))
 
 
 class CapabilitiesIsolator(Isolator):
@@ -99,9 +99,10 @@ def _for_user(uid: int, bounding: frozenset[str], effective: frozenset[str], lin
     one. Another user gets what is ambient and nothing else, so it must be asked for by name.
     """
     if uid == 0:
-        return Capabilities(bounding=in_order(effective), effective=in_order(effective))
-    kept = effective if linux.effective_capabilities is not None else frozenset[str]()
-    return Capabilities(bounding=in_order(bounding), effective=in_order(kept), ambient=in_order(kept))
+        given = in_order(effective)
+        return Capabilities(bounding=given, effective=given)
+    kept = in_order(effective) if linux.effective_capabilities is not None else ()
+    return Capabilities(bounding=in_order(bounding), effective=kept, ambient=kept)
 
 
 def _problems(flag: str, names: tuple[str, ...] | None, host: tuple[str, ...] | None) -> list[str]:

@@ -28,7 +28,12 @@ def make_sealed_memfd(name: str, content: bytes) -> int:
 
 
 def read_sealed_memfd(fd: int, max_bytes: int) -> bytes:
-    """The content; raises EINVAL when it is not sealed (the sender could still change it), EFBIG when it is too long."""
+    """The content; raises as `check_sealed` does."""
+    return os.pread(fd, check_sealed(fd, max_bytes), 0)
+
+
+def check_sealed(fd: int, max_bytes: int) -> int:
+    """Its size; raises EINVAL when it is not sealed (the sender could still change it), EFBIG when it is too long."""
     try:
         seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     except OSError as error:
@@ -39,7 +44,7 @@ def read_sealed_memfd(fd: int, max_bytes: int) -> bytes:
     size = os.fstat(fd).st_size
     if size > max_bytes:
         raise KernelError("fstat", "", f"{size} bytes, at most {max_bytes}", errno.EFBIG)
-    return os.pread(fd, size, 0)
+    return size
 
 
 def make_executable_memfd(name: str, content: bytes) -> int:

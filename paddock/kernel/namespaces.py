@@ -46,27 +46,31 @@ def setns(fd: int, flags: int) -> None:
         raise failure("setns", value=hex(flags))
 
 
+PRIVATE_MOUNTS = ("none", "/", "", MS_REC | MS_PRIVATE, "")
+"""This mount stops those of its namespace from spreading into others, and theirs into this one."""
+
+
 def mount(source: str, target: str, fs_type: str, flags: int, options: str = "") -> None:
-    """One mount(2). A bind mount takes its other flags (read-only, nosuid, …) only in a second call: see `mount_named`."""
+    """One mount(2). A bind mount takes its other flags (read-only, nosuid, …) only in a second call: see `mounts_of`."""
     kind, data = os.fsencode(fs_type) or None, os.fsencode(options) or None
     if _mount(os.fsencode(source), os.fsencode(target), kind, flags, data) < 0:
         raise failure("mount", target, source)
 
 
-def mount_named(source: str, target: str, fs_type: str, flag_names: tuple[str, ...], options: str = "") -> None:
-    """Mount with flags by name; a bind mount's further flags are put on by a remount, as the kernel wants it."""
+def mounts_of(
+    source: str, target: str, fs_type: str, flag_names: tuple[str, ...], options: str = ""
+) -> tuple[tuple[str, str, str, int, str], ...]:
+    """The arguments of each mount(2) for flags by name; a bind mount's further flags need a remount of their own."""
     flags = 0
     for name in flag_names:
         flags |= MOUNT_FLAGS[name]
     if not flags & MS_BIND:
-        mount(source, target, fs_type, flags, options)
-        return
-    mount(source, target, "", flags & (MS_BIND | MS_REC))
+        return ((source, target, fs_type, flags, options),)
+    bound = (source, target, "", flags & (MS_BIND | MS_REC), "")
     further = flags & ~MS_REC
-    if further != MS_BIND:
-        mount("none", target, "", further | MS_REMOUNT)
+    return (bound,) if further == MS_BIND else (bound, ("none", target, "", further | MS_REMOUNT, ""))
 
 
 def make_mounts_private() -> None:
     """Stop mounts of this namespace from spreading into others, and theirs into this one."""
-    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    mount(*PRIVATE_MOUNTS)

@@ -148,6 +148,12 @@ def set_oom_score_adj(value: int) -> None:
         os.close(fd)
 
 
+def read_oom_score_adj() -> int:
+    """This process's own; its children are born with it."""
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
+
+
 def read_boot_id() -> str:
     """The id of this boot of the machine: a pid of another boot names nobody."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -14,6 +14,7 @@ from paddock.kernel.errors import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol
 
     class Function(Protocol):
@@ -52,13 +53,23 @@ def failure(operation: str, path: str = "", value: str = "") -> KernelError:
     return KernelError(operation, path, value, last_errno())
 
 
-def function(name: str, *kinds: type[ctypes.c_int | ctypes.c_ulong | ctypes.c_char_p | ctypes.c_void_p]) -> Function:
-    """A function of libc which returns an int, with its arguments' types; to be bound once, at import."""
+def function(
+    name: str,
+    *kinds: type[ctypes.c_int | ctypes.c_long | ctypes.c_ulong | ctypes.c_char_p | ctypes.c_void_p],
+    result: type[ctypes.c_int | ctypes.c_void_p] = ctypes.c_int,
+) -> Function:
+    """A function of libc, with its arguments' types; to be bound once, at import."""
     # By item, not by attribute: that one is shared, and so would be its argument types.
     found = _libc[name]
     found.argtypes = kinds
-    found.restype = ctypes.c_int
+    found.restype = result
     return found
+
+
+def raw_syscall(number: int, arguments: Iterable[int]) -> int:
+    """What the kernel answers, a failure as the negative errno."""
+    result = int(_syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+    return -last_errno() if result == -1 else result
 
 
 def leave_session_keyring() -> None:
@@ -139,6 +150,7 @@ class _CloneArguments(ctypes.Structure):
     )
 
 
+CLONE_VM = 0x100
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000

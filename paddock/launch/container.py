@@ -8,6 +8,7 @@ import signal
 import time
 
 from paddock.kernel import processes
+from paddock.launch.command_list import Surroundings, flags_of
 from paddock.launch.ear import Clients
 from paddock.launch.ending import Ending, Identity
 from paddock.launch.kill_state import KillState
@@ -62,7 +63,6 @@ class Container:
         "emptying_since_ns",
         "ended_ns",
         "ending",
-        "has_joined_namespace",
         "host",
         "identity",
         "init",
@@ -113,7 +113,6 @@ class Container:
         # A short life never needs an ear: making and unlinking a socket's inode is a good part of one.
         self.ear_at_ns = 0
         self.ear_problem_noted = False
-        self.has_joined_namespace = False
 
     def open_clients(self, handle: Callable[[Socket, bytes, list[int]], None]) -> None:
         """Make the place for connections."""
@@ -154,6 +153,19 @@ class Container:
     def has_pid_namespace(self) -> bool:
         """Whether the container ends with its init."""
         return self.init is not None and "pid" in self.plan.namespaces
+
+    def exec_surroundings(self, status_fd: int, standard_fds: tuple[int, int, int]) -> Surroundings:
+        """Where one more command is to run: beside the first. (Our children enter its PID namespace by birth.)"""
+        assert self.cgroup is not None
+        surroundings = Surroundings(status_fd, standard_fds)
+        surroundings.joined_namespaces = flags_of(self.plan.namespaces)
+        surroundings.namespace_fd = self.init.pidfd if self.init is not None and self.has_pid_namespace else self.pidfd
+        surroundings.close_first = self.private_fds
+        if self.cgroup.is_v2:
+            surroundings.cgroup_fd = self.cgroup.fd_of("")[0]
+        else:
+            surroundings.task_files = tuple(f"{path}/tasks" for path in self.cgroup.made)
+        return surroundings
 
     @property
     def private_fds(self) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ _MISSING = frozenset({errno.ENOENT, errno.EOPNOTSUPP})
 
 
 class ContainerCgroup:
-    """Made by `create` or found by `adopt`; holds a descriptor of each directory that it has used."""
+    """Made by a launch's list or found by `adopt`; holds a descriptor of each directory that it has used."""
 
     __slots__ = ("_fds", "made", "place")
 
@@ -40,37 +40,19 @@ class ContainerCgroup:
         """Each directory once: co-mounted controllers share one."""
         return tuple(dict.fromkeys(self.place.directories.values()))
 
-    def create(self, writes: Iterable[CgroupWrite]) -> None:
-        """Make the directories, and their parents where they are missing. EEXIST: the id was used before."""
-        extra = {write.controller for write in writes if write.controller}
-        for path in self.paths:
-            parent = os.path.dirname(path)
-            if self.is_v2:
-                self._prepare_parent(parent, (*_V2_CONTROLLERS, *sorted(extra - set(_V2_CONTROLLERS))))
-            try:
-                made = cgroup_files.make_directory(path)
-            except FileNotFoundError:
-                cgroup_files.make_directory(parent)
-                made = cgroup_files.make_directory(path)
-            if not made:
-                raise KernelError("mkdir", path, "", errno.EEXIST)
-            self.made.append(path)
-        if not self.is_v2 and "cpuset" in self.place.directories:
-            parent = os.path.dirname(self.place.directories["cpuset"])
-            cgroup1.prepare_cpuset(parent)
-            cgroup1.prepare_cpuset(self.place.directories["cpuset"])
+    def prepare_parents(self, extra_controllers: Iterable[str]) -> None:
+        """Make what is missing above the container's own directories; raises KernelError.
 
-    @staticmethod
-    def _prepare_parent(parent: str, controllers: tuple[str, ...]) -> None:
-        """v2: a controller works in the container only when every cgroup above hands it down."""
-        try:
-            enabled = cgroup2.enable_controllers(parent, controllers)
-        except FileNotFoundError:
+        v2: a controller works in the container only when every cgroup above hands it down.
+        """
+        for parent in dict.fromkeys(os.path.dirname(path) for path in self.paths):
             cgroup_files.make_directory(parent)
-            enabled = ()
-        if not set(_V2_CONTROLLERS) <= set(enabled):
-            cgroup2.enable_controllers(os.path.dirname(parent), controllers)
-            cgroup2.enable_controllers(parent, controllers)
+            if self.is_v2:
+                controllers = (*_V2_CONTROLLERS, *sorted(set(extra_controllers) - set(_V2_CONTROLLERS)))
+                cgroup2.enable_controllers(os.path.dirname(parent), controllers)
+                cgroup2.enable_controllers(parent, controllers)
+        if not self.is_v2 and "cpuset" in self.place.directories:
+            cgroup1.prepare_cpuset(os.path.dirname(self.place.directories["cpuset"]))
 
     def adopt(self) -> None:
         """Take over what another process made; directories that are gone stay gone."""
@@ -86,28 +68,6 @@ class ContainerCgroup:
         if fd is None:
             fd = self._fds[path] = cgroup_files.open_directory(path)
         return fd, path
-
-    def open_task_files(self) -> tuple[int, ...]:
-        """v1: a descriptor of each `tasks` file, for a process that moves itself in."""
-        if self.is_v2:
-            return ()
-        one_of_each = {path: controller for controller, path in self.place.directories.items()}
-        return tuple(cgroup1.open_tasks(*self.fd_of(controller)) for controller in one_of_each.values())
-
-    def write_limits(self, writes: Iterable[CgroupWrite]) -> list[dict[str, object]]:
-        """Write all in order; returns the optional ones which this host has not."""
-        unapplied: list[dict[str, object]] = []
-        for write in writes:
-            fd, path = self.fd_of(write.controller)
-            try:
-                cgroup_files.write_file(fd, write.file, write.value, path)
-            except KernelError as error:
-                if not write.optional or error.errno not in _MISSING:
-                    raise
-                unapplied.append(
-                    {"controller": write.controller, "file": write.file, "value": write.value, "errno": error.errno}
-                )
-        return unapplied
 
     def rewrite_limits(self, writes: Iterable[CgroupWrite]) -> list[dict[str, object]]:
         """The same while the container runs: at the first refusal the earlier values are put back, then it is raised."""

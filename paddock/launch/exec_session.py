@@ -6,11 +6,13 @@ import os
 
 from paddock.kernel.descriptors import read_sealed_memfd
 from paddock.launch import command, plan, protocol
-from paddock.launch.command import Surroundings
 from paddock.launch.status_pipe import StatusPipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paddock.launch.command_list import Surroundings
     from paddock.launch.host import Host
     from paddock.launch.sockets import Socket
 
@@ -46,20 +48,23 @@ def start_session(
     exec_id: str,
     wanted: plan.Command,
     fds: list[int],
-    surroundings: Surroundings,
+    surroundings_of: Callable[[int, tuple[int, int, int]], Surroundings],
     host: Host,
 ) -> ExecSession:
-    """Start the process; `surroundings` says where. Raises KernelError when it cannot even be cloned."""
+    """Start the process; `surroundings_of` a status pipe and standard descriptors says where.
+
+    Raises KernelError when it cannot even be cloned.
+    """
     status_read, status_write = os.pipe2(os.O_CLOEXEC)
-    surroundings.standard_fds = (fds[0], fds[1], fds[2])
-    surroundings.status_fd = status_write
+    surroundings = surroundings_of(status_write, (fds[0], fds[1], fds[2]))
     surroundings.is_exec = True
+    surroundings.on_terminal = os.isatty(fds[0])
     surroundings.close_first = (*surroundings.close_first, status_read)
     try:
-        pid, pidfd = command.start(wanted, surroundings, host)
+        pid, pidfd, made = command.start_exec(wanted, surroundings, host)
     except BaseException:
         os.close(status_read)
         raise
     finally:
         os.close(status_write)
-    return ExecSession(exec_id, pid, pidfd, StatusPipe(status_read))
+    return ExecSession(exec_id, pid, pidfd, StatusPipe(status_read, made.explain))

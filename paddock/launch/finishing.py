@@ -148,6 +148,7 @@ def _reap_all(container: Container) -> None:
 def _close_logs(container: Container) -> None:
     for log in container.logs:
         if log.pipe_fd < 0:
+            log.close()
             continue
         container.unwatch(log.pipe_fd)
         try:

@@ -6,23 +6,29 @@ import os
 import resource
 
 from paddock.kernel import capabilities
-from paddock.kernel.processes import read_boot_id
+from paddock.kernel.call_runner import CallRunner
+from paddock.kernel.processes import read_boot_id, read_oom_score_adj
+from paddock.launch.plan import LauncherFacts
 
 
 class Host:
-    """`permitted`, `bounding`: the launcher's own capabilities. `open_files`: (soft, hard) before the launcher raised it."""
+    """`facts`: the launcher's own; `runner` carries call lists out."""
 
-    __slots__ = ("boot_id", "bounding", "null_fd", "open_files", "permitted", "rehearsed_plan")
+    __slots__ = ("boot_id", "facts", "null_fd", "runner")
 
-    def __init__(self) -> None:
+    def __init__(self, machine: str) -> None:
+        self.runner = CallRunner(machine)
         self.boot_id = read_boot_id()
-        self.permitted = capabilities.read_own_permitted()
-        self.bounding = capabilities.read_own_bounding()
-        self.open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # A harmless plan, from the launcher's rehearsals; empty when there were none.
-        self.rehearsed_plan = b""
+        self.facts = LauncherFacts(
+            capabilities.read_own_permitted(),
+            capabilities.read_own_bounding(),
+            resource.getrlimit(resource.RLIMIT_NOFILE),
+        )
+        self.facts.oom_score_adj = read_oom_score_adj()
+        self.facts.shares_memory = self.runner.shares_memory
         self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
     def raise_open_files(self) -> None:
         """A launcher holds a few descriptors per container; tasks get the old limit back."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files[1], self.open_files[1]))
+        hard = self.facts.open_files[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -17,14 +17,14 @@ import sys
 import time
 
 from paddock.kernel import processes
-from paddock.kernel.descriptors import read_sealed_memfd
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, plan, protocol, shim, sockets, sweep, warming
+from paddock.launch import ear, launcher_start, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
 from paddock.launch.host import Host
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.launcher_log import log
 from paddock.launch.nursery import Nursery
+from paddock.launch.plan_file import PlanFile
 from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
@@ -119,7 +119,7 @@ class Launcher:
 
     def _sweep(self, plan_fd: int) -> int:
         """In a process of its own, which may read the plan."""
-        planned = plan.decode_plan(read_sealed_memfd(plan_fd, protocol.MAX_PLAN_BYTES))
+        planned = PlanFile(plan_fd).read_plan()
         remains = sweep.remains_of_plan(planned, self._host.boot_id)
         for attempt in range(_SWEEP_ATTEMPTS):
             try:
@@ -179,6 +179,7 @@ class Launcher:
                 "agent_id": self._agent_id,
                 "pool": len(self._nursery),
                 "shims": len(self._plans),
+                "facts": self._host.facts.to_json(),
             }
             connection.send(protocol.encode(answer), _SEND_FLAGS)
             return

@@ -10,7 +10,7 @@ import signal
 from paddock.kernel import cgroup2, cgroup_files, processes
 from paddock.kernel.descriptors import close_all_except
 from paddock.kernel.errors import KernelError, wrapped
-from paddock.kernel.syscalls import set_default_by_kernel
+from paddock.kernel.syscalls import MACHINE, set_default_by_kernel
 from paddock.launch import protocol, sweep
 from paddock.launch.host import Host
 
@@ -68,7 +68,7 @@ def begin(arguments: Arguments) -> Host:
     _lock(arguments.socket)
     # An orphan of a dead shim becomes ours and is reaped at once; else its namespace would wait for the host's PID 1.
     processes.become_subreaper()
-    host = Host()
+    host = Host(arguments.machine or MACHINE)
     host.raise_open_files()
     for root in arguments.cgroup_roots:
         _prepare_root(root)

@@ -1,4 +1,4 @@
-"""The steps of a launch, each with the name under which its failure is reported."""
+"""A launch: the plan's list is carried out, and what it has made is taken over. A failure names its step."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 import time
 
 from paddock.kernel import processes
+from paddock.kernel.call_list import result_in
 from paddock.kernel.errors import KernelError
-from paddock.kernel.namespaces import CLONE_NEWPID, setns
-from paddock.kernel.paths import open_directory
-from paddock.launch import command, protocol, record
-from paddock.launch.command import Surroundings
+from paddock.launch import failed_list, protocol
 from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
-from paddock.launch.logs import LogPump, create_log, make_pipe
+from paddock.launch.launch_list import DONE, INPUTS, OUTCOME
+from paddock.launch.logs import LogPump
+from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
 from paddock.launch.status_pipe import StatusPipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.container import Container
-    from paddock.launch.plan import Plan
+    from paddock.launch.plan_file import PlanFile
 
 
 class LaunchFailure(Exception):
@@ -44,36 +44,74 @@ def death_before_exec(container: Container) -> LaunchFailure:
     return failure_at("limits", KernelError("execve", container.plan.program, reason, errno.ECHILD))
 
 
-def launch(container: Container, plan: Plan) -> None:
-    """Start the command, held at its barrier, and make all else ready while it walks there. Raises LaunchFailure.
+def launch(container: Container, sealed: PlanFile) -> None:
+    """Carry the plan's list out: the command is on its way then. Raises LaunchFailure."""
+    plan = container.plan
+    container.cgroup = ContainerCgroup(plan.cgroup)
+    if "pid" in plan.namespaces and container.init is None:
+        missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
+        raise failure_at("namespace", missing)
+    code = _carry_out(container, sealed)
+    if code != DONE:
+        try:
+            code = failed_list.try_again(container, sealed, code, lambda: _carry_out(container, sealed))
+        except OSError as error:
+            raise failure_at("cgroup", error) from None
+    if code != DONE:
+        raise LaunchFailure(failed_list.take_over(container, sealed, code))
+    _take_over(container, sealed)
 
-    What the command's own process needs comes before the clone; record and log files come after it, and run beside it.
-    """
-    stage = "cgroup"
+
+def _carry_out(container: Container, sealed: PlanFile) -> int:
+    init = container.init
+    (connection_fd,) = container.clients.fds
+    inputs = (-1, -1, connection_fd, -1) if init is None else (init.pidfd, init.lifeline_fd, connection_fd, -1)
+    INPUTS.pack_into(sealed.memory, sealed.inputs_at, *inputs)
+    container.identity.started_ns = time.time_ns()
+    return container.host.runner.run(sealed.memory, sealed.first)
+
+
+def _take_over(container: Container, sealed: PlanFile) -> None:
+    """What is open now is the container's. The memory is the child's too until its status pipe ends."""
+    outcome = OUTCOME.unpack_from(sealed.memory, sealed.outcome_at)
+    plan, identity = container.plan, container.identity
+    container.pid = identity.pid = outcome[0]
+    container.pidfd = outcome[1]
+    container.record_file = RecordFile(plan.record, outcome[2])
+    container.logs = [LogPump(outcome[5], outcome[3]), LogPump(outcome[7], outcome[4])]
+    container.status = StatusPipe(outcome[9], lambda results: failed_list.explain(sealed, results))
+    if plan.barrier:
+        container.barrier_fd = outcome[12]
+    assert container.cgroup is not None
+    container.cgroup.made = list(container.cgroup.paths)
+    _note_missing(container, sealed.memory)
     try:
-        _make_cgroup(container, plan)
-        stage = "logs"
-        pipe_ends = _make_pipes(container)
-        stage = "namespace"
-        surroundings = describe_surroundings(container)
-        _start(container, plan, surroundings, pipe_ends)
-        stage = "record"
-        container.record_file = record.create(plan.record)
-        stage = "logs"
-        _open_logs(container, plan)
-        _write_note(container)
-    except (OSError, protocol.ProtocolError) as error:
-        raise failure_at(stage, error) from None
-    if not plan.barrier:
-        open_barrier(container)
+        if result_in(sealed.memory, plan.allocated) < 0:
+            os.posix_fallocate(outcome[2], 0, PREALLOCATED_BYTES)
+        identity.start_time_ticks = processes.read_start_time_ticks(identity.pid)
+    except OSError as error:
+        raise failure_at("record", error) from None
 
 
-def _write_note(container: Container) -> None:
+def _note_missing(container: Container, memory: bytearray) -> None:
+    """The optional limits which this host has not, and the logs in whose place something else stands."""
+    plan = container.plan
+    for controller, file, value, *steps in plan.optional:
+        code = -min(result_in(memory, step) for step in steps)
+        if code > 0:
+            missing = {"controller": controller, "file": file, "value": value, "errno": code}
+            container.unapplied.append(missing)
+    for log, (name, step) in zip(container.logs, plan.opened_logs, strict=True):
+        if log.file_fd < 0:
+            container.ending.note_problem(KernelError("openat", name, "", -result_in(memory, step)))
+            log.file_fd = -1
+
+
+def write_note(container: Container) -> None:
     """What a sweep needs when this shim dies."""
     plan = container.plan
     identity = container.identity
     identity.shim_start_time_ticks = processes.read_start_time_ticks(identity.shim_pid)
-    identity.start_time_ticks = processes.read_start_time_ticks(container.pid)
     assert container.record_file is not None
     oom = plan.oom_events
     container.record_file.write_note(
@@ -87,70 +125,6 @@ def _write_note(container: Container) -> None:
             "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
         }
     )
-
-
-def _make_cgroup(container: Container, plan: Plan) -> None:
-    container.cgroup = ContainerCgroup(plan.cgroup)
-    container.cgroup.create(plan.writes)
-    container.unapplied = container.cgroup.write_limits(plan.writes)
-
-
-def _make_pipes(container: Container) -> tuple[int, int]:
-    """The command's ends of the two pipes."""
-    out_read, out_write = make_pipe()
-    err_read, err_write = make_pipe()
-    container.logs = [LogPump(out_read), LogPump(err_read)]
-    return out_write, err_write
-
-
-def _open_logs(container: Container, plan: Plan) -> None:
-    sandbox_fd = open_directory(plan.sandbox)
-    try:
-        for log, name in zip(container.logs, (plan.stdout, plan.stderr), strict=True):
-            log.file_fd, problem = create_log(sandbox_fd, name, plan.command.uid, plan.command.gid)
-            if problem is not None:
-                container.ending.note_problem(problem)
-    finally:
-        os.close(sandbox_fd)
-
-
-def describe_surroundings(container: Container) -> Surroundings:
-    """Where the command, or an exec, is to run; joins the PID namespace on the way (for children only, for good)."""
-    plan = container.plan
-    assert container.cgroup is not None
-    surroundings = Surroundings()
-    surroundings.task_fds = container.cgroup.open_task_files()
-    if container.cgroup.is_v2:
-        surroundings.cgroup_fd = container.cgroup.fd_of("")[0]
-    flags = command.flags_of(plan.namespaces)
-    if container.has_pid_namespace:
-        assert container.init is not None
-        surroundings.namespace_fd = container.init.pidfd
-        surroundings.joined_namespaces = flags
-        if not container.has_joined_namespace:
-            setns(surroundings.namespace_fd, CLONE_NEWPID)
-            container.has_joined_namespace = True
-    elif "pid" in plan.namespaces:
-        raise KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
-    else:
-        surroundings.new_namespaces = flags
-    return surroundings
-
-
-def _start(container: Container, plan: Plan, surroundings: Surroundings, pipe_ends: tuple[int, int]) -> None:
-    status_read, status_write = os.pipe2(os.O_CLOEXEC)
-    surroundings.barrier_fd, container.barrier_fd = os.pipe2(os.O_CLOEXEC)
-    surroundings.announces_barrier = plan.barrier
-    surroundings.mounts = plan.mounts
-    surroundings.status_fd = status_write
-    surroundings.standard_fds = (0, *pipe_ends)
-    surroundings.close_first = (*container.private_fds, status_read)
-    container.identity.started_ns = time.time_ns()
-    container.pid, container.pidfd = command.start(plan.command, surroundings, container.host)
-    container.identity.pid = container.pid
-    for fd in (status_write, *pipe_ends, *surroundings.task_fds, surroundings.barrier_fd):
-        os.close(fd)
-    container.status = StatusPipe(status_read)
 
 
 def describe(container: Container, event: str) -> dict[str, object]:
@@ -170,6 +144,7 @@ def describe(container: Container, event: str) -> dict[str, object]:
 
 def announce(container: Container, event: str) -> None:
     """Tell every client that the command waits at the barrier (created), or runs (started)."""
+    write_note(container)
     container.clients.send_all(describe(container, event))
     if event == protocol.EVENT_STARTED:
         begin_running(container)

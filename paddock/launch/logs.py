@@ -9,24 +9,22 @@ from __future__ import annotations
 import errno
 import os
 
-from paddock.kernel.errors import KernelError
-from paddock.kernel.paths import open_beneath
-
 _CHUNK_BYTES = 1 << 20
 # One shouting task must not keep the shim from its socket.
 _BUDGET_BYTES = 1 << 20
 _NONBLOCK = 0x02
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
-# Somebody put something else in the log's place before the launch.
-_TAKEN = frozenset({errno.EEXIST, errno.ELOOP, errno.EISDIR, errno.ENXIO})
 
 
 class LogPump:
-    """One stream. `file_fd` is -1 when its place was taken: then everything is dropped and counted."""
+    """One stream. `file_fd` is -1 when its place was taken: then everything is dropped and counted.
+
+    `pipe_fd` is our end of the pipe, which does not block; -1 when there is none (any more).
+    """
 
     __slots__ = ("dropped_bytes", "file_fd", "pipe_fd", "written_bytes")
 
-    def __init__(self, pipe_fd: int, file_fd: int = -1) -> None:
+    def __init__(self, pipe_fd: int, file_fd: int) -> None:
         self.pipe_fd = pipe_fd
         self.file_fd = file_fd
         self.written_bytes = 0
@@ -67,23 +65,3 @@ class LogPump:
             if fd >= 0:
                 os.close(fd)
         self.pipe_fd = self.file_fd = -1
-
-
-def create_log(sandbox_fd: int, name: str, uid: int, gid: int) -> tuple[int, KernelError | None]:
-    """(descriptor, None), or (-1, why) when something stands in the log's place. Never O_APPEND: splice refuses it."""
-    try:
-        fd = open_beneath(sandbox_fd, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    except KernelError as error:
-        if error.errno in _TAKEN:
-            return -1, error
-        raise
-    if uid or gid:
-        os.fchown(fd, uid, gid)
-    return fd, None
-
-
-def make_pipe() -> tuple[int, int]:
-    """(our end, non-blocking; the command's end, blocking). The flag belongs to each end alone."""
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(read_fd, False)
-    return read_fd, write_fd

@@ -103,18 +103,10 @@ def _exec(container: Container, client: Socket, message: dict[str, object], fds:
     if len(container.sessions) >= exec_session.MAX_SESSIONS:
         raise KernelError("exec", container.plan.container_id, f"{len(container.sessions)} run already", errno.EAGAIN)
     wanted = exec_session.decode_exec(message, fds, container.plan.sandbox)
-    surroundings = launching.describe_surroundings(container)
-    if surroundings.new_namespaces:
-        # No init of ours: the command's own namespaces.
-        surroundings.namespace_fd, surroundings.joined_namespaces = container.pidfd, surroundings.new_namespaces
-        surroundings.new_namespaces = 0
-    surroundings.close_first = container.private_fds
     container.session_count += 1
-    try:
-        session = exec_session.start_session(f"e{container.session_count}", wanted, fds, surroundings, container.host)
-    finally:
-        for fd in surroundings.task_fds:
-            os.close(fd)
+    session = exec_session.start_session(
+        f"e{container.session_count}", wanted, fds, container.exec_surroundings, container.host
+    )
     session.client = client
     session.seq = message.get("seq")
     container.sessions[session.exec_id] = session

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 
-from paddock.kernel.descriptors import read_sealed_memfd
-from paddock.launch import finishing, launching, operations, plan, protocol, sockets
+from paddock.launch import finishing, launching, operations, protocol, sockets
 from paddock.launch.container import Container
 from paddock.launch.ending import Identity
+from paddock.launch.plan_file import PlanFile
 from paddock.launch.sockets import Socket
-from paddock.launch.summary import summary_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,22 +16,11 @@ if TYPE_CHECKING:
     from paddock.launch.host import Host
 
 ORDER = b"L"
-_RIGHTS_BYTES = socket.CMSG_SPACE(2 * 4)
-_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 
 
 def send_order(order: Socket, plan_fd: int, control: Socket) -> None:
     """The launcher's word to a waiting shim. Raises OSError when it is gone."""
     sockets.send_fds(order, ORDER, [plan_fd, control.fileno()])
-
-
-def receive_order(order: Socket) -> tuple[int, Socket] | None:
-    """(the plan's descriptor, the agent's connection); None when the launcher needs this shim no more, or has died."""
-    content, ancillary, _flags, _address = order.recvmsg(16, _RIGHTS_BYTES, _RECEIVE_FLAGS)
-    if content != ORDER:
-        return None
-    fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-    return fds[0], Socket(fileno=fds[1])
 
 
 def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Container | None:
@@ -42,19 +29,19 @@ def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Co
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
     container.clients.add(connection)
     try:
-        planned = plan.decode_plan(read_sealed_memfd(plan_fd, protocol.MAX_PLAN_BYTES))
+        sealed = PlanFile(plan_fd)
     except (OSError, protocol.ProtocolError) as error:
         report = launching.failure_at("plan", error).report
         container.clients.send_all({"event": protocol.EVENT_FAILED, **report})
         return None
-    finally:
-        os.close(plan_fd)
-    container.plan = summary_of(planned)
-    container.identity = Identity(planned.agent_id, planned.container_id, host.boot_id)
+    summary = container.plan = sealed.summary
+    container.identity = Identity(summary.agent_id, summary.container_id, host.boot_id)
     container.identity.shim_pid = os.getpid()
     try:
-        launching.launch(container, planned)
+        launching.launch(container, sealed)
     except launching.LaunchFailure as failure:
         finishing.fail(container, failure.report)
         return None
+    finally:
+        os.close(plan_fd)
     return container

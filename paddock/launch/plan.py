@@ -109,6 +109,47 @@ class Command:
     oom_score_adj: int
 
 
+class LauncherFacts:
+    """What a launcher has, to be taken from or given to commands. `permitted`, `bounding`: capabilities, as masks.
+
+    `open_files`: (soft, hard) before the launcher raised it for itself. `shares_memory`: a command's child may share its
+    shim's memory on its way. `oom_score_adj`: what its children are born with.
+    """
+
+    __slots__ = ("bounding", "oom_score_adj", "open_files", "permitted", "shares_memory")
+
+    def __init__(self, permitted: int, bounding: int, open_files: tuple[int, int]) -> None:
+        self.permitted = permitted
+        self.bounding = bounding
+        self.open_files = open_files
+        self.oom_score_adj = 0
+        self.shares_memory = False
+
+    def to_json(self) -> dict[str, object]:
+        """The plan's form, and that of the launcher's answer to a ping."""
+        return {
+            "permitted": self.permitted,
+            "bounding": self.bounding,
+            "open_files": list(self.open_files),
+            "oom_score_adj": self.oom_score_adj,
+            "shares_memory": self.shares_memory,
+        }
+
+
+def decode_facts(value: object) -> LauncherFacts:
+    """What a launcher has told of itself."""
+    fields = protocol.mapping(value, "launcher")
+    permitted, bounding = (protocol.integer(fields.get(key), f"launcher.{key}", 0) for key in ("permitted", "bounding"))
+    limits = protocol.sequence(fields.get("open_files"), "launcher.open_files", 2)
+    if len(limits) != 2:
+        raise ProtocolError("launcher.open_files", "must be the soft and the hard limit")
+    soft, hard = (protocol.integer(limit, "launcher.open_files", 0) for limit in limits)
+    facts = LauncherFacts(permitted, bounding, (soft, hard))
+    facts.oom_score_adj = protocol.integer(fields.get("oom_score_adj"), "launcher.oom_score_adj", -1000, 1000)
+    facts.shares_memory = protocol.boolean(fields.get("shares_memory"), "launcher.shares_memory")
+    return facts
+
+
 class CgroupPlace:
     """`directories`: controller → directory on v1; on v2 the one directory has the key ""."""
 
@@ -144,6 +185,7 @@ class Plan:
         "container_id",
         "final_reads",
         "kill",
+        "launcher",
         "max_completion_ms",
         "mounts",
         "namespaces",
@@ -170,13 +212,13 @@ class Plan:
     stderr: str
     command: Command
     kill: KillPolicy
+    launcher: LauncherFacts
     max_completion_ms: int | None
     barrier: bool
 
 
-def decode_plan(content: bytes) -> Plan:
-    """The plan in these bytes; raises ProtocolError naming the first field that is wrong."""
-    fields = protocol.decode(content, protocol.MAX_PLAN_BYTES)
+def decode_plan(fields: dict[str, object]) -> Plan:
+    """The plan in this document; raises ProtocolError naming the first field that is wrong."""
     protocol.check_format(fields)
     plan = Plan()
     plan.agent_id = protocol.name(fields.get("agent_id"), "agent_id")
@@ -197,6 +239,7 @@ def decode_plan(content: bytes) -> Plan:
     if plan.stdout == plan.stderr:
         raise ProtocolError("stderr", "must not be the same file as stdout")
     plan.command = decode_command(fields, plan.sandbox)
+    plan.launcher = decode_facts(fields.get("launcher"))
     plan.kill = decode_kill(fields.get("kill", {}), "kill", KillPolicy(15, 3000))
     limit = fields.get("max_completion_ms")
     plan.max_completion_ms = None if limit is None else protocol.integer(limit, "max_completion_ms", 0)
@@ -210,7 +253,7 @@ def decode_place(value: object, agent_id: str, container_id: str) -> CgroupPlace
     mode = fields.get("mode")
     if mode not in MODES:
         raise ProtocolError("cgroup.mode", "must be v1 or v2")
-    directories = {}
+    directories: dict[str, str] = {}
     ours = f"/paddock-{agent_id}/{container_id}"
     for controller, directory in protocol.mapping(fields.get("directories"), "cgroup.directories").items():
         field = f"cgroup.directories[{controller!r}]"

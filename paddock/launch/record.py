@@ -31,11 +31,12 @@ def temporary_path(path: str) -> str:
 class RecordFile:
     """The preallocated file, locked."""
 
-    __slots__ = ("_fd", "path")
+    __slots__ = ("_fd", "_note_bytes", "path")
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self._fd = fd
+        self._note_bytes = 0
 
     @property
     def fd(self) -> int:
@@ -45,7 +46,8 @@ class RecordFile:
     def write_note(self, note: Mapping[str, object]) -> None:
         """Replace the note. It is not synced: after a power cut there is nothing to clean up."""
         content = protocol.encode(note)
-        os.pwrite(self._fd, content + b"\0" * max(PREALLOCATED_BYTES - len(content), 0), 0)
+        os.pwrite(self._fd, content + bytes(max(self._note_bytes - len(content), 0)), 0)
+        self._note_bytes = len(content)
 
     def finish(self, record: Mapping[str, object]) -> None:
         """Write the record, make it durable, give it its name. Raises KernelError; may be called again, then too."""

@@ -8,13 +8,10 @@ and the only sender of signals into it. It is never PID 1 of its container: whoe
 from __future__ import annotations
 
 import os
-import signal
 import time
 
-from paddock.kernel import processes
 from paddock.launch import finishing, launching, orders, protocol, sockets, status_pipe
 from paddock.launch.container import EMPTYING, FINISHED, Container
-from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,28 +24,14 @@ LEFTOVERS = 3
 # Opened at once when nobody is connected any more.
 _EAR_AFTER_NS = 20_000_000
 _EAR_RETRY_NS = 1_000_000_000
-_SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
 
-def run(host: Host, init: Init | None, order_fd: int) -> int:
-    """The shim's life, in a process of its own, forked in advance: it waits for an order, launches, and stays.
+def live(host: Host, init: Init | None, plan_fd: int, connection_fd: int) -> int:
+    """The shim's life, from its order on: the plan's descriptor, and the agent's connection. Forked, it has waited for that.
 
     CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
     """
-    # What ends the daemon, systemd's stop for one, must not end the shim before its container.
-    processes.ignore_signals(_SIGNALS_IGNORED)
-    processes.set_name("paddock-shim")
-    order = sockets.of(order_fd)
-    ordered = orders.receive_order(order)
-    order.close()
-    if ordered is None:
-        return CLEAN
-    return live(host, init, *ordered)
-
-
-def live(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> int:
-    """From the plan to the container's end."""
-    container = orders.start(host, init, plan_fd, connection)
+    container = orders.start(host, init, plan_fd, sockets.of(connection_fd))
     if container is None:
         return CLEAN
     _let_unneeded_init_go(container)

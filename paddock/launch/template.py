@@ -7,14 +7,15 @@ each of its pages that it touches would be a private page of the shims forked be
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import struct
 
 from paddock.kernel import processes
 from paddock.kernel.errors import wrapped
-from paddock.kernel.syscalls import CLONE_PARENT, clone3
 from paddock.launch import shim
-from paddock.launch.children import end_child
+from paddock.launch.birth_list import ORDERED, BirthList
+from paddock.launch.children import end_child, live_and_end
 from paddock.launch.container import Init
 from paddock.launch.launcher_log import log
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _PID = struct.Struct("i")
 _RIGHTS_BYTES = socket.CMSG_SPACE(3 * 4)
 _RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
+_SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
 
 class Template:
@@ -71,24 +73,23 @@ class Template:
 
 def _serve(host: Host, connection: socket.socket) -> int:
     processes.set_name("paddock-templat")
+    # What ends the daemon, systemd's stop for one, must not end a shim before its container. The template ends with the
+    # launcher's end of the connection.
+    processes.ignore_signals(_SIGNALS_IGNORED)
+    birth = BirthList(host.runner, connection.fileno())
     while True:
         content, ancillary, _flags, _address = connection.recvmsg(_PID.size, _RIGHTS_BYTES, _RECEIVE_FLAGS)
         if not content:
             return 0
         fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-        try:
-            pid, pidfd = clone3(CLONE_PARENT)
-        except OSError as error:
-            pid, pidfd = -(error.errno or 1), -1
-        if pid == 0:
-            _be_shim(host, _PID.unpack(content)[0], fds)
+        pid = birth.run(fds[0])
+        if pid == ORDERED:
+            _be_shim(host, birth, _PID.unpack(content)[0], fds)
         for fd in fds:
             os.close(fd)
-        if pidfd >= 0:
-            os.close(pidfd)
         connection.send(_PID.pack(pid))
 
 
-def _be_shim(host: Host, init_pid: int, fds: list[int]) -> NoReturn:
+def _be_shim(host: Host, birth: BirthList, init_pid: int, fds: list[int]) -> NoReturn:
     init = Init(init_pid, fds[1], fds[2]) if len(fds) > 1 else None
-    end_child(lambda: shim.run(host, init, fds[0]), (*fds, host.null_fd))
+    live_and_end(lambda: shim.live(host, init, *birth.ordered()))

@@ -11,7 +11,7 @@ import os
 import socket
 
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import protocol, shim
+from paddock.launch import plan_file, protocol, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def rehearse(arguments: Arguments, host: Host) -> None:
     os.mkdir(directory, 0o700)
     try:
         for number in range(_ROUNDS):
-            host.rehearsed_plan = protocol.encode(_plan(arguments, directory, f"rehearsal-{os.getpid()}-{number}"))
-            _live_once(host)
+            document = _plan(arguments, host, directory, f"rehearsal-{os.getpid()}-{number}")
+            _live_once(host, plan_file.seal(document))
             for name in ("stdout", "stderr"):
                 os.unlink(f"{directory}/{name}")
     finally:
@@ -41,15 +41,15 @@ def rehearse(arguments: Arguments, host: Host) -> None:
         os.rmdir(directory)
 
 
-def _live_once(host: Host) -> None:
+def _live_once(host: Host, content: bytes) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         for message in _MESSAGES:
             ours.send(message)
-        shim.live(host, None, make_sealed_memfd("rehearsal", host.rehearsed_plan), theirs)
+        shim.live(host, None, make_sealed_memfd("rehearsal", content), theirs.detach())
 
 
-def _plan(arguments: Arguments, directory: str, container_id: str) -> dict[str, object]:
+def _plan(arguments: Arguments, host: Host, directory: str, container_id: str) -> dict[str, object]:
     """A plan with something of everything that plans hold."""
     roots = arguments.cgroup_roots
     is_v2 = os.path.exists(f"{roots[0]}/cgroup.controllers")
@@ -59,6 +59,7 @@ def _plan(arguments: Arguments, directory: str, container_id: str) -> dict[str, 
     return {
         "format": protocol.FORMAT,
         "agent_id": arguments.agent_id,
+        "launcher": host.facts.to_json(),
         "container_id": container_id,
         "record": f"{directory}/{container_id}",
         "socket": f"{directory}/{container_id}.ear",

@@ -6,10 +6,14 @@ order; two that disagree are an error naming both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from paddock.model.errors import PlanConflict
 from paddock.model.task import Rlimit
+
+Step = TypeVar("Step")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,57 +83,88 @@ class LaunchPlan:
     needs_barrier: bool = False
 
 
-@dataclass(slots=True)
+_Key = tuple[str, ...]
+
+
 class PlanMerger:
     """Collects plans in order. The isolators' names are kept only to name the two that disagree."""
 
-    merged: LaunchPlan = field(default_factory=LaunchPlan)
-    _owners: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        """Nothing is decided."""
+        self._plans: list[LaunchPlan] = []
+        self._decided: dict[_Key, tuple[str, object]] = {}
 
     def add(self, isolator: str, plan: LaunchPlan) -> None:
         """Raises PlanConflict; then nothing of this plan is in."""
-        owners = dict(self._owners)
-        for subject, value, present in self._claims(plan):
-            owner = owners.setdefault(subject, isolator)
+        claims = _claims(plan)
+        for key, value in claims:
+            owner, present = self._decided.get(key, (isolator, value))
             if owner != isolator and present != value:
-                raise PlanConflict(subject, owner, isolator)
-        self._owners = owners
-        old = self.merged
-        self.merged = LaunchPlan(
-            controllers=tuple(dict.fromkeys((*old.controllers, *plan.controllers))),
-            writes=(*old.writes, *(write for write in plan.writes if write not in old.writes)),
-            final_reads=tuple(dict.fromkeys((*old.final_reads, *plan.final_reads))),
-            oom_events=plan.oom_events or old.oom_events,
-            namespaces=tuple(dict.fromkeys((*old.namespaces, *plan.namespaces))),
-            mounts=(*old.mounts, *(mount for mount in plan.mounts if mount not in old.mounts)),
-            environment=tuple({**dict(old.environment), **dict(plan.environment)}.items()),
-            rlimits=(*old.rlimits, *(rlimit for rlimit in plan.rlimits if rlimit not in old.rlimits)),
-            capabilities=plan.capabilities or old.capabilities,
-            no_new_privileges=old.no_new_privileges if plan.no_new_privileges is None else plan.no_new_privileges,
-            needs_barrier=old.needs_barrier or plan.needs_barrier,
+                raise PlanConflict(_subject(key), owner, isolator)
+        for key, value in claims:
+            owner, _ = self._decided.get(key, (isolator, None))
+            self._decided[key] = (owner, value)
+        self._plans.append(plan)
+
+    @property
+    def merged(self) -> LaunchPlan:
+        """All that was added, as one."""
+        plans = self._plans
+        return LaunchPlan(
+            controllers=tuple(dict.fromkeys([name for plan in plans for name in plan.controllers])),
+            writes=_once([plan.writes for plan in plans]),
+            final_reads=tuple(dict.fromkeys([read for plan in plans for read in plan.final_reads])),
+            oom_events=_last([plan.oom_events for plan in plans]),
+            namespaces=tuple(dict.fromkeys([name for plan in plans for name in plan.namespaces])),
+            mounts=_once([plan.mounts for plan in plans]),
+            environment=tuple(dict([pair for plan in plans for pair in plan.environment]).items()),
+            rlimits=_once([plan.rlimits for plan in plans]),
+            capabilities=_last([plan.capabilities for plan in plans]),
+            no_new_privileges=_last([plan.no_new_privileges for plan in plans]),
+            needs_barrier=any(plan.needs_barrier for plan in plans),
         )
 
-    def _claims(self, plan: LaunchPlan) -> list[tuple[str, object, object]]:
-        """(subject, what this plan wants, what is there already) for everything that only one may decide."""
-        old = self.merged
-        old_writes = {(w.controller, w.file): w.value for w in old.writes}
-        old_mounts = {m.target: m for m in old.mounts}
-        old_rlimits = {r.resource: r for r in old.rlimits}
-        old_environment = dict(old.environment)
-        claims: list[tuple[str, object, object]] = [
-            (f"cgroup file {w.file}", w.value, old_writes.get((w.controller, w.file), w.value)) for w in plan.writes
-        ]
-        claims += [(f"mount {m.target}", m, old_mounts.get(m.target, m)) for m in plan.mounts]
-        claims += [(f"rlimit {r.resource}", r, old_rlimits.get(r.resource, r)) for r in plan.rlimits]
-        claims += [(f"environment variable {n}", v, old_environment.get(n, v)) for n, v in plan.environment]
-        if plan.capabilities is not None:
-            claims.append(("capabilities", plan.capabilities, old.capabilities or plan.capabilities))
-        if plan.no_new_privileges is not None:
-            present = plan.no_new_privileges if old.no_new_privileges is None else old.no_new_privileges
-            claims.append(("no_new_privileges", plan.no_new_privileges, present))
-        if plan.oom_events is not None:
-            claims.append(("oom_events", plan.oom_events, old.oom_events or plan.oom_events))
-        return claims
+
+def _claims(plan: LaunchPlan) -> list[tuple[_Key, object]]:
+    """What this plan wants of everything that only one may decide."""
+    claims: list[tuple[_Key, object]] = []
+    if plan.writes:
+        claims += [(("cgroup file", write.controller, write.file), write.value) for write in plan.writes]
+    if plan.mounts:
+        claims += [(("mount", mount.target), mount) for mount in plan.mounts]
+    if plan.rlimits:
+        claims += [(("rlimit", rlimit.resource), rlimit) for rlimit in plan.rlimits]
+    if plan.environment:
+        claims += [(("environment variable", name), value) for name, value in plan.environment]
+    for name, value in (
+        ("capabilities", plan.capabilities),
+        ("no_new_privileges", plan.no_new_privileges),
+        ("oom_events", plan.oom_events),
+    ):
+        if value is not None:
+            claims.append(((name,), value))
+    return claims
+
+
+def _subject(key: _Key) -> str:
+    return key[0] if len(key) == 1 else f"{key[0]} {key[-1]}"
+
+
+def _once(parts: Sequence[tuple[Step, ...]]) -> tuple[Step, ...]:
+    """What several plans ask alike is done once; a plan itself may do a thing twice."""
+    found: list[Step] = []
+    for part in parts:
+        if part:
+            found += [step for step in part if step not in found]
+    return tuple(found)
+
+
+def _last(values: Sequence[Step | None]) -> Step | None:
+    found = None
+    for value in values:
+        if value is not None:
+            found = value
+    return found
 
 
 def with_environment(plan: LaunchPlan, environment: tuple[tuple[str, str], ...]) -> LaunchPlan:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from operator import attrgetter
 
 from paddock.model.ids import ContainerId
 from paddock.model.task import DiskEvidence, MemoryEvidence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ResourceStatistics:
     """Counters and gauges at `timestamp_ns` (wall clock). None: not measured, or no limit. `missing`: isolator → why its
     part is not there.
 
     working set = usage − inactive file pages (what cannot be given back at once); anon and file are apart, so that page
     cache does not look like use.
+
+    Not frozen, so that each isolator can write its part into the one of a container: a frozen part of each, merged, took
+    longer than the kernel takes to answer. Nobody changes it after the last isolator.
     """
 
     timestamp_ns: int = 0
@@ -42,26 +43,17 @@ class ResourceStatistics:
     disk_limit_bytes: int | None = None
     missing: tuple[tuple[str, str], ...] = ()
 
-    def merged_with(self, other: ResourceStatistics) -> ResourceStatistics:
-        """Both parts; where both measured, other's."""
-        return merge((self, other))
+    def take(self, part: ResourceStatistics) -> None:
+        """Another part into this one: where both measured, the part's; the newest time stays."""
+        self.timestamp_ns = max(self.timestamp_ns, part.timestamp_ns)
+        self.missing += part.missing
+        for name in _MEASURES:
+            value = getattr(part, name)
+            if value is not None:
+                setattr(self, name, value)
 
 
 _MEASURES = tuple(field.name for field in fields(ResourceStatistics) if field.name not in {"missing", "timestamp_ns"})
-_measured = attrgetter(*_MEASURES)
-
-
-def merge(parts: Iterable[ResourceStatistics]) -> ResourceStatistics:
-    """All parts as one, made once: the hot path of statistics. Where two measured, the later; the newest time stays."""
-    values: dict[str, int] = {}
-    missing: tuple[tuple[str, str], ...] = ()
-    timestamp_ns = 0
-    for part in parts:
-        missing += part.missing
-        timestamp_ns = max(timestamp_ns, part.timestamp_ns)
-        measured = zip(_MEASURES, _measured(part), strict=True)
-        values.update({name: value for name, value in measured if value is not None})
-    return ResourceStatistics(timestamp_ns=timestamp_ns, missing=missing, **values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import NoReturn, TypeAlias, TypeVar, cast
+from typing import NoReturn, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -25,8 +25,7 @@ from paddock.rpc.tokens import TOKEN_KEY
 _log = logging.getLogger(__name__)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 _Call = Callable[[object, Context], object]
 _Maker = Callable[[_Call, object, object], object]
 
@@ -38,36 +37,37 @@ _MAKERS = {
 }
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """The one interceptor. `open_services`: those that need no principal (health, reflection)."""
+class Guard:
+    """Around every method. `open_services`: those that need no principal (health, reflection)."""
 
     def __init__(self, authenticator: Authenticator, open_services: frozenset[str]) -> None:
         """Service names are full: paddock.wire.v1.ContainerService."""
         self._authenticator = authenticator
         self._open_services = open_services
+        self._made: dict[str, tuple[object, object]] = {}
+        """By method: gRPC's handler, and ours around it. Both are the same for every call."""
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Request, Response] | None:
-        """The method's handler inside of ours; None when nobody serves it (gRPC answers UNIMPLEMENTED)."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        service = handler_call_details.method.strip("/").partition("/")[0]
-        return self._guarded(handler, is_open=service in self._open_services)
+    def registry(self, server: grpc.aio.Server) -> grpc.aio.Server:
+        """The server, as generated code registers services with it: what comes this way is guarded."""
+        return cast("grpc.aio.Server", _Registry(self, server))
 
-    def _guarded(
-        self, handler: grpc.RpcMethodHandler[Request, Response], *, is_open: bool
-    ) -> grpc.RpcMethodHandler[Request, Response]:
+    def around(self, method: str, handler: Handler) -> Handler:
+        """`method` as gRPC says it: /paddock.wire.v1.ContainerService/LaunchContainer."""
+        inner, guarded = self._made.get(method, (None, None))
+        if inner is not handler:
+            service = method.strip("/").partition("/")[0]
+            guarded = self._guarded(handler, is_open=service in self._open_services)
+            self._made[method] = (handler, guarded)
+        return cast("Handler", guarded)
+
+    def _guarded(self, handler: Handler, *, is_open: bool) -> Handler:
         call = cast(
             "_Call", handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         )
         behaviour = self._streaming(call, is_open) if handler.response_streaming else self._answering(call, is_open)
         make = cast("_Maker", _MAKERS[handler.request_streaming, handler.response_streaming])
         made = make(behaviour, _lenient(handler.request_deserializer), handler.response_serializer)
-        return cast("grpc.RpcMethodHandler[Request, Response]", made)
+        return cast("Handler", made)
 
     def _answering(self, call: _Call, is_open: bool) -> _Call:  # noqa: FBT001
         async def answer(request: object, context: Context) -> object:
@@ -102,6 +102,36 @@ class Guard(grpc.aio.ServerInterceptor):
         tokens = [value for key, value in context.invocation_metadata() or () if key == TOKEN_KEY]
         token = str(tokens[0]) if tokens else None
         serve_as(self._authenticator.authenticate(token, context.peer()))
+
+
+class _Registry:
+    """Takes the generic handlers only, which say the same as the registered ones.
+
+    Of each registered method grpc.aio keeps a waiting task, and to take a call it waits for all of them anew: a call would cost
+    by the number of methods. And an interceptor is asked about each call; a handler around a handler is made once.
+    """
+
+    def __init__(self, guard: Guard, server: grpc.aio.Server) -> None:
+        self._guard = guard
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Each inside of ours."""
+        self._server.add_generic_rpc_handlers([_GuardedHandlers(self._guard, each) for each in handlers])
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """See above."""
+
+
+class _GuardedHandlers(grpc.GenericRpcHandler):
+    def __init__(self, guard: Guard, inner: grpc.GenericRpcHandler) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """None when nobody of these serves it: gRPC then answers UNIMPLEMENTED."""
+        handler = self._inner.service(handler_call_details)
+        return None if handler is None else self._guard.around(handler_call_details.method, handler)
 
 
 async def _refuse(error: Exception, context: Context) -> NoReturn:

@@ -63,11 +63,12 @@ class RpcServer:
 
     async def start(self) -> None:
         """Listening and serving when it returns; health still says NOT_SERVING. Raises ConfigError or AlreadyExists."""
-        server = grpc.aio.server(interceptors=(self._guard,), options=_OPTIONS)
+        server = grpc.aio.server(options=_OPTIONS)
+        registry = self._guard.registry(server)
         for service in self._services:
-            service.register(server)
-        await self._health.register(server)
-        reflection.register(server, self._names)
+            service.register(registry)
+        await self._health.register(registry)
+        reflection.register(registry, self._names)
         self._server = server
         try:
             if self._unix_path:

@@ -6,7 +6,6 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from hashlib import sha256
 
 from paddock.model.errors import Unauthenticated
 from paddock.rpc.principal import Principal
@@ -44,7 +43,7 @@ class TokenIssuer:
         return Principal(uid=int(uid))
 
     def _signature(self, claim: str) -> str:
-        return hmac.new(self._key, claim.encode(), sha256).hexdigest()
+        return hmac.digest(self._key, claim.encode(), "sha256").hex()
 
 
 class TokenAuthenticator:

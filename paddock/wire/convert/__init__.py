@@ -60,6 +60,7 @@ from paddock.wire.convert.resources import (
     resources_to_wire,
 )
 from paddock.wire.convert.statistics import (
+    fill_statistics,
     statistics_from_wire,
     statistics_to_wire,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "environment_from_wire",
     "evidence_from_wire",
     "evidence_to_wire",
+    "fill_statistics",
     "filters_from_wire",
     "filters_to_wire",
     "framework_info_from_wire",

@@ -34,7 +34,7 @@ COUNTER_LIMIT = 2**64 - 1
 _TIMESTAMP_LIMIT_S = 253_402_300_799
 """The end of the year 9999, as google.protobuf.Timestamp has it."""
 
-_NS_PER_S = 1_000_000_000
+NS_PER_S = 1_000_000_000
 
 
 def text(value: str, field: str, limit_bytes: int = NAME_LIMIT_BYTES) -> str:
@@ -94,14 +94,14 @@ def unique(values: Sequence[str], field: str) -> None:
 
 def timestamp_ns(message: Timestamp, field: str) -> int:
     """Wall clock in nanoseconds; 0 when the message is absent (all its fields are then 0)."""
-    if not 0 <= message.seconds <= _TIMESTAMP_LIMIT_S or not 0 <= message.nanos < _NS_PER_S:
+    if not 0 <= message.seconds <= _TIMESTAMP_LIMIT_S or not 0 <= message.nanos < NS_PER_S:
         raise InvalidRequest(field, f"{message.seconds} s {message.nanos} ns", "use a time between 1970 and 9999")
-    return message.seconds * _NS_PER_S + message.nanos
+    return message.seconds * NS_PER_S + message.nanos
 
 
 def timestamp(time_ns: int) -> Timestamp | None:
     """The message, or None for 0: absent."""
     if time_ns == 0:
         return None
-    seconds, nanos = divmod(time_ns, _NS_PER_S)
+    seconds, nanos = divmod(time_ns, NS_PER_S)
     return Timestamp(seconds=seconds, nanos=nanos)

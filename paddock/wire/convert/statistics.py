@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
+
 from paddock.model.statistics import ResourceStatistics
 from paddock.wire.convert import bounds
 from paddock.wire.v1 import containers_pb2 as pb
@@ -37,29 +40,23 @@ def statistics_from_wire(message: pb.ResourceStatistics, field: str = "statistic
     )
 
 
+_MEASURES = tuple(field.name for field in fields(ResourceStatistics) if field.name not in {"missing", "timestamp_ns"})
+_measured = attrgetter(*_MEASURES)
+
+
 def statistics_to_wire(statistics: ResourceStatistics) -> pb.ResourceStatistics:
-    """What statistics_from_wire turns back into the same."""
-    return pb.ResourceStatistics(
-        timestamp=bounds.timestamp(statistics.timestamp_ns),
-        cpu_usage_us=statistics.cpu_usage_us,
-        cpu_user_us=statistics.cpu_user_us,
-        cpu_system_us=statistics.cpu_system_us,
-        cpu_period_count=statistics.cpu_period_count,
-        cpu_throttled_count=statistics.cpu_throttled_count,
-        cpu_throttled_us=statistics.cpu_throttled_us,
-        memory_usage_bytes=statistics.memory_usage_bytes,
-        memory_peak_bytes=statistics.memory_peak_bytes,
-        memory_limit_bytes=statistics.memory_limit_bytes,
-        memory_anon_bytes=statistics.memory_anon_bytes,
-        memory_file_bytes=statistics.memory_file_bytes,
-        memory_working_set_bytes=statistics.memory_working_set_bytes,
-        memory_swap_bytes=statistics.memory_swap_bytes,
-        memory_oom_kill_count=statistics.memory_oom_kill_count,
-        pids_count=statistics.pids_count,
-        pids_limit_count=statistics.pids_limit_count,
-        pids_refused_count=statistics.pids_refused_count,
-        pids_peak_count=statistics.pids_peak_count,
-        disk_used_bytes=statistics.disk_used_bytes,
-        disk_limit_bytes=statistics.disk_limit_bytes,
-        missing={isolator: bounds.shown(why) for isolator, why in statistics.missing},
-    )
+    """What statistics_from_wire turns back into the same. A field that is None there stays absent."""
+    message = pb.ResourceStatistics()
+    fill_statistics(message, statistics)
+    return message
+
+
+def fill_statistics(message: pb.ResourceStatistics, statistics: ResourceStatistics) -> None:
+    """Into a new message, which may be a part of another one."""
+    if statistics.timestamp_ns:
+        message.timestamp.seconds, message.timestamp.nanos = divmod(statistics.timestamp_ns, bounds.NS_PER_S)
+    for isolator, why in statistics.missing:
+        message.missing[isolator] = bounds.shown(why)
+    for name, value in zip(_MEASURES, _measured(statistics), strict=True):
+        if value is not None:
+            setattr(message, name, value)

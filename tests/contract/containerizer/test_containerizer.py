@@ -216,6 +216,21 @@ async def test_what_is_measured_comes_in_the_order_asked(subject: Subject) -> No
         await subject.conclude(config, await subject.ended())
 
 
+async def test_a_launch_need_not_wait_for_long_statistics(subject: Subject) -> None:
+    config, _ = await subject.started("/bin/sleep", "1000")
+    measuring = asyncio.create_task(subject.containerizer.usage([config.container_id] * 2000))
+    await asyncio.sleep(0)
+    other = subject.config("/bin/true")
+    subject.containerizer.prepare(other)
+    await subject.hear(events.Prepared)
+    assert not measuring.done()
+    assert [each.pids_count for each in await measuring] == [1] * 2000
+    subject.containerizer.conclude(other, None, launched=False)
+    await subject.hear(events.Concluded)
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await subject.conclude(config, await subject.ended())
+
+
 async def test_another_one_finds_the_living_and_destroys_the_unknown(subject: Subject) -> None:
     known, started = await subject.started("/bin/sleep", "1000")
     unknown, orphan = await subject.started("/bin/sleep", "1000")

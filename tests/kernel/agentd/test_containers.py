@@ -33,6 +33,16 @@ async def test_a_whole_launch_is_one_call(agent: Caller, shared_agentd: AgentdPr
     assert not [path for path in shared_agentd.cgroups() if ended.container_id.value in path]
 
 
+async def test_an_exit_record_goes_when_the_log_says_it_though_nothing_else_happens(
+    agent: Caller, shared_agentd: AgentdProcess
+) -> None:
+    ended = await agent.launch(shell("true"))
+    record = shared_agentd.directory / "state" / "records" / f"{ended.container_id.value}.json"
+    async with asyncio.timeout(10 * TIME_SCALE):
+        while record.exists():
+            await asyncio.sleep(0.01)
+
+
 async def test_the_limits_are_the_kernels(agent: Caller) -> None:
     running = await agent.launch(SLEEP, until=RUNNING, asked=resources(cpus_milli=250, mem_mib=48))
     limits = await agent.containers.ListEffectiveLimits(

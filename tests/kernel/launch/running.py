@@ -20,6 +20,7 @@ from typing import Any
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.mounts import V2, read_hierarchy
 from paddock.kernel.processes import open_pidfd
+from paddock.launch.plan_file import seal
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
@@ -196,6 +197,7 @@ class Agent:
         self.socket = str(self.directory / "launcher.sock")
         self.count = 0
         self.shims: list[Shim] = []
+        self.facts: Json | None = None
         self.start_options = start
         self.start(**start)
 
@@ -203,7 +205,7 @@ class Agent:
         code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from paddock.launch.launcher import main; main()"
         roots = [f"--cgroup-root={root}" for root in dict.fromkeys(self.machine.roots(self.agent_id).values())]
         arguments = ["--socket", self.socket, "--agent-id", self.agent_id, *roots, *flags]
-        options.setdefault("env", {"PADDOCK_LAUNCHER_TRACEBACK": "1"})
+        options.setdefault("env", {"LD_BIND_NOW": "1", "PADDOCK_LAUNCHER_TRACEBACK": "1"})
         with (self.directory / "launcher.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [BASE_PYTHON, "-I", "-S", "-c", code, *arguments], stdout=log, stderr=log, stdin=log, **options
@@ -291,13 +293,21 @@ class Agent:
 
     def launch_plan(self, plan: Json) -> Shim:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        memfd = make_sealed_memfd("plan", json.dumps(plan).encode())
+        memfd = make_sealed_memfd("plan", self.sealed(plan))
         with self.connect() as connection, theirs:
             socket.send_fds(connection, [b'{"format":1,"op":"launch"}'], [memfd, theirs.fileno()])
         os.close(memfd)
         shim = Shim(ours, plan)
         self.shims.append(shim)
         return shim
+
+    def with_facts(self, plan: Json) -> Json:
+        if self.facts is None:
+            self.facts = self.ping()["facts"]
+        return {"launcher": self.facts, **plan}
+
+    def sealed(self, plan: Json) -> bytes:
+        return seal(self.with_facts(plan))
 
     def run(self, argv: list[str], **changes: Any) -> Shim:
         """Launch and wait for the end; `record()` then has it."""

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from paddock.kernel import capabilities
 from paddock.kernel.descriptors import make_sealed_memfd
+from paddock.launch.protocol import ProtocolError
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent
 
 
@@ -160,18 +162,28 @@ def raw_launch(running: Agent, content: bytes, *, sealed: bool = True) -> dict[s
 
 
 def test_plans_that_are_none(shared: Agent) -> None:
-    assert raw_launch(shared, b"\xff\x00 no")["stage"] == "plan"
-    assert raw_launch(shared, b"[" * 100_000)["stage"] == "plan"
-    assert raw_launch(shared, b'{"format":7}')["path"] == "format"
-    event = raw_launch(shared, json.dumps({**shared.plan(["true"]), "argv": []}).encode())
-    assert (event["path"], event["message"]) == ("argv", "argv: must not be empty")
+    sealed = shared.sealed(shared.plan(["true"]))
+    assert raw_launch(shared, b"\xff\x00 no")["message"] == "plan: is too short"
+    assert raw_launch(shared, b"[" * 100_000)["message"] == "plan: is none"
+    assert raw_launch(shared, sealed[:8] + b"\x07" + sealed[9:])["path"] == "format"
+    for cut in (sealed[:-1], sealed + b" ", sealed[:16] + b"\xff" * 4 + sealed[20:]):
+        assert raw_launch(shared, cut)["message"] == "plan: its header does not fit it"
+    for summary in (b"{}", b"[]", b"nothing"):
+        event = raw_launch(shared, sealed[:32] + struct.pack("2Q", len(summary), 0) + sealed[48:64] + b"\0" * 100)
+        assert event["stage"] == "plan"
+
+
+def test_a_plan_that_is_wrong_is_never_sealed(shared: Agent) -> None:
+    with pytest.raises(ProtocolError, match="argv: must not be empty"):
+        shared.sealed({**shared.plan(["true"]), "argv": []})
     foreign = shared.plan(["true"])
     foreign["cgroup"]["directories"] = dict.fromkeys(foreign["cgroup"]["directories"], "/sys/fs/cgroup/else")
-    assert "must end in /paddock-" in raw_launch(shared, json.dumps(foreign).encode())["message"]
+    with pytest.raises(ProtocolError, match="must end in /paddock-"):
+        shared.sealed(foreign)
 
 
 def test_a_plan_that_its_sender_could_still_change(shared: Agent) -> None:
-    event = raw_launch(shared, json.dumps(shared.plan(["true"])).encode(), sealed=False)
+    event = raw_launch(shared, shared.sealed(shared.plan(["true"])), sealed=False)
     assert event["operation"] == "fcntl(F_GET_SEALS)"
 
 

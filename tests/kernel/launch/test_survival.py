@@ -13,7 +13,7 @@ from paddock.kernel.errors import KernelError
 from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
-from tests.kernel.launch.running import SCALE, Agent, Shim, is_running, wait_for
+from tests.kernel.launch.running import SCALE, Agent, Json, is_running, wait_for
 
 
 def children_of(pid: int) -> list[int]:
@@ -29,8 +29,8 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def remains_of(shim: Shim) -> sweep.Remains:
-    planned = plans.decode_plan(json.dumps(shim.plan).encode())
+def remains_of(running: Agent, plan: Json) -> sweep.Remains:
+    planned = plans.decode_plan(running.with_facts(plan))
     return sweep.remains_of_plan(planned, Path("/proc/sys/kernel/random/boot_id").read_text().strip())
 
 
@@ -128,7 +128,7 @@ def test_when_both_die_the_agents_sweep_ends_it(own: Agent, namespaces: list[str
 def test_a_sweep_without_anything_to_sweep(own: Agent) -> None:
     assert sweep.sweep(str(own.directory / "records" / "nobody")) is None
     shim = own.run(["true"])
-    found = sweep.sweep(shim.plan["record"], remains_of(shim))
+    found = sweep.sweep(shim.plan["record"], remains_of(own, shim.plan))
     assert found is not None
     assert not found.supervisor_lost
 

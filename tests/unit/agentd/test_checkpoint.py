@@ -154,7 +154,9 @@ def test_what_the_writer_promised_is_there(tmp_path: Path) -> None:
     heard = Heard()
     made_writer = writer(tmp_path / "log", heard)
     for number in range(1, 51):
-        assert made_writer.append(entry(number), relaxed=number % 3 == 0) == number
+        assert made_writer.append(entry(number)) == number
+        if number % 3 or number == 50:
+            made_writer.flush()
     heard.wait_for(50)
     path = str(tmp_path / "log")
     assert list(decode_frames(path, parse(path, (tmp_path / "log").read_bytes())[0])) == [
@@ -163,26 +165,27 @@ def test_what_the_writer_promised_is_there(tmp_path: Path) -> None:
     made_writer.close()
 
 
-def test_a_relaxed_entry_waits_for_company_but_not_for_ever(tmp_path: Path) -> None:
+def test_entries_are_written_together_when_they_are_flushed_or_the_writer_closes(tmp_path: Path) -> None:
     heard = Heard()
     made_writer = writer(tmp_path / "log", heard)
-    made_writer.append(entry(1), relaxed=True)
-    made_writer.append(entry(2), relaxed=False)
+    made_writer.append(entry(1))
+    made_writer.append(entry(2))
+    made_writer.flush()
+    made_writer.flush()
     heard.wait_for(2)
     assert heard.numbers == [2]
-    made_writer.append(entry(3), relaxed=True)
-    heard.wait_for(3)
-    made_writer.append(entry(4), relaxed=True)
+    made_writer.append(entry(3))
     made_writer.close()
-    assert heard.numbers == [2, 3, 4]
+    assert heard.numbers == [2, 3]
+    assert [frame.count(b"\n") for frame in reopened(tmp_path / "log")] == [1, 0]
 
 
 def test_a_snapshot_takes_the_place_of_everything_before(tmp_path: Path) -> None:
     heard = Heard()
     made_writer = writer(tmp_path / "log", heard)
-    made_writer.append(entry(1), relaxed=True)
+    made_writer.append(entry(1))
     made_writer.replace([entry(7), entry(8)])
-    made_writer.append(entry(2), relaxed=False)
+    made_writer.append(entry(2))
     made_writer.close()
     path = str(tmp_path / "log")
     assert list(decode_frames(path, reopened(tmp_path / "log"))) == [entry(7), entry(8), entry(2)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agentd.containerizer.plan_json import PlanPlaces, exec_json, plan_json
 from isolators.contract import CgroupPlace
-from paddock.launch.plan import decode_command, decode_plan
+from paddock.launch.plan import LauncherFacts, decode_command, decode_plan
 from paddock.model.container import UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, MountStep
 from paddock.model.task import CommandInfo, KillPolicy, Rlimit
@@ -28,6 +28,7 @@ PLAN = LaunchPlan(
     capabilities=Capabilities(bounding=("CAP_KILL",), effective=("CAP_KILL",)),
     no_new_privileges=True,
 )
+FACTS = LauncherFacts(permitted=1 << 5, bounding=1 << 5, open_files=(1024, 4096))
 USER = UserIdentity(name="u", uid=7, gid=8, groups=(8, 9), home="/home/u")
 CONFIG = replace(
     made.config("c1"),
@@ -43,7 +44,8 @@ def places(cgroup: CgroupPlace = V1) -> PlanPlaces:
 
 
 def test_the_launcher_reads_all_of_it() -> None:
-    plan = decode_plan(plan_json(CONFIG, PLAN, places()))
+    plan = decode_plan(plan_json(CONFIG, PLAN, places(), FACTS))
+    assert plan.launcher.to_json() == FACTS.to_json()
     assert (plan.agent_id, plan.container_id, plan.record, plan.socket) == ("a1", "c1", "/r/c1.json", "/s/c1.sock")
     assert plan.cgroup.directories == dict(V1.directories[1:])
     assert [(w.file, w.value, w.optional) for w in plan.writes] == [("memory.limit_in_bytes", "67108864", False)]
@@ -61,12 +63,13 @@ def test_the_launcher_reads_all_of_it() -> None:
 
 
 def test_on_v2_there_is_one_directory() -> None:
-    plan = decode_plan(plan_json(CONFIG, PLAN, places(V2)))
+    plan = decode_plan(plan_json(CONFIG, PLAN, places(V2), FACTS))
     assert plan.cgroup.directories == {"": "/sys/fs/cgroup/paddock-a1/c1"}
 
 
 def test_no_limit_of_time_is_none() -> None:
-    assert decode_plan(plan_json(replace(CONFIG, max_completion_time_ms=0), PLAN, places())).max_completion_ms is None
+    config = replace(CONFIG, max_completion_time_ms=0)
+    assert decode_plan(plan_json(config, PLAN, places(), FACTS)).max_completion_ms is None
 
 
 def test_an_exec_has_the_tasks_environment_below_its_own() -> None:

@@ -1,5 +1,6 @@
 """Resources: exact arithmetic, and what is refused at the edge."""
 
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -101,6 +102,26 @@ def test_normal_form(one: Resources) -> None:
     assert Resources.of(one) == one
     assert one.allocated_to("x").unallocated() == one.unallocated()
     assert bool(one) == bool(one.items)
+
+
+@pytest.mark.parametrize("field", sorted(field.name for field in fields(Resource)))
+def test_what_differs_in_anything_but_its_amount_is_not_like_it(field: str) -> None:
+    others: dict[str, object] = {
+        "name": "gpus",
+        "value": Items(names=frozenset({"a"})),
+        "allocation_role": "dev",
+        "reservations": (Reservation(role="prod"),),
+        "volume": DiskVolume(persistence_id="v"),
+        "revocable": True,
+        "shared": True,
+        "provider_id": "p",
+    }
+    one = Resource(name="cpus", value=Scalar(milli=1))
+    other = replace(one, **{field: others[field]})  # type: ignore[arg-type]
+    assert one.like(replace(one, value=Scalar(milli=2)))
+    assert not one.like(other)
+    assert not other.like(one)
+    assert other.amounting(Scalar(milli=3)) == replace(other, value=Scalar(milli=3))
 
 
 def test_cents_add_up() -> None:

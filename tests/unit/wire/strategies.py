@@ -63,7 +63,8 @@ signals = st.integers(1, 64)
 spans = st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)).map(lambda pair: (min(pair), max(pair)))
 ranges = st.lists(spans, max_size=4).map(Ranges.of)
 item_sets = st.builds(Items, names=st.frozensets(names, max_size=4))
-scalars = st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT))
+# At most five of one kind are added up, and the sum has the same limit.
+scalars = st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT // 5))
 reservations = st.lists(role_words, max_size=3).flatmap(
     lambda words: st.tuples(
         *(

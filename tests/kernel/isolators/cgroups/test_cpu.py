@@ -13,6 +13,7 @@ from isolators.cgroups.cpu import CpuIsolator
 from isolators.contract import IsolatorSettings
 from paddock.model.container import ContainerConfig
 from paddock.model.resources import Resources
+from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import ResourceLimits
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, LiveCgroup, live_cgroup, real_host
 
@@ -98,11 +99,18 @@ def test_a_limit_changed_behind_our_back_is_shown(
     assert (limit.in_force, limit.remark) == ("77", "differs from what was planned")
 
 
-def test_a_vanished_cgroup_is_named(isolator: CpuIsolator, container: ContainerConfig, cgroup: LiveCgroup) -> None:
+@pytest.mark.parametrize("read_before_count", [0, 2])
+def test_a_vanished_cgroup_is_named(
+    isolator: CpuIsolator, container: ContainerConfig, cgroup: LiveCgroup, read_before_count: int
+) -> None:
+    for _ in range(read_before_count):  # its files are kept open then, and must not answer for it
+        assert isolator.usage(container.container_id).missing == ()
     cgroup.remove()
-    ((name, why),) = isolator.usage(container.container_id).missing
+    used = isolator.usage(container.container_id)
+    ((name, why),) = used.missing
     assert name == "cgroups/cpu"
     assert str(container.container_id) in why
+    assert used == ResourceStatistics(missing=used.missing)
 
 
 def test_statistics_keep_their_files_open_until_cleanup(

@@ -142,6 +142,16 @@ def test_usage_tells_memory_from_page_cache(
 
 
 @pytest.mark.v1_only
+def test_a_lower_limit_above_the_container_is_the_one_it_has(
+    isolator: MemoryIsolator, container: ContainerConfig, cgroup: LiveCgroup
+) -> None:
+    above = cgroup.path("memory", "").parent / "memory.limit_in_bytes"
+    for limit, shown in ((48 * MIB, 48 * MIB), (-1, 64 * MIB)):
+        above.write_text(str(limit), encoding="ascii")
+        assert isolator.usage(container.container_id).memory_limit_bytes == shown
+
+
+@pytest.mark.v1_only
 def test_cgroupspy_sees_the_same(isolator: MemoryIsolator, container: ContainerConfig, cgroup: LiveCgroup) -> None:
     cgroup.write(isolator.update(container.container_id, mem(96), ResourceLimits(swap_bytes=32 * MIB)))
     witness = MemoryController(Node(str(cgroup.place.directory("memory"))))

@@ -156,6 +156,12 @@ class Histories(RuleBasedStateMachine):
         assert state.free + held == made.TOTAL
 
     @invariant()
+    def the_master_is_told_what_standalone_containers_hold(self) -> None:
+        state = self.machine.state
+        standing = (entry.config.resources for entry in state.live() if not entry.config.framework_id)
+        assert state.standalone == sum(standing, Resources())
+
+    @invariant()
     def the_ended_are_those_that_ended(self) -> None:
         state = self.machine.state
         assert {c for c, e in state.containers.items() if e.state is ContainerState.TERMINATED} == set(state.ended)

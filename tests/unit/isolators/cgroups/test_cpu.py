@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isolators.cgroups.cpu import parse, quota_us, shares, weight, writes
+from isolators.cgroups.cpu import CpuIsolator, quota_us, shares, weight, writes
+from isolators.counters import recorded
 from paddock.model.errors import InvalidRequest
 from paddock.model.launch_plan import CgroupWrite
 from paddock.model.resources import MILLI_LIMIT, Resources
+from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import ResourceLimits
 
 
@@ -107,25 +109,31 @@ def test_a_quota_that_was_asked_for_is_never_optional() -> None:
         assert not any(write.optional for write in found)
 
 
+def parsed(counters: dict[str, str]) -> ResourceStatistics:
+    found = ResourceStatistics()
+    CpuIsolator.fill(found, recorded(counters))
+    return found
+
+
 def test_counters_of_v1() -> None:
-    found = parse(
+    found = parsed(
         {
             "cpuacct/cpuacct.usage": "1234567890\n",
             "cpuacct/cpuacct.stat": "user 100\nsystem 23\n",
             "cpu/cpu.stat": "nr_periods 10\nnr_throttled 4\nthrottled_time 5000999\n",
         }
     )
-    assert (found.usage_us, found.user_us, found.system_us) == (1_234_567, 1_000_000, 230_000)
-    assert (found.period_count, found.throttled_count, found.throttled_us) == (10, 4, 5_000)
+    assert (found.cpu_usage_us, found.cpu_user_us, found.cpu_system_us) == (1_234_567, 1_000_000, 230_000)
+    assert (found.cpu_period_count, found.cpu_throttled_count, found.cpu_throttled_us) == (10, 4, 5_000)
 
 
 def test_counters_of_v2() -> None:
     text = "usage_usec 77\nuser_usec 50\nsystem_usec 27\nnr_periods 3\nnr_throttled 2\nthrottled_usec 9\n"
-    found = parse({"cpu/cpu.stat": text})
-    assert (found.usage_us, found.user_us, found.system_us) == (77, 50, 27)
-    assert (found.period_count, found.throttled_count, found.throttled_us) == (3, 2, 9)
+    found = parsed({"cpu/cpu.stat": text})
+    assert (found.cpu_usage_us, found.cpu_user_us, found.cpu_system_us) == (77, 50, 27)
+    assert (found.cpu_period_count, found.cpu_throttled_count, found.cpu_throttled_us) == (3, 2, 9)
 
 
 def test_what_is_not_there_is_not_guessed() -> None:
-    found = parse({"cpu/cpu.stat": "usage_usec many\n"})
-    assert (found.usage_us, found.throttled_us) == (None, None)
+    found = parsed({"cpu/cpu.stat": "usage_usec many\n"})
+    assert (found.cpu_usage_us, found.cpu_throttled_us) == (None, None)

@@ -12,7 +12,6 @@ from isolators.cgroups.mem import (
     MemoryIsolator,
     MemoryLimits,
     memory_limits,
-    parse,
     requested_bytes,
     v1_writes,
     v2_writes,
@@ -23,6 +22,7 @@ from paddock.model.errors import ContainerizerError, InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupWrite
 from paddock.model.resources import MILLI_LIMIT, Resources
+from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import Reason, ResourceLimits
 
 UNLIMITED = 2**63 - 4096
@@ -239,13 +239,22 @@ def test_usage_on_v2(v2: tuple[MemoryIsolator, Path, ContainerId]) -> None:
 
 
 def test_counters_of_v1() -> None:
-    found = parse(
+    found = ResourceStatistics()
+    MemoryIsolator.fill(
+        found,
         {
-            "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n",
-            "memory/memory.max_usage_in_bytes": "67108864\n",
-            "memory/memory.limit_in_bytes": "9223372036854771712\n",
-            "memory/memory.stat": "rss 1\ntotal_rss 10\ntotal_cache 20\ntotal_inactive_file 5\ntotal_swap 3\n",
-        }
+            "memory/memory.oom_control": b"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n",
+            "memory/memory.max_usage_in_bytes": b"67108864\n",
+            "memory/memory.limit_in_bytes": b"9223372036854771712\n",
+            "memory/memory.stat": b"rss 1\ntotal_rss 10\ntotal_cache 20\ntotal_inactive_file 5\ntotal_swap 3\n",
+        },
     )
-    assert (found.oom_kill_count, found.peak_bytes, found.limit_bytes) == (4, 64 * MIB, None)
-    assert (found.anon_bytes, found.file_bytes, found.swap_bytes) == (10, 20, 3)
+    assert (found.memory_oom_kill_count, found.memory_peak_bytes, found.memory_limit_bytes) == (4, 64 * MIB, None)
+    assert (found.memory_anon_bytes, found.memory_file_bytes, found.memory_swap_bytes) == (10, 20, 3)
+
+
+def test_the_limit_of_live_statistics_on_v1_is_in_the_stat_file() -> None:
+    for limit, shown in (("67108864", 64 * MIB), ("9223372036854771712", None)):
+        found = ResourceStatistics()
+        MemoryIsolator.fill(found, {"memory/memory.stat": f"hierarchical_memory_limit {limit}\ntotal_rss 1\n".encode()})
+        assert (found.memory_limit_bytes, found.memory_anon_bytes) == (shown, 1)

@@ -1,0 +1,54 @@
+"""The numbers of the system calls that call lists are made of: x86-64's own, and the table that newer processors share."""
+
+from __future__ import annotations
+
+import os
+
+# name: (x86-64, the generic table of aarch64, riscv64 and loongarch64); arch/x86/entry/syscalls, asm-generic/unistd.h.
+_NUMBERS = {
+    "capset": (126, 91),
+    "chdir": (80, 49),
+    "clone3": (435, 435),
+    "close": (3, 57),
+    "close_range": (436, 436),
+    "dup3": (292, 24),
+    "execve": (59, 221),
+    "exit_group": (231, 94),
+    "faccessat": (269, 48),
+    "fallocate": (285, 47),
+    "fchown": (93, 55),
+    "fcntl": (72, 25),
+    "flock": (73, 32),
+    "getpid": (39, 172),
+    "ioctl": (16, 29),
+    "keyctl": (250, 219),
+    "mkdirat": (258, 34),
+    "mount": (165, 40),
+    "openat": (257, 56),
+    "pipe2": (293, 59),
+    "prctl": (157, 167),
+    "prlimit64": (302, 261),
+    "read": (0, 63),
+    "recvmsg": (47, 212),
+    "rt_sigaction": (13, 134),
+    "setgroups": (116, 159),
+    "setns": (308, 268),
+    "setpriority": (141, 140),
+    "setresgid": (119, 149),
+    "setresuid": (117, 147),
+    "setsid": (112, 157),
+    "umask": (95, 166),
+    "unshare": (272, 97),
+    "write": (1, 64),
+}
+_GENERIC = frozenset({"aarch64", "riscv64", "loongarch64"})
+
+
+def numbers_of(machine: str) -> dict[str, int]:
+    """Name → number on this processor (as uname names it); empty where nobody has written them down."""
+    if machine == "x86_64":
+        return {name: numbers[0] for name, numbers in _NUMBERS.items()}
+    return {name: numbers[1] for name, numbers in _NUMBERS.items()} if machine in _GENERIC else {}
+
+
+NUMBERS = numbers_of(os.uname().machine)

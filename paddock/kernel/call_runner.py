@@ -1,0 +1,138 @@
+"""Who carries call lists out: machine code where there is some for this processor, Python elsewhere."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+from paddock.kernel.call_list import (
+    ARGUMENT_COUNT,
+    END,
+    INSTRUCTION_BYTES,
+    LAND,
+    LOWEST_ERROR,
+    RELOCATE,
+    RESULT_OFFSET,
+    STORE,
+)
+from paddock.kernel.syscalls import function, raw_syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BYTES = {
+    "x86_64": bytes.fromhex(
+        "534154415541564889fb4c8d24374d8b2c24498b7c2408490fbae51073034801df490fbae511730348633f498b742410490fbae5"
+        "1273034801de490fbae5137303486336498b542418490fbae51473034801da490fbae51573034863124d8b542420490fbae51673"
+        "034901da490fbae51773034d63124d8b442428490fbae51873034901d8490fbae51973034d63004d8b4c2430490fbae51a730349"
+        "01d9490fbae51b73034d6309410fb7c53dfcff00000f83850000000f054989442438483d01f0ffff732b4885c0751d4d89ee49c1"
+        "ee284181e6ff0f0000740d49c1e6064e8d2433e926ffffff4983c440e91dffffff48f7d84d89ee49c1ee34741949c1e6064901de"
+        "b90800000049390674da4983c608ffc975f34d89ee49c1ee1c4181e6ff0f000074c249c1e6064901de4929dc4d8966384d89f4e9"
+        "d2feffff740d3dfeff000072867715893eeb9d4885f674984801174883c70848ffceebef4889f8415e415d415c5bc3"
+    ),
+    "aarch64": bytes.fromhex(
+        "f353bea9f50b00f9f30300aa1400018b950240f9800640f9550080360000138b55008836000080b9810a40f9550090362100138b"
+        "55009836210080b9820e40f95500a0364200138b5500a836420080b9831240f95500b0366300138b5500b836630080b9841640f9"
+        "5500c0368400138b5500c836840080b9851a40f95500d036a500138b5500d836a50080b9a83e409289ff9fd21f0109eba2030054"
+        "010000d4801e00f91ffc3fb102010054a00000b5aace68d36a0000b4741a0a8bd5ffff1794020191d3ffff17e00300cbaafe74d3"
+        "0a0100b46a1a0a8b0b0180d24c8540f81f000cebe0feff546b0500f181ffff54aa9e5cd36afeffb46a1a0a8b8b0213cb4b1d00f9"
+        "f4030aaac2ffff17e0000054c9ff9fd21f0109ebc3fcff5428010054200000b9e7ffff17c1fcffb4090040f92901028b098400f8"
+        "210400d1fbffff17f50b40f9f353c2a8c0035fd6"
+    ),
+}
+_INSTRUCTION = struct.Struct("8Q")
+# call_list_<machine>.S: long run(void *base, long first).
+
+_mmap = function(
+    "mmap",
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+    result=ctypes.c_void_p,
+)
+_mprotect = function("mprotect", ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int)
+_READ_WRITE = 3
+_READ_EXECUTE = 5
+_PRIVATE_ANONYMOUS = 0x22
+_FAILED = ctypes.c_void_p(-1).value
+
+
+class CallRunner:
+    """Made once, by the launcher; its shims inherit it. `shares_memory`: a child may share its parent's memory."""
+
+    __slots__ = ("_machine_code", "shares_memory")
+
+    def __init__(self, machine: str) -> None:
+        self._machine_code = _load(BYTES.get(machine, b""))
+        self.shares_memory = self._machine_code is not None
+
+    def run(self, memory: bytearray, first: int) -> int:
+        """Carry out the list in this memory, from instruction `first` on; returns what its end says.
+
+        The memory is written to, and must stay for as long as a child that shares it has not executed another program.
+        """
+        base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        if self._machine_code is not None:
+            return self._machine_code(base, first * INSTRUCTION_BYTES)
+        return _run_in_python(memory, base, first)
+
+
+def _load(code: bytes) -> Callable[[int, int], int] | None:
+    """The machine code as a function; None where there is none, or where no memory may be made executable."""
+    if not code:
+        return None
+    address = _mmap(None, len(code), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+    if address == _FAILED:
+        return None
+    ctypes.memmove(address, code, len(code))
+    if _mprotect(address, len(code), _READ_EXECUTE) < 0:
+        return None
+    kind = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
+    return kind(address)
+
+
+def _run_in_python(memory: bytearray, base: int, first: int) -> int:
+    offset = first * INSTRUCTION_BYTES
+    while True:
+        word, *words = _INSTRUCTION.unpack_from(memory, offset)
+        arguments = [_argument(base, word, index, words[index]) for index in range(ARGUMENT_COUNT)]
+        number = word & 0xFFFF
+        if number == END:
+            return ctypes.c_long(arguments[0]).value
+        target = word >> 40 & 0xFFF if number == LAND else 0
+        if number == STORE:
+            ctypes.c_int.from_address(arguments[1]).value = ctypes.c_int(arguments[0]).value
+        elif number == RELOCATE:
+            for index in range(arguments[1]):
+                ctypes.c_uint64.from_address(arguments[0] + index * 8).value += arguments[2]
+        elif number != LAND:
+            result = raw_syscall(number, arguments)
+            memory[offset + RESULT_OFFSET : offset + INSTRUCTION_BYTES] = result.to_bytes(8, "little", signed=True)
+            target = _target(memory, word, result)
+            if target and result < 0:
+                at = target * INSTRUCTION_BYTES + RESULT_OFFSET
+                memory[at : at + 8] = offset.to_bytes(8, "little")
+        offset = target * INSTRUCTION_BYTES if target else offset + INSTRUCTION_BYTES
+
+
+def _argument(base: int, word: int, index: int, value: int) -> int:
+    kind = word >> (16 + 2 * index)
+    if kind & 1:
+        value += base
+    return ctypes.c_int.from_address(value).value if kind & 2 else value
+
+
+def _target(memory: bytearray, word: int, result: int) -> int:
+    """Where to go on after a call; 0 is the next instruction."""
+    if result == 0:
+        return word >> 40 & 0xFFF
+    if not LOWEST_ERROR <= result < 0:
+        return 0
+    ignored = word >> 52
+    if ignored and -result in _INSTRUCTION.unpack_from(memory, ignored * INSTRUCTION_BYTES):
+        return 0
+    return word >> 28 & 0xFFF

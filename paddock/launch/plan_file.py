@@ -1,0 +1,80 @@
+"""A plan on its way to its shim: the launch as a call list, what the shim keeps in mind, and the plan itself, in one memfd.
+
+The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 1: instruction 0 of the list
+is the header (after its first word: the mark with the format, the first step, the lengths of list, summary and plan, and
+where outcome and inputs stand); then come the summary and the plan, both JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from paddock.kernel.descriptors import check_sealed
+from paddock.kernel.errors import KernelError
+from paddock.launch import plan, protocol
+from paddock.launch.launch_list import INPUTS, OUTCOME, LaunchList
+from paddock.launch.protocol import ProtocolError
+from paddock.launch.summary import Summary, summary_json
+
+_HEADER = struct.Struct("8Q")
+_MARK = 0x50444B << 8
+"""PDK, and below it the format."""
+# The plan, the same strings in the list, and what comes with them.
+_MAX_BYTES = 3 * protocol.MAX_PLAN_BYTES
+
+
+def seal(document: dict[str, object]) -> bytes:
+    """The file of a plan, checked field by field. Raises ProtocolError naming the first field that is wrong."""
+    planned = plan.decode_plan(document)
+    content = protocol.encode(document)
+    if len(content) > protocol.MAX_PLAN_BYTES:
+        problem = (
+            f"the plan has {len(content)} bytes, at most {protocol.MAX_PLAN_BYTES}: give fewer or shorter arguments"
+        )
+        raise ProtocolError("argv", problem)
+    try:
+        made = LaunchList(planned)
+    except KernelError as error:
+        raise ProtocolError("argv", str(error)) from None
+    summary = protocol.encode(summary_json(planned, made))
+    at = made.calls.size
+    lengths = (made.calls.length, len(summary), len(content))
+    made.calls.set_header(_MARK | protocol.FORMAT, made.first, *lengths, at + made.outcome[2], at + made.inputs[2])
+    return bytes(made.to_bytes()) + summary + content
+
+
+class PlanFile:
+    """`memory` is the list's own, and is written to while it is carried out; `summary` is what the shim keeps."""
+
+    __slots__ = ("_fd", "_lengths", "first", "inputs_at", "memory", "outcome_at", "summary")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        size = check_sealed(fd, _MAX_BYTES)
+        self.memory = bytearray(size)
+        os.preadv(fd, [self.memory], 0)
+        if size < _HEADER.size:
+            raise ProtocolError("plan", "is too short")
+        _word, mark, self.first, *lengths, self.outcome_at, self.inputs_at = _HEADER.unpack_from(self.memory)
+        if mark & ~0xFF != _MARK:
+            raise ProtocolError("plan", "is none")
+        if mark & 0xFF != protocol.FORMAT:
+            raise ProtocolError("format", f"must be {protocol.FORMAT}, not {mark & 0xFF}")
+        self._lengths = lengths
+        places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.inputs_at + INPUTS.size)
+        if sum(lengths) != size or max(places) > lengths[0]:
+            raise ProtocolError("plan", "its header does not fit it")
+        begin = lengths[0]
+        self.summary = Summary(self._read(begin, lengths[1]))  # type: ignore[arg-type]
+
+    def _read(self, begin: int, size: int) -> dict[str, object]:
+        return protocol.decode(bytes(self.memory[begin : begin + size]), protocol.MAX_PLAN_BYTES)
+
+    def read_plan(self) -> plan.Plan:
+        """The plan itself; raises ProtocolError."""
+        return plan.decode_plan(self._read(self._lengths[0] + self._lengths[1], self._lengths[2]))
+
+    def restore(self) -> None:
+        """As if the list had not been carried out."""
+        os.preadv(self._fd, [self.memory], 0)
