@@ -15,10 +15,12 @@ from collections import deque
 from agentd.containerizer import launcher_process
 from agentd.containerizer.launcher_process import LauncherCommand
 from paddock.launch import protocol
-from paddock.launch.plan import LauncherFacts, decode_facts
+from paddock.launch.launcher_facts import LauncherFacts, decode_facts
 from paddock.model.errors import ConfigError
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+"""For a busy machine; one that ends instead of listening is noticed at once."""
+
 RESTART_FIRST_S = 0.1
 RESTART_LIMIT_S = 30.0
 _LOOK_EVERY_S = 0.005
@@ -50,7 +52,8 @@ class LauncherLink:
         self._await_end()
         connection = self._connect()
         if connection is None:
-            self._pid = launcher_process.start(self._command)
+            # One that was too slow the last time is still on its way, and ours to reap.
+            self._pid = self._pid or launcher_process.start(self._command)
             connection = self._await_start()
         self._check(connection)
         self._connection = connection
@@ -155,10 +158,11 @@ class LauncherLink:
             self._pidfd = -1
         if self._pid:
             try:
-                os.waitpid(self._pid, os.WNOHANG)
+                ended, _ = os.waitpid(self._pid, os.WNOHANG)
             except ChildProcessError:
-                pass
-            self._pid = 0
+                ended = self._pid
+            if ended:
+                self._pid = 0
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -193,6 +197,7 @@ class LauncherLink:
                 return connection
             ended, status = os.waitpid(self._pid, os.WNOHANG)
             if ended:
+                self._pid = 0
                 raise self._failed(f"it ended with status {status}")
             time.sleep(_LOOK_EVERY_S)
         raise self._failed(f"it did not listen within {START_TIMEOUT_S:g} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,9 +14,12 @@ from agentd.core.exit_record import ExitRecord
 from isolators.contract import HostFacts
 from paddock.launch import protocol, sweep
 from paddock.launch.plan import CgroupPlace
-from paddock.launch.record import temporary_path
+from paddock.launch.record import is_held, temporary_path
 from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
+
+EAR_TIMEOUT_S = 2.0
+_LOOK_AGAIN_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,16 @@ class Places:
         )
 
     def connect(self, container_id: ContainerId) -> socket.socket | None:
-        """To its shim; None when nobody listens. An address ends at 108 bytes, a path does not: hence the descriptor."""
+        """To its shim; None when there is none. One that lives opens its ear soon after its last caller has gone."""
+        deadline_s = time.monotonic() + EAR_TIMEOUT_S
+        while True:
+            connection = self._connect_once(container_id)
+            if connection is not None or not is_held(self.record(container_id)) or time.monotonic() > deadline_s:
+                return connection
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _connect_once(self, container_id: ContainerId) -> socket.socket | None:
+        """An address ends at 108 bytes, a path does not: hence the descriptor."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         directory = os.open(self.sockets_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
-from paddock.launch.plan import LauncherFacts
+from paddock.launch.launcher_facts import LauncherFacts
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, with_environment
 from paddock.model.task import CommandInfo, Rlimit

@@ -121,24 +121,24 @@ class CallList:
         """Seven words of one's own in instruction 0."""
         self._words[1:8] = array.array("Q", words)
 
-    def data(self, content: bytes) -> Place:
+    def put(self, content: bytes) -> Place:
         """Bytes that the kernel reads or writes; they begin at a multiple of eight."""
         offset = len(self._data)
         self._data += content.ljust(len(content) + 7 & ~7, b"\0")
         return (_AT, _IN_DATA, offset)
 
-    def set_data(self, place: Place, content: bytes) -> None:
+    def replace(self, place: Place, content: bytes) -> None:
         """Write into the data, when all that it depends on is known."""
         self._data[place[2] : place[2] + len(content)] = content
 
     def text(self, text: str) -> Place:
         """A path or a word, with its NUL."""
-        return self.data(text.encode("utf-8", "surrogateescape") + b"\0")
+        return self.put(text.encode("utf-8", "surrogateescape") + b"\0")
 
     def vector(self, strings: Iterable[str]) -> Place:
         """An array of pointers to these, as execve takes it; they point there once the list is being carried out."""
         offsets = [self.text(text)[2] for text in strings]
-        place = self.data(struct.pack(f"{len(offsets) + 1}Q", *offsets, 0))
+        place = self.put(struct.pack(f"{len(offsets) + 1}Q", *offsets, 0))
         if offsets:
             self.relocate(place, len(offsets))
         return place

@@ -36,11 +36,11 @@ class BirthList:
 
     def __init__(self, runner: CallRunner, close_fd: int) -> None:
         calls = CallList()
-        inputs = calls.data(bytes(_INPUTS.size))
-        content = calls.data(bytes(16))
-        rights = calls.data(bytes(_RIGHTS.size + 8))
-        vector = calls.data(_VECTOR.pack(content[2], 16))
-        message = calls.data(_MESSAGE.pack(0, 0, vector[2], 1, rights[2], _RIGHTS.size, 0))
+        inputs = calls.put(bytes(_INPUTS.size))
+        content = calls.put(bytes(16))
+        rights = calls.put(bytes(_RIGHTS.size + 8))
+        vector = calls.put(_VECTOR.pack(content[2], 16))
+        message = calls.put(_MESSAGE.pack(0, 0, vector[2], 1, rights[2], _RIGHTS.size, 0))
         prepared = calls.here
         for place, offset in ((vector, 0), (message, 16), (message, 32)):
             calls.relocate(within(place, offset), 1)
@@ -58,7 +58,7 @@ class BirthList:
         calls.end(ORDERED)
         self._first = calls.here
         # A sibling's end is signalled as the template's own is; the kernel refuses a word about it.
-        arguments = calls.data(_CLONE_ARGUMENTS.pack(CLONE_PARENT, *(0,) * 10))
+        arguments = calls.put(_CLONE_ARGUMENTS.pack(CLONE_PARENT, *(0,) * 10))
         cloned = calls.call("clone3", arguments, _CLONE_ARGUMENTS.size, zero=child)
         calls.end(result_of(cloned))
         self._runner = runner

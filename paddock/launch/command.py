@@ -13,7 +13,8 @@ from paddock.launch.command_list import CommandList, Surroundings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.host import Host
-    from paddock.launch.plan import Command, LauncherFacts
+    from paddock.launch.launcher_facts import LauncherFacts
+    from paddock.launch.plan import Command
 
 
 class ExecList(CommandList):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from paddock.kernel.call_list import Argument, Place
-    from paddock.launch.plan import Command, LauncherFacts, Mount
+    from paddock.launch.launcher_facts import LauncherFacts
+    from paddock.launch.plan import Command, Mount
 
 # What the child says on its status pipe: it waits at the barrier, it is about to execve, it failed (then its list follows).
 AT_BARRIER = b"B"
@@ -125,10 +126,10 @@ class Preamble:
     ) -> None:
         calls = CallList()
         self.named = NamedList(calls)
-        self.status = calls.data(bytes(8))
-        self.size = calls.data(bytes(8))
+        self.status = calls.put(bytes(8))
+        self.size = calls.put(bytes(8))
         self.failure = self.named.fail = calls.land()
-        calls.call("write", value_at(self.status), calls.data(FAILED), 1)
+        calls.call("write", value_at(self.status), calls.put(FAILED), 1)
         calls.call("write", value_at(self.status), BEGINNING, value_at(self.size))
         self.ending = calls.call("exit_group", _EX_FAILED)
         self.elsewhere = calls.errors(errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
@@ -154,7 +155,7 @@ class Preamble:
         """Nothing of the daemon's leaks into the task: signals, umask, nice value, limits."""
         calls = self.named.calls
         # struct kernel_sigaction, all zero: SIG_DFL.
-        default = calls.data(bytes(32))
+        default = calls.put(bytes(32))
         for number in _RESET_SIGNALS:
             self.named.do("rt_sigaction", number, default, 0, 8)
         calls.call("umask", umask)
@@ -162,13 +163,11 @@ class Preamble:
         for resource, soft, hard in limits:
             pair = struct.pack("2Q", *(_INFINITY if limit is None else limit for limit in (soft, hard)))
             number, value = RLIMIT_NUMBERS[resource], f"{soft}:{hard}"
-            self.named.do(
-                "prlimit64", 0, number, calls.data(pair), 0, operation="setrlimit", path=resource, value=value
-            )
+            self.named.do("prlimit64", 0, number, calls.put(pair), 0, operation="setrlimit", path=resource, value=value)
 
     def _take_user(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
         count, who = len(groups), f"{uid}:{gid}"
-        place = self.named.calls.data(struct.pack(f"{count}I", *groups)) if count else 0
+        place = self.named.calls.put(struct.pack(f"{count}I", *groups)) if count else 0
         self.named.do("setgroups", count, place, operation="setresuid", value=who)
         self.named.do("setresgid", gid, gid, gid, operation="setresuid", value=who)
         self.named.do("setresuid", uid, uid, uid, value=who)
@@ -184,8 +183,8 @@ class Preamble:
     def _take_capabilities(self, effective: int, ambient: int, lacking: int) -> None:
         masks = (effective, effective, ambient)
         words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-        header = self.named.calls.data(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
-        sets = self.named.calls.data(struct.pack("6I", *words))
+        header = self.named.calls.put(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+        sets = self.named.calls.put(struct.pack("6I", *words))
         self.named.do("capset", header, sets, value=",".join(names_of(lacking or effective)))
         if not ambient:
             return
@@ -214,7 +213,7 @@ class CommandList:
         self.named = self._preamble.named.copy()
         self.calls = self.named.calls
         self.candidates = range(0)
-        self.pidfd = self.calls.data(bytes(8))
+        self.pidfd = self.calls.put(bytes(8))
 
     def _execute(self, command: Command, surroundings: Surroundings) -> None:
         """As execvp does: the first that can be executed."""
@@ -224,10 +223,10 @@ class CommandList:
         status = value_at(self._preamble.status)
         if surroundings.barrier_fd is not None:
             # Until the agent says go; when the shim dies, so does this.
-            self.named.do("write", status, calls.data(AT_BARRIER), 1)
-            self.named.do("read", surroundings.barrier_fd, calls.data(bytes(1)), 1, zero=self._preamble.ending)
+            self.named.do("write", status, calls.put(AT_BARRIER), 1)
+            self.named.do("read", surroundings.barrier_fd, calls.put(bytes(1)), 1, zero=self._preamble.ending)
         if surroundings.reached is None:
-            self.named.do("write", status, calls.data(EXECUTES), 1)
+            self.named.do("write", status, calls.put(EXECUTES), 1)
         else:
             calls.store(1, surroundings.reached)
         arguments = calls.vector(command.argv)
@@ -247,7 +246,7 @@ class CommandList:
         flags = CLONE_PIDFD | (CLONE_VM if surroundings.shares_memory else 0)
         if surroundings.cgroup_fd is not None:
             flags |= CLONE_INTO_CGROUP
-        arguments = calls.data(_CLONE_ARGUMENTS.pack(flags, self.pidfd[2], 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, 0))
+        arguments = calls.put(_CLONE_ARGUMENTS.pack(flags, self.pidfd[2], 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, 0))
         calls.relocate(within(arguments, _PIDFD_OFFSET), 1)
         if surroundings.cgroup_fd is not None:
             calls.store(surroundings.cgroup_fd, within(arguments, _CGROUP_OFFSET))
@@ -306,7 +305,7 @@ class CommandList:
 
     def to_bytes(self) -> bytearray:
         """The memory in which it is carried out."""
-        self.calls.set_data(self._preamble.size, self.calls.size.to_bytes(8, "little"))
+        self.calls.replace(self._preamble.size, self.calls.size.to_bytes(8, "little"))
         return self.calls.to_bytes()
 
     def explain(self, results: bytes | bytearray) -> dict[str, object]:

@@ -8,7 +8,7 @@ import resource
 from paddock.kernel import capabilities
 from paddock.kernel.call_runner import CallRunner
 from paddock.kernel.processes import read_boot_id, read_oom_score_adj
-from paddock.launch.plan import LauncherFacts
+from paddock.launch.launcher_facts import LauncherFacts
 
 
 class Host:

@@ -80,10 +80,10 @@ class LaunchList(CommandList):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.command, plan.launcher)
         calls = self.calls
-        self.inputs = calls.data(bytes(INPUTS.size))
-        self.outcome = calls.data(OUTCOME.pack(*(-1,) * 14, 0, 0))
+        self.inputs = calls.put(bytes(INPUTS.size))
+        self.outcome = calls.put(OUTCOME.pack(*(-1,) * 14, 0, 0))
         self._known = report.blank(plan)
-        self.report = calls.data(self._known)
+        self.report = calls.put(self._known)
         self.pidfd = self._out(_PID + 4)
         self.directories: list[tuple[str, int]] = []
         self.optional: list[tuple[CgroupWrite, int, int]] = []
@@ -169,7 +169,7 @@ class LaunchList(CommandList):
         """A new v1 cpuset has no CPUs and no memory, and lets nobody in: it gets its parent's."""
         calls, parent = self.calls, os.path.dirname(directory)
         for name in _CPUSET_FILES:
-            buffer = calls.data(bytes(_CPUSET_BYTES))
+            buffer = calls.put(bytes(_CPUSET_BYTES))
             source, path = f"{parent}/{name}", f"{directory}/{name}"
             count = self.named.read_file(source, buffer, _CPUSET_BYTES)
             fd = result_of(self.named.open(path, _OPEN_WRITE))

@@ -63,7 +63,7 @@ class NamedList:
         calls, content = self.calls, value.encode()
         opened = self.open(path, _OPEN_WRITE, ignored=ignored)
         fd = result_of(opened)
-        written = self.do("write", fd, calls.data(content), len(content), ignored=ignored, path=path, value=value)
+        written = self.do("write", fd, calls.put(content), len(content), ignored=ignored, path=path, value=value)
         calls.call("close", fd)
         return opened, written
 

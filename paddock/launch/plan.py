@@ -9,6 +9,7 @@ from __future__ import annotations
 from paddock.kernel.capabilities import NUMBERS, mask_of
 from paddock.kernel.namespaces import MOUNT_FLAGS, NAMESPACE_FLAGS
 from paddock.launch import protocol
+from paddock.launch.launcher_facts import LauncherFacts, decode_facts
 from paddock.launch.protocol import ProtocolError
 
 MODES = ("v1", "v2")
@@ -107,47 +108,6 @@ class Command:
     umask: int
     nice: int
     oom_score_adj: int
-
-
-class LauncherFacts:
-    """What a launcher has, to be taken from or given to commands. `permitted`, `bounding`: capabilities, as masks.
-
-    `open_files`: (soft, hard) before the launcher raised it for itself. `shares_memory`: a command's child may share its
-    shim's memory on its way. `oom_score_adj`: what its children are born with.
-    """
-
-    __slots__ = ("bounding", "oom_score_adj", "open_files", "permitted", "shares_memory")
-
-    def __init__(self, permitted: int, bounding: int, open_files: tuple[int, int]) -> None:
-        self.permitted = permitted
-        self.bounding = bounding
-        self.open_files = open_files
-        self.oom_score_adj = 0
-        self.shares_memory = False
-
-    def to_json(self) -> dict[str, object]:
-        """The plan's form, and that of the launcher's answer to a ping."""
-        return {
-            "permitted": self.permitted,
-            "bounding": self.bounding,
-            "open_files": list(self.open_files),
-            "oom_score_adj": self.oom_score_adj,
-            "shares_memory": self.shares_memory,
-        }
-
-
-def decode_facts(value: object) -> LauncherFacts:
-    """What a launcher has told of itself."""
-    fields = protocol.mapping(value, "launcher")
-    permitted, bounding = (protocol.integer(fields.get(key), f"launcher.{key}", 0) for key in ("permitted", "bounding"))
-    limits = protocol.sequence(fields.get("open_files"), "launcher.open_files", 2)
-    if len(limits) != 2:
-        raise ProtocolError("launcher.open_files", "must be the soft and the hard limit")
-    soft, hard = (protocol.integer(limit, "launcher.open_files", 0) for limit in limits)
-    facts = LauncherFacts(permitted, bounding, (soft, hard))
-    facts.oom_score_adj = protocol.integer(fields.get("oom_score_adj"), "launcher.oom_score_adj", -1000, 1000)
-    facts.shares_memory = protocol.boolean(fields.get("shares_memory"), "launcher.shares_memory")
-    return facts
 
 
 class CgroupPlace:

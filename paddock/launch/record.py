@@ -110,6 +110,21 @@ def reopen(path: str) -> RecordFile:
     return RecordFile(path, fd)
 
 
+def is_held(path: str) -> bool:
+    """Whether somebody, the shim or a sweep, holds the lock of a record that is not finished."""
+    try:
+        fd = os.open(temporary_path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def read_json(path: str) -> dict[str, object] | None:
     """A record, or a note at its temporary path; None when there is no file. Raises ProtocolError when it is damaged."""
     try:

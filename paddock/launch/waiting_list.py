@@ -87,7 +87,7 @@ def add(
 def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, end: int) -> None:
     calls = named.calls
     poll, count = _poll_set(named, (fds.connection_fd, *fds.pipe_fds, fds.pidfd))
-    timeout = calls.data(_TIMESPEC.pack(0, EAR_AFTER_NS))
+    timeout = calls.put(_TIMESPEC.pack(0, EAR_AFTER_NS))
     calls.call("ppoll", poll, count, timeout, 0, _SIGSET_BYTES, zero=calls.here + 2)
     calls.end(end)
     directory, _, name = ear.rpartition("/")
@@ -96,7 +96,7 @@ def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, end: in
     if len(address) > _MAX_ADDRESS_BYTES:
         calls.end(end)
         return
-    made = result_of(_listen(named, calls.data(address), len(address), (directory, unready, name), end))
+    made = result_of(_listen(named, calls.put(address), len(address), (directory, unready, name), end))
     calls.store(made, listener)
     poll, count = _poll_set(named, (fds.connection_fd, *fds.pipe_fds, fds.pidfd, made))
     calls.call("ppoll", poll, count, 0, 0, _SIGSET_BYTES)
@@ -129,7 +129,7 @@ def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, 
 
 def _poll_set(named: NamedList, fds: tuple[Argument, ...]) -> tuple[Place, int]:
     """Filled in when the list comes here."""
-    place = named.calls.data(_POLLFD.pack(-1, _POLLIN, 0) * len(fds))
+    place = named.calls.put(_POLLFD.pack(-1, _POLLIN, 0) * len(fds))
     for index, fd in enumerate(fds):
         named.calls.store(fd, within(place, _POLLFD.size * index))
     return place, len(fds)

@@ -56,6 +56,11 @@ class Connection:
     def launch(self, *tasks: tasks_pb2.TaskInfo) -> None:
         self.send(launch_tasks=pb.LaunchTasks(framework=FRAMEWORK, tasks=tasks))
 
+    async def heard(self) -> None:
+        """All that was sent so far has reached the agent: what is sent last would otherwise be lost with the connection."""
+        self.send(ping=pb.MasterPing(sequence=1))
+        await self.next("pong")
+
     def close(self) -> None:
         self.sending.put_nowait(None)
 

@@ -152,6 +152,7 @@ async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
         assert failed.status.evidence.launch_failure.stage == "user"
         assert "no-such-user" in failed.status.message
         connection.acknowledge(failed)
+        await connection.heard()
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ async def test_nobody_is_silently_root(
         connection.send(launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task("t1", "id -u", user=user)]))
         failed = await connection.status()
         connection.acknowledge(failed)
+        await connection.heard()
         assert failed.status.state == tasks_pb2.TASK_FAILED
         assert said in failed.status.message
 
@@ -186,6 +188,7 @@ async def test_without_a_user_a_task_runs_as_its_frameworks_caller(agentd: Agent
         connection.acknowledge(await connection.status())
         ended = await connection.status()
         connection.acknowledge(ended)
+        await connection.heard()
         assert ended.status.evidence.exit_code == 65
 
 
@@ -225,6 +228,7 @@ async def test_a_framework_of_a_user_cannot_become_root_by_asking_for_capabiliti
         connection.send(launch_tasks=pb.LaunchTasks(framework=framework, tasks=[task]))
         update = await connection.status()
         connection.acknowledge(update)
+        await connection.heard()
         ended = update.status
         assert ended.state in {tasks_pb2.TASK_FAILED, tasks_pb2.TASK_ERROR}
         assert "CAP_DAC_OVERRIDE" in ended.message

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from agentd.containerizer.plan_json import PlanPlaces, exec_json, plan_json
 from isolators.contract import CgroupPlace
-from paddock.launch.plan import LauncherFacts, decode_command, decode_plan
+from paddock.launch.launcher_facts import LauncherFacts
+from paddock.launch.plan import decode_command, decode_plan
 from paddock.model.container import UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, MountStep
 from paddock.model.task import CommandInfo, KillPolicy, Rlimit

@@ -64,9 +64,9 @@ def test_results_errors_and_places(runner: CallRunner) -> None:
     pid = calls.call("getpid")
     missing = calls.call("openat", -100, calls.text("/no/such/file"), 0, 0, fail=failure, ignored=absent)
     unimportant = calls.call("close", -1)
-    kept = calls.data(bytes(8))
+    kept = calls.put(bytes(8))
     calls.store(result_of(pid), within(kept, 4))
-    copied = calls.data(bytes(8))
+    copied = calls.put(bytes(8))
     calls.store(value_at(kept, 4), copied)
     failing = calls.call("close", -2, fail=failure)
     calls.call("close", 0)
@@ -89,7 +89,7 @@ def test_zero_leads_elsewhere_and_so_does_a_landing(runner: CallRunner) -> None:
     first = calls.here
     calls.call("getpid", zero=onward)
     calls.call("umask", 0o022)
-    calls.call("rt_sigaction", 10, 0, calls.data(bytes(32)), 8, zero=zero)
+    calls.call("rt_sigaction", 10, 0, calls.put(bytes(32)), 8, zero=zero)
     calls.end(6)
     assert runner.run(calls.to_bytes(), first) == 5
 
@@ -138,7 +138,7 @@ def test_both_do_the_same(stores: list[tuple[int, int]]) -> None:
     seen = []
     for runner in RUNNERS.values():
         calls = CallList()
-        cells = calls.data(bytes(32))
+        cells = calls.put(bytes(32))
         first = calls.here
         for value, cell in stores:
             calls.store(value, within(cells, 4 * cell))
@@ -151,10 +151,10 @@ def test_both_do_the_same(stores: list[tuple[int, int]]) -> None:
 
 def test_a_copy_goes_its_own_way() -> None:
     calls = CallList()
-    calls.data(b"12345678")
+    calls.put(b"12345678")
     other = calls.copy()
     other.call("getpid")
-    other.set_data((1, 1, 0), b"87654321")
+    other.replace((1, 1, 0), b"87654321")
     assert calls.here == 1
     assert b"12345678" in calls.to_bytes()
     assert b"87654321" in other.to_bytes()
@@ -196,9 +196,9 @@ def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
     first = calls.here
     content = b"hello from the list\n"
     calls.call("openat", -100, calls.text("/no/such/file"), 0, 0, fail=failure, ignored=absent)
-    cell = calls.data(bytes(8))
+    cell = calls.put(bytes(8))
     calls.store(1, cell)
-    calls.call("write", value_at(cell), calls.data(content), len(content), fail=failure)
+    calls.call("write", value_at(cell), calls.put(content), len(content), fail=failure)
     calls.vector(["a", "b"])
     calls.call("close", -1, fail=failure)
     calls.end(1)

@@ -24,9 +24,11 @@ from paddock.model.resources import (
 SPANS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=5
 )
+RESOURCE_LIMIT_COUNT = 6
 VALUES: dict[str, st.SearchStrategy[Value]] = {
     "cpus": st.builds(Scalar, milli=st.integers(0, 5000)),
-    "mem": st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT)),
+    # A list's equal ones become one, which must stay below the limit too.
+    "mem": st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT // RESOURCE_LIMIT_COUNT)),
     "ports": SPANS.map(Ranges.of),
     "ssd": st.builds(Items, names=st.frozensets(st.sampled_from("abcdef"))),
 }
@@ -49,7 +51,7 @@ def resource(draw: st.DrawFn) -> Resource:
     )
 
 
-RESOURCES = st.lists(resource(), max_size=6).map(Resources.of)
+RESOURCES = st.lists(resource(), max_size=RESOURCE_LIMIT_COUNT).map(Resources.of)
 
 
 def numbers(ranges: Ranges) -> set[int]:
