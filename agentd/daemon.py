@@ -77,7 +77,7 @@ class Daemon:
         )
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
-        places = Places(records_dir=f"{self._settings.state_dir}/records", sockets_dir=self._settings.sockets_dir)
+        places = Places.at(f"{self._settings.state_dir}/records", self._settings.sockets_dir)
         native = NativeContainerizer(
             host=self._host,
             places=places,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agentd.containerizer.exit_records import converted
 from agentd.containerizer.plan_json import PlanPlaces
+from agentd.containerizer.spare_records import SpareRecords
 from agentd.core.exit_record import ExitRecord
 from isolators.contract import HostFacts
 from paddock.launch import protocol, sweep
@@ -28,12 +29,19 @@ class Places:
 
     records_dir: str
     sockets_dir: str
+    spares: SpareRecords
+
+    @classmethod
+    def at(cls, records_dir: str, sockets_dir: str) -> Places:
+        """Touches nothing."""
+        return cls(records_dir=records_dir, sockets_dir=sockets_dir, spares=SpareRecords(records_dir))
 
     def make(self) -> None:
         """Both, whatever the umask. Raises OSError."""
         for path in (self.records_dir, self.sockets_dir):
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.chmod(path, 0o700)
+        self.spares.find()
 
     def record(self, container_id: ContainerId) -> str:
         """Its exit record."""
@@ -46,7 +54,10 @@ class Places:
     def of(self, container_id: ContainerId, host: HostFacts) -> PlanPlaces:
         """For its plan."""
         return PlanPlaces(
-            record=self.record(container_id), socket=self.ear(container_id), cgroup=host.place(container_id)
+            record=self.record(container_id),
+            socket=self.ear(container_id),
+            cgroup=host.place(container_id),
+            spare_record=self.spares.take(),
         )
 
     def connect(self, container_id: ContainerId) -> socket.socket | None:
@@ -98,7 +109,8 @@ class Places:
         """Records and sockets; what is not there is no error."""
         for container_id in container_ids:
             record = self.record(container_id)
-            for path in (record, temporary_path(record), self.ear(container_id)):
+            self.spares.give(record)
+            for path in (temporary_path(record), self.ear(container_id)):
                 try:
                     os.unlink(path)
                 except FileNotFoundError:

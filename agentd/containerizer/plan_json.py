@@ -25,6 +25,7 @@ class PlanPlaces:
     record: str
     socket: str
     cgroup: CgroupPlace
+    spare_record: str | None = None
 
 
 def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts) -> dict[str, object]:
@@ -35,6 +36,7 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, fac
         "agent_id": config.agent_id,
         "container_id": config.container_id,
         "record": places.record,
+        "spare_record": places.spare_record,
         "socket": places.socket,
         "cgroup": _place_json(places.cgroup, plan),
         "writes": writes_json(plan.writes),

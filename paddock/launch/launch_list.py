@@ -38,11 +38,12 @@ _PID, _RECORD, _LOGS, _PIPES, _STATUS, _BARRIER, _CGROUP, _HEARD = 0, 8, 12, 20,
 # Without a barrier the ear's listener is there.
 _LISTENER = _BARRIER
 _OPEN_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_OPEN_RECORD = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_OPEN_RECORD = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK_EX_NB = 6
+_RENAME_NOREPLACE = 1
 _F_SETFL = 4
 # Somebody put something else in the log's place before the launch: that costs only the log.
 _TAKEN = (errno.EEXIST, errno.ELOOP, errno.EISDIR, errno.ENXIO)
@@ -182,7 +183,13 @@ class LaunchList(CommandList):
         named.stage = "record"
         there = (AT_FDCWD, calls.text(plan.record), 0)
         named.do("faccessat", *there, zero=used_before, ignored=absent, path=plan.record)
-        opened = named.open(path, _OPEN_RECORD, 0o600)
+        if plan.spare_record is None:
+            opened = named.open(path, _OPEN_RECORD | os.O_EXCL, 0o600)
+        else:
+            # Some file systems take long to find an inode where many have just been freed. One that has vanished is made.
+            names = (AT_FDCWD, calls.text(plan.spare_record), AT_FDCWD, calls.text(path))
+            named.do("renameat2", *names, _RENAME_NOREPLACE, ignored=absent, path=plan.spare_record, value=path)
+            opened = named.open(path, _OPEN_RECORD, 0o600)
         fd, size = result_of(opened), record.PREALLOCATED_BYTES
         calls.store(fd, self._out(_RECORD))
         named.do("flock", fd, _LOCK_EX_NB, path=path)

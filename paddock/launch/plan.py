@@ -135,7 +135,7 @@ class KillPolicy:
 
 
 class Plan:
-    """One container."""
+    """One container. `spare_record`: an empty file in the record's directory that becomes the record, instead of a new one."""
 
     __slots__ = (
         "agent_id",
@@ -153,6 +153,7 @@ class Plan:
         "record",
         "sandbox",
         "socket",
+        "spare_record",
         "stderr",
         "stdout",
         "writes",
@@ -160,6 +161,7 @@ class Plan:
     agent_id: str
     container_id: str
     record: str
+    spare_record: str | None
     socket: str
     cgroup: CgroupPlace
     writes: tuple[CgroupWrite, ...]
@@ -184,6 +186,8 @@ def decode_plan(fields: dict[str, object]) -> Plan:
     plan.agent_id = protocol.name(fields.get("agent_id"), "agent_id")
     plan.container_id = protocol.name(fields.get("container_id"), "container_id")
     plan.record = protocol.absolute_path(fields.get("record"), "record")
+    spare = fields.get("spare_record")
+    plan.spare_record = None if spare is None else protocol.absolute_path(spare, "spare_record")
     plan.socket = protocol.absolute_path(fields.get("socket"), "socket")
     protocol.name(plan.socket.rpartition("/")[2], "socket")
     plan.cgroup = decode_place(fields.get("cgroup"), plan.agent_id, plan.container_id)

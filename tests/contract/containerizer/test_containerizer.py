@@ -91,7 +91,7 @@ class Subject:
 def make(subject: Subject, *, composed: bool) -> tuple[Containerizer, IsolationThread]:
     directory = subject.directory
     host = read_host_facts(subject.agent_id)
-    places = Places(records_dir=f"{directory}/records", sockets_dir=f"{directory}/run")
+    places = Places.at(f"{directory}/records", f"{directory}/run")
     places.make()
     thread = IsolationThread(asyncio.get_running_loop())
     settings = Settings()

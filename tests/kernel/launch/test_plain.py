@@ -261,3 +261,15 @@ def test_modules_of_a_started_launcher(word: str) -> None:
         assert "paddock.launch.shim" in ours
     else:
         assert word not in modules.split()
+
+
+def test_a_spare_record_becomes_the_record(shared: Agent) -> None:
+    spare = shared.directory / "records" / "spare-1"
+    spare.touch(mode=0o600)
+    inode = spare.stat().st_ino
+    shim = shared.run(["true"], spare_record=str(spare))
+    assert Path(shim.plan["record"]).stat().st_ino == inode
+    assert shim.record()["wait_status"] == 0
+    assert not spare.exists()
+    again = shared.run(["true"], spare_record=str(spare))
+    assert again.wait_record_file()["wait_status"] == 0
