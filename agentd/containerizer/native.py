@@ -20,8 +20,10 @@ from agentd.containerizer.limit_watcher import LimitWatcher
 from agentd.containerizer.native_recovery import NativeRecovery
 from agentd.containerizer.places import Places
 from agentd.containerizer.plan_json import exec_json, plan_json
+from agentd.containerizer.plan_sealer import PlanSealer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, failure_of_event, started_event
+from agentd.containerizer.spare_records import spare_id_of
 from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
 from agentd.isolation import Isolation
@@ -29,7 +31,7 @@ from agentd.isolation_thread import IsolationThread
 from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import plan_file, protocol
+from paddock.launch import protocol
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
@@ -75,6 +77,7 @@ class NativeContainerizer(Containerizer):
         self._launcher = launcher
         self._post = post
         self._watcher = LimitWatcher(isolation, thread, post)
+        self._sealer = PlanSealer()
         self._ready: dict[ContainerId, _Ready] = {}
         self._plans: dict[ContainerId, LaunchPlan] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
@@ -147,9 +150,12 @@ class NativeContainerizer(Containerizer):
         """On the isolation thread."""
         make_sandbox(config.sandbox, config.user, config.container_id)
         plan = self._isolation.prepare(config)
-        document = plan_json(config, plan, self._places.of(config.container_id, self._host), self._launcher.facts)
+        places = self._places.of(config.container_id, self._host)
+        document = plan_json(config, plan, places, self._launcher.facts)
+        spare_id = "" if places.spare_record is None else spare_id_of(places.spare_record)
+        ids = [each for each in (config.container_id, config.task_id, spare_id) if each]
         try:
-            content = plan_file.seal(document)
+            content = self._sealer.seal(document, ids)
         except protocol.ProtocolError as error:
             raise ContainerizerError(config.container_id, "plan", str(error)) from None
         return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))

@@ -13,6 +13,11 @@ MAX_COUNT = 256
 _PREFIX = "spare-"
 
 
+def spare_id_of(path: str) -> str:
+    """The container whose record it was."""
+    return os.path.basename(path).removeprefix(_PREFIX)
+
+
 class SpareRecords:
     """Empty files in the directory of the records. What is taken belongs to the taker; one that vanished is no error."""
 
