@@ -9,10 +9,6 @@ from paddock.kernel.errors import KernelError
 from paddock.kernel.syscalls import failure, function
 
 _PR_CAPBSET_READ = 23
-_PR_CAPBSET_DROP = 24
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_RAISE = 2
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
 _VERSION_3 = 0x20080522
 
 # In the kernel's order: a capability's number is its place here.
@@ -109,17 +105,6 @@ def read_own_bounding() -> int:
     return mask
 
 
-def drop_bounding(keep: int, present: int) -> None:
-    """Take out of the bounding set whatever is in `present` and not in `keep`. Needs CAP_SETPCAP."""
-    surplus = present & ~keep
-    number = 0
-    while surplus:
-        if surplus & 1 and _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
-            raise failure("prctl(PR_CAPBSET_DROP)", value=",".join(names_of(1 << number)))
-        surplus >>= 1
-        number += 1
-
-
 def set_own(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) on this process; EPERM names the capabilities that were asked for."""
     header = _Header(_VERSION_3, 0)
@@ -129,12 +114,3 @@ def set_own(effective: int, permitted: int, inheritable: int) -> None:
     )
     if _capset(ctypes.byref(header), ctypes.byref(sets)) < 0:
         raise failure("capset", value=",".join(names_of(permitted)))
-
-
-def set_ambient(mask: int) -> None:
-    """Clear the ambient set and raise these: they survive execve of a user who is not root."""
-    if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0:
-        raise failure("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")
-    for name in names_of(mask):
-        if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, NUMBERS[name], 0, 0) < 0:
-            raise failure("prctl(PR_CAP_AMBIENT_RAISE)", value=name)

@@ -20,7 +20,6 @@ _prctl_text = function("prctl", ctypes.c_int, ctypes.c_char_p, ctypes.c_ulong, c
 _signal = function("signal", ctypes.c_int, ctypes.c_void_p)
 
 _PR_SET_DUMPABLE = 4
-_PR_SET_KEEPCAPS = 8
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -102,12 +101,6 @@ def set_no_new_privileges() -> None:
     """From now on execve gives no more privileges (set-uid, file capabilities); for ever, and for all children."""
     if _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0:
         raise failure("prctl(PR_SET_NO_NEW_PRIVS)")
-
-
-def keep_capabilities() -> None:
-    """Keep the permitted capabilities over the next change of user; execve clears this."""
-    if _prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0:
-        raise failure("prctl(PR_SET_KEEPCAPS)")
 
 
 def hide_from_ptrace() -> None:

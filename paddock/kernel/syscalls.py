@@ -7,8 +7,8 @@ GIL's lock. Numbers from 424 on are the same on every processor.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
+import struct
 
 from paddock.kernel.errors import KernelError
 
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
 MACHINE = os.uname().machine
 
-SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
-_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
-_KEYCTL_JOIN_SESSION_KEYRING = 1
 _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 
 # Not use_errno=True, which copies errno on every call: it is read only after a failure.
@@ -70,21 +67,6 @@ def raw_syscall(number: int, arguments: Iterable[int]) -> int:
     """What the kernel answers, a failure as the negative errno."""
     result = int(_syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
     return -last_errno() if result == -1 else result
-
-
-def leave_session_keyring() -> None:
-    """Have a new, empty session keyring. The old one lets whoever is in it, as any user, read what all others put there.
-
-    A kernel without keyrings, or a filter that forbids them to us and so to all our children, is no failure.
-    """
-    number = _SYS_KEYCTL.get(MACHINE)
-    if number is None:
-        return
-    joining = ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING)
-    if _syscall(ctypes.c_long(number), joining, ctypes.c_char_p(None)) < 0:
-        refused = failure("keyctl(JOIN_SESSION_KEYRING)")
-        if refused.errno not in {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}:
-            raise refused
 
 
 def set_default_by_kernel(number: int) -> None:
@@ -131,45 +113,9 @@ def openat2(directory_fd: int, path: str, flags: int, mode: int, resolve: int) -
     return result
 
 
-class _CloneArguments(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "flags",
-            "pidfd",
-            "child_tid",
-            "parent_tid",
-            "exit_signal",
-            "stack",
-            "stack_size",
-            "tls",
-            "set_tid",
-            "set_tid_size",
-            "cgroup",
-        )
-    )
-
-
 CLONE_VM = 0x100
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000
-_SIGCHLD = 17
-
-
-def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
-    """(pid, pidfd) in the parent, (0, -1) in the child, which no fork hook prepared: it may do system calls and execve only.
-
-    The pidfd is always made, close-on-exec. With a `cgroup_fd` (v2) the child is born in that cgroup.
-    """
-    pidfd = ctypes.c_int(-1)
-    # A sibling's end is signalled as the caller's own end is; the kernel refuses a word about it.
-    exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
-    arguments = _CloneArguments(flags | CLONE_PIDFD, ctypes.addressof(pidfd), exit_signal=exit_signal)
-    if cgroup_fd >= 0:
-        arguments.flags |= CLONE_INTO_CGROUP
-        arguments.cgroup = cgroup_fd
-    pid = int(_syscall(ctypes.c_long(SYS_CLONE3), ctypes.byref(arguments), ctypes.c_long(ctypes.sizeof(arguments))))
-    if pid < 0:
-        raise failure("clone3", value=hex(flags))
-    return (pid, pidfd.value) if pid else (0, -1)
+CLONE_ARGUMENTS = struct.Struct("11Q")
+"""clone_args: flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup."""

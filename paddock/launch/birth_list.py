@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from paddock.kernel.call_list import CallList, result_of, value_at, within
-from paddock.kernel.syscalls import CLONE_PARENT
+from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PARENT
 from paddock.launch.orders import ORDER
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 ORDERED = 0
 """What `run` returns in the shim. In the template: its pid, or the negative errno."""
 
-_CLONE_ARGUMENTS = struct.Struct("11Q")
 _MESSAGE = struct.Struct("QQQQQQQ")
 _VECTOR = struct.Struct("QQ")
 _RIGHTS = struct.Struct("Qii2i")
@@ -58,8 +57,8 @@ class BirthList:
         calls.end(ORDERED)
         self._first = calls.here
         # A sibling's end is signalled as the template's own is; the kernel refuses a word about it.
-        arguments = calls.put(_CLONE_ARGUMENTS.pack(CLONE_PARENT, *(0,) * 10))
-        cloned = calls.call("clone3", arguments, _CLONE_ARGUMENTS.size, zero=child)
+        arguments = calls.put(CLONE_ARGUMENTS.pack(CLONE_PARENT, *(0,) * 10))
+        cloned = calls.call("clone3", arguments, CLONE_ARGUMENTS.size, zero=child)
         calls.end(result_of(cloned))
         self._runner = runner
         self._memory = calls.to_bytes()

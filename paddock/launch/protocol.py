@@ -24,9 +24,6 @@ EVENT_FAILED = "failed"
 EVENT_EXITED = "exited"
 EVENT_EXEC_EXITED = "exec_exited"
 
-# The stages of a launch, in order: what a `failed` event names.
-STAGES = ("launcher", "plan", "record", "socket", "cgroup", "logs", "namespace", "mount", "limits", "user", "exec")
-
 _INTEGER_LIMIT = 1 << 63
 
 # json's own C parts, made once. json.dumps and json.loads around them touch four times as many pages, and each is a page
