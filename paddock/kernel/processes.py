@@ -147,6 +147,12 @@ def read_oom_score_adj() -> int:
         return int(file.read())
 
 
+def read_suid_dumpable() -> int:
+    """The host's rule for who has changed its user (kernel doc, sysctl/fs): 0 no core dump and no tracing, 2 by root, 1 by anybody."""
+    with open("/proc/sys/fs/suid_dumpable", encoding="ascii") as file:
+        return int(file.read())
+
+
 def read_boot_id() -> str:
     """The id of this boot of the machine: a pid of another boot names nobody."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

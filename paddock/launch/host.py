@@ -7,8 +7,10 @@ import resource
 
 from paddock.kernel import capabilities
 from paddock.kernel.call_runner import CallRunner
-from paddock.kernel.processes import read_boot_id, read_oom_score_adj
+from paddock.kernel.processes import read_boot_id, read_oom_score_adj, read_suid_dumpable
 from paddock.launch.launcher_facts import LauncherFacts
+
+_TRACEABLE = 1
 
 
 class Host:
@@ -25,7 +27,9 @@ class Host:
             resource.getrlimit(resource.RLIMIT_NOFILE),
         )
         self.facts.oom_score_adj = read_oom_score_adj()
-        self.facts.shares_memory = self.runner.shares_memory
+        # Where a process that has changed its user may be traced all the same (fs.suid_dumpable = 1), a task's user could
+        # reach the shim through a child that shares its memory.
+        self.facts.shares_memory = self.runner.shares_memory and read_suid_dumpable() != _TRACEABLE
         self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
     def raise_open_files(self) -> None:

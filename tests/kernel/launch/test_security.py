@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent
+from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent, agent
 
 ATTACK = r"""
 import ctypes, json, os
@@ -178,3 +178,17 @@ def test_no_two_tasks_share_a_session_keyring(shared: Agent) -> None:
     for keyring, code in seen:
         assert keyring > 0 or code in {ENOSYS, EPERM}, seen
     assert seen[0] != seen[1] or seen[0][0] < 0
+
+
+def test_no_memory_is_shared_where_a_changed_user_may_be_traced() -> None:
+    path = Path("/proc/sys/fs/suid_dumpable")
+    before = path.read_text()
+    path.write_text("1")
+    try:
+        with agent() as running:
+            shim = running.run(["true"], user={"uid": 1234, "gid": 1234, "groups": []})
+            assert running.facts is not None
+            assert not running.facts["shares_memory"]
+            assert shim.record()["wait_status"] == 0
+    finally:
+        path.write_text(before)
