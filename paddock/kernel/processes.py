@@ -148,7 +148,7 @@ def read_oom_score_adj() -> int:
 
 
 def read_suid_dumpable() -> int:
-    """The host's rule for who has changed its user (kernel doc, sysctl/fs): 0 no core dump and no tracing, 2 by root, 1 by anybody."""
+    """The host's rule for who has changed its user: 0 no core dump and no tracing, 2 by root, 1 by anybody (sysctl/fs)."""
     with open("/proc/sys/fs/suid_dumpable", encoding="ascii") as file:
         return int(file.read())
 
