@@ -12,6 +12,7 @@ from paddock.kernel.errors import KernelError
 from paddock.launch import failed_list, protocol, report, sockets
 from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
+from paddock.launch.ending import Identity
 from paddock.launch.launch_list import DONE, INPUTS, OUTCOME, STARTED
 from paddock.launch.logs import LogPump
 from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
@@ -49,12 +50,13 @@ def death_before_exec(container: Container) -> LaunchFailure:
 
 def launch(container: Container, sealed: PlanFile) -> None:
     """Carry the plan's list out: the command is on its way then. Raises LaunchFailure."""
-    plan = container.plan
-    container.cgroup = ContainerCgroup(plan.cgroup)
-    if "pid" in plan.namespaces and container.init is None:
+    if container.init is None and "pid" in sealed.read_summary().namespaces:
+        _know(container, sealed)
         missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
         raise failure_at("namespace", missing)
     code = _carry_out(container, sealed)
+    # Only now: until then a shim whose container just runs has looked at nothing of this.
+    _know(container, sealed)
     if code not in _LAUNCHED:
         try:
             code = failed_list.try_again(container, sealed, code, lambda: _carry_out(container, sealed))
@@ -72,9 +74,17 @@ def _carry_out(container: Container, sealed: PlanFile) -> int:
     (connection_fd,) = container.clients.fds
     init_fds = (-1, -1) if init is None else (init.pidfd, init.lifeline_fd)
     INPUTS.pack_into(sealed.memory, sealed.inputs_at, *init_fds, connection_fd, sealed.fd)
-    container.identity.started_ns = time.time_ns()
-    report.set_start(sealed.memory, sealed.report_at, container.identity.boot_id, container.identity.started_ns)
+    report.set_start(sealed.memory, sealed.report_at, container.host.boot_id, time.time_ns())
     return container.host.runner.run(sealed.memory, sealed.first)
+
+
+def _know(container: Container, sealed: PlanFile) -> None:
+    """What this container is."""
+    plan = container.plan = sealed.read_summary()
+    container.cgroup = ContainerCgroup(plan.cgroup)
+    identity = container.identity = Identity(plan.agent_id, plan.container_id, container.host.boot_id)
+    identity.shim_pid = os.getpid()
+    identity.started_ns = report.started_ns(sealed.memory, sealed.report_at)
 
 
 def _take_over(container: Container, sealed: PlanFile) -> None:
@@ -82,6 +92,7 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
     outcome = OUTCOME.unpack_from(sealed.memory, sealed.outcome_at)
     heard_at = sealed.outcome_at + OUTCOME.size - 4
     plan, identity = container.plan, container.identity
+    identity.started_ns = report.started_ns(sealed.memory, sealed.report_at)
     container.pid = identity.pid = outcome[0]
     container.pidfd = outcome[1]
     container.record_file = RecordFile(plan.record, outcome[2])

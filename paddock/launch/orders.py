@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from paddock.launch import finishing, launching, operations, protocol, sockets
 from paddock.launch.container import Container
-from paddock.launch.ending import Identity
 from paddock.launch.plan_file import PlanFile
 from paddock.launch.sockets import Socket
 
@@ -34,9 +31,6 @@ def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Co
         report = launching.failure_at("plan", error).report
         container.clients.send_all({"event": protocol.EVENT_FAILED, **report})
         return None
-    summary = container.plan = sealed.summary
-    container.identity = Identity(summary.agent_id, summary.container_id, host.boot_id)
-    container.identity.shim_pid = os.getpid()
     try:
         launching.launch(container, sealed)
     except launching.LaunchFailure as failure:

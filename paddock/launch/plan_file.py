@@ -45,12 +45,9 @@ def seal(document: dict[str, object]) -> bytes:
 
 
 class PlanFile:
-    """`memory` is the list's own, and is written to while it is carried out; `summary` is what the shim keeps.
+    """`memory` is the list's own, and is written to while it is carried out. Owns `fd`, unless it is -1."""
 
-    Owns `fd`, unless it is -1.
-    """
-
-    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at", "summary")
+    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -69,8 +66,10 @@ class PlanFile:
         places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
         if sum(lengths) != size or max(places) > lengths[0]:
             raise ProtocolError("plan", "its header does not fit it")
-        begin = lengths[0]
-        self.summary = Summary(self._read(begin, lengths[1]))  # type: ignore[arg-type]
+
+    def read_summary(self) -> Summary:
+        """What the shim keeps: to be read after the list has been carried out, which may take a container's whole life."""
+        return Summary(self._read(self._lengths[0], self._lengths[1]))  # type: ignore[arg-type]
 
     def _read(self, begin: int, size: int) -> dict[str, object]:
         return protocol.decode(bytes(self.memory[begin : begin + size]), protocol.MAX_PLAN_BYTES)

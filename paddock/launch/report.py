@@ -63,6 +63,11 @@ def set_start(memory: bytearray, at: int, boot_id: str, started_ns: int) -> None
     _START.pack_into(memory, at + _START_AT, boot_id.encode(), started_ns)
 
 
+def started_ns(memory: bytes | bytearray, at: int = 0) -> int:
+    """When the list was begun, by the wall clock."""
+    return int(_START.unpack_from(memory, at + _START_AT)[1])
+
+
 def was_reached(memory: bytes | bytearray, at: int = 0) -> bool:
     """Whether the command's process has come to its execve."""
     return bool(FIXED.unpack_from(memory, at)[1])

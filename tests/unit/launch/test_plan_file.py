@@ -34,7 +34,7 @@ def opened(content: bytes) -> PlanFile:
 
 
 def assert_golden(file: PlanFile) -> None:
-    summary = file.summary
+    summary = file.read_summary()
     assert (summary.agent_id, summary.container_id, summary.program) == ("a1", "c1", "sh")
     assert (summary.record, summary.socket) == ("/var/lib/paddock/records/c1", "/run/paddock/c1.ear")
     assert summary.cgroup.mode == "v1"
@@ -114,7 +114,9 @@ def test_a_wrong_summary_is_refused(changes: dict[str, object]) -> None:
     head[4] = len(encoded)
     rebuilt = struct.pack("8Q", *head) + content[64 : head[3]] + encoded + content[-head[5] :]
     try:
-        opened(rebuilt).close()
+        file = opened(rebuilt)
+        file.read_summary()
+        file.close()
     except ProtocolError:
         assert changes
 
