@@ -123,8 +123,9 @@ def _go_on(container: Container, sealed: PlanFile) -> None:
         container.clients.adopt(sockets.of(listener_fd))
     identity = container.identity
     identity.shim_start_time_ticks, identity.start_time_ticks = report.times_of(sealed.memory, sealed.report_at)
-    assert container.status is not None
-    container.status.fd = sealed.fd = -1
+    # The list has closed both; with the pipe's reader goes the plan's memory.
+    container.status = None
+    sealed.fd = -1
     if report.was_reached(sealed.memory, sealed.report_at):
         begin_running(container)
     else:
