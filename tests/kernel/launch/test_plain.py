@@ -273,3 +273,33 @@ def test_a_spare_record_becomes_the_record(shared: Agent) -> None:
     assert not spare.exists()
     again = shared.run(["true"], spare_record=str(spare))
     assert again.wait_record_file()["wait_status"] == 0
+
+
+def test_the_agents_own_directories_are_made_anew(own: Agent) -> None:
+    """Somebody removed them, in all hierarchies or in the last one only: what was made before is undone, and made again."""
+    roots = list(dict.fromkeys(own.machine.roots(own.agent_id).values()))
+    for gone in (roots, roots[-1:]):
+        if own.machine.is_v2:
+            # The launcher's leaf is in there: the controllers are taken out of it instead.
+            Path(roots[0], "cgroup.subtree_control").write_text("-memory -pids -cpu")
+        else:
+            for root in gone:
+                os.rmdir(root)
+        assert own.run(["true"]).record()["wait_status"] == 0
+
+
+def test_a_cpuset_is_usable(own: Agent) -> None:
+    """v1: a new one has no CPUs, and is given its parent's; v2: the controller is handed down."""
+    plan = own.plan(["/bin/sh", "-c", "grep Cpus_allowed_list /proc/self/status"])
+    if own.machine.is_v2:
+        plan["writes"].append({"controller": "cpuset", "file": "cpuset.cpus", "value": "0"})
+        allowed = "0"
+    else:
+        mount = own.machine.hierarchy.controllers["cpuset"]
+        plan["cgroup"]["directories"]["cpuset"] = f"{mount}/paddock-{own.agent_id}/{plan['container_id']}"
+        allowed = Path(mount, "cpuset.cpus").read_text().strip()
+    shim = own.launch_plan(plan)
+    assert shim.record()["wait_status"] == 0
+    assert shim.stdout().split()[-1].decode() == allowed
+    if not own.machine.is_v2:
+        os.rmdir(f"{mount}/paddock-{own.agent_id}")
