@@ -291,11 +291,11 @@ def test_the_agents_own_directories_are_made_anew(own: Agent) -> None:
 def test_a_cpuset_is_usable(own: Agent) -> None:
     """v1: a new one has no CPUs, and is given its parent's; v2: the controller is handed down."""
     plan = own.plan(["/bin/sh", "-c", "grep Cpus_allowed_list /proc/self/status"])
+    mount = own.machine.hierarchy.controllers.get("cpuset", "")
     if own.machine.is_v2:
         plan["writes"].append({"controller": "cpuset", "file": "cpuset.cpus", "value": "0"})
         allowed = "0"
     else:
-        mount = own.machine.hierarchy.controllers["cpuset"]
         plan["cgroup"]["directories"]["cpuset"] = f"{mount}/paddock-{own.agent_id}/{plan['container_id']}"
         allowed = Path(mount, "cpuset.cpus").read_text().strip()
     shim = own.launch_plan(plan)
