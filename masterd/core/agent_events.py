@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from masterd.allocator.constraints import Place
+from masterd.allocator.interface import AgentTraits
 from masterd.core import offers, tasks
 from masterd.core.effects import (
     CloseAgentStream,
@@ -21,6 +23,7 @@ from masterd.core.state import (
     FrameworkEntry,
     TaskEntry,
     Turn,
+    traits_of,
 )
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.errors import AlreadyExists, Unavailable
@@ -92,9 +95,7 @@ def _ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
     grace_ms = max(info.failover_timeout_ms, turn.state.settings.resubscribe_grace_ms)
     framework.deadline_ns = turn.now_ns + grace_ms * NS_PER_MS
     turn.state.frameworks[framework_id] = framework
-    turn.state.allocator.add_framework(
-        framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
-    )
+    turn.state.allocator.add_framework(framework_id, traits_of(info), active=False)
 
 
 def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
@@ -148,7 +149,9 @@ def _readmit(turn: Turn, agent: AgentEntry) -> None:
         if not task.released:
             holder = (task.framework_id, task.role)
             held[holder] = held.get(holder, Resources()) + task.info.resources.unallocated()
-    turn.state.allocator.add_agent(agent.info.agent_id, agent.info.resources, held, agent.standalone)
+    info = agent.info
+    place = Place(hostname=info.hostname, region=info.domain.region, zone=info.domain.zone, attributes=info.attributes)
+    turn.state.allocator.add_agent(info.agent_id, info.resources, held, agent.standalone, AgentTraits(place=place))
 
 
 def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]]) -> None:

@@ -13,6 +13,7 @@ from masterd.core.state import (
     FrameworkEntry,
     FrameworkEvent,
     Turn,
+    traits_of,
 )
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
@@ -84,13 +85,7 @@ def _begin(turn: Turn, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:
     framework = FrameworkEntry(info=info, state=FrameworkState.RECOVERED)
     framework.move(FrameworkEvent.SUBSCRIBE)
     state.frameworks[framework_id] = framework
-    state.allocator.add_framework(
-        framework_id,
-        roles=info.roles,
-        suppressed_roles=event.suppressed_roles,
-        capabilities=info.capabilities,
-        active=True,
-    )
+    state.allocator.add_framework(framework_id, traits_of(info, event.suppressed_roles), active=True)
     return framework
 
 
@@ -104,9 +99,7 @@ def _come_back(turn: Turn, framework: FrameworkEntry, info: FrameworkInfo, event
     framework.move(FrameworkEvent.SUBSCRIBE)
     framework.info = info
     allocator = turn.state.allocator
-    allocator.update_framework(
-        info.framework_id, roles=info.roles, suppressed_roles=event.suppressed_roles, capabilities=info.capabilities
-    )
+    allocator.update_framework(info.framework_id, traits_of(info, event.suppressed_roles))
     allocator.set_framework_active(info.framework_id, active=False)
     allocator.set_framework_active(info.framework_id, active=True)
     return framework

@@ -30,7 +30,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
             framework_id=grant.framework_id,
             agent_id=grant.agent_id,
             role=grant.role,
-            resources=grant.resources.allocated_to(grant.role),
+            resources=grant.allocated,
             hostname=agent.info.hostname,
             attributes=agent.info.attributes,
             domain=agent.info.domain,
@@ -54,7 +54,7 @@ def _end(turn: Turn, offer_id: OfferId) -> OfferEntry:
     return entry
 
 
-def _give_back(turn: Turn, entry: OfferEntry, resources: Resources, refuse_ms: int) -> None:
+def _give_back(turn: Turn, entry: OfferEntry, resources: Resources, refuse_ms: int | None) -> None:
     offer = entry.offer
     turn.state.allocator.recover(
         offer.framework_id, offer.role, offer.agent_id, resources, refuse_ms=refuse_ms, now_ns=turn.now_ns
@@ -65,7 +65,7 @@ def rescind(turn: Turn, offer_id: OfferId) -> None:
     """The master takes an offer back: no filter, the framework has refused nothing."""
     entry = _end(turn, offer_id)
     turn.note(turn.state.frameworks[entry.offer.framework_id], NoteRescinded(offer_id=offer_id))
-    _give_back(turn, entry, entry.resources, 0)
+    _give_back(turn, entry, entry.resources, None)
 
 
 def rescind_all(turn: Turn, holder: AgentEntry | FrameworkEntry) -> None:
@@ -135,7 +135,7 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
         for offer_id in dict.fromkeys(event.offer_ids):
             if offer_id in framework.offers:
                 entry = _end(turn, offer_id)
-                _give_back(turn, entry, entry.resources, 0)
+                _give_back(turn, entry, entry.resources, None)
         for task in tasks:
             _answer_without_task(turn, framework, task, TaskState.DROPPED, Reason.INVALID_OFFERS, fault)
         return
@@ -190,12 +190,15 @@ def _launch(turn: Turn, acceptance: _Acceptance, task: TaskInfo) -> TaskInfo | N
         _answer_without_task(turn, acceptance.framework, task, TaskState.ERROR, fault.reason, fault.message)
         return None
     info = prepared(task, room)
-    acceptance.remaining -= info.resources.unallocated()
+    taken = info.resources.unallocated()
+    acceptance.remaining -= taken
+    framework_id, agent_id = acceptance.framework.info.framework_id, acceptance.agent.info.agent_id
+    turn.state.allocator.use(framework_id, room.role, agent_id, taken)
     entry = TaskEntry(
         info=info,
-        framework_id=acceptance.framework.info.framework_id,
+        framework_id=framework_id,
         role=room.role,
-        agent_id=acceptance.agent.info.agent_id,
+        agent_id=agent_id,
         state=TaskState.STAGING,
     )
     acceptance.framework.completed.pop(info.task_id, None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from masterd.allocator.interface import Allocator, Shuffler
 from masterd.core.effects import SaveAgent, SaveFramework
-from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings
+from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.resources import Resources
@@ -43,9 +43,7 @@ def recover(
             state.refuse_from_now_on(framework_id)
             continue
         info = record.framework
-        allocator.add_framework(
-            framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
-        )
+        allocator.add_framework(framework_id, traits_of(info), active=False)
         state.frameworks[framework_id] = FrameworkEntry(
             info=info,
             state=FrameworkState.RECOVERED,

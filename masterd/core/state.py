@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from masterd.allocator.interface import Allocator, Shuffler
+from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
 from masterd.core.views import AgentState, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -188,6 +189,13 @@ _AWARE_ONLY = frozenset(
 )
 
 
+def traits_of(info: FrameworkInfo, suppressed_roles: Iterable[str] = ()) -> FrameworkTraits:
+    """What the allocator is to know of a framework."""
+    return FrameworkTraits(
+        roles=frozenset(info.roles), suppressed_roles=frozenset(suppressed_roles), capabilities=info.capabilities
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferEntry:
     """An offer that waits for its answer. `resources` are without the allocation mark, as the allocator counts."""
@@ -293,6 +301,7 @@ class Turn:
             task.role,
             task.agent_id,
             task.info.resources.unallocated(),
-            refuse_ms=0,
+            refuse_ms=None,
             now_ns=self.now_ns,
+            in_use=True,
         )

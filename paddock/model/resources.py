@@ -102,7 +102,8 @@ class DiskVolume:
 class Resource:
     """A value under a name, with everything that tells it from others of that name.
 
-    `reservations` goes bottom first; `allocation_role` is empty when it is not allocated.
+    `reservations` goes bottom first; `allocation_role` is empty when it is not allocated. `indivisible`: a disk of its
+    own, given away whole or not at all (Mesos: MOUNT).
     """
 
     name: str
@@ -113,6 +114,7 @@ class Resource:
     revocable: bool = False
     shared: bool = False
     provider_id: str = ""
+    indivisible: bool = False
 
     @property
     def reserved_role(self) -> str:
@@ -120,12 +122,13 @@ class Resource:
         return self.reservations[-1].role if self.reservations else DEFAULT_ROLE
 
     def like(self, other: Resource) -> bool:
-        """Whether the two differ in their value only, so that the values may be added. Volumes and shared ones never
-        may.
+        """Whether the two differ in their value only, so that the values may be added. What is whole or nothing (volumes,
+        shared and indivisible ones) never may.
         """
         return (
             self.volume is None
             and not self.shared
+            and not self.indivisible
             and type(self.value) is type(other.value)
             and replace(self, value=other.value) == other
         )

@@ -228,6 +228,7 @@ class NaiveAllocator:
                         role=role,
                         agent_id=AgentId(agent_id),
                         resources=candidate,
+                        allocated=candidate.allocated_to(role),
                     )
                 )
         return grants

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from masterd.allocator.drf import Sorter
 from masterd.allocator.drf_allocator import DrfAllocator
-from masterd.allocator.interface import AllocatorSettings, Grant
+from masterd.allocator.interface import AllocatorSettings, FrameworkTraits, Grant
 from masterd.allocator.shares import ClusterTotals
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resource_text import parse_resources
@@ -38,7 +39,7 @@ class Pair:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.seed = seed
-        self.fast = DrfAllocator(AllocatorSettings())
+        self.fast = DrfAllocator(AllocatorSettings(decline_backoff=False))
         self.naive = NaiveAllocator()
         self.now_ns = 0
         self.number = 0
@@ -60,7 +61,8 @@ class Pair:
         name = FrameworkId(f"f{self.number}")
         chosen = self.chance.sample(ROLES, self.chance.randint(1, 3))
         roles, suppressed = set(chosen), {role for role in chosen if self.chance.random() < 0.2}
-        self.fast.add_framework(name, roles=roles, suppressed_roles=suppressed, capabilities=frozenset(), active=True)
+        traits = FrameworkTraits(roles=frozenset(roles), suppressed_roles=frozenset(suppressed))
+        self.fast.add_framework(name, traits, active=True)
         self.naive.frameworks[name] = Framework(roles, suppressed, active=True)
         self.naive.forget_the_absent()
 
@@ -87,7 +89,7 @@ class Pair:
                 grant.framework_id, grant.role, grant.agent_id, part, refuse_ms=refuse_ms, now_ns=self.now_ns
             )
         if rest:
-            kept = Grant(framework_id=grant.framework_id, role=grant.role, agent_id=grant.agent_id, resources=rest)
+            kept = replace(grant, resources=rest)
             self.grants.append(kept)
 
     def change(self) -> None:
