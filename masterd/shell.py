@@ -16,7 +16,9 @@ from masterd.core.effects import (
     FrameworkMessage,
     Save,
     SaveAgent,
+    SaveAgentGone,
     SaveFramework,
+    SaveQuotas,
     SaveWeights,
     TaskChanged,
     ToAgent,
@@ -156,7 +158,7 @@ class MasterShell:
                 self.frameworks.close(stream)
             case TaskChanged():
                 self.feed.publish(effect)
-            case SaveAgent() | SaveFramework() | SaveWeights():
+            case SaveAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
                 raise AssertionError("records are written, not performed")
 
 
@@ -179,6 +181,12 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveWeights(weights_milli=weights):
             _log.info("weights are changed", extra={"weights_milli": dict(weights)})
+            return effect
+        case SaveQuotas(quotas=quotas):
+            _log.info("quotas are changed", extra={"roles": [role for role, _ in quotas]})
+            return effect
+        case SaveAgentGone(agent_id=agent_id):
+            _log.info("agent is gone for ever", extra={"agent_id": agent_id})
             return effect
         case _:
             return None

@@ -53,6 +53,11 @@ class Account:
         guarantees = self.quota.guarantees_milli
         return {name: rest for name, milli in guarantees.items() if (rest := milli - self.consumed(name)) > 0}
 
+    def excess(self) -> dict[str, int]:
+        """By how much it is above its own limits."""
+        limits = self.quota.limits_milli
+        return {name: over for name, milli in limits.items() if (over := self.consumed(name) - milli) > 0}
+
     def line(self) -> Iterator[Account]:
         """Itself and all above it, but not the root."""
         account: Account = self

@@ -143,7 +143,7 @@ class AllocatorAgent:
             if not self._covered_free.contains(free):
                 self.covered.clear()
             self._covered_free = free
-        if new.refused.contains(free.of_roles(line)):
+        if new.hides(free.of_roles(line)):
             self.covered.add(holder)
 
     def is_refused(self, holder: Holder, candidate: Bundle, *, now_ns: int, batch_count: int) -> bool:

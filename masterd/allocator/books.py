@@ -35,6 +35,16 @@ class Books:
         """What counts against the role's quota, but for what is only offered."""
         return self.ledger.accounts.shown_consumption(role)
 
+    def quota_excess(self, role: str) -> Mapping[str, int]:
+        """By how much the role, with what it is offered, is above its limits."""
+        account = self.ledger.accounts.get(role)
+        return account.excess() if account is not None else {}
+
+    def guarantee_shortfall(self) -> Mapping[str, int]:
+        """How much more would have to be free so that all guarantees could be met."""
+        accounts = self.ledger.accounts
+        return {name: -left for name in accounts.root.children_need if (left := accounts.surplus(name)) < 0}
+
     def role_share(self, role: str) -> Fraction | None:
         """The role's weighted dominant share; None when nobody is in it."""
         return self.ledger.roles.share(role)

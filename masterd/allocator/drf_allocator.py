@@ -116,6 +116,13 @@ class DrfAllocator(Books):
         """Those of the runs since the last call."""
         return self._maintenance.take()
 
+    def request_run(self, agent_ids: Collection[AgentId] | None = None) -> None:
+        """Somebody wants a run over these agents, or over all."""
+        if agent_ids is None:
+            self.agenda.consider_all()
+        for agent_id in agent_ids or ():
+            self.agenda.consider(agent_id)
+
     def _consider_if_prompt(self, agent_id: AgentId) -> None:
         """What Mesos leaves to the timer."""
         if self.settings.run_on_recovery:

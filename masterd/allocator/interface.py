@@ -254,3 +254,15 @@ class Allocator(Protocol):
     def set_quota(self, role: str, quota: Quota) -> None:
         """Replace the role's quota; an empty one removes it. Nothing that was given is taken back."""
         ...
+
+    def quota_consumption(self, role: str) -> Mapping[str, int]:
+        """What counts against the role's quota, but for what is only offered."""
+        ...
+
+    def quota_excess(self, role: str) -> Mapping[str, int]:
+        """By how much the role, with what it is offered, is above its limits."""
+        ...
+
+    def guarantee_shortfall(self) -> Mapping[str, int]:
+        """How much more would have to be free so that all guarantees could be met."""
+        ...

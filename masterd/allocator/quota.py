@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from masterd.allocator.reservations import ancestors
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resource_text import format_scalar
-from paddock.model.resources import DEFAULT_ROLE, MILLI, MILLI_LIMIT, Resource, Resources, Scalar
+from paddock.model.resources import MILLI, MILLI_LIMIT, Resource, Resources, Scalar
 
 _LIMIT_MILLI = {"mem": 2**40 * MILLI, "disk": 2**40 * MILLI}
 
@@ -75,6 +76,17 @@ def consumed(reserved_milli: Mapping[str, int], plain_milli: Mapping[str, int]) 
     return {name: milli for name, milli in sums.items() if milli}
 
 
-def top_level(role: str) -> str:
-    """The first component of a role's path."""
-    return role.partition("/")[0] if role != DEFAULT_ROLE else role
+def total_guarantees(quotas: Mapping[str, Quota]) -> dict[str, int]:
+    """What all guarantees together need. A role's covers those below it, as far as it goes."""
+    needs: dict[str, dict[str, int]] = {}
+    paths = {each for role in quotas for each in (role, *ancestors(role))}
+    sums: dict[str, int] = {}
+    for path in sorted(paths, key=lambda path: (-path.count("/"), path)):
+        need = needs.setdefault(path, {})
+        for name, milli in (quotas[path].guarantees_milli if path in quotas else {}).items():
+            need[name] = max(need.get(name, 0), milli)
+        above = next(iter(ancestors(path)), None)
+        target = sums if above is None else needs.setdefault(above, {})
+        for name, milli in need.items():
+            target[name] = target.get(name, 0) + milli
+    return sums

@@ -12,9 +12,23 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import lcm
 
+from paddock.model.errors import InvalidRequest
+from paddock.model.ids import check_role
+from paddock.model.resources import milli_of
+
 SHIFT_BITS = 60
 WEIGHT_ONE_MILLI = 1_000
 WEIGHT_LIMIT_MILLI = 10**9
+
+
+def checked_weight(role: str, weight: float | str, field: str = "weight") -> int:
+    """A weight from outside, in thousandths. Raises InvalidRequest for a role or a weight that is none."""
+    check_role(role, f"{field}.role")
+    weight_milli = milli_of(weight)
+    if not 1 <= weight_milli <= WEIGHT_LIMIT_MILLI:
+        remedy = f"a weight is a number between 0.001 and {WEIGHT_LIMIT_MILLI // WEIGHT_ONE_MILLI}"
+        raise InvalidRequest(field, weight, remedy)
+    return weight_milli
 
 
 class ClusterTotals:

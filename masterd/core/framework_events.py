@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from masterd.core import offers, tasks
+from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
 from masterd.core.events import FrameworkCall, Subscribe
+from masterd.core.policy import check_may
 from masterd.core.state import (
     COMPLETED_FRAMEWORKS_LIMIT_COUNT,
     NS_PER_MS,
@@ -27,6 +29,8 @@ def subscribe(turn: Turn, event: Subscribe) -> None:
     unknown = set(event.suppressed_roles) - set(event.framework.roles)
     if unknown:
         raise InvalidRequest("suppressed_roles", min(unknown), "suppress only roles that the framework subscribes with")
+    for role in event.framework.roles:
+        check_may(turn.state, event.caller, Action.REGISTER, role, "framework.roles")
     framework_id = event.framework.framework_id
     if framework_id in turn.state.refused_framework_ids:
         raise InvalidRequest(

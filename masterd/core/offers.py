@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from masterd.allocator.conversions import converted, left_over
 from masterd.allocator.interface import Grant
+from masterd.core.authorizer import Action
+from masterd.core.changes import Change, conversion_of
 from masterd.core.effects import NoteOffers, NoteRescinded, NoteStatus, TellLaunch
 from masterd.core.events import Accept, Caller, Decline
 from masterd.core.operations import Room, find_fault, prepared
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, OfferEntry, TaskEntry, Turn
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import FrameworkId, OfferId
-from paddock.model.offer import Offer
-from paddock.model.resources import Resources
+from paddock.model.offer import Launch, Offer
+from paddock.model.resources import Resource, Resources
 from paddock.model.task import Reason, TaskInfo, TaskState
 
 
@@ -129,7 +132,7 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
     """Launch what is valid, answer for what is not, and decline the rest."""
     if not event.offer_ids:
         raise InvalidRequest("offer_ids", "", "name at least one offer; to refuse offers, decline them")
-    tasks = [task for operation in event.operations for task in operation.tasks]
+    tasks = [task for operation in event.operations if isinstance(operation, Launch) for task in operation.tasks]
     fault = _find_offers_fault(turn, event, framework)
     if fault is not None:
         for offer_id in dict.fromkeys(event.offer_ids):
@@ -148,11 +151,42 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
         caller=event.caller,
     )
     for operation in event.operations:
+        if not isinstance(operation, Launch):
+            _change(turn, acceptance, operation)
+            continue
         launched = [info for task in operation.tasks if (info := _launch(turn, acceptance, task)) is not None]
         if launched:
             turn.tell(acceptance.agent, TellLaunch(framework=framework.info, tasks=tuple(launched)))
     if acceptance.remaining:
         _give_back(turn, entries[0], acceptance.remaining, event.filters.refuse_ms)
+
+
+def _change(turn: Turn, acceptance: _Acceptance, change: Change) -> None:
+    """Convert what is offered. An operation that is not valid is dropped: the resources come back as they were."""
+    state, role = turn.state, acceptance.room.role
+    framework, agent = acceptance.framework, acceptance.agent
+    taken = (task.info.resources for task in agent.tasks.values() if not task.released)
+    others = (state.offers[offer_id].resources for offer_id in agent.offers)
+    try:
+        conversion = conversion_of(
+            change,
+            role=role,
+            principal=framework.info.principal,
+            volume_ids=_volume_ids(agent.info.resources),
+            busy_volume_ids=_volume_ids(resource for resources in (*taken, *others) for resource in resources),
+        )
+        after = converted(acceptance.remaining, (conversion,))
+    except (InvalidRequest, ValueError):
+        return
+    if not state.authorizer.allows(acceptance.caller, Action.RESERVE, role):
+        return
+    acceptance.remaining = after
+    state.allocator.convert(framework.info.framework_id, role, agent.info.agent_id, (conversion,))
+    agent.info = replace(agent.info, resources=converted(agent.info.resources, (conversion,)))
+
+
+def _volume_ids(resources: Iterable[Resource]) -> set[str]:
+    return {resource.volume.persistence_id for resource in resources if resource.volume is not None}
 
 
 def _find_offers_fault(turn: Turn, event: Accept, framework: FrameworkEntry) -> str | None:
@@ -191,7 +225,7 @@ def _launch(turn: Turn, acceptance: _Acceptance, task: TaskInfo) -> TaskInfo | N
         return None
     info = prepared(task, room)
     taken = info.resources.unallocated()
-    acceptance.remaining -= taken
+    acceptance.remaining = left_over(acceptance.remaining, taken)
     framework_id, agent_id = acceptance.framework.info.framework_id, acceptance.agent.info.agent_id
     turn.state.allocator.use(framework_id, room.role, agent_id, taken)
     entry = TaskEntry(

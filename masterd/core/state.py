@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
+from masterd.allocator.quota import Quota
+from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
 from masterd.core.views import AgentState, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -71,7 +73,10 @@ FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The numbers of Mesos, where it has them. `offer_timeout_ms` 0: offers do not end by themselves."""
+    """The numbers of Mesos, where it has them. `offer_timeout_ms` 0: offers do not end by themselves.
+
+    `roles`: only these may be subscribed with, or have a quota or a weight; None: all.
+    """
 
     ping_interval_ms: int = 15_000
     ping_limit_count: int = 5
@@ -79,6 +84,7 @@ class Settings:
     resubscribe_grace_ms: int = 60_000
     heartbeat_interval_ms: int = 15_000
     offer_timeout_ms: int = 0
+    roles: frozenset[str] | None = None
 
     @property
     def silence_limit_ns(self) -> int:
@@ -117,7 +123,10 @@ TaskKey = tuple[FrameworkId, TaskId]
 
 @dataclass(slots=True, kw_only=True)
 class AgentEntry:
-    """An agent. `stream` is None unless CONNECTED; `deadline_ns` is when silence becomes UNREACHABLE."""
+    """An agent. `stream` is None unless CONNECTED; `deadline_ns` is when silence becomes UNREACHABLE.
+
+    `configured`: its resources as it last said them; `info` has them with what was reserved and made volumes since.
+    """
 
     info: AgentInfo
     state: AgentState
@@ -125,6 +134,7 @@ class AgentEntry:
     tasks: dict[TaskKey, TaskEntry] = field(default_factory=dict)
     offers: dict[OfferId, None] = field(default_factory=dict)
     standalone: Resources = field(default_factory=Resources)
+    configured: Resources = field(default_factory=Resources)
     pending_kills: dict[TaskKey, KillPolicy] = field(default_factory=dict)
     registered_ns: int = 0
     ping_sequence: int = 0
@@ -221,6 +231,9 @@ class MasterState:
     agent_of_stream: dict[int, AgentId] = field(default_factory=dict)
     framework_of_stream: dict[int, FrameworkId] = field(default_factory=dict)
     weights_milli: dict[str, int] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    gone_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    authorizer: Authorizer = field(default_factory=AllowAll)
     framework_count: int = 0
     offer_count: int = 0
     subscription_count: int = 0

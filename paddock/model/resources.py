@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Self
 
 from paddock.model.errors import InvalidRequest
@@ -287,6 +288,15 @@ class Resources:
     def unallocated(self) -> Resources:
         """The same without the allocation mark."""
         return self.allocated_to("")
+
+
+def milli_of(number: float | str) -> int:
+    """A number of units as thousandths, three decimals kept, half rounded up. Raises InvalidRequest for what is none."""
+    try:
+        amount = Decimal(str(number)) * MILLI
+        return int(amount.to_integral_value(rounding=ROUND_HALF_UP))
+    except (InvalidOperation, OverflowError, ValueError):
+        raise InvalidRequest("number", number, "write a finite decimal number") from None
 
 
 def check_resources(resources: Resources, field: str) -> Resources:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest, Unsupported
-from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer, Operation
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer
 from paddock.wire.convert import bounds
 from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
@@ -63,7 +63,7 @@ def filters_to_wire(filters: Filters) -> pb.Filters:
     return pb.Filters(refuse_ms=filters.refuse_ms)
 
 
-def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Operation, ...]:
+def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Launch, ...]:
     """In order. Each task id once over all of them."""
     bounds.count(messages, field)
     operations = tuple(_operation_from_wire(message, f"{field}[{index}]") for index, message in enumerate(messages))
@@ -73,7 +73,7 @@ def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operati
     return operations
 
 
-def _operation_from_wire(message: pb.Operation, field: str) -> Operation:
+def _operation_from_wire(message: pb.Operation, field: str) -> Launch:
     match message.WhichOneof("operation"):
         case "launch":
             return Launch(tasks=task_infos_from_wire(message.launch.tasks, f"{field}.launch.tasks"))
@@ -83,6 +83,6 @@ def _operation_from_wire(message: pb.Operation, field: str) -> Operation:
             raise Unsupported(f"{field}.{other}", "launch is the operation that it carries out")
 
 
-def operation_to_wire(operation: Operation) -> pb.Operation:
+def operation_to_wire(operation: Launch) -> pb.Operation:
     """What operations_from_wire turns back into the same."""
     return pb.Operation(launch=pb.Operation.Launch(tasks=[task_info_to_wire(task) for task in operation.tasks]))
