@@ -86,8 +86,19 @@ class AllocatorAgent:
         """To the holder."""
         present = self.held.get(holder)
         self.held[holder] = bundle if present is None else present.plus(bundle)
-        everything = bundle is self._free and not bundle.shared
-        self._free = NOTHING if everything else None
+        self.barren_at = -1
+        free = self._free
+        if free is None or bundle.shared or free.shared:
+            self._free = None
+        else:
+            self._free = NOTHING if bundle is free else free.without_part(bundle)
+
+    def give_all(self, holder: Holder) -> None:
+        """All that is free, and nothing of it shared."""
+        present = self.held.get(holder)
+        free = self.free
+        self.held[holder] = free if present is None else present.plus(free)
+        self._free = NOTHING
         self.barren_at = -1
 
     def take_back(self, holder: Holder, bundle: Bundle) -> None:

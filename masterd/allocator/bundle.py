@@ -142,29 +142,38 @@ def _contains(one: Amount, two: Amount) -> bool:
 
 
 class Bundle:
-    """An immutable bag of amounts by kind; nothing in it is empty. What is asked of it is computed once."""
+    """An immutable bag of amounts by kind; nothing in it is empty. What is asked of it is computed once.
+
+    `asked_minimum` and `meets_minimum`: the last question whether it is worth an offer, and the answer.
+    """
 
     __slots__ = (
         "__weakref__",
         "_charged",
         "_is_plain",
+        "_is_simple",
         "_parts",
         "_quantities",
         "_resources",
         "_scalars",
         "_shared",
         "amounts",
+        "asked_minimum",
         "for_roles",
         "marked",
+        "meets_minimum",
     )
 
     def __init__(self, amounts: Mapping[Kind, Amount]) -> None:
         """The mapping is kept, not copied: who gives it must not change it afterwards."""
         self.amounts = amounts
+        self.asked_minimum: object = None
+        self.meets_minimum = False
         self.for_roles: dict[tuple[str, ...], Bundle] = {}
         self.marked: dict[str, Resources] = {}
         self._charged: Mapping[str, int] | None = None
         self._is_plain: bool | None = None
+        self._is_simple: bool | None = None
         self._parts: Mapping[str, Bundle] | None = None
         self._quantities: Mapping[str, int] | None = None
         self._resources: Resources | None = None
@@ -242,6 +251,13 @@ class Bundle:
         return self._is_plain
 
     @property
+    def is_simple(self) -> bool:
+        """Whether any framework may have, and understands, all of it."""
+        if self._is_simple is None:
+            self._is_simple = self.is_plain and all(kind.role == DEFAULT_ROLE for kind in self.amounts)
+        return self._is_simple
+
+    @property
     def shared(self) -> tuple[Kind, ...]:
         """The shared kinds in it."""
         if self._shared is None:
@@ -287,6 +303,13 @@ class Bundle:
                     parts.setdefault(kind.role, {})[kind] = amount
                 self._parts = {role: Bundle(amounts) for role, amounts in parts.items()}
         return self._parts
+
+    def without_part(self, given: Bundle) -> Bundle:
+        """As `minus`; what is left when one of the parts is given is made of the others once."""
+        for role, part in self.parts.items():
+            if part is given:
+                return self.of_roles([other for other in self.parts if other != role])
+        return self.minus(given)
 
     def of_roles(self, line: Iterable[str]) -> Bundle:
         """The parts that are reserved for one of the roles in the line, together."""

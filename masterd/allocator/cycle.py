@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from masterd.allocator.accounts import Accounts
+from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.agents import AllocatorAgent
 from masterd.allocator.bundle import NOTHING, Bundle, Kind
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.quantities import minimum_met, shrink_to_limits, shrink_to_quantities
 from masterd.allocator.roles import OPEN, OWED, WANTING, Role, Roles, shares_of
+from masterd.allocator.shares import ClusterTotals, Weighed
 from masterd.allocator.visibility import hidden, presentable, worth_offering
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portion:
-    """A grant, as the allocator counts."""
-
-    role: Role
-    framework: AllocatorFramework
-    agent: AllocatorAgent
-    bundle: Bundle
+Portion = tuple[Role, AllocatorFramework, AllocatorAgent, Bundle]
+"""A grant, as the allocator counts. A plain tuple: there are as many of them as agents, in every run."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +27,7 @@ class Run:
     took before. `handed`: shared volumes go to a framework once in a run, though they are never used up.
     """
 
+    totals: ClusterTotals
     roles: Roles
     accounts: Accounts
     frameworks: Mapping[FrameworkId, AllocatorFramework]
@@ -41,8 +36,13 @@ class Run:
     batch_count: int
     openings: int
     choosy: bool
+    is_simple: bool = field(init=False)
     portions: list[Portion] = field(default_factory=list)
     handed: set[tuple[FrameworkId, AgentId, Kind]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """`is_simple`: no quota and no framework's own minimum has to be looked at."""
+        self.is_simple = not (self.choosy or self.accounts.limit_count or self.accounts.guarantee_count)
 
     # --- first stage ---
 
@@ -113,6 +113,43 @@ class Run:
         else:
             agent.mark_barren(self.openings)
 
+    def share_all(self, agents: Iterable[AllocatorAgent]) -> None:
+        """The second stage. Most agents are simple: no quotas, no refusals, nothing reserved or special. Whoever is first
+        gets all of it, and here that takes a few microseconds; what comes of it is the same as with `share`.
+        """
+        minimum, roles, openings, now_ns = self.settings.minimum, self.roles, self.openings, self.now_ns
+        weigh = self.totals.weighed
+        kinds_of_agent: dict[int, tuple[Bundle, Weighed]] = {}
+        tally: dict[tuple[Account, int], list[int]] = {}
+        for agent in agents:
+            if agent.barren_at == openings and now_ns < agent.wake_ns:
+                continue
+            free = agent.free
+            if not free.amounts:
+                continue
+            if agent.filters or not (self.is_simple and agent.is_ordinary and free.is_simple):
+                self.share(agent)
+                continue
+            role = roles.first() if minimum_met(free, minimum) else None
+            if role is None:
+                agent.mark_barren(openings)
+                continue
+            framework = self.frameworks[role.first()]
+            if framework.is_picky:
+                self.share(agent)
+                continue
+            agent.give_all((framework.framework_id, role.path))
+            self.portions.append((role, framework, agent, free))
+            which = id(free)
+            if which not in kinds_of_agent:
+                kinds_of_agent[which] = (free, weigh(free.scalars))
+            roles.charge_fast(role, framework.framework_id, kinds_of_agent[which][1])
+            times = tally.setdefault((role.account, which), [0])
+            times[0] += 1
+        for (account, which), (count,) in tally.items():
+            charged = kinds_of_agent[which][0].charged
+            self.accounts.charge(account, {name: milli * count for name, milli in charged.items()})
+
     def _share_reserved(self, agent: AllocatorAgent, asked: set[str]) -> None:
         """Where only what is reserved makes an offer, only the roles that may use it need be asked."""
         reserved = [path for path in agent.free.parts if path != DEFAULT_ROLE]
@@ -163,8 +200,7 @@ class Run:
     def candidate(self, agent: AllocatorAgent, role: Role) -> Bundle:
         """What the agent has for the role, within limits and head-room."""
         bundle = agent.free.of_roles(role.line)
-        accounts = self.accounts
-        if not (accounts.limit_count or accounts.guarantee_count):
+        if not (self.accounts.limit_count or self.accounts.guarantee_count):
             return bundle
         bounds = self._bounds(bundle, role, taken={})
         if not bounds:
@@ -226,14 +262,13 @@ class Run:
         if offer.shared:
             self.handed.update((framework_id, agent.agent_id, kind) for kind in offer.shared)
         self.accounts.charge(role.account, offer.charged)
-        self.portions.append(Portion(role=role, framework=framework, agent=agent, bundle=offer))
+        self.portions.append((role, framework, agent, offer))
         return True
 
     def _settle(self, begin: int) -> None:
         """Charge what the visit granted: the order must not change while it is read."""
-        for portion in self.portions[begin:]:
-            shares = shares_of(portion.agent.agent_id, portion.bundle)
-            self.roles.charge(portion.role, portion.framework.framework_id, shares)
+        for role, framework, agent, bundle in self.portions[begin:]:
+            self.roles.charge(role, framework.framework_id, shares_of(agent.agent_id, bundle))
         self.roles.place_turned()
 
 

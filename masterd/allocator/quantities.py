@@ -26,6 +26,14 @@ def limits_contain(limits: Quantities, quantities: Quantities) -> bool:
 
 def minimum_met(bundle: Bundle, minimum: Sequence[Quantities]) -> bool:
     """Whether an offer of this is worth sending: all quantities of one alternative; anything when there is none."""
+    if bundle.asked_minimum is minimum:
+        return bundle.meets_minimum
+    bundle.asked_minimum = minimum
+    bundle.meets_minimum = _meets(bundle, minimum)
+    return bundle.meets_minimum
+
+
+def _meets(bundle: Bundle, minimum: Sequence[Quantities]) -> bool:
     if not minimum:
         return bool(bundle.amounts)
     quantities = bundle.quantities

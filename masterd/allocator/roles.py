@@ -9,7 +9,7 @@ from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.bundle import Bundle
 from masterd.allocator.drf import Shares, Sorter
 from masterd.allocator.reservations import role_line
-from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals
+from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals, Weighed
 from paddock.model.ids import AgentId, FrameworkId
 
 WANTING, OPEN, OWED = range(3)
@@ -35,9 +35,17 @@ class Role:
         self.choosy_count = 0
         self.frameworks = Sorter(totals, _NO_WEIGHTS)
 
+    def first(self) -> FrameworkId:
+        """The framework that is to be served first. Only of a role that is in an order: somebody in it wants offers."""
+        client = self.frameworks.first()
+        assert client is not None
+        return FrameworkId(client)
+
 
 def shares_of(agent_id: AgentId, bundle: Bundle) -> Shares:
     """What a bundle on an agent weighs in shares."""
+    if not bundle.shared:
+        return bundle.scalars, ()
     shared = tuple((agent_id, kind, _copies(bundle, kind)) for kind in bundle.shared)
     return bundle.scalars, shared
 
@@ -191,6 +199,16 @@ class Roles:
             else:
                 self.weights_milli[path] = weight_milli
         self._sorter.reweigh()
+
+    def first(self) -> Role | None:
+        """The role that is to be served first."""
+        path = self._sorter.first()
+        return None if path is None else self._by_path[path]
+
+    def charge_fast(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
+        """As `charge`, of what is not shared."""
+        role.frameworks.charge_fast(framework_id, weighed)
+        self._sorter.charge_fast(role.path, weighed)
 
     def order(self, which: int = WANTING) -> Iterator[Role]:
         """Roles that want offers, first who is to be served first. Lazy, as `Sorter.order`."""

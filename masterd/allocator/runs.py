@@ -37,12 +37,12 @@ class Runs(Books):
             return ()
         agenda.run_count += 1
         run = self._new_run(now_ns)
-        if self.ledger.accounts.root.children_need:
+        has_two_stages = bool(self.ledger.accounts.root.children_need)
+        if has_two_stages:
             for agent in shuffler.sample(agents, len(agents)):
                 run.honour(agent)
-        for agent in shuffler.sample(agents, len(agents)):
-            run.share(agent)
-        grants = self._grants(run.portions)
+        run.share_all(shuffler.sample(agents, len(agents)))
+        grants = self._grants(_together(run.portions) if has_two_stages else run.portions)
         self._maintenance.ask_back(agents, self.ledger.frameworks)
         if batch:
             agenda.batch_count += 1
@@ -52,6 +52,7 @@ class Runs(Books):
     def _new_run(self, now_ns: int) -> Run:
         ledger = self.ledger
         return Run(
+            totals=ledger.totals,
             roles=ledger.roles,
             accounts=ledger.accounts,
             frameworks=ledger.frameworks,
@@ -68,23 +69,26 @@ class Runs(Books):
         return [agent for agent in agents if agent.active and agent.allowed]
 
     def _grants(self, portions: Sequence[Portion]) -> tuple[Grant, ...]:
-        """One for each framework, role and agent: what both stages gave goes together."""
-        ledger = self.ledger
-        together: dict[tuple[Holder, AgentId], Portion] = {}
-        for portion in portions:
-            holder = (portion.framework.framework_id, portion.role.path)
-            key = (holder, portion.agent.agent_id)
-            earlier = together.get(key)
-            if earlier is None:
-                together[key] = portion
-                ledger.note_holder(portion.agent, holder)
-                portion.framework.offered_roles.add(portion.role.path)
-            else:
-                both = earlier.bundle.plus(portion.bundle)
-                together[key] = Portion(
-                    role=earlier.role, framework=earlier.framework, agent=earlier.agent, bundle=both
+        """One for each framework, role and agent."""
+        held_on = self.ledger.held_on
+        grants: list[Grant] = []
+        for role, framework, agent, bundle in portions:
+            holder = (framework.framework_id, role.path)
+            agents = held_on.get(holder)
+            if agents is None:
+                agents = held_on[holder] = set()
+            agents.add(agent.agent_id)
+            framework.offered_roles.add(role.path)
+            grants.append(
+                Grant(
+                    framework_id=framework.framework_id,
+                    role=role.path,
+                    agent_id=agent.agent_id,
+                    resources=bundle.resources(),
+                    allocated=bundle.resources_for(role.path),
                 )
-        return tuple(_grant(portion) for portion in together.values())
+            )
+        return tuple(grants)
 
     def _end_round(self) -> None:
         if not self.settings.decline_backoff:
@@ -126,12 +130,11 @@ class Runs(Books):
         self.agenda.resume()
 
 
-def _grant(portion: Portion) -> Grant:
-    bundle, role = portion.bundle, portion.role.path
-    return Grant(
-        framework_id=portion.framework.framework_id,
-        role=role,
-        agent_id=portion.agent.agent_id,
-        resources=bundle.resources(),
-        allocated=bundle.resources_for(role),
-    )
+def _together(portions: Sequence[Portion]) -> list[Portion]:
+    """What both stages gave to one framework in one role on one agent makes one offer."""
+    sums: dict[tuple[str, Holder], Portion] = {}
+    for role, framework, agent, bundle in portions:
+        key = (agent.agent_id, (framework.framework_id, role.path))
+        earlier = sums.get(key)
+        sums[key] = (role, framework, agent, bundle if earlier is None else earlier[3].plus(bundle))
+    return list(sums.values())

@@ -31,6 +31,10 @@ def checked_weight(role: str, weight: float | str, field: str = "weight") -> int
     return weight_milli
 
 
+Weighed = tuple[tuple[str, int, int], ...]
+"""Name, thousandths, and how many L-ths of the cluster one of them is (0: it does not count)."""
+
+
 class ClusterTotals:
     """The sum over all known agents, free or not, active or not: the denominator of every share.
 
@@ -71,16 +75,19 @@ class ClusterTotals:
             self._factors_version = self.version
         return self._factors
 
+    def numerator(self, allocated_milli: Mapping[str, int]) -> int:
+        """The dominant share in L-ths."""
+        factors = self.factors
+        return max((milli * factors[name] for name, milli in allocated_milli.items() if name in factors), default=0)
+
+    def weighed(self, scalars_milli: Mapping[str, int]) -> Weighed:
+        """Amounts with their factors, for as long as `version` stays."""
+        factors = self.factors
+        return tuple((name, milli, factors.get(name, 0)) for name, milli in scalars_milli.items())
+
     def key(self, allocated_milli: Mapping[str, int], weight_milli: int) -> int:
         """The dominant share divided by the weight, as an integer that orders exactly as the fraction does."""
-        factors = self._factors if self._factors_version == self.version else self.factors
-        best = 0
-        for name, milli in allocated_milli.items():
-            if name in factors:
-                part = milli * factors[name]
-                if part > best:  # noqa: PLR1730 - the hot loop: a call of max() costs three times as much
-                    best = part
-        return (best << SHIFT_BITS) // weight_milli
+        return (self.numerator(allocated_milli) << SHIFT_BITS) // weight_milli
 
     def share(self, allocated_milli: Mapping[str, int], weight_milli: int) -> Fraction:
         """The same as a fraction, for people and tests."""
