@@ -130,6 +130,19 @@ class Accounts:
             self._by_path.pop(account.path, None)
             account = parent
 
+    def copy(self) -> Accounts:
+        """Others in the same state: what is charged there is not charged here."""
+        other = Accounts(nested=self.nested, minimum=self._minimum)
+        other.limit_count, other.guarantee_count = self.limit_count, self.guarantee_count
+        other.plain_milli = dict(self.plain_milli)
+        for mine in self.root.below():
+            theirs = other.ensure(mine.path) if mine.path else other.root
+            theirs.quota, theirs.is_full, theirs.is_owed = mine.quota, mine.is_full, mine.is_owed
+            theirs.reserved, theirs.charged = dict(mine.reserved), dict(mine.charged)
+            theirs.need, theirs.children_need = dict(mine.need), dict(mine.children_need)
+            theirs.role_is_known = mine.role_is_known
+        return other
+
     # --- changes ---
 
     def change_plain(self, amounts_milli: Quantities, sign: int) -> None:

@@ -66,6 +66,14 @@ class AllocatorAgent:
         self.set_traits(traits)
         self.set_total(total)
 
+    def copy(self) -> AllocatorAgent:
+        """Another one in the same state: what is done to it is not done to this one."""
+        other = AllocatorAgent(self.agent_id, self.total, self.traits, allowed=self.allowed)
+        other.active, other.is_ordinary = self.active, self.is_ordinary
+        other.held, other.in_use, other.withheld = dict(self.held), dict(self.in_use), self.withheld
+        other.filters = {holder: list(filters) for holder, filters in self.filters.items()}
+        return other
+
     def set_traits(self, traits: AgentTraits) -> None:
         """What it is said to be."""
         self.traits = traits

@@ -58,7 +58,7 @@ class Run:
         self._settle(begin)
 
     def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
-        owed = self.accounts.entitlement(role.account)
+        owed = self.accounts.entitlement(self.account_of(role))
         if not owed:
             return
         free = open_part(agent.free)
@@ -74,7 +74,7 @@ class Run:
                 continue
             if not self._offer(agent, role, framework, offer):
                 continue
-            owed = self.accounts.entitlement(role.account)
+            owed = self.accounts.entitlement(self.account_of(role))
             due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
             if not due:
                 break
@@ -211,7 +211,7 @@ class Run:
 
     def _bounds(self, bundle: Bundle, role: Role, *, taken: Mapping[str, int]) -> dict[str, int]:
         """By name: the least of what the limits leave after `taken`, and of the head-room; only where it binds."""
-        room = self.accounts.room(role.account)
+        room = self.accounts.room(self.account_of(role))
         bounds: dict[str, int] = {}
         for name, milli in bundle.charged.items():
             bound = self.accounts.headroom(name)
@@ -223,6 +223,10 @@ class Run:
         return bounds
 
     # --- both ---
+
+    def account_of(self, role: Role) -> Account:
+        """What is charged for the role."""
+        return role.account
 
     def _is_hopeless(self, agent: AllocatorAgent) -> bool:
         """Whether the last look was in vain and nothing has changed since, or everybody has refused."""
@@ -261,7 +265,7 @@ class Run:
         agent.give(holder, offer)
         if offer.shared:
             self.handed.update((framework_id, agent.agent_id, kind) for kind in offer.shared)
-        self.accounts.charge(role.account, offer.charged)
+        self.accounts.charge(self.account_of(role), offer.charged)
         self.portions.append((role, framework, agent, offer))
         return True
 
