@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from masterd.core.effects import SaveAgent, SaveFramework, SaveWeights
+from masterd.allocator.quota import Quota
+from masterd.core.effects import SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
@@ -46,6 +47,32 @@ def test_everything_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert remembered.agents == (gone,)
     assert remembered.frameworks == (FRAMEWORK,)
     assert remembered.weights_milli == (("r", 2500),)
+
+
+def test_quotas_and_agents_that_are_gone_come_back_too(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    quota = Quota(guarantees_milli={"cpus": 1500}, limits_milli={"cpus": 2000, "mem": 0})
+    registry.write((AGENT, SaveQuotas(quotas=(("a/b", quota), ("c", quota))), SaveAgentGone(agent_id=AgentId("a1"))))
+    registry.write((SaveQuotas(quotas=(("a/b", quota),)),))
+    registry.close()
+    registry = Registry.open(str(tmp_path))
+    remembered = registry.load()
+    registry.close()
+    assert remembered.quotas == (("a/b", quota),)
+    assert (remembered.agents, remembered.gone_agent_ids) == ((), (AgentId("a1"),))
+
+
+def test_a_registry_of_the_first_format_is_brought_forward(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT,))
+    with registry._connection as connection:
+        connection.executescript("DROP TABLE quotas; DROP TABLE gone_agents; PRAGMA user_version = 1;")
+    registry.close()
+    registry = Registry.open(str(tmp_path))
+    assert registry.load().agents == (AGENT,)
+    registry.write((SaveAgentGone(agent_id=AgentId("x")),))
+    assert registry.load().gone_agent_ids == (AgentId("x"),)
+    registry.close()
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(
