@@ -251,7 +251,7 @@ class Accounts:
 
     def entitlement(self, account: Account) -> dict[str, int]:
         """What the guarantees owe the role. What is owed to others below the same role above is theirs."""
-        owed = account.unsatisfied()
+        owed = {} if self.nested else account.unsatisfied()
         if self.nested:
             for each in account.line():
                 reserved_for_others = _needs_besides(each, account)

@@ -220,8 +220,7 @@ class NaiveAllocator:
         for each in self._binding(role):
             others = self.need_below(each, besides=role) if self.settings.nested_quota else {}
             for name, milli in self.unsatisfied(each).items():
-                own = self.unsatisfied(role).get(name, 0) if each == role else 0
-                owed[name] = max(owed.get(name, 0), milli - others.get(name, 0), own)
+                owed[name] = max(owed.get(name, 0), milli - others.get(name, 0))
         if self.settings.nested_quota:
             room = self.room(role)
             owed = {name: min(milli, room.get(name, milli)) for name, milli in owed.items()}
