@@ -55,7 +55,7 @@ class AllocatorAgent:
         self.held: dict[Holder, Bundle] = {}
         self.in_use: dict[Holder, Bundle] = {}
         self.withheld = NOTHING
-        self.filters: dict[Holder, list[Filter]] = {}
+        self.filters: dict[Holder, tuple[Filter, ...]] = {}
         self.covered: set[Holder] = set()
         self.unavailable_at_ns: int | None = None
         self.asked_back: set[FrameworkId] = set()
@@ -71,7 +71,7 @@ class AllocatorAgent:
         other = AllocatorAgent(self.agent_id, self.total, self.traits, allowed=self.allowed)
         other.active, other.is_ordinary = self.active, self.is_ordinary
         other.held, other.in_use, other.withheld = dict(self.held), dict(self.in_use), self.withheld
-        other.filters = {holder: list(filters) for holder, filters in self.filters.items()}
+        other.filters = dict(self.filters)
         return other
 
     def set_traits(self, traits: AgentTraits) -> None:
@@ -155,7 +155,7 @@ class AllocatorAgent:
 
     def refuse(self, holder: Holder, new: Filter, line: Iterable[str]) -> None:
         """Remember a refusal. `line`: the roles whose reservations the holder may use."""
-        self.filters.setdefault(holder, []).append(new)
+        self.filters[holder] = (*self.filters.get(holder, ()), new)
         self.wake_ns = min(self.wake_ns, new.expires_ns)
         free = self.free
         if free is not self._covered_free:
@@ -170,7 +170,7 @@ class AllocatorAgent:
         filters = self.filters.get(holder)
         if filters is None:
             return False
-        living = [each for each in filters if not each.is_over(now_ns=now_ns, batch_count=batch_count)]
+        living = tuple(each for each in filters if not each.is_over(now_ns=now_ns, batch_count=batch_count))
         if len(living) != len(filters):
             self.covered.discard(holder)
             if not living:
@@ -186,6 +186,14 @@ class AllocatorAgent:
             return False
         self.barren_at = -1
         return True
+
+    def take_refusals_of(self, other: AllocatorAgent) -> None:
+        """The same refusals as another agent, which is like this one in all that is free."""
+        self.filters = dict(other.filters)
+        self.covered = set(other.covered)
+        self._covered_free = other._covered_free
+        self.wake_ns = other.wake_ns
+        self.barren_at = -1
 
     def check_cover(self) -> None:
         """Before a visit: refusals that cover less than what is free now say nothing for certain."""

@@ -51,6 +51,33 @@ def offer_to_wire(offer: Offer) -> pb.Offer:
     )
 
 
+class OfferWriter:
+    """Writes many offers as `offer_to_wire` does; what is the same object in several of them is converted once."""
+
+    LIMIT_COUNT = 10_000
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[Offer, pb.Offer]] = {}
+
+    def write(self, offer: Offer, message: pb.Offer) -> None:
+        """Into an empty message."""
+        key = (id(offer.resources), id(offer.attributes), id(offer.domain))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= self.LIMIT_COUNT:
+                self._known.clear()
+            # With the offer itself: as long as it is kept, no other object can have these ids.
+            known = self._known[key] = (offer, offer_to_wire(offer))
+        message.CopyFrom(known[1])
+        message.offer_id = offer.offer_id
+        message.framework_id = offer.framework_id
+        message.agent_id = offer.agent_id
+        message.hostname = offer.hostname
+        message.role = offer.role
+        message.unix_address = offer.unix_address
+        message.tcp_address = offer.tcp_address
+
+
 def filters_from_wire(message: pb.Filters) -> Filters:
     """Absent: Mesos' five seconds. More than a year is cut to a year, as Mesos does."""
     if not message.HasField("refuse_ms"):
