@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
-from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar
+from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar, Value
 
 Amount = int | Ranges | Items
 """Scalars are plain integers in 1/1000 of their unit, or counts of what is whole; ranges and sets are the model's own."""
@@ -44,6 +44,21 @@ class Kind:
         if not self.size_milli:
             return amount
         return self.size_milli if self.shared else self.size_milli * amount
+
+    def resource(self, value: Value, role: str) -> Resource:
+        """As the model has it, marked as allocated to the role. (`dataclasses.replace` takes twice as long.)"""
+        sample = self.sample
+        return Resource(
+            name=sample.name,
+            value=value,
+            allocation_role=role,
+            reservations=sample.reservations,
+            volume=sample.volume,
+            revocable=sample.revocable,
+            shared=sample.shared,
+            provider_id=sample.provider_id,
+            indivisible=sample.indivisible,
+        )
 
 
 def is_whole(resource: Resource) -> bool:
@@ -94,10 +109,14 @@ class Kinds:
             amount: Amount = (1 if kind.size_milli else value.milli) if isinstance(value, Scalar) else value
             present = amounts.get(kind)
             amounts[kind] = amount if present is None else _plus(present, amount)
-        key = frozenset(amounts.items())
+        return self.interned(Bundle(amounts))
+
+    def interned(self, bundle: Bundle) -> Bundle:
+        """The one among equal bundles for which everything may have been computed already."""
+        key = frozenset(bundle.amounts.items())
         known = self._bundles.get(key)
         if known is None:
-            known = self._bundles[key] = Bundle(amounts)
+            known = self._bundles[key] = bundle
         return known
 
 
@@ -330,7 +349,7 @@ class Bundle:
     def resources(self) -> Resources:
         """As the model has it, without allocation marks."""
         if self._resources is None:
-            self._resources = Resources(tuple(self._each()))
+            self._resources = Resources(tuple(self._each("")))
         return self._resources
 
     def is_of(self, resources: Resources) -> bool:
@@ -341,18 +360,18 @@ class Bundle:
         """As the model has it, marked as allocated to the role."""
         found = self.marked.get(role)
         if found is None:
-            found = Resources(tuple(replace(resource, allocation_role=role) for resource in self.resources()))
-            self.marked[role] = found
+            found = self.marked[role] = Resources(tuple(self._each(role)))
         return found
 
-    def _each(self) -> Iterator[Resource]:
+    def _each(self, role: str) -> Iterator[Resource]:
         for kind, amount in self.amounts.items():
             if not isinstance(amount, int):
-                yield replace(kind.sample, value=amount)
+                yield kind.resource(amount, role)
             elif kind.size_milli:
-                yield from (kind.sample for _ in range(amount))
+                single = kind.resource(Scalar(milli=kind.size_milli), role)
+                yield from (single for _ in range(amount))
             else:
-                yield replace(kind.sample, value=Scalar(milli=amount))
+                yield kind.resource(Scalar(milli=amount), role)
 
 
 def _sums(amounts: Mapping[Kind, Amount], kinds: Iterable[Kind]) -> dict[str, int]:

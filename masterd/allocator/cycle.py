@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.agents import AllocatorAgent
-from masterd.allocator.bundle import NOTHING, Bundle, Kind
+from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.quantities import minimum_met, shrink_to_limits, shrink_to_quantities
-from masterd.allocator.roles import OPEN, OWED, WANTING, Role, Roles, shares_of
+from masterd.allocator.roles import OPEN, OWED_OPEN, WANTING, Role, Roles, shares_of
 from masterd.allocator.shares import ClusterTotals, Weighed
 from masterd.allocator.visibility import hidden, presentable, worth_offering
 from paddock.model.ids import AgentId, FrameworkId
@@ -27,6 +27,7 @@ class Run:
     took before. `handed`: shared volumes go to a framework once in a run, though they are never used up.
     """
 
+    kinds: Kinds
     totals: ClusterTotals
     roles: Roles
     accounts: Accounts
@@ -51,10 +52,16 @@ class Run:
         if self._is_hopeless(agent):
             return
         begin = len(self.portions)
-        for role in self.roles.order(OWED):
-            if not open_part(agent.free).charged:
+        # Who has no room for the smallest offer is passed over unless something is reserved for it here.
+        own = [role for path in agent.free.parts if (role := self.roles.get(path)) and self.is_owed(role)]
+        for role in self.roles.order_with(OWED_OPEN, own):
+            anybodys = open_part(agent.free)
+            if not anybodys.charged:
                 break
-            self._honour_role(agent, role)
+            if self.choosy or minimum_met(anybodys, self.settings.minimum) or role.path in agent.free.parts:
+                self._honour_role(agent, role)
+            elif len(agent.free.parts) == 1:
+                break
         self._settle(begin)
 
     def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
@@ -87,7 +94,8 @@ class Run:
         bounds = self._bounds(rest, role, taken=due.charged)
         burst = shrink_to_limits(rest, bounds) if bounds else rest
         alongside = anybodys.only(kind for kind in anybodys.amounts if not kind.charged)
-        return due.plus(burst).plus(alongside).plus(free.parts.get(role.path, NOTHING) if role.path != "*" else NOTHING)
+        own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
+        return self.kinds.interned(due.plus(burst).plus(alongside).plus(own))
 
     # --- second stage ---
 
@@ -99,8 +107,7 @@ class Run:
         free = agent.free
         asked: set[str] = set()
         if self._suits_anybody(free):
-            which = OPEN if self.accounts.limit_count and is_open(free) else WANTING
-            for role in self.roles.order(which):
+            for role in self._order_for(free):
                 asked.add(role.path)
                 if self._serve(agent, role):
                     free = agent.free
@@ -159,6 +166,17 @@ class Run:
         for role in self.roles.in_order(entitled.values()):
             self._serve(agent, role)
 
+    def _order_for(self, free: Bundle) -> Iterator[Role]:
+        """Those that may have some of it: who is at a limit only where something is reserved for it, or can be revoked."""
+        if not self.accounts.limit_count or any(kind.revocable for kind in free.amounts):
+            return self.roles.order(WANTING)
+        entitled = {role.path: role for path in free.parts if path != DEFAULT_ROLE for role in self.roles.below(path)}
+        return self.roles.order_with(OPEN, entitled.values())
+
+    def is_owed(self, role: Role) -> bool:
+        """Whether it wants offers and a guarantee that it can draw on is not met."""
+        return role.active_count > 0 and self.accounts.is_owed(self.account_of(role))
+
     def _suits_anybody(self, free: Bundle) -> bool:
         """Whether roles without reservations there can have an offer of it."""
         anybodys = open_part(free)
@@ -207,7 +225,7 @@ class Run:
             return bundle
         part = chargeable(bundle)
         within = shrink_to_limits(part, bounds)
-        return bundle if within is part else bundle.minus(part).plus(within)
+        return bundle if within is part else self.kinds.interned(bundle.minus(part).plus(within))
 
     def _bounds(self, bundle: Bundle, role: Role, *, taken: Mapping[str, int]) -> dict[str, int]:
         """By name: the least of what the limits leave after `taken`, and of the head-room; only where it binds."""
@@ -284,8 +302,3 @@ def open_part(free: Bundle) -> Bundle:
 def chargeable(bundle: Bundle) -> Bundle:
     """What counts against quotas."""
     return bundle.only(kind for kind in bundle.amounts if kind.charged)
-
-
-def is_open(free: Bundle) -> bool:
-    """Whether limits bind all of it but what goes with other things: nothing reserved, nothing revocable."""
-    return all(kind.role == DEFAULT_ROLE and not kind.revocable for kind in free.amounts)

@@ -24,6 +24,7 @@ def rehearse(books: Books, agent: AllocatorAgent, *, now_ns: int) -> list[Portio
     """In the order in which they would be given."""
     ledger = books.ledger
     run = Rehearsal(
+        kinds=ledger.kinds,
         totals=ledger.totals,
         roles=ledger.roles,
         accounts=ledger.accounts.copy(),

@@ -12,8 +12,10 @@ from masterd.allocator.reservations import role_line
 from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals, Weighed
 from paddock.model.ids import AgentId, FrameworkId
 
-WANTING, OPEN, OWED = range(3)
-"""The lists of roles: those that want offers; of these, those whose limits leave room; those that a guarantee is owed to."""
+WANTING, OPEN, OWED_OPEN = range(3)
+"""The lists of roles: those that want offers; of these, those whose limits leave room; of these, those that a guarantee is
+owed to.
+"""
 
 _NO_WEIGHTS: Mapping[str, int] = {}
 
@@ -121,11 +123,9 @@ class Roles:
     def place(self, role: Role) -> None:
         """Into the lists where it belongs now."""
         wants, accounts = role.active_count > 0, self._accounts
-        in_lists = (
-            wants,
-            wants and accounts.limit_count > 0 and (role.choosy_count > 0 or not accounts.is_full(role.account)),
-            wants and accounts.is_owed(role.account),
-        )
+        is_open = role.choosy_count > 0 or not accounts.is_full(role.account)
+        is_owed = wants and accounts.is_owed(role.account)
+        in_lists = (wants, wants and accounts.limit_count > 0 and is_open, is_owed and is_open)
         for which, member in enumerate(in_lists):
             self._sorter.set_member(role.path, which, member=member)
 
@@ -215,6 +215,15 @@ class Roles:
         by_path = self._by_path
         for path in self._sorter.order(which):
             yield by_path[path]
+
+    def order_with(self, which: int, others: Iterable[Role]) -> Iterator[Role]:
+        """The members of a list, and these others, each once, in the order of all."""
+        waiting = self.in_order(role for role in others if not self._sorter.is_member(role.path, which))
+        for role in self.order(which):
+            while waiting and self._sorter.precedence(waiting[0].path) < self._sorter.precedence(role.path):
+                yield waiting.pop(0)
+            yield role
+        yield from waiting
 
     def below(self, path: str) -> list[Role]:
         """The role and those below it that want offers, in no order."""

@@ -52,6 +52,7 @@ class Runs(Books):
     def _new_run(self, now_ns: int) -> Run:
         ledger = self.ledger
         return Run(
+            kinds=ledger.kinds,
             totals=ledger.totals,
             roles=ledger.roles,
             accounts=ledger.accounts,
