@@ -66,9 +66,9 @@ class Run:
 
     def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
         owed = self.accounts.entitlement(self.account_of(role))
-        if not owed:
-            return
         free = open_part(agent.free)
+        if owed.keys().isdisjoint(free.charged):
+            return
         due = shrink_to_quantities(chargeable(free), owed)
         if not due:
             return
@@ -81,6 +81,8 @@ class Run:
                 continue
             if not self._offer(agent, role, framework, offer):
                 continue
+            if role.active_count == 1:
+                break
             owed = self.accounts.entitlement(self.account_of(role))
             due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
             if not due:
@@ -125,6 +127,7 @@ class Run:
         gets all of it, and here that takes a few microseconds; what comes of it is the same as with `share`.
         """
         minimum, roles, openings, now_ns = self.settings.minimum, self.roles, self.openings, self.now_ns
+        frameworks, portions, simple = self.frameworks, self.portions, self.is_simple
         weigh = self.totals.weighed
         kinds_of_agent: dict[int, tuple[Bundle, Weighed]] = {}
         tally: dict[tuple[Account, int], list[int]] = {}
@@ -134,19 +137,19 @@ class Run:
             free = agent.free
             if not free.amounts:
                 continue
-            if agent.filters or not (self.is_simple and agent.is_ordinary and free.is_simple):
+            if agent.filters or not (simple and agent.is_ordinary and free.is_simple):
                 self.share(agent)
                 continue
             role = roles.first() if minimum_met(free, minimum) else None
             if role is None:
                 agent.mark_barren(openings)
                 continue
-            framework = self.frameworks[role.first()]
+            framework = frameworks[role.first()]
             if framework.is_picky:
                 self.share(agent)
                 continue
             agent.give_all((framework.framework_id, role.path))
-            self.portions.append((role, framework, agent, free))
+            portions.append((role, framework, agent, free))
             which = id(free)
             if which not in kinds_of_agent:
                 kinds_of_agent[which] = (free, weigh(free.scalars))

@@ -27,7 +27,7 @@ _Entry = tuple[int, int, str, "Branch"]
 class Branch:
     """A path's place in the tree: the sum of what is allocated below it, and its children in order.
 
-    `lists`: the children that have members of each list below them, sorted; None where nobody has asked yet. They, and the
+    `lists`: the children that have members of each list below them, sorted; only those that are `built`. They, and the
     children's entries, are of the totals' `version`. An `entry` is None when it has to be computed; `best` is the numerator of
     the dominant share that it was made of.
     """
@@ -35,6 +35,7 @@ class Branch:
     __slots__ = (
         "allocated_milli",
         "best",
+        "built",
         "children",
         "client",
         "copies",
@@ -57,14 +58,15 @@ class Branch:
         self.copies: dict[tuple[Hashable, Kind], int] = {}
         self.count = 0
         self.entry: _Entry | None = None
-        self.lists: list[list[_Entry] | None] = [None] * list_count
+        self.lists: list[list[_Entry]] = [[] for _ in range(list_count)]
+        self.built: tuple[int, ...] = ()
         self.member_counts = [0] * list_count
         self.version = -1
 
     def refresh(self, version: int) -> None:
         """The totals or a weight have changed: whatever was computed is stale."""
         self.version = version
-        self.lists = [None] * len(self.lists)
+        self.built = ()
         for child in self.children.values():
             child.entry = None
 
@@ -205,9 +207,9 @@ class Sorter:
         parent = branch.parent
         if parent is None or parent.version != self._totals.version:
             return
-        entries = parent.lists[which]
-        if entries is None:
+        if which not in parent.built:
             return
+        entries = parent.lists[which]
         if branch.entry is None:
             branch.entry = self._entry(branch)
         if appears:
@@ -261,8 +263,9 @@ class Sorter:
                 branch.best = best
                 weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
                 new = branch.entry = ((best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
-                for which, entries in enumerate(parent.lists):
-                    if entries is not None and branch.member_counts[which]:
+                for which in parent.built:
+                    if branch.member_counts[which]:
+                        entries = parent.lists[which]
                         del entries[0 if entries[0] is old else bisect_left(entries, old)]
                         insort(entries, new)
             branch = parent
@@ -319,16 +322,16 @@ class Sorter:
         old, member_counts = branch.entry, branch.member_counts
         assert old is not None
         branch.entry = new
-        for which, entries in enumerate(parent.lists):
-            if entries is not None and member_counts[which]:
+        for which in parent.built:
+            if member_counts[which]:
+                entries = parent.lists[which]
                 del entries[0 if entries[0] is old else bisect_left(entries, old)]
                 insort(entries, new)
 
     def _sorted(self, branch: Branch, which: int) -> list[_Entry]:
         if branch.version != self._totals.version:
             branch.refresh(self._totals.version)
-        entries = branch.lists[which]
-        if entries is None:
+        if which not in branch.built:
             entries = []
             for child in branch.children.values():
                 if child.member_counts[which]:
@@ -337,15 +340,14 @@ class Sorter:
                     entries.append(child.entry)
             entries.sort()
             branch.lists[which] = entries
-        return entries
+            branch.built = (*branch.built, which)
+        return branch.lists[which]
 
     def first(self) -> str | None:
         """The active client that is to be served first."""
         branch = self._root
         while branch.client is None:
-            entries = branch.lists[0] if branch.version == self._totals.version else None
-            if entries is None:
-                entries = self._sorted(branch, 0)
+            entries = self._sorted(branch, 0)
             if not entries:
                 return None
             branch = entries[0][3]

@@ -60,21 +60,29 @@ def _shrink(bundle: Bundle, bounds: Quantities, *, otherwise: bool) -> Bundle:
     """The whole ones first, the largest first, and the divisible rest of the name is cut: nothing more could fit."""
     left = dict(bounds)
     kept: dict[Kind, Amount] = {}
-    for kind, amount in sorted(bundle.amounts.items(), key=_whole_first):
+    items = list(bundle.amounts.items())
+    has_whole = any(kind.size_milli for kind, _ in items)
+    same = True
+    for kind, amount in sorted(items, key=_whole_first) if has_whole else items:
         bound = left.get(kind.name)
         if bound is None:
             if otherwise:
                 kept[kind] = amount
-            continue
-        if not isinstance(amount, int):
-            continue
-        fits = _fitting(kind, amount, bound)
-        if fits:
-            kept[kind] = fits
-            left[kind.name] = bound - kind.milli(fits)
-    if len(kept) == len(bundle.amounts) and all(kept[kind] == amount for kind, amount in bundle.amounts.items()):
+            else:
+                same = False
+        elif isinstance(amount, int):
+            fits = _fitting(kind, amount, bound)
+            same = same and fits == amount
+            if fits:
+                kept[kind] = fits
+                left[kind.name] = bound - kind.milli(fits)
+        else:
+            same = False
+    if same:
         return bundle
-    return Bundle({kind: kept[kind] for kind in bundle.amounts if kind in kept}) if kept else NOTHING
+    if has_whole:
+        kept = {kind: kept[kind] for kind, _ in items if kind in kept}
+    return Bundle(kept) if kept else NOTHING
 
 
 def _whole_first(item: tuple[Kind, Amount]) -> int:

@@ -135,7 +135,9 @@ class Roles:
         if not turned:
             return
         self._accounts.turned = []
-        paths = {each.path for account in turned for each in (account.below() if self._accounts.nested else (account,))}
+        paths = {account.path for account in turned}
+        if self._accounts.nested:
+            paths.update(each.path for account in turned if account.children for each in account.below())
         for path in paths:
             role = self._by_path.get(path)
             if role is not None:
@@ -219,6 +221,9 @@ class Roles:
     def order_with(self, which: int, others: Iterable[Role]) -> Iterator[Role]:
         """The members of a list, and these others, each once, in the order of all."""
         waiting = self.in_order(role for role in others if not self._sorter.is_member(role.path, which))
+        if not waiting:
+            yield from self.order(which)
+            return
         for role in self.order(which):
             while waiting and self._sorter.precedence(waiting[0].path) < self._sorter.precedence(role.path):
                 yield waiting.pop(0)
