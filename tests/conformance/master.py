@@ -10,7 +10,7 @@ from typing import Any
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings
-from masterd.allocator.quota import Quota, checked_quota
+from masterd.allocator.quota import checked_quota
 from masterd.allocator.shares import checked_weight
 from masterd.core import inspection
 from masterd.core.authorizer import Action
@@ -49,7 +49,7 @@ from masterd.core.events import (
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
-from masterd.core.views import AgentState, FrameworkState, TaskView
+from masterd.core.views import TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.errors import PaddockError, PermissionRefused
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
@@ -57,7 +57,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, Offer
 from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Launch, Offer, Operation, Reserve
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
-from tests.conformance.bundles import milli, resources_of, units
+from tests.conformance.bundles import resources_of
 
 Words = Mapping[str, Any]
 SECOND_NS = 1_000_000_000
@@ -351,63 +351,6 @@ class MasterCase:
         refuse_s = args.get("refuse_seconds")
         self._offered[name] = []
         self._accept(name, held, operations, DEFAULT_REFUSE_MS if refuse_s is None else ceil(refuse_s * 1000))
-
-    # --- questions ---
-
-    def expect_rescinded(self, words: Words) -> bool | str:
-        seen, self._rescinded = {name: len(self._rescinded.get(name, ())) for name in words}, {}
-        return seen == dict(words) or f"taken back: {seen}"
-
-    def expect_offers_to(self, words: Words) -> bool | str:
-        seen = {name: len({offer.agent_id for offer in self._offered.get(name, ())}) for name in words}
-        self._offered = {}
-        return seen == dict(words) or f"newly offered: {seen}"
-
-    def expect_task_update(self, words: Words) -> bool | str:
-        status = self._statuses.get((words["framework"], words["task"]))
-        if status is None:
-            return "nothing was heard of it"
-        seen = {"state": f"TASK_{status.state.name}", "reason": getattr(status.reason, "name", "")}
-        return all(seen[key] == words[key] for key in seen if key in words) or str(seen)
-
-    def expect_agent(self, words: Words) -> bool | str:
-        agent = self._state.agents.get(AgentId(words["id"]))
-        unreachable = agent is not None and agent.state is AgentState.UNREACHABLE
-        seen = "unreachable" if unreachable else "registered" if agent is not None else "unknown"
-        if words["id"] in self._state.gone_agent_ids:
-            seen = "gone"
-        return seen == words["state"] or seen
-
-    def expect_framework(self, words: Words) -> bool | str:
-        framework = self._state.framework(FrameworkId(words["id"]))
-        names = {FrameworkState.SUBSCRIBED: "registered", FrameworkState.COMPLETED: "completed"}
-        seen = names.get(framework.state, "disconnected") if framework else "unknown"
-        return seen == words["state"] or seen
-
-    def expect_role(self, words: Words) -> bool | str:
-        view = inspection.role_view(self._state, words["role"])
-        seen = {
-            "role": view.role,
-            "weight": view.weight_milli / 1000,
-            "frameworks": list(view.framework_ids),
-            "guarantees": units(view.quota.guarantees_milli),
-            "limits": units(view.quota.limits_milli),
-            "consumed": units(view.consumed_milli),
-            "reserved": units(view.reserved_milli),
-            "allocated": units(view.used.quantities_milli()),
-            "used": units(view.used.quantities_milli()),
-            "offered": units(view.offered.quantities_milli()),
-        }
-        return all(key in seen and seen[key] == value for key, value in words.items()) or str(seen)
-
-    def expect_quota(self, words: Words) -> bool | str:
-        seen = inspection.role_view(self._state, words["role"]).quota
-        wanted = Quota(guarantees_milli=milli(words["guarantees"]), limits_milli=milli(words["limits"]))
-        return seen == wanted or str(seen)
-
-    def expect_weights(self, words: Words) -> bool | str:
-        seen = {role: inspection.role_view(self._state, role).weight_milli / 1000 for role in words}
-        return seen == dict(words) or str(seen)
 
 
 CALLS = {
