@@ -7,77 +7,14 @@ marks all lists stale, and each is sorted again when it is next read.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from masterd.allocator.bundle import Kind
+from masterd.allocator.branch import Branch, Entry, Shared, Shares, add_copies
 from masterd.allocator.shares import SHIFT_BITS, WEIGHT_ONE_MILLI, ClusterTotals, Weighed
 
 VIRTUAL = "."
 """The last component of the leaf that stands for an inner branch's own client (`a/.`)."""
-
-Shared = Sequence[tuple[Hashable, Kind, int]]
-"""Shared resources that were given or came back: on which agent, which one, how many copies. Several weigh as one."""
-
-Shares = tuple[Mapping[str, int], Shared]
-
-_Entry = tuple[int, int, str, "Branch"]
-
-
-class Branch:
-    """A path's place in the tree: the sum of what is allocated below it, and its children in order.
-
-    `lists`: the children that have members of each list below them, sorted; only those that are `built`. They, and the
-    children's entries, are of the totals' `version`. An `entry` is None when it has to be computed; `best` is the numerator of
-    the dominant share that it was made of.
-    """
-
-    __slots__ = (
-        "allocated_milli",
-        "best",
-        "built",
-        "children",
-        "client",
-        "copies",
-        "count",
-        "entry",
-        "lists",
-        "member_counts",
-        "parent",
-        "path",
-        "version",
-    )
-
-    def __init__(self, path: str, parent: Branch | None, list_count: int) -> None:
-        self.path = path
-        self.parent = parent
-        self.children: dict[str, Branch] = {}
-        self.client: str | None = None
-        self.allocated_milli: dict[str, int] = {}
-        self.best = 0
-        self.copies: dict[tuple[Hashable, Kind], int] = {}
-        self.count = 0
-        self.entry: _Entry | None = None
-        self.lists: list[list[_Entry]] = [[] for _ in range(list_count)]
-        self.built: tuple[int, ...] = ()
-        self.member_counts = [0] * list_count
-        self.version = -1
-
-    def refresh(self, version: int) -> None:
-        """The totals or a weight have changed: whatever was computed is stale."""
-        self.version = version
-        self.built = ()
-        for child in self.children.values():
-            child.entry = None
-
-
-def _add_copies(branch: Branch, shared: Shared) -> None:
-    """The first copy of a shared resource weighs, the others do not."""
-    allocated = branch.allocated_milli
-    for place, kind, copies in shared:
-        if (place, kind) not in branch.copies:
-            allocated[kind.name] = allocated.get(kind.name, 0) + kind.size_milli
-        branch.copies[place, kind] = branch.copies.get((place, kind), 0) + copies
 
 
 class Sorter:
@@ -232,7 +169,7 @@ class Sorter:
                         best = part
             branch.count += 1
             if shared:
-                _add_copies(branch, shared)
+                add_copies(branch, shared)
             if shared or branch.entry is None or parent.version != totals.version:
                 self._place(branch)
             else:
@@ -303,7 +240,7 @@ class Sorter:
             branch.version = -1
             pending.extend(branch.children.values())
 
-    def _entry(self, branch: Branch) -> _Entry:
+    def _entry(self, branch: Branch) -> Entry:
         branch.best = self._totals.numerator(branch.allocated_milli)
         weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
         return ((branch.best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
@@ -317,7 +254,7 @@ class Sorter:
             self._move(branch, parent, self._entry(branch))
 
     @staticmethod
-    def _move(branch: Branch, parent: Branch, new: _Entry) -> None:
+    def _move(branch: Branch, parent: Branch, new: Entry) -> None:
         """From the place of its old entry to that of the new one, in each list where it appears."""
         old, member_counts = branch.entry, branch.member_counts
         assert old is not None
@@ -328,7 +265,7 @@ class Sorter:
                 del entries[0 if entries[0] is old else bisect_left(entries, old)]
                 insort(entries, new)
 
-    def _sorted(self, branch: Branch, which: int) -> list[_Entry]:
+    def _sorted(self, branch: Branch, which: int) -> list[Entry]:
         if branch.version != self._totals.version:
             branch.refresh(self._totals.version)
         if which not in branch.built:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from masterd.allocator.accounts import Account, Accounts
+from masterd.allocator.branch import Shares
 from masterd.allocator.bundle import Bundle
-from masterd.allocator.drf import Shares, Sorter
+from masterd.allocator.drf import Sorter
 from masterd.allocator.reservations import role_line
 from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals, Weighed
 from paddock.model.ids import AgentId, FrameworkId

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from masterd.allocator.branch import Shares
 from masterd.allocator.bundle import Kinds
-from masterd.allocator.drf import Shares, Sorter
+from masterd.allocator.drf import Sorter
 from masterd.allocator.roles import shares_of
 from masterd.allocator.shares import ClusterTotals
 from paddock.model.ids import AgentId

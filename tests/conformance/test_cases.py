@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from masterd.allocator.accounts import Accounts
-from masterd.allocator.drf import Branch, Sorter
+from masterd.allocator.branch import Branch
+from masterd.allocator.drf import Sorter
 from masterd.allocator.filters import Filter
 from tests.conformance import run_cases
 from tests.conformance.adapter import Adapter, make
