@@ -129,8 +129,7 @@ class Run:
         minimum, roles, openings, now_ns = self.settings.minimum, self.roles, self.openings, self.now_ns
         frameworks, portions, simple = self.frameworks, self.portions, self.is_simple
         weigh = self.totals.weighed
-        kinds_of_agent: dict[int, tuple[Bundle, Weighed]] = {}
-        tally: dict[tuple[Account, int], list[int]] = {}
+        tallies: dict[int, tuple[Bundle, Weighed, dict[Account, int]]] = {}
         for agent in agents:
             if agent.barren_at == openings and now_ns < agent.wake_ns:
                 continue
@@ -150,15 +149,15 @@ class Run:
                 continue
             agent.give_all((framework.framework_id, role.path))
             portions.append((role, framework, agent, free))
-            which = id(free)
-            if which not in kinds_of_agent:
-                kinds_of_agent[which] = (free, weigh(free.scalars))
-            roles.charge_fast(role, framework.framework_id, kinds_of_agent[which][1])
-            times = tally.setdefault((role.account, which), [0])
-            times[0] += 1
-        for (account, which), (count,) in tally.items():
-            charged = kinds_of_agent[which][0].charged
-            self.accounts.charge(account, {name: milli * count for name, milli in charged.items()})
+            tally = tallies.get(id(free))
+            if tally is None:
+                tally = tallies[id(free)] = (free, weigh(free.scalars), {})
+            roles.charge_fast(role, framework.framework_id, tally[1])
+            counts = tally[2]
+            counts[role.account] = counts.get(role.account, 0) + 1
+        for bundle, _, counts in tallies.values():
+            for account, count in counts.items():
+                self.accounts.charge(account, {name: milli * count for name, milli in bundle.charged.items()})
 
     def _share_reserved(self, agent: AllocatorAgent, asked: set[str]) -> None:
         """Where only what is reserved makes an offer, only the roles that may use it need be asked."""

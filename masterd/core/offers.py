@@ -22,27 +22,29 @@ from paddock.model.task import Reason, TaskInfo, TaskState
 
 def make(turn: Turn, grants: Iterable[Grant]) -> None:
     """One offer per grant; one event per framework for all offers of the run."""
-    state = turn.state
+    state, now_ns = turn.state, turn.now_ns
+    prefix = f"{state.master.master_id}-{state.master.epoch}-O"
     by_framework: dict[FrameworkId, list[Offer]] = {}
-    for grant in grants:
+    for number, grant in enumerate(grants, start=state.offer_count + 1):
         agent = state.agents[grant.agent_id]
-        framework = state.frameworks[grant.framework_id]
-        state.offer_count += 1
+        info = agent.info
+        offer_id = OfferId(f"{prefix}{number}")
         offer = Offer(
-            offer_id=OfferId(f"{state.master.master_id}-{state.master.epoch}-O{state.offer_count}"),
+            offer_id=offer_id,
             framework_id=grant.framework_id,
             agent_id=grant.agent_id,
             role=grant.role,
             resources=grant.allocated,
-            hostname=agent.info.hostname,
-            attributes=agent.info.attributes,
-            domain=agent.info.domain,
-            unix_address=agent.info.unix_address,
-            tcp_address=agent.info.tcp_address,
+            hostname=info.hostname,
+            attributes=info.attributes,
+            domain=info.domain,
+            unix_address=info.unix_address,
+            tcp_address=info.tcp_address,
         )
-        state.offers[offer.offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=turn.now_ns)
-        agent.offers[offer.offer_id] = None
-        framework.offers[offer.offer_id] = None
+        state.offer_count = number
+        state.offers[offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=now_ns)
+        agent.offers[offer_id] = None
+        state.frameworks[grant.framework_id].offers[offer_id] = None
         by_framework.setdefault(grant.framework_id, []).append(offer)
     for framework_id, offers in by_framework.items():
         turn.note(state.frameworks[framework_id], NoteOffers(offers=tuple(offers)))
