@@ -160,18 +160,18 @@ def _cycle_s(cluster: Cluster, runs: int = RUNS) -> float:
 def _naive_agent_s(cluster: Cluster) -> float:
     """For one agent, all roles and all frameworks sorted anew by exact shares; over a part of the agents."""
     frameworks = [(str(each.info.framework_id), each.info.roles[0]) for each in cluster.state.frameworks.values()]
-    total = cluster.state.allocator.quota_consumption("") or {"cpus": 24_000 * len(cluster.state.agents)}
+    total_milli = 24_000 * len(cluster.state.agents)
     has = dict.fromkeys((name for name, _ in frameworks), 0)
     counts = dict.fromkeys(has, 0)
 
     def share(name: str) -> tuple[Fraction, int, str]:
-        return Fraction(has[name], total["cpus"]), counts[name], name
+        return Fraction(has[name], total_milli), counts[name], name
 
     def visit() -> None:
         sums: dict[str, int] = {}
         for name, role in frameworks:
             sums[role] = sums.get(role, 0) + has[name]
-        roles = sorted(sums, key=lambda role: (Fraction(sums[role], total["cpus"]), role))
+        roles = sorted(sums, key=lambda role: (Fraction(sums[role], total_milli), role))
         order = {role: sorted((name for name, of in frameworks if of == role), key=share) for role in roles}
         first = order[roles[0]][0]
         has[first] += 24_000
