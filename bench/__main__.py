@@ -1,6 +1,7 @@
 """`python -m bench [--only NAME]`: measures, prints one table, writes build/bench.json.
 
-NAME is a part (launch, memory, thousand, statistics, loop_lag) or one figure's name, which runs the part that has it.
+NAME is a part (allocator, launch, memory, thousand, statistics, loop_lag) or one figure's name, which runs the part
+that has it.
 Exit code 0 when everything could be measured, whether or not the goals are reached; 1 otherwise.
 """
 
@@ -14,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import launch, loop_lag, memory, statistics, thousand
+from bench import allocator, launch, loop_lag, memory, statistics, thousand
 from bench.agent import Agent, LaunchError
 from bench.cluster import running_agent
 from bench.limits import UnfairError
@@ -48,6 +49,22 @@ PARTS = (
         name="statistics",
         figures=("stats_vs_cgroupspy",),
         measure=lambda agent, _peers: statistics.measure(agent),
+    ),
+    Part(
+        name="allocator",
+        figures=(
+            "cycle_1k_100_s",
+            "cycle_10k_1k_s",
+            "cycle_vs_naive",
+            "cycle_50k_1k_s",
+            "cycle_exponent",
+            "cycle_filtered_ms",
+            "cycle_filtered_first_ms",
+            "event_p99_ms",
+            "cycle_quota_s",
+            "cycle_quota_idle_ms",
+        ),
+        measure=lambda _agent, _peers: allocator.measure_beside(),
     ),
     Part(name="loop_lag", figures=("loop_lag_ratio",), measure=lambda agent, _peers: loop_lag.measure(agent)),
 )

@@ -9,12 +9,13 @@ import random
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
-from masterd.core.recovery import Remembered, recover
+from masterd.core.recovery import recover
 from masterd.registry import Registry
 from masterd.rpc.services import services
 from masterd.shell import MasterShell
@@ -71,7 +72,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
     if settings.weights:
         weights = parse_weights(settings.weights)
         registry.write((SaveWeights(weights_milli=weights),))
-        remembered = Remembered(agents=remembered.agents, frameworks=remembered.frameworks, weights_milli=weights)
+        remembered = replace(remembered, weights_milli=weights)
     address = settings.tcp_address or f"unix:{settings.unix_path}"
     state = recover(
         remembered,

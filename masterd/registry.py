@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveFramework, SaveWeights
+from masterd.allocator.quota import Quota
+from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from paddock.model.errors import CheckpointError, ConfigError
@@ -37,6 +38,11 @@ CREATE TABLE frameworks (
     webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
 );
 CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_TABLES_SINCE_2 = """
+CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 _FROM_FORMAT_1 = """
@@ -127,10 +133,14 @@ class Registry:
                 " failover_deadline_ns, completed FROM frameworks ORDER BY rowid"
             )
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
+            quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
+            gone = self._connection.execute("SELECT id FROM gone_agents")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
                 frameworks=tuple(_framework(row) for row in frameworks.fetchall()),
                 weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
+                quotas=tuple(_quota(row) for row in quotas.fetchall()),
+                gone_agent_ids=tuple(AgentId(str(row[0])) for row in gone.fetchall()),
             )
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise _broken(self._path, error) from error
@@ -164,9 +174,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found == 0:
-        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        connection.executescript(f"BEGIN; {_TABLES} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found == 1:
-        connection.executescript(f"BEGIN; {_FROM_FORMAT_1} PRAGMA user_version = {FORMAT}; COMMIT;")
+        connection.executescript(f"BEGIN; {_FROM_FORMAT_1} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
         message = f"the registry has format {found}, this version reads 1 and {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
@@ -212,6 +222,15 @@ def _framework(row: Sequence[object]) -> SaveFramework:
     )
 
 
+def _quota(row: Sequence[object]) -> tuple[str, Quota]:
+    role, guarantees, limits = (str(value) for value in row)
+    return role, Quota(guarantees_milli=_amounts(guarantees), limits_milli=_amounts(limits))
+
+
+def _amounts(text: str) -> dict[str, int]:
+    return {str(name): int(milli) for name, milli in json.loads(text).items()}
+
+
 def _write(connection: sqlite3.Connection, record: Save) -> None:
     match record:
         case SaveAgent():
@@ -244,3 +263,15 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
         case SaveWeights(weights_milli=weights):
             connection.execute("DELETE FROM weights")
             connection.executemany("INSERT INTO weights (role, weight_milli) VALUES (?, ?)", weights)
+        case SaveQuotas(quotas=quotas):
+            connection.execute("DELETE FROM quotas")
+            connection.executemany(
+                "INSERT INTO quotas (role, guarantees, limits) VALUES (?, ?, ?)",
+                [
+                    (role, json.dumps(dict(quota.guarantees_milli)), json.dumps(dict(quota.limits_milli)))
+                    for role, quota in quotas
+                ],
+            )
+        case SaveAgentGone(agent_id=agent_id):
+            connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            connection.execute("INSERT OR REPLACE INTO gone_agents (id) VALUES (?)", (agent_id,))

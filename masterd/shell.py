@@ -17,7 +17,9 @@ from masterd.core.effects import (
     FrameworkMessage,
     Save,
     SaveAgent,
+    SaveAgentGone,
     SaveFramework,
+    SaveQuotas,
     SaveWeights,
     TaskChanged,
     ToAgent,
@@ -157,7 +159,7 @@ class MasterShell:
                 self.frameworks.close(stream)
             case TaskChanged():
                 self.feed.publish(effect)
-            case SaveAgent() | ForgetAgent() | SaveFramework() | SaveWeights():
+            case SaveAgent() | ForgetAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
                 raise AssertionError("records are written, not performed")
 
 
@@ -183,6 +185,12 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveWeights(weights_milli=weights):
             _log.info("weights are changed", extra={"weights_milli": dict(weights)})
+            return effect
+        case SaveQuotas(quotas=quotas):
+            _log.info("quotas are changed", extra={"roles": [role for role, _ in quotas]})
+            return effect
+        case SaveAgentGone(agent_id=agent_id):
+            _log.info("agent is gone for ever", extra={"agent_id": agent_id})
             return effect
         case _:
             return None

@@ -1,50 +1,96 @@
 """Resources as the allocator counts them: interned kinds and plain integers, so that a grant costs microseconds.
 
 `Resources` compares whole values to find like ones; a cycle over 10,000 agents cannot. Here everything about a resource
-but its amount is one interned `Kind`, compared by identity.
+but its amount is one interned `Kind`, compared by identity. What is whole or nothing (volumes, shared ones, disks of their
+own) has its size in the kind, and its amount is how many of it there are: 1, or for a shared one the copies that are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
-from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar
+from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar, Value
 
 Amount = int | Ranges | Items
-"""Scalars are plain integers in 1/1000 of their unit; ranges and sets are the model's own exact values."""
+"""Scalars are plain integers in 1/1000 of their unit, or counts of what is whole; ranges and sets are the model's own."""
 
 
 class Kind:
-    """Everything that tells one resource from others of its name. Equal kinds are the same object (see `Kinds`)."""
+    """Everything that tells one resource from others of its name. Equal kinds are the same object (see `Kinds`).
 
-    __slots__ = ("name", "plain", "role", "sample")
+    `plain`: any framework understands it. `charged`: it counts against quotas (an unreserved, non-revocable scalar).
+    `size_milli` is 0 for what can be divided.
+    """
+
+    __slots__ = ("charged", "name", "plain", "refined", "revocable", "role", "sample", "scalar", "shared", "size_milli")
 
     def __init__(self, sample: Resource) -> None:
-        """`sample` carries the fields; its value only says whether it is a scalar, a range or a set."""
+        """`sample` carries the fields; of its value only the type counts, and the size of what is whole."""
         self.sample = sample
         self.name = sample.name
         self.role = sample.reserved_role
-        self.plain = not (sample.revocable or sample.shared or len(sample.reservations) > 1)
+        self.scalar = isinstance(sample.value, Scalar)
+        self.shared = sample.shared
+        self.revocable = sample.revocable
+        self.refined = len(sample.reservations) > 1
+        self.size_milli = sample.value.milli if isinstance(sample.value, Scalar) and is_whole(sample) else 0
+        self.plain = not (sample.revocable or sample.shared or self.refined)
+        self.charged = self.scalar and self.role == DEFAULT_ROLE and not (sample.revocable or sample.shared)
+
+    def milli(self, amount: int) -> int:
+        """How much a scalar's amount is. Copies of a shared one are one and the same thing."""
+        if not self.size_milli:
+            return amount
+        return self.size_milli if self.shared else self.size_milli * amount
+
+    def resource(self, value: Value, role: str) -> Resource:
+        """As the model has it, marked as allocated to the role. (`dataclasses.replace` takes twice as long.)"""
+        sample = self.sample
+        return Resource(
+            name=sample.name,
+            value=value,
+            allocation_role=role,
+            reservations=sample.reservations,
+            volume=sample.volume,
+            revocable=sample.revocable,
+            shared=sample.shared,
+            provider_id=sample.provider_id,
+            indivisible=sample.indivisible,
+        )
+
+
+def is_whole(resource: Resource) -> bool:
+    """Whether it goes as it is, or not at all."""
+    return isinstance(resource.value, Scalar) and (
+        resource.volume is not None or resource.shared or resource.indivisible
+    )
 
 
 class Kinds:
-    """The table of kinds of one allocator. It grows with the distinct kinds that the cluster has ever shown."""
+    """The table of kinds of one allocator. It grows with the distinct kinds that the cluster has ever shown.
 
-    __slots__ = ("_known",)
+    Equal bundles of agents that are alike are one object, so that what was computed for one serves for all.
+    """
+
+    __slots__ = ("_bundles", "_known")
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Kind] = {}
+        self._bundles: WeakValueDictionary[frozenset[tuple[Kind, Amount]], Bundle] = WeakValueDictionary()
 
     def of(self, resource: Resource) -> Kind:
         """The kind of this resource. The allocation mark is not part of it: that is what the allocator decides."""
+        whole = is_whole(resource)
         key = (
             resource.name,
-            type(resource.value),
+            resource.value if whole else type(resource.value),
             resource.reservations,
             resource.volume,
             resource.revocable,
             resource.shared,
+            resource.indivisible,
             resource.provider_id,
         )
         kind = self._known.get(key)
@@ -56,12 +102,22 @@ class Kinds:
         """Resources as a bundle, allocation marks dropped."""
         amounts: dict[Kind, Amount] = {}
         for resource in resources:
+            if resource.is_empty():
+                continue
             kind = self.of(resource)
             value = resource.value
-            amount: Amount = value.milli if isinstance(value, Scalar) else value
+            amount: Amount = (1 if kind.size_milli else value.milli) if isinstance(value, Scalar) else value
             present = amounts.get(kind)
             amounts[kind] = amount if present is None else _plus(present, amount)
-        return Bundle({kind: amount for kind, amount in amounts.items() if _is_some(amount)})
+        return self.interned(Bundle(amounts))
+
+    def interned(self, bundle: Bundle) -> Bundle:
+        """The one among equal bundles for which everything may have been computed already."""
+        key = frozenset(bundle.amounts.items())
+        known = self._bundles.get(key)
+        if known is None:
+            known = self._bundles[key] = bundle
+        return known
 
 
 def _is_some(amount: Amount) -> bool:
@@ -105,16 +161,43 @@ def _contains(one: Amount, two: Amount) -> bool:
 
 
 class Bundle:
-    """An immutable bag of amounts by kind; nothing in it is empty."""
+    """An immutable bag of amounts by kind; nothing in it is empty. What is asked of it is computed once.
 
-    __slots__ = ("_quantities", "_resources", "_scalars", "amounts")
+    `asked_minimum` and `meets_minimum`: the last question whether it is worth an offer, and the answer.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_charged",
+        "_is_plain",
+        "_is_simple",
+        "_parts",
+        "_quantities",
+        "_resources",
+        "_scalars",
+        "_shared",
+        "amounts",
+        "asked_minimum",
+        "for_roles",
+        "marked",
+        "meets_minimum",
+    )
 
     def __init__(self, amounts: Mapping[Kind, Amount]) -> None:
         """The mapping is kept, not copied: who gives it must not change it afterwards."""
         self.amounts = amounts
+        self.asked_minimum: object = None
+        self.meets_minimum = False
+        self.for_roles: dict[tuple[str, ...], Bundle] = {}
+        self.marked: dict[str, Resources] = {}
+        self._charged: Mapping[str, int] | None = None
+        self._is_plain: bool | None = None
+        self._is_simple: bool | None = None
+        self._parts: Mapping[str, Bundle] | None = None
         self._quantities: Mapping[str, int] | None = None
         self._resources: Resources | None = None
         self._scalars: Mapping[str, int] | None = None
+        self._shared: tuple[Kind, ...] | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -152,10 +235,12 @@ class Bundle:
                 amounts[kind] = rest
             else:
                 del amounts[kind]
-        return Bundle(amounts)
+        return Bundle(amounts) if amounts else NOTHING
 
     def contains(self, other: Bundle) -> bool:
         """Whether other can be taken out of self."""
+        if other is self:
+            return True
         amounts = self.amounts
         for kind, amount in other.amounts.items():
             present = amounts.get(kind)
@@ -165,20 +250,51 @@ class Bundle:
 
     @property
     def scalars(self) -> Mapping[str, int]:
-        """Name → milli-units of the scalars, summed over reservations. Only these count in shares."""
+        """Name → milli-units of the scalars but the shared ones, summed over reservations: what shares are made of."""
         if self._scalars is None:
-            sums: dict[str, int] = {}
-            for kind, amount in self.amounts.items():
-                if isinstance(amount, int):
-                    sums[kind.name] = sums.get(kind.name, 0) + amount
-            self._scalars = sums
+            self._scalars = _sums(self.amounts, (kind for kind in self.amounts if kind.scalar and not kind.shared))
         return self._scalars
 
     @property
+    def charged(self) -> Mapping[str, int]:
+        """Name → milli-units of what counts against quotas when it is given away."""
+        if self._charged is None:
+            self._charged = _sums(self.amounts, (kind for kind in self.amounts if kind.charged))
+        return self._charged
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every framework understands all of it."""
+        if self._is_plain is None:
+            self._is_plain = all(kind.plain for kind in self.amounts)
+        return self._is_plain
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether any framework may have, and understands, all of it."""
+        if self._is_simple is None:
+            self._is_simple = self.is_plain and all(kind.role == DEFAULT_ROLE for kind in self.amounts)
+        return self._is_simple
+
+    @property
+    def shared(self) -> tuple[Kind, ...]:
+        """The shared kinds in it."""
+        if self._shared is None:
+            self._shared = tuple(kind for kind in self.amounts if kind.shared)
+        return self._shared
+
+    @property
+    def quantities_of_scalars(self) -> Mapping[str, int]:
+        """As `scalars`, with the shared ones, each once."""
+        if not self.shared:
+            return self.scalars
+        return _sums(self.amounts, (kind for kind in self.amounts if kind.scalar))
+
+    @property
     def quantities(self) -> Mapping[str, int]:
-        """As `scalars`, with ranges and sets as 1000 times their count."""
+        """All scalars, and ranges and sets as 1000 times their count."""
         if self._quantities is None:
-            sums = dict(self.scalars)
+            sums = _sums(self.amounts, (kind for kind in self.amounts if kind.scalar))
             for kind, amount in self.amounts.items():
                 if isinstance(amount, Ranges):
                     sums[kind.name] = sums.get(kind.name, 0) + amount.count * MILLI
@@ -187,25 +303,84 @@ class Bundle:
             self._quantities = sums
         return self._quantities
 
-    def by_role(self) -> dict[str, Bundle]:
+    def only(self, kinds: Iterable[Kind]) -> Bundle:
+        """The part of these kinds, which must be there."""
+        amounts = {kind: self.amounts[kind] for kind in kinds}
+        if len(amounts) == len(self.amounts):
+            return self
+        return Bundle(amounts) if amounts else NOTHING
+
+    @property
+    def parts(self) -> Mapping[str, Bundle]:
         """The parts by the role for which they are reserved; what anybody may have is under `*`."""
-        if all(kind.role == DEFAULT_ROLE for kind in self.amounts):
-            return {DEFAULT_ROLE: self} if self.amounts else {}
-        parts: dict[str, dict[Kind, Amount]] = {}
-        for kind, amount in self.amounts.items():
-            parts.setdefault(kind.role, {})[kind] = amount
-        return {role: Bundle(amounts) for role, amounts in parts.items()}
+        if self._parts is None:
+            if all(kind.role == DEFAULT_ROLE for kind in self.amounts):
+                self._parts = {DEFAULT_ROLE: self} if self.amounts else {}
+            else:
+                parts: dict[str, dict[Kind, Amount]] = {}
+                for kind, amount in self.amounts.items():
+                    parts.setdefault(kind.role, {})[kind] = amount
+                self._parts = {role: Bundle(amounts) for role, amounts in parts.items()}
+        return self._parts
+
+    def without_part(self, given: Bundle) -> Bundle:
+        """As `minus`; what is left when one of the parts is given is made of the others once."""
+        for role, part in self.parts.items():
+            if part is given:
+                return self.of_roles([other for other in self.parts if other != role])
+        return self.minus(given)
+
+    def of_roles(self, line: Iterable[str]) -> Bundle:
+        """The parts that are reserved for one of the roles in the line, together."""
+        parts = self.parts
+        present = tuple(role for role in line if role in parts)
+        if len(present) == 1:
+            return parts[present[0]]
+        if len(present) == len(parts):
+            return self
+        found = self.for_roles.get(present)
+        if found is None:
+            found = NOTHING
+            for role in present:
+                found = found.plus(parts[role])
+            self.for_roles[present] = found
+        return found
 
     def resources(self) -> Resources:
         """As the model has it, without allocation marks."""
         if self._resources is None:
-            self._resources = Resources(
-                tuple(
-                    replace(kind.sample, value=Scalar(milli=amount) if isinstance(amount, int) else amount)
-                    for kind, amount in self.amounts.items()
-                )
-            )
+            self._resources = Resources(tuple(self._each("")))
         return self._resources
+
+    def is_of(self, resources: Resources) -> bool:
+        """Whether these very resources were made of it."""
+        return resources is self._resources
+
+    def resources_for(self, role: str) -> Resources:
+        """As the model has it, marked as allocated to the role."""
+        found = self.marked.get(role)
+        if found is None:
+            found = self.marked[role] = Resources(tuple(self._each(role)))
+        return found
+
+    def _each(self, role: str) -> Iterator[Resource]:
+        for kind, amount in self.amounts.items():
+            if not isinstance(amount, int):
+                yield kind.resource(amount, role)
+            elif kind.size_milli:
+                single = kind.resource(Scalar(milli=kind.size_milli), role)
+                yield from (single for _ in range(amount))
+            else:
+                yield kind.resource(Scalar(milli=amount), role)
+
+
+def _sums(amounts: Mapping[Kind, Amount], kinds: Iterable[Kind]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for kind in kinds:
+        amount = amounts[kind]
+        if isinstance(amount, int):
+            sums[kind.name] = sums.get(kind.name, 0) + kind.milli(amount)
+    return sums
 
 
 NOTHING = Bundle({})

@@ -1,118 +1,306 @@
-"""One run: each agent's free part goes, whole, to the first framework in DRF order that may and will have it."""
+"""One run: first what guarantees owe, then fair shares of the rest; on each agent in the order of shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from masterd.allocator.agents import AllocatorAgent, Holder
-from masterd.allocator.bundle import NOTHING, Bundle
+from masterd.allocator.accounts import Account, Accounts
+from masterd.allocator.agents import AllocatorAgent
+from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
+from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
-from masterd.allocator.roles import Role, Roles
-from paddock.model.framework import FrameworkCapability
+from masterd.allocator.quantities import minimum_met, shrink_to_limits, shrink_to_quantities
+from masterd.allocator.roles import OPEN, OWED_OPEN, WANTING, Role, Roles, shares_of
+from masterd.allocator.shares import ClusterTotals, Weighed
+from masterd.allocator.visibility import hidden, presentable, worth_offering
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.resources import DEFAULT_ROLE
+
+Portion = tuple[Role, AllocatorFramework, AllocatorAgent, Bundle]
+"""A grant, as the allocator counts. A plain tuple: there are as many of them as agents, in every run."""
 
 
 @dataclass(slots=True, kw_only=True)
-class AllocatorFramework:
-    """A framework as the allocator sees it. `holdings` is on which agents it has something, by role."""
-
-    framework_id: FrameworkId
-    roles: set[str]
-    suppressed_roles: set[str]
-    capabilities: frozenset[FrameworkCapability]
-    active: bool
-    refused_agents: dict[str, set[AgentId]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portion:
-    """A grant, as the allocator counts."""
-
-    holder: Holder
-    agent: AllocatorAgent
-    bundle: Bundle
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one run looks at. `openings` counts the events that may make somebody take what nobody took before."""
+    """What one run looks at and what it has granted. `openings` counts the events that may make somebody take what nobody
+    took before. `handed`: shared volumes go to a framework once in a run, though they are never used up.
+    """
 
+    kinds: Kinds
+    totals: ClusterTotals
     roles: Roles
+    accounts: Accounts
     frameworks: Mapping[FrameworkId, AllocatorFramework]
     settings: AllocatorSettings
     now_ns: int
     batch_count: int
     openings: int
+    choosy: bool
+    is_simple: bool = field(init=False)
+    portions: list[Portion] = field(default_factory=list)
+    handed: set[tuple[FrameworkId, AgentId, Kind]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """`is_simple`: no quota and no framework's own minimum has to be looked at."""
+        self.is_simple = not (self.choosy or self.accounts.limit_count or self.accounts.guarantee_count)
 
-def allocatable(bundle: Bundle, minimum: Sequence[Mapping[str, int]]) -> bool:
-    """Whether an offer of this is worth sending: all quantities of one alternative; anything when there is none."""
-    if not minimum:
-        return bool(bundle)
-    quantities = bundle.quantities
-    return any(all(quantities.get(name, 0) >= milli for name, milli in wanted.items()) for wanted in minimum)
+    # --- first stage ---
 
-
-def is_hidden(agent: AllocatorAgent, framework: AllocatorFramework, settings: AllocatorSettings) -> bool:
-    """Agents with gpus are kept for frameworks that know them: others would fill them with work that needs none."""
-    return agent.has_gpus and settings.filter_gpus and FrameworkCapability.GPU_RESOURCES not in framework.capabilities
-
-
-def presentable(bundle: Bundle, framework: AllocatorFramework) -> Bundle:
-    """Without what the framework has not said that it understands: revocable, shared, refined reservations."""
-    if all(kind.plain for kind in bundle.amounts):
-        return bundle
-    capabilities = framework.capabilities
-    return Bundle(
-        {
-            kind: amount
-            for kind, amount in bundle.amounts.items()
-            if (not kind.sample.revocable or FrameworkCapability.REVOCABLE_RESOURCES in capabilities)
-            and (not kind.sample.shared or FrameworkCapability.SHARED_RESOURCES in capabilities)
-            and (len(kind.sample.reservations) <= 1 or FrameworkCapability.RESERVATION_REFINEMENT in capabilities)
-        }
-    )
-
-
-def visit(agent: AllocatorAgent, run: Run) -> list[Portion]:
-    """Grant what is free on one agent, in the order before the visit (Mesos sorts once per agent)."""
-    if not agent.active or (agent.barren_at == run.openings and run.now_ns < agent.wake_ns):
-        return []
-    portions: list[Portion] = []
-    if agent.free:
-        for role in run.roles.order():
-            portions.extend(_serve(agent, role, run))
-            if not agent.free:
+    def honour(self, agent: AllocatorAgent) -> None:
+        """Give of the agent what guarantees owe, to whom they owe it."""
+        if self._is_hopeless(agent):
+            return
+        begin = len(self.portions)
+        # Who has no room for the smallest offer is passed over unless something is reserved for it here.
+        own = [role for path in agent.free.parts if (role := self.roles.get(path)) and self.is_owed(role)]
+        for role in self.roles.order_with(OWED_OPEN, own):
+            anybodys = open_part(agent.free)
+            if not anybodys.charged:
                 break
-    if portions:
-        for portion in portions:
-            framework_id, path = portion.holder
-            run.roles.charge(path, framework_id, portion.bundle.scalars)
-    else:
-        agent.mark_barren(run.openings)
-    return portions
+            if self.choosy or minimum_met(anybodys, self.settings.minimum) or role.path in agent.free.parts:
+                self._honour_role(agent, role)
+            elif len(agent.free.parts) == 1:
+                break
+        self._settle(begin)
 
+    def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
+        owed = self.accounts.entitlement(self.account_of(role))
+        free = open_part(agent.free)
+        if owed.keys().isdisjoint(free.charged):
+            return
+        due = shrink_to_quantities(chargeable(free), owed)
+        if not due:
+            return
+        for client in role.frameworks.order():
+            framework = self.frameworks[FrameworkId(client)]
+            if self._may_not_see(agent, framework, role):
+                continue
+            offer = self._with_burst(agent, role, due)
+            if not worth_offering(offer, framework, role.path, self.settings):
+                continue
+            if not self._offer(agent, role, framework, offer):
+                continue
+            if role.active_count == 1:
+                break
+            owed = self.accounts.entitlement(self.account_of(role))
+            due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
+            if not due:
+                break
 
-def _serve(agent: AllocatorAgent, role: Role, run: Run) -> list[Portion]:
-    """The frameworks of one role, in order, until nothing is left that the role may have."""
-    candidate = agent.free_for(role.line)
-    if not allocatable(candidate, run.settings.minimum):
-        return []
-    portions: list[Portion] = []
-    for client in role.frameworks.order():
-        framework = run.frameworks[FrameworkId(client)]
-        if is_hidden(agent, framework, run.settings):
-            continue
-        offer = presentable(candidate, framework)
-        if offer is not candidate and not allocatable(offer, run.settings.minimum):
-            continue
-        holder = (framework.framework_id, role.path)
-        if agent.filters and agent.is_refused(holder, offer, now_ns=run.now_ns, batch_count=run.batch_count):
-            continue
+    def _with_burst(self, agent: AllocatorAgent, role: Role, due: Bundle) -> Bundle:
+        """What is due, what rides along, and what limits and head-room allow of the rest."""
+        free = agent.free
+        anybodys = open_part(free)
+        rest = chargeable(anybodys).minus(due)
+        bounds = self._bounds(rest, role, taken=due.charged)
+        burst = shrink_to_limits(rest, bounds) if bounds else rest
+        alongside = anybodys.only(kind for kind in anybodys.amounts if not kind.charged)
+        own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
+        return self.kinds.interned(due.plus(burst).plus(alongside).plus(own))
+
+    # --- second stage ---
+
+    def share(self, agent: AllocatorAgent) -> None:
+        """Offer all that is left on the agent, in the order before the visit (Mesos sorts once per agent)."""
+        if self._is_hopeless(agent):
+            return
+        begin = len(self.portions)
+        free = agent.free
+        asked: set[str] = set()
+        if self._suits_anybody(free):
+            for role in self._order_for(free):
+                asked.add(role.path)
+                if self._serve(agent, role):
+                    free = agent.free
+                    if not self._suits_anybody(free):
+                        break
+        if free.amounts:
+            self._share_reserved(agent, asked)
+        if len(self.portions) > begin:
+            self._settle(begin)
+        else:
+            agent.mark_barren(self.openings)
+
+    def share_all(self, agents: Iterable[AllocatorAgent]) -> None:
+        """The second stage. Most agents are simple: no quotas, no refusals, nothing reserved or special. Whoever is first
+        gets all of it, and here that takes a few microseconds; what comes of it is the same as with `share`.
+        """
+        minimum, roles, openings, now_ns = self.settings.minimum, self.roles, self.openings, self.now_ns
+        frameworks, portions, simple = self.frameworks, self.portions, self.is_simple
+        weigh = self.totals.weighed
+        tallies: dict[int, tuple[Bundle, Weighed, dict[Account, int]]] = {}
+        for agent in agents:
+            if agent.barren_at == openings and now_ns < agent.wake_ns:
+                continue
+            free = agent.free
+            if not free.amounts:
+                continue
+            if agent.filters or not (simple and agent.is_ordinary and free.is_simple):
+                self.share(agent)
+                continue
+            role = roles.first() if minimum_met(free, minimum) else None
+            if role is None:
+                agent.mark_barren(openings)
+                continue
+            framework = frameworks[role.first()]
+            if framework.is_picky:
+                self.share(agent)
+                continue
+            agent.give_all((framework.framework_id, role.path))
+            portions.append((role, framework, agent, free))
+            tally = tallies.get(id(free))
+            if tally is None:
+                tally = tallies[id(free)] = (free, weigh(free.scalars), {})
+            roles.charge_fast(role, framework.framework_id, tally[1])
+            counts = tally[2]
+            counts[role.account] = counts.get(role.account, 0) + 1
+        for bundle, _, counts in tallies.values():
+            for account, count in counts.items():
+                self.accounts.charge(account, {name: milli * count for name, milli in bundle.charged.items()})
+
+    def _share_reserved(self, agent: AllocatorAgent, asked: set[str]) -> None:
+        """Where only what is reserved makes an offer, only the roles that may use it need be asked."""
+        reserved = [path for path in agent.free.parts if path != DEFAULT_ROLE]
+        if not reserved:
+            return
+        entitled = {role.path: role for path in reserved for role in self.roles.below(path) if role.path not in asked}
+        for role in self.roles.in_order(entitled.values()):
+            self._serve(agent, role)
+
+    def _order_for(self, free: Bundle) -> Iterator[Role]:
+        """Those that may have some of it: who is at a limit only where something is reserved for it, or can be revoked."""
+        if not self.accounts.limit_count or any(kind.revocable for kind in free.amounts):
+            return self.roles.order(WANTING)
+        entitled = {role.path: role for path in free.parts if path != DEFAULT_ROLE for role in self.roles.below(path)}
+        return self.roles.order_with(OPEN, entitled.values())
+
+    def is_owed(self, role: Role) -> bool:
+        """Whether it wants offers and a guarantee that it can draw on is not met."""
+        return role.active_count > 0 and self.accounts.is_owed(self.account_of(role))
+
+    def _suits_anybody(self, free: Bundle) -> bool:
+        """Whether roles without reservations there can have an offer of it."""
+        anybodys = open_part(free)
+        if not anybodys.amounts:
+            return False
+        if self.choosy:
+            return True
+        if self.accounts.guarantee_count:
+            anybodys = self._within_headroom(anybodys)
+        return minimum_met(anybodys, self.settings.minimum)
+
+    def _within_headroom(self, bundle: Bundle) -> Bundle:
+        bounds = {name: bound for name in bundle.charged if (bound := self.accounts.headroom(name)) is not None}
+        if not bounds or all(bundle.charged[name] <= bound for name, bound in bounds.items()):
+            return bundle
+        part = chargeable(bundle)
+        return bundle.minus(part).plus(shrink_to_limits(part, bounds))
+
+    def _serve(self, agent: AllocatorAgent, role: Role) -> bool:
+        """The frameworks of one role, in order, until nothing is left that the role may have; whether any took."""
+        candidate = self.candidate(agent, role)
+        minimum = self.settings.minimum
+        choosy = role.choosy_count > 0
+        if not choosy and not minimum_met(candidate, minimum):
+            return False
+        took = False
+        for client in role.frameworks.order():
+            framework = self.frameworks[FrameworkId(client)]
+            if self._may_not_see(agent, framework, role):
+                continue
+            if not self._offer(agent, role, framework, candidate):
+                continue
+            took = True
+            candidate = self.candidate(agent, role)
+            if not choosy and not minimum_met(candidate, minimum):
+                break
+        return took
+
+    def candidate(self, agent: AllocatorAgent, role: Role) -> Bundle:
+        """What the agent has for the role, within limits and head-room."""
+        bundle = agent.free.of_roles(role.line)
+        if not (self.accounts.limit_count or self.accounts.guarantee_count):
+            return bundle
+        bounds = self._bounds(bundle, role, taken={})
+        if not bounds:
+            return bundle
+        part = chargeable(bundle)
+        within = shrink_to_limits(part, bounds)
+        return bundle if within is part else self.kinds.interned(bundle.minus(part).plus(within))
+
+    def _bounds(self, bundle: Bundle, role: Role, *, taken: Mapping[str, int]) -> dict[str, int]:
+        """By name: the least of what the limits leave after `taken`, and of the head-room; only where it binds."""
+        room = self.accounts.room(self.account_of(role))
+        bounds: dict[str, int] = {}
+        for name, milli in bundle.charged.items():
+            bound = self.accounts.headroom(name)
+            if name in room:
+                left = max(0, room[name] - taken.get(name, 0))
+                bound = left if bound is None else min(bound, left)
+            if bound is not None and bound < milli:
+                bounds[name] = bound
+        return bounds
+
+    # --- both ---
+
+    def account_of(self, role: Role) -> Account:
+        """What is charged for the role."""
+        return role.account
+
+    def _is_hopeless(self, agent: AllocatorAgent) -> bool:
+        """Whether the last look was in vain and nothing has changed since, or everybody has refused."""
+        if agent.barren_at == self.openings and self.now_ns < agent.wake_ns:
+            return True
+        if not agent.free.amounts:
+            return True
+        if agent.covered:
+            agent.check_cover()
+            return len(agent.covered) >= self.roles.wanting_count and self.now_ns < agent.wake_ns
+        return False
+
+    def _may_not_see(self, agent: AllocatorAgent, framework: AllocatorFramework, role: Role) -> bool:
+        if agent.is_ordinary and not framework.is_picky:
+            return False
+        return hidden(agent, framework, role.path, self.settings) is not None
+
+    def _offer(self, agent: AllocatorAgent, role: Role, framework: AllocatorFramework, candidate: Bundle) -> bool:
+        """Grant it, unless the framework does not want it."""
+        framework_id = framework.framework_id
+        holder = (framework_id, role.path)
+        if agent.filters and holder in agent.covered and self.now_ns < agent.wake_ns:
+            return False
+        offer = candidate
+        if not candidate.is_plain:
+            offer = presentable(candidate, framework)
+            again = [kind for kind in offer.shared if (framework_id, agent.agent_id, kind) in self.handed]
+            if again:
+                offer = offer.only(kind for kind in offer.amounts if kind not in again)
+        if (offer is not candidate or role.choosy_count) and not minimum_met(
+            offer, framework.minimum(role.path, self.settings.minimum)
+        ):
+            return False
+        if agent.filters and agent.is_refused(holder, offer, now_ns=self.now_ns, batch_count=self.batch_count):
+            return False
         agent.give(holder, offer)
-        portions.append(Portion(holder=holder, agent=agent, bundle=offer))
-        candidate = NOTHING if offer is candidate else agent.free_for(role.line)
-        if not allocatable(candidate, run.settings.minimum):
-            break
-    return portions
+        if offer.shared:
+            self.handed.update((framework_id, agent.agent_id, kind) for kind in offer.shared)
+        self.accounts.charge(self.account_of(role), offer.charged)
+        self.portions.append((role, framework, agent, offer))
+        return True
+
+    def _settle(self, begin: int) -> None:
+        """Charge what the visit granted: the order must not change while it is read."""
+        for role, framework, agent, bundle in self.portions[begin:]:
+            self.roles.charge(role, framework.framework_id, shares_of(agent.agent_id, bundle))
+        self.roles.place_turned()
+
+
+def open_part(free: Bundle) -> Bundle:
+    """What is not reserved."""
+    return free.parts.get(DEFAULT_ROLE, NOTHING)
+
+
+def chargeable(bundle: Bundle) -> Bundle:
+    """What counts against quotas."""
+    return bundle.only(kind for kind in bundle.amounts if kind.charged)

@@ -10,41 +10,11 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals
+from masterd.allocator.branch import Branch, Entry, Shared, Shares, add_copies
+from masterd.allocator.shares import SHIFT_BITS, WEIGHT_ONE_MILLI, ClusterTotals, Weighed
 
 VIRTUAL = "."
 """The last component of the leaf that stands for an inner branch's own client (`a/.`)."""
-
-_Entry = tuple[int, int, str, "Branch"]
-
-
-class Branch:
-    """A path's place in the tree: the sum of what is allocated below it, and its children in order."""
-
-    __slots__ = (
-        "active_count",
-        "allocated_milli",
-        "children",
-        "client",
-        "count",
-        "entries",
-        "entry",
-        "parent",
-        "path",
-        "version",
-    )
-
-    def __init__(self, path: str, parent: Branch | None) -> None:
-        self.path = path
-        self.parent = parent
-        self.children: dict[str, Branch] = {}
-        self.client: str | None = None
-        self.active_count = 0
-        self.allocated_milli: dict[str, int] = {}
-        self.count = 0
-        self.entry: _Entry | None = None
-        self.entries: list[_Entry] = []
-        self.version = -1
 
 
 class Sorter:
@@ -53,15 +23,19 @@ class Sorter:
     A client whose descendants are clients too competes with its own children as the leaf `path/.` of weight 1.
     The number of charges only grows; a client's starts from 0 when it is added again, a branch keeps its own for as long
     as anybody is below it, and hands it down when its last client below goes (all as Mesos does).
+
+    A client appears in the lists of which it was made a member; list 0 is that of the active ones. There can be further
+    ones, so that a run which serves only some need not step over all the others.
     """
 
-    __slots__ = ("_leaves", "_root", "_totals", "_weights_milli")
+    __slots__ = ("_leaves", "_list_count", "_root", "_totals", "_weights_milli")
 
-    def __init__(self, totals: ClusterTotals, weights_milli: Mapping[str, int]) -> None:
+    def __init__(self, totals: ClusterTotals, weights_milli: Mapping[str, int], *, list_count: int = 1) -> None:
         """`totals` and `weights_milli` are shared with the owner; call `reweigh` after a weight has changed."""
         self._totals = totals
         self._weights_milli = weights_milli
-        self._root = Branch("", None)
+        self._list_count = list_count
+        self._root = Branch("", None, list_count)
         self._leaves: dict[str, Branch] = {}
 
     def __contains__(self, client: str) -> bool:
@@ -83,10 +57,10 @@ class Sorter:
                 self._make_room_below(branch)
             child = branch.children.get(component)
             if child is None:
-                child = branch.children[component] = Branch("/".join(components[:depth]), branch)
+                child = branch.children[component] = Branch("/".join(components[:depth]), branch, self._list_count)
             branch = child
         if branch.children:
-            virtual = Branch(f"{client}/{VIRTUAL}", branch)
+            virtual = Branch(f"{client}/{VIRTUAL}", branch, self._list_count)
             branch.children[VIRTUAL] = virtual
             branch = virtual
         branch.client = client
@@ -95,11 +69,12 @@ class Sorter:
     def _make_room_below(self, branch: Branch) -> None:
         """A leaf gets its first child: what it stood for moves into its virtual leaf."""
         assert branch.client is not None
-        leaf = branch.children[VIRTUAL] = Branch(f"{branch.path}/{VIRTUAL}", branch)
+        leaf = branch.children[VIRTUAL] = Branch(f"{branch.path}/{VIRTUAL}", branch, self._list_count)
         leaf.client, branch.client = branch.client, None
         leaf.allocated_milli = dict(branch.allocated_milli)
+        leaf.copies = dict(branch.copies)
         leaf.count = branch.count
-        leaf.active_count = branch.active_count
+        leaf.member_counts = list(branch.member_counts)
         self._leaves[leaf.client] = leaf
         branch.version = -1
 
@@ -108,15 +83,19 @@ class Sorter:
         leaf = self._leaves.get(client)
         if leaf is None:
             return
-        self.deactivate(client)
-        self._add_along(leaf, {name: -milli for name, milli in leaf.allocated_milli.items()}, count=0)
+        for which in range(self._list_count):
+            self.set_member(client, which, member=False)
+        shared = [(place, kind, copies) for (place, kind), copies in leaf.copies.items()]
+        scalars = dict(leaf.allocated_milli)
+        for _, kind, _ in shared:
+            scalars[kind.name] -= kind.size_milli
+        self.discharge(client, scalars, shared)
         del self._leaves[client]
         leaf.client = None
         branch: Branch = leaf
         while branch.parent is not None and not branch.children and branch.client is None:
             parent = branch.parent
             del parent.children[branch.path.rpartition("/")[2]]
-            parent.version = -1
             branch = parent
         self._collapse(branch)
 
@@ -128,51 +107,129 @@ class Sorter:
         assert virtual.client is not None
         branch.client = virtual.client
         self._leaves[branch.client] = branch
-        branch.entries.clear()
         branch.version = -1
+
+    def is_member(self, client: str, which: int = 0) -> bool:
+        """Whether it appears in the list."""
+        return bool(self._leaves[client].member_counts[which])
 
     def is_active(self, client: str) -> bool:
         """Whether it appears in the order."""
-        return bool(self._leaves[client].active_count)
+        return self.is_member(client)
 
     def activate(self, client: str) -> None:
         """Let it appear in the order."""
-        leaf = self._leaves[client]
-        if not leaf.active_count:
-            self._count_active(leaf, 1)
+        self.set_member(client, 0, member=True)
 
     def deactivate(self, client: str) -> None:
         """Take it out of the order; its allocation still weighs on its parents."""
-        leaf = self._leaves[client]
-        if leaf.active_count:
-            self._count_active(leaf, -1)
+        self.set_member(client, 0, member=False)
 
-    def _count_active(self, leaf: Branch, change: int) -> None:
+    def set_member(self, client: str, which: int, *, member: bool) -> None:
+        """Let it appear in a list, or take it out."""
+        leaf = self._leaves[client]
+        if bool(leaf.member_counts[which]) == member:
+            return
+        change = 1 if member else -1
         branch: Branch | None = leaf
         while branch is not None:
-            was = branch.active_count
-            branch.active_count += change
-            if branch.parent is not None and bool(was) != bool(branch.active_count):
-                self._place(branch)
+            was = branch.member_counts[which]
+            branch.member_counts[which] += change
+            if bool(was) != bool(branch.member_counts[which]):
+                self._appear(branch, which, appears=member)
             branch = branch.parent
 
-    def charge(self, client: str, scalars_milli: Mapping[str, int]) -> None:
+    def _appear(self, branch: Branch, which: int, *, appears: bool) -> None:
+        """Into its parent's list, or out of it, unless that has to be sorted anew anyway."""
+        parent = branch.parent
+        if parent is None or parent.version != self._totals.version:
+            return
+        if which not in parent.built:
+            return
+        entries = parent.lists[which]
+        if branch.entry is None:
+            branch.entry = self._entry(branch)
+        if appears:
+            insort(entries, branch.entry)
+        else:
+            del entries[bisect_left(entries, branch.entry)]
+
+    def charge(self, client: str, scalars_milli: Mapping[str, int], shared: Shared = ()) -> None:
         """The client was allocated this; counts as one allocation."""
-        self._add_along(self._leaves[client], scalars_milli, count=1)
+        branch = self._leaves[client]
+        totals = self._totals
+        factors = totals.factors
+        while (parent := branch.parent) is not None:
+            allocated, best = branch.allocated_milli, branch.best
+            for name, milli in scalars_milli.items():
+                amount = allocated[name] = allocated.get(name, 0) + milli
+                if name in factors:
+                    part = amount * factors[name]
+                    if part > best:  # noqa: PLR1730 - the hot loop: a call of max() costs three times as much
+                        best = part
+            branch.count += 1
+            if shared:
+                add_copies(branch, shared)
+            if shared or branch.entry is None or parent.version != totals.version:
+                self._place(branch)
+            else:
+                branch.best = best
+                weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
+                self._move(branch, parent, ((best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch))
+            branch = parent
 
-    def discharge(self, client: str, scalars_milli: Mapping[str, int]) -> None:
+    def charge_fast(self, client: str, weighed: Weighed) -> None:
+        """As `charge`, of what `ClusterTotals.weighed` made: nothing shared. The hot loop's: no call but the two bisections."""
+        branch = self._leaves[client]
+        version = self._totals.version
+        while (parent := branch.parent) is not None:
+            old = branch.entry
+            allocated, best = branch.allocated_milli, branch.best
+            for name, milli, factor in weighed:
+                try:
+                    amount = allocated[name] = allocated[name] + milli
+                except KeyError:
+                    amount = allocated[name] = milli
+                amount *= factor
+                if amount > best:  # noqa: PLR1730 - a call of max() costs three times as much
+                    best = amount
+            branch.count += 1
+            if old is None or parent.version != version:
+                branch.entry = None
+            else:
+                branch.best = best
+                weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
+                new = branch.entry = ((best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
+                for which in parent.built:
+                    if branch.member_counts[which]:
+                        entries = parent.lists[which]
+                        del entries[0 if entries[0] is old else bisect_left(entries, old)]
+                        insort(entries, new)
+            branch = parent
+
+    def discharge(self, client: str, scalars_milli: Mapping[str, int], shared: Shared = ()) -> None:
         """This came back from the client. The number of allocations stays."""
-        self._add_along(self._leaves[client], {name: -milli for name, milli in scalars_milli.items()}, count=0)
-
-    def _add_along(self, leaf: Branch, scalars_milli: Mapping[str, int], *, count: int) -> None:
-        branch = leaf
+        branch = self._leaves[client]
         while branch.parent is not None:
             allocated = branch.allocated_milli
             for name, milli in scalars_milli.items():
-                allocated[name] = allocated.get(name, 0) + milli
-            branch.count += count
-            if branch.active_count:
-                self._place(branch)
+                allocated[name] = allocated.get(name, 0) - milli
+            for place, kind, copies in shared:
+                branch.copies[place, kind] -= copies
+                if not branch.copies[place, kind]:
+                    del branch.copies[place, kind]
+                    allocated[kind.name] -= kind.size_milli
+            self._place(branch)
+            branch = branch.parent
+
+    def exchange(self, client: str, *, gone: Shares, came: Shares) -> None:
+        """What the client has was turned into something else: no new allocation."""
+        self.discharge(client, *gone)
+        self.charge(client, *came)
+        branch = self._leaves[client]
+        while branch.parent is not None:
+            branch.count -= 1
+            self._place(branch)
             branch = branch.parent
 
     def reweigh(self) -> None:
@@ -183,38 +240,62 @@ class Sorter:
             branch.version = -1
             pending.extend(branch.children.values())
 
-    def _entry(self, branch: Branch) -> _Entry:
+    def _entry(self, branch: Branch) -> Entry:
+        branch.best = self._totals.numerator(branch.allocated_milli)
         weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
-        return (self._totals.key(branch.allocated_milli, weight_milli), branch.count, branch.path, branch)
+        return ((branch.best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
 
     def _place(self, branch: Branch) -> None:
-        """Put it where it now belongs among its siblings; nothing to do when their order is stale anyway."""
+        """Put it where it now belongs among its siblings; nothing to do where their order is stale anyway."""
         parent = branch.parent
-        assert parent is not None
-        if parent.version != self._totals.version:
-            return
-        entries = parent.entries
-        if branch.entry is not None:
-            del entries[bisect_left(entries, branch.entry)]
+        if branch.entry is None or parent is None or parent.version != self._totals.version:
             branch.entry = None
-        if branch.active_count:
-            branch.entry = self._entry(branch)
-            insort(entries, branch.entry)
+        else:
+            self._move(branch, parent, self._entry(branch))
 
-    def _sorted(self, branch: Branch) -> list[_Entry]:
+    @staticmethod
+    def _move(branch: Branch, parent: Branch, new: Entry) -> None:
+        """From the place of its old entry to that of the new one, in each list where it appears."""
+        old, member_counts = branch.entry, branch.member_counts
+        assert old is not None
+        branch.entry = new
+        for which in parent.built:
+            if member_counts[which]:
+                entries = parent.lists[which]
+                del entries[0 if entries[0] is old else bisect_left(entries, old)]
+                insort(entries, new)
+
+    def _sorted(self, branch: Branch, which: int) -> list[Entry]:
         if branch.version != self._totals.version:
+            branch.refresh(self._totals.version)
+        if which not in branch.built:
+            entries = []
             for child in branch.children.values():
-                child.entry = self._entry(child) if child.active_count else None
-            branch.entries = sorted(child.entry for child in branch.children.values() if child.entry is not None)
-            branch.version = self._totals.version
-        return branch.entries
+                if child.member_counts[which]:
+                    if child.entry is None:
+                        child.entry = self._entry(child)
+                    entries.append(child.entry)
+            entries.sort()
+            branch.lists[which] = entries
+            branch.built = (*branch.built, which)
+        return branch.lists[which]
 
-    def order(self) -> Iterator[str]:
-        """Active clients, first who is to be served first. All of a branch's leaves come before its next sibling's.
+    def first(self) -> str | None:
+        """The active client that is to be served first."""
+        branch = self._root
+        while branch.client is None:
+            entries = self._sorted(branch, 0)
+            if not entries:
+                return None
+            branch = entries[0][3]
+        return branch.client
+
+    def order(self, which: int = 0) -> Iterator[str]:
+        """The members of a list, first who is to be served first. All of a branch's leaves come before its next sibling's.
 
         Lazy: charges must wait until the caller is done with it (the cycle charges after each agent).
         """
-        pending = [iter(self._sorted(self._root))]
+        pending = [iter(self._sorted(self._root, which))]
         while pending:
             entry = next(pending[-1], None)
             if entry is None:
@@ -224,7 +305,18 @@ class Sorter:
             if branch.client is not None:
                 yield branch.client
             else:
-                pending.append(iter(self._sorted(branch)))
+                pending.append(iter(self._sorted(branch, which)))
+
+    def precedence(self, client: str) -> list[tuple[int, int, str]]:
+        """Sorts clients as the order does, without going through all of it."""
+        branch = self._leaves[client]
+        levels = []
+        while branch.parent is not None:
+            self._sorted(branch.parent, 0)
+            entry = branch.entry or self._entry(branch)
+            levels.append(entry[:3])
+            branch = branch.parent
+        return levels[::-1]
 
     def share(self, path: str) -> Fraction:
         """The weighted dominant share of a client, or of the whole branch where the client's path has children."""
@@ -238,9 +330,14 @@ class Sorter:
         leaf = self._leaves[client]
         return self._totals.share(leaf.allocated_milli, self._weights_milli.get(leaf.path, WEIGHT_ONE_MILLI))
 
-    def allocated_milli(self, client: str) -> dict[str, int]:
-        """What the client itself has, by name; names with nothing left are left out."""
-        return {name: milli for name, milli in self._leaves[client].allocated_milli.items() if milli}
+    def allocated_milli(self, client: str | None) -> dict[str, int]:
+        """What the client itself has, by name, or all of them together; names with nothing left are left out."""
+        branches = [self._leaves[client]] if client is not None else list(self._root.children.values())
+        sums: dict[str, int] = {}
+        for branch in branches:
+            for name, milli in branch.allocated_milli.items():
+                sums[name] = sums.get(name, 0) + milli
+        return {name: milli for name, milli in sums.items() if milli}
 
     def count(self, client: str) -> int:
         """How many times it was charged since it was added."""

@@ -1,232 +1,216 @@
-"""The built-in allocator: weighted hierarchical DRF over roles, then over the frameworks in a role."""
+"""The built-in allocator: weighted hierarchical DRF over roles, then over the frameworks in a role, after guarantees."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from fractions import Fraction
+from collections.abc import Collection, Mapping, Sequence
 
-from masterd.allocator.agents import AllocatorAgent, Holder
-from masterd.allocator.bundle import Bundle, Kinds
-from masterd.allocator.cycle import AllocatorFramework, Portion, Run, visit
-from masterd.allocator.filters import Filter, life_ns
-from masterd.allocator.interface import AllocatorSettings, Grant, Held, Shuffler
-from masterd.allocator.roles import Roles
-from masterd.allocator.shares import ClusterTotals
-from paddock.model.framework import FrameworkCapability
+from masterd.allocator.agents import AllocatorAgent
+from masterd.allocator.backoff import patience_ns
+from masterd.allocator.filters import Filter, life_ns, refusal_ms
+from masterd.allocator.frameworks import AllocatorFramework
+from masterd.allocator.interface import (
+    AgentTraits,
+    Conversion,
+    FrameworkTraits,
+    Held,
+)
+from masterd.allocator.quota import Quota
+from masterd.allocator.runs import Runs
+from masterd.allocator.visibility import is_ordinary
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import Resources
 
+NO_AGENT_TRAITS = AgentTraits()
+"""An agent about which nothing special is known."""
 
-class DrfAllocator:
+
+class DrfAllocator(Runs):
     """See `interface.Allocator` for what each call means."""
-
-    def __init__(self, settings: AllocatorSettings) -> None:
-        self._settings = settings
-        self._kinds = Kinds()
-        self._totals = ClusterTotals(settings.excluded_from_shares)
-        self._roles = Roles(self._totals)
-        self._agents: dict[AgentId, AllocatorAgent] = {}
-        self._frameworks: dict[FrameworkId, AllocatorFramework] = {}
-        self._held_on: dict[Holder, set[AgentId]] = {}
-        self._candidates: set[AgentId] = set()
-        self._all_are_candidates = False
-        self._openings = 0
-        self._batch_count = 0
-
-    # --- runs ---
-
-    @property
-    def wants_run(self) -> bool:
-        """Something happened that may lead to new grants."""
-        return self._all_are_candidates or bool(self._candidates)
-
-    def run(self, *, now_ns: int, shuffler: Shuffler, batch: bool) -> tuple[Grant, ...]:
-        """Visit the candidates in random order."""
-        if batch or self._all_are_candidates:
-            candidates = list(self._agents.values())
-        else:
-            candidates = [self._agents[agent_id] for agent_id in sorted(self._candidates) if agent_id in self._agents]
-        self._candidates.clear()
-        self._all_are_candidates = False
-        run = Run(
-            roles=self._roles,
-            frameworks=self._frameworks,
-            settings=self._settings,
-            now_ns=now_ns,
-            batch_count=self._batch_count,
-            openings=self._openings,
-        )
-        portions: list[Portion] = []
-        for agent in shuffler.sample(candidates, len(candidates)):
-            portions.extend(visit(agent, run))
-        if batch:
-            self._batch_count += 1
-        return tuple(self._grant(portion) for portion in portions)
-
-    def _grant(self, portion: Portion) -> Grant:
-        self._held_on.setdefault(portion.holder, set()).add(portion.agent.agent_id)
-        framework_id, role = portion.holder
-        resources = portion.bundle.resources()
-        return Grant(framework_id=framework_id, role=role, agent_id=portion.agent.agent_id, resources=resources)
-
-    def _open(self) -> None:
-        """Somebody may now take what nobody took before, on any agent."""
-        self._openings += 1
-        self._all_are_candidates = True
 
     # --- agents ---
 
-    def add_agent(self, agent_id: AgentId, total: Resources, held: Held, withheld: Resources) -> None:
+    def add_agent(
+        self,
+        agent_id: AgentId,
+        total: Resources,
+        held: Held,
+        withheld: Resources,
+        traits: AgentTraits = NO_AGENT_TRAITS,
+        unavailable_at_ns: int | None = None,
+    ) -> None:
         """A new agent; replaces one of the same id."""
         self.remove_agent(agent_id)
-        agent = self._agents[agent_id] = AllocatorAgent(agent_id, self._kinds.bundle(total))
-        self._totals.change(added=agent.total.scalars, removed={})
-        agent.withheld = self._kinds.bundle(withheld)
-        for (framework_id, role), resources in held.items():
-            self.hold(framework_id, role, agent_id, resources)
-        self._candidates.add(agent_id)
+        ledger = self.ledger
+        agent = AllocatorAgent(agent_id, ledger.kinds.bundle(total), traits, allowed=self._is_allowed(traits))
+        agent.is_ordinary = is_ordinary(agent, self.settings)
+        agent.unavailable_at_ns = unavailable_at_ns
+        ledger.enter(agent)
+        ledger.withhold(agent, ledger.kinds.bundle(withheld))
+        ledger.hold_all(agent, held)
+        self.agenda.note_agent_count(len(ledger.agents))
+        self.agenda.consider(agent_id)
 
-    def update_agent(self, agent_id: AgentId, total: Resources, *, changed: bool) -> None:
-        """A new whole."""
-        agent = self._agents[agent_id]
-        before, after = agent.total, self._kinds.bundle(total)
+    def update_agent(
+        self, agent_id: AgentId, total: Resources | None, *, changed: bool, traits: AgentTraits | None = None
+    ) -> None:
+        """A new whole, new traits."""
+        ledger = self.ledger
+        agent = ledger.agents[agent_id]
+        if traits is not None and traits != agent.traits:
+            changed = True
+            agent.set_traits(traits)
+            agent.allowed = self._is_allowed(traits)
         if changed:
             for holder in list(agent.filters):
-                self._forget_refusals(holder, agent)
-        if before != after:
-            agent.set_total(after)
-            self._totals.change(added=after.scalars, removed=before.scalars)
-        if changed or before != after:
+                ledger.forget_refusals(agent, holder)
+        resized = total is not None and ledger.resize(agent, ledger.kinds.bundle(total))
+        if changed or resized:
+            agent.is_ordinary = is_ordinary(agent, self.settings)
             agent.touch()
-            self._candidates.add(agent_id)
+            self.agenda.consider(agent_id)
+
+    def grow_agent(self, agent_id: AgentId, added: Resources, held: Held) -> None:
+        """More of it."""
+        ledger = self.ledger
+        agent = ledger.agents[agent_id]
+        ledger.resize(agent, agent.total.plus(ledger.kinds.bundle(added)))
+        agent.is_ordinary = is_ordinary(agent, self.settings)
+        ledger.hold_all(agent, held)
 
     def remove_agent(self, agent_id: AgentId) -> None:
         """It is gone with everything on it."""
-        agent = self._agents.pop(agent_id, None)
-        if agent is None:
-            return
-        for holder in list(agent.filters):
-            self._forget_refusals(holder, agent)
-        for holder, bundle in list(agent.used.items()):
-            self._uncharge(agent, holder, bundle)
-        self._totals.change(added={}, removed=agent.total.scalars)
-        self._candidates.discard(agent_id)
+        agent = self.ledger.agents.get(agent_id)
+        if agent is not None:
+            self.ledger.leave(agent)
+            self.agenda.forget(agent_id)
 
     def set_agent_active(self, agent_id: AgentId, *, active: bool) -> None:
         """Whether it may be offered."""
-        agent = self._agents[agent_id]
+        agent = self.ledger.agents[agent_id]
         agent.active = active
         if active:
             agent.touch()
-            self._candidates.add(agent_id)
+            self._consider_if_prompt(agent_id)
+
+    def set_whitelist(self, hostnames: Collection[str] | None) -> None:
+        """Only these hosts are offered."""
+        self.whitelist = None if hostnames is None else frozenset(hostnames)
+        for agent in self.ledger.agents.values():
+            agent.allowed = self._is_allowed(agent.traits)
+
+    def _is_allowed(self, traits: AgentTraits) -> bool:
+        return self.whitelist is None or traits.place.hostname in self.whitelist
+
+    def set_unavailability(self, agent_id: AgentId, unavailable_at_ns: int | None) -> None:
+        """Who was asked to leave the agent for the old plan will be asked for the new one."""
+        agent = self.ledger.agents[agent_id]
+        agent.unavailable_at_ns = unavailable_at_ns
+        agent.asked_back.clear()
+        self.agenda.consider(agent_id)
 
     def withhold(self, agent_id: AgentId, resources: Resources) -> None:
         """Replace what nobody may be offered of the agent."""
-        agent = self._agents[agent_id]
-        withheld = self._kinds.bundle(resources)
-        if withheld == agent.withheld:
-            return
-        agent.withheld = withheld
-        agent.touch()
-        self._candidates.add(agent_id)
-
-    def shortage(self, agent_id: AgentId) -> Resources:
-        """Withheld and given away, minus the whole."""
-        agent = self._agents[agent_id]
-        wanted = agent.withheld
-        for bundle in agent.used.values():
-            wanted = wanted.plus(bundle)
-        return wanted.minus(agent.total).resources()
+        agent = self.ledger.agents[agent_id]
+        if self.ledger.withhold(agent, self.ledger.kinds.bundle(resources)):
+            self._consider_if_prompt(agent_id)
 
     # --- frameworks ---
 
     def add_framework(
         self,
         framework_id: FrameworkId,
+        traits: FrameworkTraits,
         *,
-        roles: Collection[str],
-        suppressed_roles: Collection[str],
-        capabilities: frozenset[FrameworkCapability],
         active: bool,
+        held: Mapping[tuple[AgentId, str], Resources] | None = None,
     ) -> None:
         """A new framework."""
-        if framework_id in self._frameworks:
+        ledger = self.ledger
+        if framework_id in ledger.frameworks:
             raise ValueError(f"framework {framework_id} was added twice")
-        framework = self._frameworks[framework_id] = AllocatorFramework(
-            framework_id=framework_id,
-            roles=set(roles),
-            suppressed_roles=set(suppressed_roles),
-            capabilities=capabilities,
-            active=active,
-        )
-        for role in framework.roles:
-            self._roles.join(role, framework_id)
+        framework = ledger.frameworks[framework_id] = AllocatorFramework(framework_id, traits, active=active)
+        for role in traits.roles:
+            ledger.roles.join(role, framework_id)
+        self._count_minimums(traits, 1)
+        for (agent_id, role), resources in (held or {}).items():
+            agent = ledger.agents.get(agent_id)
+            if agent is not None and (framework_id, role) not in agent.held:
+                ledger.hold_all(agent, {(framework_id, role): resources})
         self._show(framework)
         if active:
             self._open()
 
-    def update_framework(
-        self,
-        framework_id: FrameworkId,
-        *,
-        roles: Collection[str],
-        suppressed_roles: Collection[str],
-        capabilities: frozenset[FrameworkCapability],
-    ) -> None:
-        """Replaces roles, suppressed roles and capabilities."""
-        framework = self._frameworks[framework_id]
-        for role in framework.roles - set(roles):
-            self._forget_refusals_in(framework, role)
-            self._roles.leave(role, framework_id, holds=(framework_id, role) in self._held_on)
-        for role in set(roles) - framework.roles:
-            self._roles.join(role, framework_id)
-        framework.roles = set(roles)
-        framework.suppressed_roles = set(suppressed_roles)
-        framework.capabilities = capabilities
+    def update_framework(self, framework_id: FrameworkId, traits: FrameworkTraits) -> None:
+        """Replaces all that it says of itself."""
+        ledger = self.ledger
+        framework = ledger.frameworks[framework_id]
+        before = framework.traits
+        self._count_minimums(before, -1)
+        for role in before.roles - traits.roles:
+            ledger.forget_refusals_in(framework, role)
+            ledger.roles.leave(role, framework_id, holds=(framework_id, role) in ledger.held_on)
+        for role in traits.roles - before.roles:
+            ledger.roles.join(role, framework_id)
+        framework.set_traits(traits)
+        self._count_minimums(traits, 1)
         self._show(framework)
-        self._openings += 1
+        ledger.openings += 1
+
+    def _count_minimums(self, traits: FrameworkTraits, sign: int) -> None:
+        for path in traits.minimums.keys() & traits.roles:
+            role = self.ledger.roles.get(path)
+            assert role is not None, "its member was told to join"
+            role.choosy_count += sign
+            self._choosy_count += sign
+            self.ledger.roles.place(role)
 
     def remove_framework(self, framework_id: FrameworkId) -> None:
         """Forget it; what it holds stays charged until it comes back."""
-        framework = self._frameworks.pop(framework_id, None)
+        ledger = self.ledger
+        framework = ledger.frameworks.get(framework_id)
         if framework is None:
             return
         for role in list(framework.refused_agents):
-            self._forget_refusals_in(framework, role)
-        for role in framework.roles:
-            self._roles.leave(role, framework_id, holds=(framework_id, role) in self._held_on)
+            ledger.forget_refusals_in(framework, role)
+        self._count_minimums(framework.traits, -1)
+        for role in framework.traits.roles:
+            ledger.roles.leave(role, framework_id, holds=(framework_id, role) in ledger.held_on)
+        del ledger.frameworks[framework_id]
 
     def set_framework_active(self, framework_id: FrameworkId, *, active: bool) -> None:
         """Connected or not."""
-        framework = self._frameworks[framework_id]
+        framework = self.ledger.frameworks[framework_id]
         framework.active = active
         self._show(framework)
         if active:
             self._open()
         else:
             for role in list(framework.refused_agents):
-                self._forget_refusals_in(framework, role)
+                self.ledger.forget_refusals_in(framework, role)
 
     def suppress(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
         """No offers in these roles."""
-        framework = self._frameworks[framework_id]
-        framework.suppressed_roles |= set(roles or framework.roles) & framework.roles
+        framework = self.ledger.frameworks[framework_id]
+        framework.suppressed_roles |= set(roles or framework.traits.roles) & framework.traits.roles
         self._show(framework)
 
     def revive(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
         """Offers again in these roles."""
-        framework = self._frameworks[framework_id]
-        chosen = set(roles or framework.roles)
+        framework = self.ledger.frameworks[framework_id]
+        chosen = set(roles or framework.traits.roles)
         framework.suppressed_roles -= chosen
         for role in chosen:
-            self._forget_refusals_in(framework, role)
+            self.ledger.forget_refusals_in(framework, role)
+            framework.idle_rounds.pop(role, None)
         self._show(framework)
         self._open()
 
     def _show(self, framework: AllocatorFramework) -> None:
-        for role in framework.roles:
-            wants = framework.active and role not in framework.suppressed_roles
-            self._roles.set_active(role, framework.framework_id, active=wants)
+        for role in framework.traits.roles:
+            wants = framework.wants(role)
+            self.ledger.roles.set_active(role, framework.framework_id, active=wants)
+            if not wants:
+                self.ledger.uncover(framework, role)
 
     # --- resources going back and forth ---
 
@@ -237,91 +221,91 @@ class DrfAllocator:
         agent_id: AgentId,
         resources: Resources,
         *,
-        refuse_ms: int,
+        refuse_ms: int | None,
         now_ns: int,
+        in_use: bool = False,
     ) -> None:
         """Resources came back, perhaps refused."""
-        agent = self._agents.get(agent_id)
-        bundle = self._kinds.bundle(resources)
-        if agent is None or not bundle:
+        ledger = self.ledger
+        agent = ledger.agents.get(agent_id)
+        if agent is None:
             return
         holder = (framework_id, role)
-        self._uncharge(agent, holder, bundle)
-        framework = self._frameworks.get(framework_id)
-        life = life_ns(refuse_ms, self._settings.interval_ns)
-        if life and framework is not None and framework.active and role in framework.roles:
-            agent.refuse(holder, Filter(refused=bundle, expires_ns=now_ns + life, born_batch=self._batch_count))
-            framework.refused_agents.setdefault(role, set()).add(agent_id)
-        self._came_back(agent)
+        bundle = ledger.bundle_of(agent, holder, resources)
+        if not bundle:
+            return
+        ledger.take_back(agent, holder, bundle, in_use=in_use)
+        framework = ledger.frameworks.get(framework_id)
+        if refuse_ms is not None and framework is not None and framework.active and role in framework.traits.roles:
+            life = max(
+                life_ns(refusal_ms(refuse_ms), self.settings.interval_ns), patience_ns(framework, role, self.settings)
+            )
+            if life:
+                new = Filter(refused=bundle, expires_ns=now_ns + life, born_batch=self.agenda.batch_count)
+                known_role = ledger.roles.get(role)
+                assert known_role is not None, "the framework is in it"
+                agent.refuse(holder, new, known_role.line)
+                framework.refused_agents.setdefault(role, set()).add(agent_id)
+                if not framework.wants(role):
+                    agent.covered.discard(holder)
+        self._consider_if_prompt(agent_id)
+
+    def recover_all(self, framework_id: FrameworkId) -> None:
+        """All that it holds, in whatever role and on whatever agent, is free now."""
+        for agent in self.ledger.agents.values():
+            for holder in [holder for holder in agent.held if holder[0] == framework_id]:
+                self.ledger.take_back(agent, holder, agent.held[holder], in_use=holder in agent.in_use)
 
     def hold(self, framework_id: FrameworkId, role: str, agent_id: AgentId, resources: Resources) -> None:
         """Charge what the framework already has."""
-        bundle = self._kinds.bundle(resources)
-        if not bundle:
-            return
+        self.ledger.hold_all(self.ledger.agents[agent_id], {(framework_id, role): resources})
+
+    def use(self, framework_id: FrameworkId, role: str, agent_id: AgentId, resources: Resources) -> None:
+        """What was offered is used now."""
+        agent, bundle = self.ledger.agents[agent_id], self.ledger.kinds.bundle(resources)
         holder = (framework_id, role)
-        self._agents[agent_id].give(holder, bundle)
-        self._held_on.setdefault(holder, set()).add(agent_id)
-        self._roles.charge(role, framework_id, bundle.scalars)
+        self.ledger.add_copies(agent, holder, bundle)
+        self.ledger.use(agent, holder, bundle)
+        framework = self.ledger.frameworks.get(framework_id)
+        if framework is not None:
+            framework.idle_rounds.pop(role, None)
+            framework.offered_roles.discard(role)
 
-    def _uncharge(self, agent: AllocatorAgent, holder: Holder, bundle: Bundle) -> None:
-        agent.take_back(holder, bundle)
-        framework_id, role = holder
-        if holder not in agent.used:
-            self._held_on[holder].discard(agent.agent_id)
-        last = not self._held_on[holder]
-        if last:
-            del self._held_on[holder]
-        self._roles.discharge(role, framework_id, bundle.scalars, last=last)
+    def convert(
+        self, framework_id: FrameworkId, role: str, agent_id: AgentId, conversions: Sequence[Conversion]
+    ) -> None:
+        """What the framework holds becomes something else."""
+        self.ledger.convert(self.ledger.agents[agent_id], (framework_id, role), conversions)
 
-    def _came_back(self, agent: AllocatorAgent) -> None:
-        if self._settings.run_on_recovery:
-            self._candidates.add(agent.agent_id)
+    def convert_free(self, agent_id: AgentId, conversions: Sequence[Conversion]) -> bool:
+        """What nobody holds becomes something else."""
+        try:
+            self.ledger.convert_free(self.ledger.agents[agent_id], conversions)
+        except ValueError:
+            return False
+        self._consider_if_prompt(agent_id)
+        return True
 
-    def _forget_refusals(self, holder: Holder, agent: AllocatorAgent) -> None:
-        agent.forget_refusals(holder)
-        framework = self._frameworks.get(holder[0])
-        if framework is not None and holder[1] in framework.refused_agents:
-            framework.refused_agents[holder[1]].discard(agent.agent_id)
+    # --- policy ---
 
-    def _forget_refusals_in(self, framework: AllocatorFramework, role: str) -> None:
-        for agent_id in framework.refused_agents.pop(role, ()):
-            agent = self._agents.get(agent_id)
-            if agent is not None:
-                agent.forget_refusals((framework.framework_id, role))
+    def recover_quotas(self, quotas: Mapping[str, Quota], *, expected_agent_count: int, now_ns: int) -> None:
+        """Wait for most of the agents when there are quotas to honour."""
+        for role, quota in quotas.items():
+            self.set_quota(role, quota)
+        if quotas:
+            deadline_ns = now_ns + self.settings.recovery_timeout_ns
+            self.agenda.wait_for(expected_agent_count, self.settings.recovery_share, deadline_ns)
 
     def update_weights(self, weights_milli: Mapping[str, int]) -> None:
         """Weights of role paths in thousandths. No run follows: the master decides whether to take offers back."""
-        self._roles.set_weights(weights_milli)
+        self.ledger.roles.set_weights(weights_milli)
 
-    # --- what it knows, for operators, tests and explanations ---
-
-    def role_share(self, role: str) -> Fraction | None:
-        """The role's weighted dominant share; None when nobody is in it."""
-        return self._roles.share(role)
-
-    def framework_share(self, role: str, framework_id: FrameworkId) -> Fraction:
-        """The framework's dominant share in the role, of the whole cluster."""
-        return self._roles.framework_share(role, framework_id)
-
-    def filter_count(self, role: str, *, now_ns: int) -> int:
-        """How many refusals are alive in the role."""
-        return sum(
-            not each.is_over(now_ns=now_ns, batch_count=self._batch_count)
-            for agent in self._agents.values()
-            for (_, filter_role), filters in agent.filters.items()
-            if filter_role == role
-            for each in filters
-        )
-
-    def free(self, agent_id: AgentId) -> Resources:
-        """What is left on the agent."""
-        return self._agents[agent_id].free.resources()
-
-    def held(self, agent_id: AgentId) -> dict[Holder, Resources]:
-        """Who has what on the agent, offered or in use."""
-        return {holder: bundle.resources() for holder, bundle in self._agents[agent_id].used.items()}
-
-    def total(self) -> Mapping[str, int]:
-        """The cluster's scalars in milli-units."""
-        return dict(self._totals.amounts_milli)
+    def set_quota(self, role: str, quota: Quota) -> None:
+        """Replace the role's quota. No run follows, as with weights."""
+        accounts = self.ledger.accounts
+        had_limits = accounts.limit_count > 0
+        accounts.set_quota(role, quota)
+        if had_limits != (accounts.limit_count > 0):
+            self.ledger.roles.place_all()
+        self.ledger.roles.place_turned()
+        self.ledger.openings += 1

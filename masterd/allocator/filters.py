@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from masterd.allocator.bundle import Bundle
-from paddock.model.offer import REFUSE_LIMIT_MS
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS
 
 NS_PER_MS = 1_000_000
 
@@ -30,8 +30,13 @@ class Filter:
         return self.refused.contains(candidate)
 
 
+def refusal_ms(asked_ms: int) -> int:
+    """What a framework's word means: below 0 the default, at most 365 days; 0 is no refusal."""
+    return DEFAULT_REFUSE_MS if asked_ms < 0 else min(asked_ms, REFUSE_LIMIT_MS)
+
+
 def life_ns(refuse_ms: int, interval_ns: int) -> int:
     """How long a filter lives: 0 none, at least one allocation interval, at most 365 days."""
     if refuse_ms <= 0:
         return 0
-    return max(min(refuse_ms, REFUSE_LIMIT_MS) * NS_PER_MS, interval_ns)
+    return max(refusal_ms(refuse_ms) * NS_PER_MS, interval_ns)

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
+from masterd.allocator.accounts import Account, Accounts
+from masterd.allocator.branch import Shares
+from masterd.allocator.bundle import Bundle
 from masterd.allocator.drf import Sorter
-from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals
-from paddock.model.ids import FrameworkId
-from paddock.model.resources import DEFAULT_ROLE
+from masterd.allocator.reservations import role_line
+from masterd.allocator.shares import WEIGHT_ONE_MILLI, ClusterTotals, Weighed
+from paddock.model.ids import AgentId, FrameworkId
+
+WANTING, OPEN, OWED_OPEN = range(3)
+"""The lists of roles: those that want offers; of these, those whose limits leave room; of these, those that a guarantee is
+owed to.
+"""
 
 _NO_WEIGHTS: Mapping[str, int] = {}
 
 
-def role_line(path: str) -> tuple[str, ...]:
-    """The roles whose reservations a role may use: `*`, then each ancestor, then itself."""
-    if path == DEFAULT_ROLE:
-        return (DEFAULT_ROLE,)
-    components = path.split("/")
-    return (DEFAULT_ROLE, *("/".join(components[:depth]) for depth in range(1, len(components) + 1)))
-
-
 class Role:
-    """A role with members or with something allocated. It outlives membership while anything is held in it."""
+    """A role with members or with something allocated. It outlives membership while anything is held in it.
 
-    __slots__ = ("active_count", "frameworks", "line", "members", "path")
+    `choosy_count`: how many members have a minimum of their own for an offer.
+    """
 
-    def __init__(self, path: str, totals: ClusterTotals) -> None:
+    __slots__ = ("account", "active_count", "choosy_count", "frameworks", "line", "members", "path")
+
+    def __init__(self, path: str, totals: ClusterTotals, account: Account) -> None:
         self.path = path
         self.line = role_line(path)
+        self.account = account
         self.members: set[FrameworkId] = set()
         self.active_count = 0
+        self.choosy_count = 0
         self.frameworks = Sorter(totals, _NO_WEIGHTS)
+
+    def first(self) -> FrameworkId:
+        """The framework that is to be served first. Only of a role that is in an order: somebody in it wants offers."""
+        client = self.frameworks.first()
+        assert client is not None
+        return FrameworkId(client)
+
+
+def shares_of(agent_id: AgentId, bundle: Bundle) -> Shares:
+    """What a bundle on an agent weighs in shares."""
+    if not bundle.shared:
+        return bundle.scalars, ()
+    shared = tuple((agent_id, kind, _copies(bundle, kind)) for kind in bundle.shared)
+    return bundle.scalars, shared
+
+
+def _copies(bundle: Bundle, kind: object) -> int:
+    amount = next(amount for each, amount in bundle.amounts.items() if each is kind)
+    assert isinstance(amount, int)
+    return amount
 
 
 class Roles:
@@ -40,13 +65,15 @@ class Roles:
     A framework that has left a role is still charged there until what it holds came back.
     """
 
-    __slots__ = ("_by_path", "_sorter", "_totals", "weights_milli")
+    __slots__ = ("_accounts", "_by_path", "_sorter", "_totals", "wanting_count", "weights_milli")
 
-    def __init__(self, totals: ClusterTotals) -> None:
+    def __init__(self, totals: ClusterTotals, accounts: Accounts) -> None:
         self._totals = totals
+        self._accounts = accounts
         self._by_path: dict[str, Role] = {}
         self.weights_milli: dict[str, int] = {}
-        self._sorter = Sorter(totals, self.weights_milli)
+        self.wanting_count = 0
+        self._sorter = Sorter(totals, self.weights_milli, list_count=3)
 
     def get(self, path: str) -> Role | None:
         """The role, when it has members or something allocated."""
@@ -59,7 +86,9 @@ class Roles:
     def _ensure(self, path: str) -> Role:
         role = self._by_path.get(path)
         if role is None:
-            role = self._by_path[path] = Role(path, self._totals)
+            account = self._accounts.ensure(path)
+            account.role_is_known = True
+            role = self._by_path[path] = Role(path, self._totals, account)
             self._sorter.add(path)
         return role
 
@@ -85,28 +114,76 @@ class Roles:
         was = role.frameworks.is_active(framework_id)
         if was == active:
             return
-        if active:
-            role.frameworks.activate(framework_id)
-        else:
-            role.frameworks.deactivate(framework_id)
-        role.active_count += 1 if active else -1
+        change = 1 if active else -1
+        role.frameworks.set_member(framework_id, 0, member=active)
+        role.active_count += change
+        self.wanting_count += change
         if role.active_count == (1 if active else 0):
-            (self._sorter.activate if active else self._sorter.deactivate)(path)
+            self.place(role)
 
-    def charge(self, path: str, framework_id: FrameworkId, scalars_milli: Mapping[str, int]) -> None:
-        """The framework got this in the role."""
+    def place(self, role: Role) -> None:
+        """Into the lists where it belongs now."""
+        wants, accounts = role.active_count > 0, self._accounts
+        is_open = role.choosy_count > 0 or not accounts.is_full(role.account)
+        is_owed = wants and accounts.is_owed(role.account)
+        in_lists = (wants, wants and accounts.limit_count > 0 and is_open, is_owed and is_open)
+        for which, member in enumerate(in_lists):
+            self._sorter.set_member(role.path, which, member=member)
+
+    def place_turned(self) -> None:
+        """After the accounts have changed; not while somebody reads an order."""
+        turned = self._accounts.turned
+        if not turned:
+            return
+        self._accounts.turned = []
+        paths = {account.path for account in turned}
+        if self._accounts.nested:
+            paths.update(each.path for account in turned if account.children for each in account.below())
+        for path in paths:
+            role = self._by_path.get(path)
+            if role is not None:
+                self.place(role)
+
+    def place_all(self) -> None:
+        """When the first limit came or the last one went: whether there is a list of open roles at all."""
+        self._accounts.turned = []
+        for role in self._by_path.values():
+            self.place(role)
+
+    def charge(self, role: Role, framework_id: FrameworkId, shares: Shares) -> None:
+        """The framework got this in the role. The role's account is charged apart, and at once."""
+        role.frameworks.charge(framework_id, *shares)
+        self._sorter.charge(role.path, *shares)
+
+    def hold(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
+        """The framework has this in the role already, whether or not it is a member."""
         role = self._ensure(path)
         role.frameworks.add(framework_id)
-        role.frameworks.charge(framework_id, scalars_milli)
-        self._sorter.charge(path, scalars_milli)
+        self.charge(role, framework_id, shares_of(agent_id, bundle))
+        self._accounts.charge(role.account, bundle.charged)
 
-    def discharge(self, path: str, framework_id: FrameworkId, scalars_milli: Mapping[str, int], *, last: bool) -> None:
+    def give_back(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle, *, last: bool) -> None:
         """It came back; `last`: the framework holds nothing more in this role, on any agent."""
         role = self._by_path[path]
-        role.frameworks.discharge(framework_id, scalars_milli)
-        self._sorter.discharge(path, scalars_milli)
+        shares = shares_of(agent_id, bundle)
+        role.frameworks.discharge(framework_id, *shares)
+        self._sorter.discharge(path, *shares)
+        self._accounts.discharge(role.account, bundle.charged)
         if last:
             self._tidy(role, framework_id)
+
+    def exchange(self, path: str, framework_id: FrameworkId, agent_id: AgentId, *, gone: Bundle, came: Bundle) -> None:
+        """What the framework has was turned into something else; that is no new allocation."""
+        role = self._by_path[path]
+        before, after = shares_of(agent_id, gone), shares_of(agent_id, came)
+        role.frameworks.exchange(framework_id, gone=before, came=after)
+        self._sorter.exchange(path, gone=before, came=after)
+        self._accounts.discharge(role.account, gone.charged)
+        self._accounts.charge(role.account, came.charged)
+
+    def use(self, path: str, bundle: Bundle, sign: int) -> None:
+        """What was offered is used now (1), or what was used came back (-1)."""
+        self._accounts.use(self._by_path[path].account, bundle.charged, sign)
 
     def _tidy(self, role: Role, framework_id: FrameworkId) -> None:
         if framework_id not in role.members:
@@ -114,6 +191,8 @@ class Roles:
         if not role.members and not len(role.frameworks):
             self._sorter.remove(role.path)
             del self._by_path[role.path]
+            role.account.role_is_known = False
+            self._accounts.tidy(role.account)
 
     def set_weights(self, weights_milli: Mapping[str, int]) -> None:
         """For paths, present or not yet; a weight of 1 is the default and forgotten."""
@@ -124,15 +203,56 @@ class Roles:
                 self.weights_milli[path] = weight_milli
         self._sorter.reweigh()
 
-    def order(self) -> Iterator[Role]:
+    def first(self) -> Role | None:
+        """The role that is to be served first."""
+        path = self._sorter.first()
+        return None if path is None else self._by_path[path]
+
+    def charge_fast(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
+        """As `charge`, of what is not shared."""
+        role.frameworks.charge_fast(framework_id, weighed)
+        self._sorter.charge_fast(role.path, weighed)
+
+    def order(self, which: int = WANTING) -> Iterator[Role]:
         """Roles that want offers, first who is to be served first. Lazy, as `Sorter.order`."""
         by_path = self._by_path
-        for path in self._sorter.order():
+        for path in self._sorter.order(which):
             yield by_path[path]
+
+    def order_with(self, which: int, others: Iterable[Role]) -> Iterator[Role]:
+        """The members of a list, and these others, each once, in the order of all."""
+        waiting = self.in_order(role for role in others if not self._sorter.is_member(role.path, which))
+        if not waiting:
+            yield from self.order(which)
+            return
+        for role in self.order(which):
+            while waiting and self._sorter.precedence(waiting[0].path) < self._sorter.precedence(role.path):
+                yield waiting.pop(0)
+            yield role
+        yield from waiting
+
+    def below(self, path: str) -> list[Role]:
+        """The role and those below it that want offers, in no order."""
+        account = self._accounts.get(path)
+        if account is None:
+            return []
+        found = (self._by_path.get(each.path) for each in account.below())
+        return [role for role in found if role is not None and role.active_count]
+
+    def in_order(self, roles: Iterable[Role]) -> list[Role]:
+        """These, first who is to be served first."""
+        found = list(roles)
+        if len(found) > 1:
+            found.sort(key=lambda role: self._sorter.precedence(role.path))
+        return found
 
     def share(self, path: str) -> Fraction | None:
         """The role's weighted share with all below it; None for a role that nobody is in."""
         return self._sorter.share(path) if path in self._by_path else None
+
+    def own_share(self, path: str) -> Fraction | None:
+        """The role's weighted share without what is below it; None for a role that nobody is in."""
+        return self._sorter.client_share(path) if path in self._by_path else None
 
     def framework_share(self, path: str, framework_id: FrameworkId) -> Fraction:
         """The framework's part in the role, of the whole cluster."""

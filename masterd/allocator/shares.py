@@ -1,19 +1,38 @@
 """Dominant shares as exact integers: the whole cluster's totals, and a key that orders shares as fractions would.
 
-Mesos divides doubles, and two shares that are equal on paper may differ in the last bit. Here share/weight is
-floor(allocated · 2^192 / (total · weight)): equal fractions give equal keys, and two different ones a/b and c/d
-differ by at least 1/(b·d), hence in their keys, as long as total · weight stays below 2^96. Totals are below 2^66
-(65,000 agents of the largest scalar that the model admits) and weights in thousandths below 2^30.
+Mesos divides doubles, and two shares that are equal on paper may differ in the last bit. Here all totals are brought to one
+denominator L, their least common multiple, so that a share is the integer numerator over it: allocated · (L / total). The
+key is floor(numerator · 2^60 / weight): equal fractions give equal keys, and two different ones n/v and m/w differ by at
+least 1/(v·w), hence in their keys, because weights in thousandths stay below 2^30.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from math import lcm
 
-SHIFT_BITS = 192
+from paddock.model.errors import InvalidRequest
+from paddock.model.ids import check_role
+from paddock.model.resources import milli_of
+
+SHIFT_BITS = 60
 WEIGHT_ONE_MILLI = 1_000
 WEIGHT_LIMIT_MILLI = 10**9
+
+
+def checked_weight(role: str, weight: float | str, field: str = "weight") -> int:
+    """A weight from outside, in thousandths. Raises InvalidRequest for a role or a weight that is none."""
+    check_role(role, f"{field}.role")
+    weight_milli = milli_of(weight)
+    if not 1 <= weight_milli <= WEIGHT_LIMIT_MILLI:
+        remedy = f"a weight is a number between 0.001 and {WEIGHT_LIMIT_MILLI // WEIGHT_ONE_MILLI}"
+        raise InvalidRequest(field, weight, remedy)
+    return weight_milli
+
+
+Weighed = tuple[tuple[str, int, int], ...]
+"""Name, thousandths, and how many L-ths of the cluster one of them is (0: it does not count)."""
 
 
 class ClusterTotals:
@@ -22,13 +41,15 @@ class ClusterTotals:
     `version` grows with each change, so that orders computed before know that they are stale.
     """
 
-    __slots__ = ("_excluded", "amounts_milli", "version")
+    __slots__ = ("_excluded", "_factors", "_factors_version", "amounts_milli", "version")
 
     def __init__(self, excluded: Iterable[str] = ()) -> None:
         """`excluded` names never count in a share (Mesos: fair_sharing_excluded_resource_names)."""
         self._excluded = frozenset(excluded)
         self.amounts_milli: dict[str, int] = {}
         self.version = 0
+        self._factors: dict[str, int] = {}
+        self._factors_version = 0
 
     def change(self, *, added: Mapping[str, int], removed: Mapping[str, int]) -> None:
         """An agent came, went or changed."""
@@ -42,22 +63,37 @@ class ClusterTotals:
                 del self.amounts_milli[name]
         self.version += 1
 
+    @property
+    def factors(self) -> Mapping[str, int]:
+        """By name, how many L-ths of the cluster one thousandth is; only names that count."""
+        if self._factors_version != self.version:
+            counted = {
+                name: total for name, total in self.amounts_milli.items() if total > 0 and name not in self._excluded
+            }
+            denominator = lcm(*counted.values())
+            self._factors = {name: denominator // total for name, total in counted.items()}
+            self._factors_version = self.version
+        return self._factors
+
+    def numerator(self, allocated_milli: Mapping[str, int]) -> int:
+        """The dominant share in L-ths."""
+        factors = self.factors
+        return max((milli * factors[name] for name, milli in allocated_milli.items() if name in factors), default=0)
+
+    def weighed(self, scalars_milli: Mapping[str, int]) -> Weighed:
+        """Amounts with their factors, for as long as `version` stays."""
+        factors = self.factors
+        return tuple((name, milli, factors.get(name, 0)) for name, milli in scalars_milli.items())
+
     def key(self, allocated_milli: Mapping[str, int], weight_milli: int) -> int:
         """The dominant share divided by the weight, as an integer that orders exactly as the fraction does."""
-        best = 0
-        totals = self.amounts_milli
-        for name, milli in allocated_milli.items():
-            total = totals.get(name)
-            if milli and total and name not in self._excluded:
-                part = (milli << SHIFT_BITS) // (total * weight_milli)
-                best = max(best, part)
-        return best
+        return (self.numerator(allocated_milli) << SHIFT_BITS) // weight_milli
 
     def share(self, allocated_milli: Mapping[str, int], weight_milli: int) -> Fraction:
         """The same as a fraction, for people and tests."""
         shares = [
-            Fraction(milli * WEIGHT_ONE_MILLI, total * weight_milli)
+            Fraction(milli * WEIGHT_ONE_MILLI, self.amounts_milli[name] * weight_milli)
             for name, milli in allocated_milli.items()
-            if (total := self.amounts_milli.get(name)) and name not in self._excluded
+            if name in self.factors
         ]
         return max(shares, default=Fraction(0))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from masterd.allocator.constraints import Place
+from masterd.allocator.interface import AgentTraits
 from masterd.core import offers, tasks
 from masterd.core.effects import (
     CloseAgentStream,
@@ -9,6 +13,7 @@ from masterd.core.effects import (
     NoteAgentFailed,
     NoteStatus,
     SaveAgent,
+    SaveAgentGone,
     TellFrameworkGone,
     TellPing,
     TellReconcile,
@@ -22,9 +27,11 @@ from masterd.core.state import (
     FrameworkEntry,
     TaskEntry,
     Turn,
+    traits_of,
 )
 from masterd.core.views import AgentState, FrameworkState
-from paddock.model.errors import AlreadyExists, Unavailable
+from paddock.model.agent import AgentInfo
+from paddock.model.errors import AlreadyExists, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE, Resources
@@ -34,6 +41,8 @@ from paddock.model.task import Reason, TaskState
 def registered(turn: Turn, event: AgentRegistered) -> None:
     """Admit it, take over what runs there, tell it what it must know. Durable before the agent hears of it."""
     agent_id = event.agent.agent_id
+    if agent_id in turn.state.gone_agent_ids:
+        raise PermissionRefused(f"agent {agent_id} was marked as gone; start agentd with a new agent id")
     agent = turn.state.agents.get(agent_id)
     if agent is not None and agent.state is AgentState.CONNECTED:
         remedy = "stop the other agentd, or wait until its connection is found dead"
@@ -42,7 +51,8 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         agent = AgentEntry(info=event.agent, state=AgentState.RECOVERED)
         turn.state.agents[agent_id] = agent
     agent.move(AgentEvent.REGISTER)
-    agent.info = event.agent
+    agent.info = _with_conversions(agent, event.agent)
+    agent.configured = event.agent.resources
     agent.stream = event.stream
     agent.standalone = event.standalone
     agent.registered_ns = turn.wall_ns
@@ -65,6 +75,11 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
+
+
+def _with_conversions(agent: AgentEntry, info: AgentInfo) -> AgentInfo:
+    """Reservations and volumes stay as long as the agent's configured resources stay what they were."""
+    return replace(info, resources=agent.info.resources) if info.resources == agent.configured else info
 
 
 def _save(turn: Turn, agent: AgentEntry, *, unreachable_ns: int | None) -> None:
@@ -93,9 +108,7 @@ def ensure_framework(turn: Turn, info: FrameworkInfo) -> None:
     grace_ms = max(info.failover_timeout_ms, turn.state.settings.resubscribe_grace_ms)
     framework.deadline_ns = turn.now_ns + grace_ms * NS_PER_MS
     turn.state.frameworks[framework_id] = framework
-    turn.state.allocator.add_framework(
-        framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
-    )
+    turn.state.allocator.add_framework(framework_id, traits_of(info), active=False)
 
 
 def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
@@ -149,7 +162,9 @@ def _readmit(turn: Turn, agent: AgentEntry) -> None:
         if not task.released:
             holder = (task.framework_id, task.role)
             held[holder] = held.get(holder, Resources()) + task.info.resources.unallocated()
-    turn.state.allocator.add_agent(agent.info.agent_id, agent.info.resources, held, agent.standalone)
+    info = agent.info
+    place = Place(hostname=info.hostname, region=info.domain.region, zone=info.domain.zone, attributes=info.attributes)
+    turn.state.allocator.add_agent(info.agent_id, info.resources, held, agent.standalone, AgentTraits(place=place))
 
 
 def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]]) -> None:
@@ -256,6 +271,34 @@ def _forget(turn: Turn, agent: AgentEntry) -> None:
         for task in [task for task in framework.unreachable.values() if task.agent_id == agent_id]:
             framework.finish(task)
             turn.changed(task)
+
+
+def mark_gone(turn: Turn, agent_id: AgentId) -> None:
+    """An operator's word, and final: its tasks have ended, and it is never admitted again."""
+    state = turn.state
+    agent = state.agents.get(agent_id)
+    if agent is None:
+        raise NotFound("agent", agent_id)
+    message = f"an operator says that agent {agent_id} is gone"
+    offers.rescind_all(turn, agent)
+    waiting = [task for framework in state.frameworks.values() for task in framework.unreachable.values()]
+    for task in (*agent.tasks.values(), *(task for task in waiting if task.agent_id == agent_id)):
+        if task.state.is_terminal:
+            framework = state.framework(task.framework_id)
+            assert framework is not None, "a task's framework is remembered as long as the task"
+            tasks.conclude(turn, agent, framework, task)
+        else:
+            reason = Reason.AGENT_REMOVED_BY_OPERATOR
+            tasks.end_by_master(turn, agent, task, TaskState.GONE_BY_OPERATOR, reason, message)
+    if agent.stream is not None:
+        turn.effects.append(CloseAgentStream(stream=agent.stream, error=PermissionRefused(message)))
+    _detach(turn, agent)
+    del state.agents[agent_id]
+    state.gone_agent_ids[agent_id] = None
+    state.allocator.remove_agent(agent_id)
+    turn.effects.append(SaveAgentGone(agent_id=agent_id))
+    for framework in state.frameworks.values():
+        turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
 
 
 def _lose(turn: Turn, agent: AgentEntry, task: TaskEntry, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from masterd.allocator.quota import Quota
 from masterd.core.views import TaskView
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
@@ -199,6 +200,20 @@ class SaveWeights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveQuotas:
+    """All quotas that there are."""
+
+    quotas: tuple[tuple[str, Quota], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgentGone:
+    """The agent is never admitted again."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
     """For whoever watches tasks. `version` grows by one with each."""
 
@@ -206,5 +221,5 @@ class TaskChanged:
     task: TaskView
 
 
-Save = SaveAgent | ForgetAgent | SaveFramework | SaveWeights
+Save = SaveAgent | ForgetAgent | SaveAgentGone | SaveFramework | SaveWeights | SaveQuotas
 Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

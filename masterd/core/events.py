@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from masterd.allocator.quota import Quota
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
@@ -189,6 +190,23 @@ class WeightsChanged:
     """Weights of role paths in thousandths."""
 
     weights_milli: tuple[tuple[str, int], ...]
+    caller: Caller = Caller(uid=0, user="root")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotasChanged:
+    """New quotas of roles, each checked by itself already; an empty one removes. `force`: even what cannot be honoured."""
+
+    caller: Caller
+    quotas: tuple[tuple[str, Quota], ...]
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMarkedGone:
+    """An operator says that the agent will never come back, nor its tasks."""
+
+    agent_id: AgentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +240,8 @@ Event = (
     | Teardown
     | OperatorKill
     | WeightsChanged
+    | QuotasChanged
+    | AgentMarkedGone
     | CycleDue
     | Tick
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from masterd.core import offers, tasks
+from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
 from masterd.core.events import FrameworkCall, Subscribe
+from masterd.core.policy import check_may
 from masterd.core.state import (
     COMPLETED_FRAMEWORKS_LIMIT_COUNT,
     NS_PER_MS,
     FrameworkEntry,
     FrameworkEvent,
     Turn,
+    traits_of,
 )
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
@@ -26,6 +29,8 @@ def subscribe(turn: Turn, event: Subscribe) -> None:
     unknown = set(event.suppressed_roles) - set(event.framework.roles)
     if unknown:
         raise InvalidRequest("suppressed_roles", min(unknown), "suppress only roles that the framework subscribes with")
+    for role in event.framework.roles:
+        check_may(turn.state, event.caller, Action.REGISTER, role, "framework.roles")
     framework_id = event.framework.framework_id
     if framework_id in turn.state.refused_framework_ids:
         raise InvalidRequest(
@@ -84,13 +89,7 @@ def _begin(turn: Turn, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:
     framework = FrameworkEntry(info=info, state=FrameworkState.RECOVERED)
     framework.move(FrameworkEvent.SUBSCRIBE)
     state.frameworks[framework_id] = framework
-    state.allocator.add_framework(
-        framework_id,
-        roles=info.roles,
-        suppressed_roles=event.suppressed_roles,
-        capabilities=info.capabilities,
-        active=True,
-    )
+    state.allocator.add_framework(framework_id, traits_of(info, event.suppressed_roles), active=True)
     return framework
 
 
@@ -104,9 +103,7 @@ def _come_back(turn: Turn, framework: FrameworkEntry, info: FrameworkInfo, event
     framework.move(FrameworkEvent.SUBSCRIBE)
     framework.info = info
     allocator = turn.state.allocator
-    allocator.update_framework(
-        info.framework_id, roles=info.roles, suppressed_roles=event.suppressed_roles, capabilities=info.capabilities
-    )
+    allocator.update_framework(info.framework_id, traits_of(info, event.suppressed_roles))
     allocator.set_framework_active(info.framework_id, active=False)
     allocator.set_framework_active(info.framework_id, active=True)
     return framework

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from masterd.core import agent_events, framework_events, offers, reconciliation, tasks
-from masterd.core.effects import Effect, NoteHeartbeat, SaveWeights
+from masterd.core import agent_events, framework_events, offers, policy, reconciliation, tasks
+from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
     Acknowledge,
     AgentAnswered,
+    AgentMarkedGone,
     AgentRegistered,
     AgentStreamLost,
     CycleDue,
@@ -17,6 +18,7 @@ from masterd.core.events import (
     Kill,
     LaunchRefused,
     OperatorKill,
+    QuotasChanged,
     Reconcile,
     Revive,
     StandaloneChanged,
@@ -30,9 +32,9 @@ from masterd.core.events import (
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterState, Turn
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
-from paddock.model.ids import check_role
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
+OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
 
@@ -68,10 +70,8 @@ class Machine:
                 framework_events.subscribe(turn, event)
             case FrameworkStreamLost(stream=stream):
                 framework_events.stream_lost(turn, stream)
-            case OperatorKill():
-                tasks.operator_kill(turn, event)
-            case WeightsChanged():
-                _change_weights(turn, event)
+            case OperatorKill() | WeightsChanged() | QuotasChanged() | AgentMarkedGone():
+                _from_operator(turn, event)
             case _:
                 _from_framework(turn, event)
         return tuple(turn.effects)
@@ -91,6 +91,18 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
             agent.standalone = resources
             turn.state.allocator.withhold(agent.info.agent_id, resources)
             offers.rescind_what_no_longer_fits(turn, agent)
+
+
+def _from_operator(turn: Turn, event: OperatorEvents) -> None:
+    match event:
+        case OperatorKill():
+            tasks.operator_kill(turn, event)
+        case WeightsChanged():
+            policy.change_weights(turn, event)
+        case QuotasChanged():
+            policy.change_quotas(turn, event)
+        case AgentMarkedGone(agent_id=agent_id):
+            agent_events.mark_gone(turn, agent_id)
 
 
 def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
@@ -116,19 +128,6 @@ def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
             turn.state.allocator.suppress(framework.info.framework_id, roles)
         case Teardown():
             framework_events.end(turn, framework, FrameworkEvent.TEARDOWN)
-
-
-def _change_weights(turn: Turn, event: WeightsChanged) -> None:
-    """Outstanding offers were made in the old order: take them back, and the next cycle divides anew (Mesos does the same)."""
-    for role, _ in event.weights_milli:
-        check_role(role, "weights.role")
-    weights = dict(event.weights_milli)
-    known = turn.state.weights_milli
-    known.update(weights)
-    turn.state.allocator.update_weights(weights)
-    turn.effects.append(SaveWeights(weights_milli=tuple(sorted(known.items()))))
-    for offer_id in list(turn.state.offers):
-        offers.rescind(turn, offer_id)
 
 
 def _pass_time(turn: Turn) -> None:

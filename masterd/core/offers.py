@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from masterd.allocator.conversions import converted, left_over
 from masterd.allocator.interface import Grant
+from masterd.core.authorizer import Action
+from masterd.core.changes import Change, conversion_of
 from masterd.core.effects import NoteOffers, NoteRescinded, NoteStatus, TellLaunch
 from masterd.core.events import Accept, Caller, Decline
 from masterd.core.operations import Room, find_fault, prepared
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, OfferEntry, TaskEntry, Turn
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import FrameworkId, OfferId
-from paddock.model.offer import Offer
-from paddock.model.resources import Resources
+from paddock.model.offer import Launch, Offer
+from paddock.model.resources import Resource, Resources
 from paddock.model.task import Reason, TaskInfo, TaskState
 
 
 def make(turn: Turn, grants: Iterable[Grant]) -> None:
     """One offer per grant; one event per framework for all offers of the run."""
-    state = turn.state
+    state, now_ns = turn.state, turn.now_ns
+    prefix = f"{state.master.master_id}-{state.master.epoch}-O"
     by_framework: dict[FrameworkId, list[Offer]] = {}
-    for grant in grants:
+    for number, grant in enumerate(grants, start=state.offer_count + 1):
         agent = state.agents[grant.agent_id]
-        framework = state.frameworks[grant.framework_id]
-        state.offer_count += 1
+        info = agent.info
+        offer_id = OfferId(f"{prefix}{number}")
         offer = Offer(
-            offer_id=OfferId(f"{state.master.master_id}-{state.master.epoch}-O{state.offer_count}"),
+            offer_id=offer_id,
             framework_id=grant.framework_id,
             agent_id=grant.agent_id,
             role=grant.role,
-            resources=grant.resources.allocated_to(grant.role),
-            hostname=agent.info.hostname,
-            attributes=agent.info.attributes,
-            domain=agent.info.domain,
-            unix_address=agent.info.unix_address,
-            tcp_address=agent.info.tcp_address,
+            resources=grant.allocated,
+            hostname=info.hostname,
+            attributes=info.attributes,
+            domain=info.domain,
+            unix_address=info.unix_address,
+            tcp_address=info.tcp_address,
         )
-        state.offers[offer.offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=turn.now_ns)
-        agent.offers[offer.offer_id] = None
-        framework.offers[offer.offer_id] = None
+        state.offer_count = number
+        state.offers[offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=now_ns)
+        agent.offers[offer_id] = None
+        state.frameworks[grant.framework_id].offers[offer_id] = None
         by_framework.setdefault(grant.framework_id, []).append(offer)
     for framework_id, offers in by_framework.items():
         turn.note(state.frameworks[framework_id], NoteOffers(offers=tuple(offers)))
@@ -54,7 +59,7 @@ def _end(turn: Turn, offer_id: OfferId) -> OfferEntry:
     return entry
 
 
-def _give_back(turn: Turn, entry: OfferEntry, resources: Resources, refuse_ms: int) -> None:
+def _give_back(turn: Turn, entry: OfferEntry, resources: Resources, refuse_ms: int | None) -> None:
     offer = entry.offer
     turn.state.allocator.recover(
         offer.framework_id, offer.role, offer.agent_id, resources, refuse_ms=refuse_ms, now_ns=turn.now_ns
@@ -65,7 +70,7 @@ def rescind(turn: Turn, offer_id: OfferId) -> None:
     """The master takes an offer back: no filter, the framework has refused nothing."""
     entry = _end(turn, offer_id)
     turn.note(turn.state.frameworks[entry.offer.framework_id], NoteRescinded(offer_id=offer_id))
-    _give_back(turn, entry, entry.resources, 0)
+    _give_back(turn, entry, entry.resources, None)
 
 
 def rescind_all(turn: Turn, holder: AgentEntry | FrameworkEntry) -> None:
@@ -129,13 +134,13 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
     """Launch what is valid, answer for what is not, and decline the rest."""
     if not event.offer_ids:
         raise InvalidRequest("offer_ids", "", "name at least one offer; to refuse offers, decline them")
-    tasks = [task for operation in event.operations for task in operation.tasks]
+    tasks = [task for operation in event.operations if isinstance(operation, Launch) for task in operation.tasks]
     fault = _find_offers_fault(turn, event, framework)
     if fault is not None:
         for offer_id in dict.fromkeys(event.offer_ids):
             if offer_id in framework.offers:
                 entry = _end(turn, offer_id)
-                _give_back(turn, entry, entry.resources, 0)
+                _give_back(turn, entry, entry.resources, None)
         for task in tasks:
             _answer_without_task(turn, framework, task, TaskState.DROPPED, Reason.INVALID_OFFERS, fault)
         return
@@ -148,11 +153,42 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
         caller=event.caller,
     )
     for operation in event.operations:
+        if not isinstance(operation, Launch):
+            _change(turn, acceptance, operation)
+            continue
         launched = [info for task in operation.tasks if (info := _launch(turn, acceptance, task)) is not None]
         if launched:
             turn.tell(acceptance.agent, TellLaunch(framework=framework.info, tasks=tuple(launched)))
     if acceptance.remaining:
         _give_back(turn, entries[0], acceptance.remaining, event.filters.refuse_ms)
+
+
+def _change(turn: Turn, acceptance: _Acceptance, change: Change) -> None:
+    """Convert what is offered. An operation that is not valid is dropped: the resources come back as they were."""
+    state, role = turn.state, acceptance.room.role
+    framework, agent = acceptance.framework, acceptance.agent
+    taken = (task.info.resources for task in agent.tasks.values() if not task.released)
+    others = (state.offers[offer_id].resources for offer_id in agent.offers)
+    try:
+        conversion = conversion_of(
+            change,
+            role=role,
+            principal=framework.info.principal,
+            volume_ids=_volume_ids(agent.info.resources),
+            busy_volume_ids=_volume_ids(resource for resources in (*taken, *others) for resource in resources),
+        )
+        after = converted(acceptance.remaining, (conversion,))
+    except (InvalidRequest, ValueError):
+        return
+    if not state.authorizer.allows(acceptance.caller, Action.RESERVE, role):
+        return
+    acceptance.remaining = after
+    state.allocator.convert(framework.info.framework_id, role, agent.info.agent_id, (conversion,))
+    agent.info = replace(agent.info, resources=converted(agent.info.resources, (conversion,)))
+
+
+def _volume_ids(resources: Iterable[Resource]) -> set[str]:
+    return {resource.volume.persistence_id for resource in resources if resource.volume is not None}
 
 
 def _find_offers_fault(turn: Turn, event: Accept, framework: FrameworkEntry) -> str | None:
@@ -190,12 +226,15 @@ def _launch(turn: Turn, acceptance: _Acceptance, task: TaskInfo) -> TaskInfo | N
         _answer_without_task(turn, acceptance.framework, task, TaskState.ERROR, fault.reason, fault.message)
         return None
     info = prepared(task, room)
-    acceptance.remaining -= info.resources.unallocated()
+    taken = info.resources.unallocated()
+    acceptance.remaining = left_over(acceptance.remaining, taken)
+    framework_id, agent_id = acceptance.framework.info.framework_id, acceptance.agent.info.agent_id
+    turn.state.allocator.use(framework_id, room.role, agent_id, taken)
     entry = TaskEntry(
         info=info,
-        framework_id=acceptance.framework.info.framework_id,
+        framework_id=framework_id,
         role=room.role,
-        agent_id=acceptance.agent.info.agent_id,
+        agent_id=agent_id,
         state=TaskState.STAGING,
     )
     acceptance.framework.completed.pop(info.task_id, None)

@@ -22,6 +22,9 @@ _UNKNOWN_TASK: dict[AgentState | None, tuple[TaskState, str] | None] = {
 """RECOVERED: the agent has not come back since the master started, so nobody can say; no answer, ask again."""
 
 
+_GONE = (TaskState.GONE_BY_OPERATOR, "an operator says that its agent is gone")
+
+
 def reconcile(turn: Turn, event: Reconcile, framework: FrameworkEntry) -> None:
     """Answer for each task that is named, or for all that are known."""
     if not event.tasks:
@@ -39,7 +42,7 @@ def answer(turn: Turn, framework: FrameworkEntry, task_id: TaskId, agent_id: Age
         _answer_known(turn, framework, task)
         return
     known = _state_of(turn, agent_id)
-    row = _UNKNOWN_TASK[known]
+    row = _GONE if agent_id in turn.state.gone_agent_ids else _UNKNOWN_TASK[known]
     if row is None:
         return
     state, message = row

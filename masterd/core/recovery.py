@@ -6,20 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from masterd.allocator.interface import Allocator, Shuffler
+from masterd.allocator.quota import Quota
 from masterd.core.effects import SaveAgent, SaveFramework
-from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings
+from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
+from paddock.model.ids import AgentId
 from paddock.model.resources import Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What the registry holds: the last record of each agent and framework, and the weights."""
+    """What the registry holds: the last record of each agent and framework, the weights and quotas, and who is gone."""
 
     agents: tuple[SaveAgent, ...] = ()
     frameworks: tuple[SaveFramework, ...] = ()
     weights_milli: tuple[tuple[str, int], ...] = ()
+    quotas: tuple[tuple[str, Quota], ...] = ()
+    gone_agent_ids: tuple[AgentId, ...] = ()
 
 
 def recover(
@@ -36,16 +40,18 @@ def recover(
     state = MasterState(master=master, settings=settings, allocator=allocator, shuffler=shuffler)
     state.weights_milli = dict(remembered.weights_milli)
     allocator.update_weights(state.weights_milli)
+    state.gone_agent_ids = dict.fromkeys(remembered.gone_agent_ids)
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
+    state.quotas = dict(remembered.quotas)
+    expected_count = sum(record.unreachable_ns is None for record in remembered.agents)
+    allocator.recover_quotas(state.quotas, expected_agent_count=expected_count, now_ns=now_ns)
     for record in remembered.frameworks:
         framework_id = record.framework.framework_id
         if record.completed:
             state.refuse_from_now_on(framework_id)
             continue
         info = record.framework
-        allocator.add_framework(
-            framework_id, roles=info.roles, suppressed_roles=(), capabilities=info.capabilities, active=False
-        )
+        allocator.add_framework(framework_id, traits_of(info), active=False)
         state.frameworks[framework_id] = FrameworkEntry(
             info=info,
             state=FrameworkState.RECOVERED,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from masterd.allocator.interface import Allocator, Shuffler
+from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
+from masterd.allocator.quota import Quota
+from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
 from masterd.core.views import AgentState, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -70,7 +73,10 @@ FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The numbers of Mesos, where it has them. `offer_timeout_ms` 0: offers do not end by themselves."""
+    """The numbers of Mesos, where it has them. `offer_timeout_ms` 0: offers do not end by themselves.
+
+    `roles`: only these may be subscribed with, or have a quota or a weight; None: all.
+    """
 
     ping_interval_ms: int = 15_000
     ping_limit_count: int = 5
@@ -80,6 +86,7 @@ class Settings:
     offer_timeout_ms: int = 0
     unreachable_age_limit_ms: int = 1_209_600_000
     unreachable_limit_count: int = 102_400
+    roles: frozenset[str] | None = None
 
     @property
     def silence_limit_ns(self) -> int:
@@ -118,7 +125,10 @@ TaskKey = tuple[FrameworkId, TaskId]
 
 @dataclass(slots=True, kw_only=True)
 class AgentEntry:
-    """An agent. `stream` is None unless CONNECTED; at `deadline_ns` silence becomes UNREACHABLE, and that is forgotten."""
+    """An agent. `stream` is None unless CONNECTED; at `deadline_ns` silence becomes UNREACHABLE, and that is forgotten.
+
+    `configured`: its resources as it last said them; `info` has them with what was reserved and made volumes since.
+    """
 
     info: AgentInfo
     state: AgentState
@@ -126,6 +136,7 @@ class AgentEntry:
     tasks: dict[TaskKey, TaskEntry] = field(default_factory=dict)
     offers: dict[OfferId, None] = field(default_factory=dict)
     standalone: Resources = field(default_factory=Resources)
+    configured: Resources = field(default_factory=Resources)
     pending_kills: dict[TaskKey, KillPolicy] = field(default_factory=dict)
     registered_ns: int = 0
     ping_sequence: int = 0
@@ -190,6 +201,13 @@ _AWARE_ONLY = frozenset(
 )
 
 
+def traits_of(info: FrameworkInfo, suppressed_roles: Iterable[str] = ()) -> FrameworkTraits:
+    """What the allocator is to know of a framework."""
+    return FrameworkTraits(
+        roles=frozenset(info.roles), suppressed_roles=frozenset(suppressed_roles), capabilities=info.capabilities
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferEntry:
     """An offer that waits for its answer. `resources` are without the allocation mark, as the allocator counts."""
@@ -215,6 +233,9 @@ class MasterState:
     agent_of_stream: dict[int, AgentId] = field(default_factory=dict)
     framework_of_stream: dict[int, FrameworkId] = field(default_factory=dict)
     weights_milli: dict[str, int] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    gone_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    authorizer: Authorizer = field(default_factory=AllowAll)
     framework_count: int = 0
     offer_count: int = 0
     subscription_count: int = 0
@@ -295,6 +316,7 @@ class Turn:
             task.role,
             task.agent_id,
             task.info.resources.unallocated(),
-            refuse_ms=0,
+            refuse_ms=None,
             now_ns=self.now_ns,
+            in_use=True,
         )

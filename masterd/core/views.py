@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from masterd.allocator.quota import Quota
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId
@@ -57,6 +59,20 @@ class AgentView:
     offered: Resources
     standalone: Resources
     registered_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleView:
+    """A role with its subtree's sums, in thousandths by name. `used` and `offered` are its own members' only."""
+
+    role: str
+    weight_milli: int
+    quota: Quota
+    consumed_milli: Mapping[str, int]
+    reserved_milli: Mapping[str, int]
+    used: Resources
+    offered: Resources
+    framework_ids: tuple[FrameworkId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ class Schedulers(SchedulerServiceServicer):
 
     def __init__(self, shell: MasterShell) -> None:
         self._shell = shell
+        self._writer = convert.OfferWriter()
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: _Context) -> AsyncIterator[pb.SchedulerEvent]:
         """The stream is the subscription: when it ends, the framework is disconnected."""
@@ -68,7 +69,7 @@ class Schedulers(SchedulerServiceServicer):
             await self._shell.call(event)
             master = convert.master_info_to_wire(self._shell.machine.state.master)
             async for message in stream.messages():
-                yield to_wire(message, master)
+                yield to_wire(message, master, self._writer)
         finally:
             self._lost(number)
 
@@ -221,7 +222,9 @@ def _count(found_count: int, field: str) -> None:
         raise InvalidRequest(field, f"{found_count} entries", f"use at most {LIST_LIMIT_COUNT} in one call")
 
 
-def to_wire(message: FrameworkMessage, master: parties_pb2.MasterInfo) -> pb.SchedulerEvent:
+def to_wire(
+    message: FrameworkMessage, master: parties_pb2.MasterInfo, writer: convert.OfferWriter
+) -> pb.SchedulerEvent:
     """With the master's identity, as every message of its streams."""
     event = pb.SchedulerEvent
     match message:
@@ -233,7 +236,10 @@ def to_wire(message: FrameworkMessage, master: parties_pb2.MasterInfo) -> pb.Sch
             )
             return event(master=master, subscribed=subscribed)
         case NoteOffers(offers=offers):
-            return event(master=master, offers=event.Offers(offers=[convert.offer_to_wire(offer) for offer in offers]))
+            told = event(master=master)
+            for offer in offers:
+                writer.write(offer, told.offers.offers.add())
+            return told
         case NoteRescinded(offer_id=offer_id):
             return event(master=master, rescind=event.Rescind(offer_id=offer_id))
         case NoteStatus(status=status):

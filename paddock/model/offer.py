@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from paddock.model.agent import DomainInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId
 from paddock.model.resource_text import Attribute
-from paddock.model.resources import Resources
+from paddock.model.resources import Resource, Resources
 from paddock.model.task import TaskInfo
 
 DEFAULT_REFUSE_MS = 5_000
@@ -47,5 +47,49 @@ class Launch:
     tasks: tuple[TaskInfo, ...]
 
 
-Operation = Launch
-"""The operations that this version carries out; the wire knows more and refuses them by name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """Push a reservation: `resources` as they are to be, their topmost reservation for the offer's role."""
+
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreserve:
+    """Pop the topmost reservation, which was made at run time."""
+
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVolumes:
+    """Reserved disk becomes persistent volumes."""
+
+    volumes: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyVolumes:
+    """Persistent volumes that nobody uses become disk again."""
+
+    volumes: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowVolume:
+    """Disk of the same reservation is added to the volume."""
+
+    volume: Resource
+    addition: Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShrinkVolume:
+    """A part of the volume becomes disk again."""
+
+    volume: Resource
+    by_milli: int
+
+
+Operation = Launch | Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
+"""The operations that the master carries out; the wire takes launches only, and refuses the others by name."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Self
 
 from paddock.model.errors import InvalidRequest
@@ -102,7 +103,8 @@ class DiskVolume:
 class Resource:
     """A value under a name, with everything that tells it from others of that name.
 
-    `reservations` goes bottom first; `allocation_role` is empty when it is not allocated.
+    `reservations` goes bottom first; `allocation_role` is empty when it is not allocated. `indivisible`: a disk of its
+    own, given away whole or not at all (Mesos: MOUNT).
     """
 
     name: str
@@ -113,6 +115,7 @@ class Resource:
     revocable: bool = False
     shared: bool = False
     provider_id: str = ""
+    indivisible: bool = False
 
     @property
     def reserved_role(self) -> str:
@@ -120,8 +123,8 @@ class Resource:
         return self.reservations[-1].role if self.reservations else DEFAULT_ROLE
 
     def like(self, other: Resource) -> bool:
-        """Whether the two differ in their value only, so that the values may be added. Volumes and shared ones never
-        may.
+        """Whether the two differ in their value only, so that the values may be added. What is whole or nothing (volumes,
+        shared and indivisible ones) never may.
         """
         return (
             self.name == other.name
@@ -129,6 +132,8 @@ class Resource:
             and self.volume is other.volume is None
             and not self.shared
             and not other.shared
+            and not self.indivisible
+            and not other.indivisible
             and self.allocation_role == other.allocation_role
             and self.reservations == other.reservations
             and self.revocable == other.revocable
@@ -146,6 +151,7 @@ class Resource:
             revocable=self.revocable,
             shared=self.shared,
             provider_id=self.provider_id,
+            indivisible=self.indivisible,
         )
 
     def is_empty(self) -> bool:
@@ -302,6 +308,15 @@ class Resources:
     def unallocated(self) -> Resources:
         """The same without the allocation mark."""
         return self.allocated_to("")
+
+
+def milli_of(number: float | str) -> int:
+    """A number of units as thousandths, three decimals kept, half rounded up. Raises InvalidRequest for what is none."""
+    try:
+        amount = Decimal(str(number)) * MILLI
+        return int(amount.to_integral_value(rounding=ROUND_HALF_UP))
+    except (InvalidOperation, OverflowError, ValueError):
+        raise InvalidRequest("number", number, "write a finite decimal number") from None
 
 
 def check_resources(resources: Resources, field: str) -> Resources:

@@ -13,7 +13,7 @@ from paddock.model.agent import MasterInfo
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch, Offer, Operation
+from paddock.model.offer import Filters, Launch, Offer
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
@@ -154,7 +154,7 @@ class SchedulerLink:
 
     async def accept(self, offers: Sequence[Offer], tasks: Sequence[TaskInfo], filters: Filters) -> None:
         """All offers of one agent and role. Without tasks the resources go back, filtered."""
-        operations: list[Operation] = [Launch(tasks=tuple(tasks))] if tasks else []
+        operations = [Launch(tasks=tuple(tasks))] if tasks else []
         request = pb.AcceptRequest(
             framework_id=self._framework_id,
             subscription_id=self._subscription_id,

@@ -36,6 +36,7 @@ from paddock.wire.convert.evidence import (
     evidence_to_wire,
 )
 from paddock.wire.convert.offers import (
+    OfferWriter,
     filters_from_wire,
     filters_to_wire,
     offer_from_wire,
@@ -79,6 +80,7 @@ from paddock.wire.convert.tasks import (
 )
 
 __all__ = [
+    "OfferWriter",
     "StandaloneLaunch",
     "WaitUntil",
     "agent_info_from_wire",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest, Unsupported
-from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer, Operation
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer
 from paddock.wire.convert import bounds
 from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
@@ -51,6 +51,33 @@ def offer_to_wire(offer: Offer) -> pb.Offer:
     )
 
 
+class OfferWriter:
+    """Writes many offers as `offer_to_wire` does; what is the same object in several of them is converted once."""
+
+    LIMIT_COUNT = 10_000
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[Offer, pb.Offer]] = {}
+
+    def write(self, offer: Offer, message: pb.Offer) -> None:
+        """Into an empty message."""
+        key = (id(offer.resources), id(offer.attributes), id(offer.domain))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= self.LIMIT_COUNT:
+                self._known.clear()
+            # With the offer itself: as long as it is kept, no other object can have these ids.
+            known = self._known[key] = (offer, offer_to_wire(offer))
+        message.CopyFrom(known[1])
+        message.offer_id = offer.offer_id
+        message.framework_id = offer.framework_id
+        message.agent_id = offer.agent_id
+        message.hostname = offer.hostname
+        message.role = offer.role
+        message.unix_address = offer.unix_address
+        message.tcp_address = offer.tcp_address
+
+
 def filters_from_wire(message: pb.Filters) -> Filters:
     """Absent: Mesos' five seconds. More than a year is cut to a year, as Mesos does."""
     if not message.HasField("refuse_ms"):
@@ -63,7 +90,7 @@ def filters_to_wire(filters: Filters) -> pb.Filters:
     return pb.Filters(refuse_ms=filters.refuse_ms)
 
 
-def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Operation, ...]:
+def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Launch, ...]:
     """In order. Each task id once over all of them."""
     bounds.count(messages, field)
     operations = tuple(_operation_from_wire(message, f"{field}[{index}]") for index, message in enumerate(messages))
@@ -73,7 +100,7 @@ def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operati
     return operations
 
 
-def _operation_from_wire(message: pb.Operation, field: str) -> Operation:
+def _operation_from_wire(message: pb.Operation, field: str) -> Launch:
     match message.WhichOneof("operation"):
         case "launch":
             return Launch(tasks=task_infos_from_wire(message.launch.tasks, f"{field}.launch.tasks"))
@@ -83,6 +110,6 @@ def _operation_from_wire(message: pb.Operation, field: str) -> Operation:
             raise Unsupported(f"{field}.{other}", "launch is the operation that it carries out")
 
 
-def operation_to_wire(operation: Operation) -> pb.Operation:
+def operation_to_wire(operation: Launch) -> pb.Operation:
     """What operations_from_wire turns back into the same."""
     return pb.Operation(launch=pb.Operation.Launch(tasks=[task_info_to_wire(task) for task in operation.tasks]))

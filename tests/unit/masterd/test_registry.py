@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from masterd.core.effects import ForgetAgent, SaveAgent, SaveFramework, SaveWeights
+from masterd.allocator.quota import Quota
+from masterd.core.effects import ForgetAgent, SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
@@ -47,6 +48,19 @@ def test_everything_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert remembered.agents == (gone,)
     assert remembered.frameworks == (FRAMEWORK,)
     assert remembered.weights_milli == (("r", 2500),)
+
+
+def test_quotas_and_agents_that_are_gone_come_back_too(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    quota = Quota(guarantees_milli={"cpus": 1500}, limits_milli={"cpus": 2000, "mem": 0})
+    registry.write((AGENT, SaveQuotas(quotas=(("a/b", quota), ("c", quota))), SaveAgentGone(agent_id=AgentId("a1"))))
+    registry.write((SaveQuotas(quotas=(("a/b", quota),)),))
+    registry.close()
+    registry = Registry.open(str(tmp_path))
+    remembered = registry.load()
+    registry.close()
+    assert remembered.quotas == (("a/b", quota),)
+    assert (remembered.agents, remembered.gone_agent_ids) == ((), (AgentId("a1"),))
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(
@@ -90,25 +104,79 @@ def test_a_forgotten_agent_is_no_longer_there(tmp_path: Path) -> None:
     registry.close()
 
 
-def test_format_1_is_understood(tmp_path: Path) -> None:
-    Registry.open(str(tmp_path)).close()
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript(
-        "ALTER TABLE agents DROP COLUMN unreachable_ns;"
-        "ALTER TABLE agents ADD COLUMN reachable INTEGER NOT NULL DEFAULT 1;"
-        "INSERT INTO agents VALUES ('away', 'h', '', '', 0);"
-        "INSERT INTO agents VALUES ('here', 'h', '', '', 1);"
-        "PRAGMA user_version = 1;"
-    )
+FORMAT_1 = """
+CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY, hostname TEXT NOT NULL, unix_address TEXT NOT NULL, tcp_address TEXT NOT NULL,
+    reachable INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE frameworks (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
+    capabilities TEXT NOT NULL, failover_timeout_ms INTEGER NOT NULL, labels TEXT NOT NULL, hostname TEXT NOT NULL,
+    webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
+);
+CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO master VALUES ('m', 4);
+INSERT INTO agents VALUES ('a1', 'h', 'unix:/x', 'h:1', 1);
+INSERT INTO agents VALUES ('away', 'h', '', '', 0);
+INSERT INTO frameworks VALUES ('f1', '', '', '', '["*"]', '[]', 0, '[]', '', '', NULL, 1);
+INSERT INTO weights VALUES ('r', 2500);
+PRAGMA user_version = 1;
+"""
+
+
+def write_format_1(state_dir: Path) -> None:
+    """As the masterd of that format left it."""
+    connection = sqlite3.connect(state_dir / FILE_NAME)
+    connection.executescript(FORMAT_1)
     connection.close()
+
+
+def test_format_1_is_understood(tmp_path: Path) -> None:
+    write_format_1(tmp_path)
     before_ns = int(time.time()) * 10**9
     for _ in range(2):
         registry = Registry.open(str(tmp_path))
-        away, here = registry.load().agents
+        remembered = registry.load()
         registry.close()
+        here, away = remembered.agents
+        assert here == AGENT
         assert away.unreachable_ns is not None
         assert before_ns <= away.unreachable_ns <= time.time_ns()
-        assert here.unreachable_ns is None
+        assert [record.framework.framework_id for record in remembered.frameworks] == ["f1"]
+        assert remembered.weights_milli == (("r", 2500),)
+        assert (remembered.quotas, remembered.gone_agent_ids) == ((), ())
+
+
+def test_a_registry_of_the_first_format_is_brought_forward(tmp_path: Path) -> None:
+    write_format_1(tmp_path)
+    Registry.open(str(tmp_path)).close()
+    registry = Registry.open(str(tmp_path))
+    quotas = (("r", Quota(limits_milli={"cpus": 1})),)
+    registry.write((SaveAgentGone(agent_id=AgentId("x")), SaveQuotas(quotas=quotas)))
+    registry.write((ForgetAgent(agent_id=AgentId("away")),))
+    remembered = registry.load()
+    assert (remembered.agents, remembered.gone_agent_ids, remembered.quotas) == ((AGENT,), (AgentId("x"),), quotas)
+    assert (registry.begin_epoch().master_id, registry.begin_epoch().epoch) == ("m", 6)
+    registry.close()
+
+
+def test_format_1_brought_forward_has_the_tables_of_a_new_registry(tmp_path: Path) -> None:
+    write_format_1(tmp_path)
+    (tmp_path / "new").mkdir()
+    assert columns(tmp_path) == columns(tmp_path / "new")
+
+
+def columns(state_dir: Path) -> list[tuple[str, str, str, bool]]:
+    """Of every table: its name, and each column's name, type and whether it must be there."""
+    Registry.open(str(state_dir)).close()
+    connection = sqlite3.connect(state_dir / FILE_NAME)
+    found = connection.execute(
+        'SELECT m.name, c.name, c.type, c."notnull" FROM sqlite_master m JOIN pragma_table_info(m.name) c'
+        " WHERE m.type = 'table' ORDER BY m.name, c.cid"
+    ).fetchall()
+    connection.close()
+    return found
 
 
 def test_the_id_stays_and_the_epoch_grows(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_what_differs_in_anything_but_its_amount_is_not_like_it(field: str) -> N
         "revocable": True,
         "shared": True,
         "provider_id": "p",
+        "indivisible": True,
     }
     one = Resource(name="cpus", value=Scalar(milli=1))
     other = replace(one, **{field: others[field]})  # type: ignore[arg-type]
@@ -124,6 +125,13 @@ def test_what_differs_in_anything_but_its_amount_is_not_like_it(field: str) -> N
     assert not one.like(other)
     assert not other.like(one)
     assert other.amounting(Scalar(milli=3)) == replace(other, value=Scalar(milli=3))
+
+
+@pytest.mark.parametrize("whole", [{"volume": DiskVolume(persistence_id="v")}, {"shared": True}, {"indivisible": True}])
+def test_what_is_whole_or_nothing_is_not_even_like_itself(whole: dict[str, object]) -> None:
+    one = replace(Resource(name="disk", value=Scalar(milli=1)), **whole)  # type: ignore[arg-type]
+    assert not one.like(one)
+    assert len(Resources.of((one, one)).items) == 2
 
 
 def test_cents_add_up() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.filters import life_ns
-from masterd.allocator.interface import AllocatorSettings, Grant
-from masterd.allocator.roles import role_line
+from masterd.allocator.interface import AllocatorSettings, FrameworkTraits, Grant
+from masterd.allocator.reservations import role_line
 from paddock.model.framework import FrameworkCapability
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer import REFUSE_LIMIT_MS
@@ -32,9 +32,7 @@ class Desk:
     def framework(self, name: str, *roles: str, capabilities: tuple[FrameworkCapability, ...] = ()) -> None:
         self.allocator.add_framework(
             FrameworkId(name),
-            roles=roles or ("*",),
-            suppressed_roles=(),
-            capabilities=frozenset(capabilities),
+            FrameworkTraits(roles=frozenset(roles or ("*",)), capabilities=frozenset(capabilities)),
             active=True,
         )
 
@@ -321,7 +319,7 @@ def test_a_framework_that_left_a_role_is_charged_until_it_gives_back() -> None:
     desk.framework("f", "r")
     desk.agent("a")
     (grant,) = desk.run()
-    desk.allocator.update_framework(FrameworkId("f"), roles=("s",), suppressed_roles=(), capabilities=frozenset())
+    desk.allocator.update_framework(FrameworkId("f"), FrameworkTraits(roles=frozenset({"s"})))
     assert desk.allocator.role_share("r") == 1
     desk.back(grant)
     assert desk.allocator.role_share("r") is None

@@ -6,15 +6,27 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveFramework, SaveWeights, TellPing
+from masterd.allocator.quota import NO_QUOTA, Quota
+from masterd.core.effects import (
+    ForgetAgent,
+    Save,
+    SaveAgent,
+    SaveAgentGone,
+    SaveFramework,
+    SaveQuotas,
+    SaveWeights,
+    TellPing,
+)
 from masterd.core.events import (
     Accept,
     Acknowledge,
     AgentAnswered,
+    AgentMarkedGone,
     Decline,
     Kill,
     LaunchRefused,
     OperatorKill,
+    QuotasChanged,
     Reconcile,
     RegisteredTask,
     Revive,
@@ -27,8 +39,9 @@ from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch
+from paddock.model.offer import Filters, Launch, Reserve, Unreserve
 from paddock.model.resource_text import parse_resources
+from paddock.model.resources import Reservation, Resource, Resources, Scalar
 from paddock.model.task import TaskState
 from tests.unit.masterd.core.world import ROOT, Subscription, World, call, task_info
 
@@ -279,6 +292,44 @@ class MasterMachine(RuleBasedStateMachine):
         if not chance:
             self.attempt(WeightsChanged(weights_milli=(("r", weight),)))
 
+    @rule(
+        role=st.sampled_from(ROLES),
+        guarantee=st.sampled_from((0, 1_000, 3_000)),
+        limit=st.sampled_from((None, 1_000, 4_000)),
+        force=st.booleans(),
+    )
+    def operator_sets_a_quota(self, role: str, guarantee: int, limit: int | None, force: bool) -> None:
+        limits = {} if limit is None else {"cpus": max(limit, guarantee)}
+        quota = Quota(guarantees_milli={"cpus": guarantee} if guarantee else {}, limits_milli=limits)
+        before = dict(self.world.state.quotas)
+        self.attempt(QuotasChanged(caller=ROOT, quotas=((role, quota),), force=force))
+        assert self.world.state.quotas.get(role, NO_QUOTA) in (quota, before.get(role, NO_QUOTA))
+
+    @rule(name=agents, chance=st.integers(0, 19))
+    def operator_gives_an_agent_up(self, name: str, chance: int) -> None:
+        if not chance:
+            self.attempt(AgentMarkedGone(agent_id=AgentId(name)))
+
+    @rule(pick=st.integers(0, 9), undo=st.booleans(), cpus_milli=st.sampled_from((1, 500, 9_000)))
+    def framework_reserves(self, pick: int, undo: bool, cpus_milli: int) -> None:
+        state = self.world.state
+        held = list(state.offers)
+        if not held:
+            return
+        entry = state.offers[held[pick % len(held)]]
+        framework = state.frameworks[entry.offer.framework_id]
+        reservation = Reservation(role=entry.offer.role, dynamic=True, principal=framework.info.principal)
+        piece = Resource(name="cpus", value=Scalar(milli=cpus_milli), reservations=(reservation,))
+        resources = Resources((piece,))
+        event = Accept(
+            caller=ROOT,
+            framework_id=framework.info.framework_id,
+            subscription_id=framework.subscription_id,
+            offer_ids=(entry.offer.offer_id,),
+            operations=(Unreserve(resources=resources) if undo else Reserve(resources=resources),),
+        )
+        self.attempt(event)
+
     @rule(seconds=st.sampled_from((1, 2, 16, 31, 80)))
     def time_passes(self, seconds: int) -> None:
         self.world.advance(seconds)
@@ -293,12 +344,16 @@ class MasterMachine(RuleBasedStateMachine):
         for saved in self.saved:
             if isinstance(saved, SaveAgent):
                 agents[saved.agent_id] = saved
-            elif isinstance(saved, ForgetAgent):
+            elif isinstance(saved, ForgetAgent | SaveAgentGone):
                 del agents[saved.agent_id]
+        gone = {e.agent_id for e in self.saved if isinstance(e, SaveAgentGone)}
+        quotas = [e.quotas for e in self.saved if isinstance(e, SaveQuotas)]
         frameworks = {e.framework.framework_id: e for e in self.saved if isinstance(e, SaveFramework)}
         weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
         remembered = Remembered(
             agents=tuple(agents.values()),
+            gone_agent_ids=tuple(gone),
+            quotas=quotas[-1] if quotas else (),
             frameworks=tuple(frameworks.values()),
             weights_milli=weights[-1] if weights else (),
         )
@@ -308,6 +363,7 @@ class MasterMachine(RuleBasedStateMachine):
         self.world = World(remembered=remembered, epoch=self.epoch, settings=SETTINGS)
         self.world.streams = streams
         assert self.world.state.refused_framework_ids.keys() == refused
+        assert self.world.state.quotas == dict(remembered.quotas)
 
 
 TestMaster = MasterMachine.TestCase

@@ -7,6 +7,7 @@ from typing import TypedDict, TypeVar
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings
+from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import Effect, FrameworkMessage, NoteOffers, NoteStatus, NoteSubscribed, ToAgent, ToFramework
 from masterd.core.events import (
     Accept,
@@ -67,7 +68,13 @@ class World:
     """Every event goes through `do`, which checks the invariants afterwards and keeps what was sent."""
 
     def __init__(
-        self, *, settings: Settings | None = None, remembered: Remembered | None = None, seed: int = 1, epoch: int = 1
+        self,
+        *,
+        settings: Settings | None = None,
+        remembered: Remembered | None = None,
+        seed: int = 1,
+        epoch: int = 1,
+        authorizer: Authorizer | None = None,
     ) -> None:
         self.now_ns = 1_000 * SECOND_NS
         self.allocator = DrfAllocator(AllocatorSettings())
@@ -83,6 +90,7 @@ class World:
             )
         )
         self.state = self.machine.state
+        self.state.authorizer = authorizer or AllowAll()
         self.streams = 0
         self.effects: list[Effect] = []
         self.answer_pings = True

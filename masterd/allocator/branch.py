@@ -1,0 +1,70 @@
+"""A place in the tree of clients: what is allocated below it, and its children in order."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from masterd.allocator.bundle import Kind
+
+Shared = Sequence[tuple[Hashable, Kind, int]]
+"""Shared resources that were given or came back: on which agent, which one, how many copies. Several weigh as one."""
+
+Shares = tuple[Mapping[str, int], Shared]
+
+Entry = tuple[int, int, str, "Branch"]
+
+
+class Branch:
+    """A path's place in the tree: the sum of what is allocated below it, and its children in order.
+
+    `lists`: the children that have members of each list below them, sorted; only those that are `built`. They, and the
+    children's entries, are of the totals' `version`. An `entry` is None when it has to be computed; `best` is the numerator of
+    the dominant share that it was made of.
+    """
+
+    __slots__ = (
+        "allocated_milli",
+        "best",
+        "built",
+        "children",
+        "client",
+        "copies",
+        "count",
+        "entry",
+        "lists",
+        "member_counts",
+        "parent",
+        "path",
+        "version",
+    )
+
+    def __init__(self, path: str, parent: Branch | None, list_count: int) -> None:
+        self.path = path
+        self.parent = parent
+        self.children: dict[str, Branch] = {}
+        self.client: str | None = None
+        self.allocated_milli: dict[str, int] = {}
+        self.best = 0
+        self.copies: dict[tuple[Hashable, Kind], int] = {}
+        self.count = 0
+        self.entry: Entry | None = None
+        self.lists: list[list[Entry]] = [[] for _ in range(list_count)]
+        self.built: tuple[int, ...] = ()
+        self.member_counts = [0] * list_count
+        self.version = -1
+
+    def refresh(self, version: int) -> None:
+        """The totals or a weight have changed: whatever was computed is stale."""
+        self.version = version
+        self.built = ()
+        for child in self.children.values():
+            child.entry = None
+
+
+def add_copies(branch: Branch, shared: Shared) -> None:
+    """The first copy of a shared resource weighs, the others do not."""
+    allocated = branch.allocated_milli
+    for place, kind, copies in shared:
+        if (place, kind) not in branch.copies:
+            allocated[kind.name] = allocated.get(kind.name, 0) + kind.size_milli
+        branch.copies[place, kind] = branch.copies.get((place, kind), 0) + copies

@@ -1,0 +1,143 @@
+"""Reservations and volumes in an accept: what is valid happens at once and in order, what is not changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from masterd.core.changes import Change
+from masterd.core.events import Accept
+from paddock.model.ids import AgentId
+from paddock.model.offer import (
+    CreateVolumes,
+    DestroyVolumes,
+    Filters,
+    GrowVolume,
+    Launch,
+    Operation,
+    Reserve,
+    ShrinkVolume,
+    Unreserve,
+)
+from paddock.model.resources import DiskVolume, Reservation, Resource, Resources, Scalar
+from tests.unit.masterd.core.world import Subscription, World, call, task_info
+
+OWN = Reservation(role="r", dynamic=True, principal="uid:0")
+
+
+def disk(
+    milli: int, *, volume: str = "", reservations: tuple[Reservation, ...] = (OWN,), name: str = "disk"
+) -> Resource:
+    kept = DiskVolume(persistence_id=volume) if volume else None
+    return Resource(name=name, value=Scalar(milli=milli), reservations=reservations, volume=kept)
+
+
+def of(*resources: Resource) -> Resources:
+    return Resources(resources)
+
+
+def start(role: str = "r") -> tuple[World, Subscription]:
+    world = World()
+    world.agent("a1", "cpus:4;mem:1024;disk:100")
+    return world, world.framework(role)
+
+
+def do(world: World, framework: Subscription, *operations: Operation) -> Resources:
+    """Accept all that it holds; what it is offered next, or holds as tasks."""
+    offer_ids = tuple(offer.offer_id for offer in world.offers(framework[2]))
+    world.do(Accept(**call(framework), offer_ids=offer_ids, operations=operations, filters=Filters(refuse_ms=0)))
+    world.cycle(batch=True)
+    return Resources.of(resource for offer in world.offers(framework[2]) for resource in offer.resources).unallocated()
+
+
+def test_a_reservation_a_volume_and_back() -> None:
+    world, framework = start()
+    whole = world.allocator.free(AgentId("a1")) or Resources.scalars({"cpus": 4_000, "mem": 1_024_000, "disk": 100_000})
+    steps: tuple[tuple[Change, tuple[Resource, ...]], ...] = (
+        (Reserve(resources=of(disk(60_000))), (disk(60_000),)),
+        (CreateVolumes(volumes=of(disk(20_000, volume="v"))), (disk(40_000), disk(20_000, volume="v"))),
+        (
+            GrowVolume(volume=disk(20_000, volume="v"), addition=disk(5_000)),
+            (disk(35_000), disk(25_000, volume="v")),
+        ),
+        (ShrinkVolume(volume=disk(25_000, volume="v"), by_milli=10_000), (disk(45_000), disk(15_000, volume="v"))),
+        (DestroyVolumes(volumes=of(disk(15_000, volume="v"))), (disk(60_000),)),
+        (Unreserve(resources=of(disk(60_000))), ()),
+    )
+    for operation, reserved in steps:
+        after = do(world, framework, operation)
+        assert of(*(each for each in after if each.reservations)) == of(*reserved), operation
+        assert after.quantities_milli() == {"cpus": 4_000, "mem": 1_024_000, "disk": 100_000}
+    assert whole == world.state.agents[AgentId("a1")].info.resources
+
+
+def test_one_call_sees_its_own_steps() -> None:
+    world, framework = start()
+    task = replace(task_info("t1", "a1"), resources=of(disk(20_000, volume="v"), *task_info("x", "a1").resources))
+    do(
+        world,
+        framework,
+        Reserve(resources=of(disk(30_000))),
+        CreateVolumes(volumes=of(disk(20_000, volume="v"))),
+        Launch(tasks=(task,)),
+    )
+    assert world.state.frameworks[framework[0]].tasks
+    # In use: nobody may destroy it.
+    after = do(world, framework, DestroyVolumes(volumes=of(disk(20_000, volume="v"))))
+    assert not [each for each in after if each.volume]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Reserve(resources=of(disk(100_001))),
+        Reserve(resources=of(disk(1, reservations=(Reservation(role="other"),)))),
+        Reserve(resources=of(disk(1, reservations=()))),
+        Reserve(resources=of()),
+        Reserve(resources=of(disk(-1))),
+        Reserve(resources=of(disk(1, reservations=(Reservation(role="r"), Reservation(role="r"))))),
+        Unreserve(resources=of(disk(1))),
+        Unreserve(resources=of(disk(1, reservations=(Reservation(role="r"),)))),
+        CreateVolumes(volumes=of(disk(1, volume="v"))),
+        CreateVolumes(volumes=of(disk(1, volume="v", reservations=()))),
+        CreateVolumes(volumes=of(disk(1, volume="v", name="mem"))),
+        DestroyVolumes(volumes=of(disk(1))),
+        DestroyVolumes(volumes=of(disk(1, volume="unknown"))),
+        GrowVolume(volume=disk(1), addition=disk(1)),
+        GrowVolume(volume=disk(1, volume="v"), addition=disk(1, reservations=())),
+        ShrinkVolume(volume=disk(5, volume="v"), by_milli=5),
+        ShrinkVolume(volume=disk(5, volume="v"), by_milli=2),
+    ],
+)
+def test_what_is_not_valid_changes_nothing(operation: Change) -> None:
+    world, framework = start()
+    before = world.state.agents[AgentId("a1")].info.resources
+    after = do(world, framework, operation)
+    assert after == before == world.state.agents[AgentId("a1")].info.resources
+
+
+def test_two_volumes_of_one_id_cannot_be() -> None:
+    world, framework = start()
+    volume = disk(1_000, volume="v")
+    after = do(
+        world,
+        framework,
+        Reserve(resources=of(disk(9_000))),
+        CreateVolumes(volumes=of(volume)),
+        CreateVolumes(volumes=of(volume)),
+    )
+    assert len([each for each in after if each.volume]) == 1
+
+
+def test_an_agent_that_comes_back_has_its_reservations_unless_it_is_configured_anew() -> None:
+    world, framework = start()
+    do(world, framework, Reserve(resources=of(disk(60_000))))
+    stream = world.state.agents[AgentId("a1")].stream
+    assert stream is not None
+    world.lose_agent(stream)
+    stream = world.agent("a1", "cpus:4;mem:1024;disk:100")
+    assert any(each.reservations for each in world.state.agents[AgentId("a1")].info.resources)
+    world.lose_agent(stream)
+    world.agent("a1", "cpus:4;mem:1024;disk:90")
+    assert not any(each.reservations for each in world.state.agents[AgentId("a1")].info.resources)
