@@ -13,8 +13,10 @@ from functools import lru_cache
 
 from paddock.kernel.call_list import BEGINNING, INSTRUCTION_BYTES, CallList, result_in, value_at, within
 from paddock.kernel.capabilities import names_of
+from paddock.kernel.errors import KernelError
 from paddock.kernel.namespaces import CLONE_NEWNS, NAMESPACE_FLAGS, PRIVATE_MOUNTS, mounts_of
 from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_INTO_CGROUP, CLONE_PIDFD, CLONE_VM
+from paddock.launch import protocol
 from paddock.launch.named_list import NamedList
 from paddock.launch.plan import RLIMIT_NUMBERS
 from paddock.launch.report import STAT_BYTES
@@ -311,6 +313,9 @@ class CommandList:
     def explain(self, results: bytes | bytearray) -> dict[str, object]:
         """The child's step that failed, in the wire's form, from the list as the child has sent it."""
         failed = result_in(results, self._preamble.failure) // INSTRUCTION_BYTES
+        if failed not in self.named.names or len(results) < self.calls.size:
+            cut = KernelError("execve", "", "the process failed, and was ended before it could say where", errno.ECHILD)
+            return {**protocol.error_from(cut).to_json(), "stage": "exec"}
         code = -result_in(results, failed)
         if failed in self.candidates:
             code = _weightiest(-result_in(results, index) for index in self.candidates if index <= failed)

@@ -12,6 +12,7 @@ import socket
 
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import plan_file, protocol, shim
+from paddock.launch.launcher_log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ def rehearse(arguments: Arguments, host: Host) -> None:
     try:
         for number in range(_ROUNDS):
             document = _plan(arguments, host, directory, f"rehearsal-{os.getpid()}-{number}")
-            _live_once(host, plan_file.seal(document))
+            try:
+                _live_once(host, plan_file.seal(document))
+            except (OSError, ValueError, LookupError) as error:
+                # Without it shims are larger and slower, and that is all.
+                log("rehearsal-failed", error=f"{type(error).__name__}: {error}")
+                return
             for name in ("stdout", "stderr"):
                 os.unlink(f"{directory}/{name}")
     finally:
