@@ -19,7 +19,10 @@ def spare_id_of(path: str) -> str:
 
 
 class SpareRecords:
-    """Empty files in the directory of the records. What is taken belongs to the taker; one that vanished is no error."""
+    """Empty files in the directory of the records. What is taken belongs to the taker; one that vanished is no error.
+
+    One that was taken for a launch that came to nothing before is found again by the next agent.
+    """
 
     def __init__(self, directory: str) -> None:
         """Touches nothing before `find`."""
@@ -30,8 +33,10 @@ class SpareRecords:
         """Those of an earlier agent. Raises OSError."""
         self._paths.clear()
         for name in sorted(os.listdir(self._directory)):
-            if name.startswith(_PREFIX):
+            # A container's own name may begin like this; its record's name holds more.
+            if name.startswith(_PREFIX) and ".json" not in name:
                 path = os.path.join(self._directory, name)
+                os.truncate(path, 0)
                 if len(self._paths) < MAX_COUNT:
                     self._paths.append(path)
                 else:

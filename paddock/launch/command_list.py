@@ -262,8 +262,8 @@ class CommandList:
         named.stage = "cgroup"
         for fd in surroundings.close_first:
             self.named.do("close", fd)
-        if surroundings.is_exec:
-            # Until the execve only a holder of CAP_SYS_PTRACE may look into it.
+        if surroundings.is_exec or surroundings.shares_memory:
+            # Until the execve only a holder of CAP_SYS_PTRACE may look into it: into the shim, when it shares its memory.
             self.named.do("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
         if surroundings.stat is not None:
             named.read_file("/proc/self/stat", surroundings.stat, STAT_BYTES)

@@ -48,6 +48,10 @@ def listen(path: str) -> Socket:
         os.rename(unready, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except OSError as error:
         listener.close()
+        try:
+            os.unlink(unready, dir_fd=directory_fd)
+        except OSError:
+            pass
         raise wrapped(error, "bind", path) from None
     finally:
         os.umask(umask)

@@ -125,6 +125,9 @@ def fail(container: Container, report: dict[str, object]) -> None:
     _close_logs(container)
     _record_failure(container)
     _remove(container)
+    if container.record_file is not None:
+        # Whoever hears of the end may use the file again.
+        container.record_file.close()
     container.clients.send_all(
         {"event": protocol.EVENT_FAILED, "container_id": container.identity.container_id, **report}
     )

@@ -111,6 +111,11 @@ class LaunchList(CommandList):
             self._tell_and_wait(plan)
         calls.end(DONE)
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether the child does."""
+        return self._surroundings.shares_memory
+
     def _out(self, offset: int) -> tuple[int, int, int]:
         return within(self.outcome, offset)
 

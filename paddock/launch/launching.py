@@ -50,6 +50,11 @@ def death_before_exec(container: Container) -> LaunchFailure:
 
 def launch(container: Container, sealed: PlanFile) -> None:
     """Carry the plan's list out: the command is on its way then. Raises LaunchFailure."""
+    if sealed.shares_memory and not container.host.runner.shares_memory:
+        _know(container, sealed)
+        raise failure_at(
+            "plan", protocol.ProtocolError("launcher", "the plan was made for another launcher: make it anew")
+        )
     if container.init is None and "pid" in sealed.read_summary().namespaces:
         _know(container, sealed)
         missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
@@ -64,6 +69,9 @@ def launch(container: Container, sealed: PlanFile) -> None:
             raise failure_at("cgroup", error) from None
     if code not in _LAUNCHED:
         raise LaunchFailure(failed_list.take_over(container, sealed, code))
+    if code == STARTED:
+        # The list has closed it.
+        sealed.fd = -1
     _take_over(container, sealed)
     if code == STARTED:
         _go_on(container, sealed)
@@ -108,9 +116,12 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
     assert container.cgroup is not None
     container.cgroup.made = list(container.cgroup.paths)
     _note_missing(container, sealed.memory)
-    try:
-        if result_in(sealed.memory, plan.allocated) < 0:
+    if result_in(sealed.memory, plan.allocated) < 0:
+        try:
             os.posix_fallocate(outcome[2], 0, PREALLOCATED_BYTES)
+        except OSError as error:
+            container.ending.note_problem(error, "posix_fallocate", plan.record)
+    try:
         identity.start_time_ticks = processes.read_start_time_ticks(identity.pid)
     except OSError as error:
         raise failure_at("record", error) from None
@@ -123,9 +134,8 @@ def _go_on(container: Container, sealed: PlanFile) -> None:
         container.clients.adopt(sockets.of(listener_fd))
     identity = container.identity
     identity.shim_start_time_ticks, identity.start_time_ticks = report.times_of(sealed.memory, sealed.report_at)
-    # The list has closed both; with the pipe's reader goes the plan's memory.
+    # The list has closed the pipe; with its reader goes the plan's memory.
     container.status = None
-    sealed.fd = -1
     if report.was_reached(sealed.memory, sealed.report_at):
         begin_running(container)
     else:

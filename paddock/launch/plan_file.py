@@ -1,8 +1,8 @@
 """A plan on its way to its shim: the launch as a call list, what the shim keeps in mind, and the plan itself, in one memfd.
 
 The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 1: instruction 0 of the list
-is the header (after its first word: the mark with the format, the first step, the lengths of list, summary and plan, and
-where the inputs, the outcome behind them, and the report stand); then come the summary and the plan, both JSON.
+is the header. After its first word: the mark with the format; the first step, and whether memory is shared; the lengths of
+list, summary and plan; where the inputs, the outcome behind them, and the report stand. Then come summary and plan, both JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from paddock.launch.summary import Summary, summary_json
 _HEADER = struct.Struct("8Q")
 _MARK = 0x50444B << 8
 """PDK, and below it the format."""
+# Beside the first step: whether the command's child shares its shim's memory.
+_SHARES_BIT = 32
 # The plan, the same strings in the list, and what comes with them.
 _MAX_BYTES = 3 * protocol.MAX_PLAN_BYTES
 
@@ -40,14 +42,15 @@ def seal(document: dict[str, object]) -> bytes:
     summary = protocol.encode(summary_json(planned, made))
     at = made.calls.size
     lengths = (made.calls.length, len(summary), len(content))
-    made.calls.set_header(_MARK | protocol.FORMAT, made.first, *lengths, at + made.inputs[2], at + made.report[2])
+    first = made.first | made.shares_memory << _SHARES_BIT
+    made.calls.set_header(_MARK | protocol.FORMAT, first, *lengths, at + made.inputs[2], at + made.report[2])
     return bytes(made.to_bytes()) + summary + content
 
 
 class PlanFile:
     """`memory` is the list's own, and is written to while it is carried out. Owns `fd`, unless it is -1."""
 
-    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at")
+    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at", "shares_memory")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -56,7 +59,9 @@ class PlanFile:
         os.preadv(fd, [self.memory], 0)
         if size < _HEADER.size:
             raise ProtocolError("plan", "is too short")
-        _word, mark, self.first, *lengths, self.inputs_at, self.report_at = _HEADER.unpack_from(self.memory)
+        _word, mark, first, *lengths, self.inputs_at, self.report_at = _HEADER.unpack_from(self.memory)
+        self.shares_memory = bool(first >> _SHARES_BIT & 1)
+        self.first = first & ~(1 << _SHARES_BIT)
         self.outcome_at = self.inputs_at + INPUTS.size
         if mark & ~0xFF != _MARK:
             raise ProtocolError("plan", "is none")

@@ -107,15 +107,16 @@ def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, 
     """As `ear.listen` does; returns the step that makes the socket. After a failure Python tries, and tells of it."""
     calls, (directory, unready, name) = named.calls, names
     first = calls.here
-    calls.land(first + 5)
+    unready_text = calls.text(unready)
+    calls.land(first + 6)
     named.fail = calls.land()
+    calls.call("unlinkat", AT_FDCWD, unready_text, 0)
     calls.call("umask", 0o022)
     calls.call("chdir", calls.text("/"))
     calls.end(end)
     # Relative names: a socket's address ends at 108 bytes, a path does not.
     named.do("chdir", calls.text(directory))
     calls.call("umask", 0o177)
-    unready_text = calls.text(unready)
     calls.call("unlinkat", AT_FDCWD, unready_text, 0)
     made = named.do("socket", _AF_UNIX, _SOCK_SEQPACKET_CLOEXEC_NONBLOCK, 0)
     named.do("bind", result_of(made), address, size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent, agent
+from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent, agent, wait_for
 
 ATTACK = r"""
 import ctypes, json, os
@@ -192,3 +192,37 @@ def test_no_memory_is_shared_where_a_changed_user_may_be_traced() -> None:
             assert shim.record()["wait_status"] == 0
     finally:
         path.write_text(before)
+
+
+PEEK = """
+import os, sys, time
+end = time.monotonic() + float(sys.argv[1])
+print("ready", flush=True)
+while time.monotonic() < end:
+    last = int(open("/proc/loadavg").read().split()[-1])
+    for pid in range(last - 3, last + 6):
+        try:
+            if open(f"/proc/{pid}/comm").read().strip() != "paddock-shim":
+                continue
+            opened = os.open(f"/proc/{pid}/mem", os.O_RDWR)
+            os.close(opened)
+            # It may have executed its command in between: that one's memory is nobody else's.
+            still = open(f"/proc/{pid}/comm").read().strip()
+        except OSError:
+            continue
+        if still == "paddock-shim":
+            print("opened", pid, flush=True)
+"""
+
+
+def test_a_root_task_cannot_open_the_memory_that_another_shares_with_its_shim(shared: Agent) -> None:
+    """Without a PID namespace it sees the other's child on its way; a long PATH makes that way long."""
+    spaces = ["mnt", "ipc"]
+    peek = shared.launch([BASE_PYTHON, "-I", "-S", "-c", PEEK, str(3 * SCALE)], namespaces=spaces)
+    wait_for(lambda: peek.stdout() == b"ready\n", 20, "it does not begin")
+    path = ":".join(f"/no{number}" for number in range(3000)) + ":/bin:/usr/bin"
+    for _number in range(5):
+        other = shared.run(["true"], namespaces=spaces, environment={"PATH": path})
+        assert other.record()["wait_status"] == 0
+    assert peek.record()["wait_status"] == 0
+    assert peek.stdout() == b"ready\n"

@@ -59,3 +59,31 @@ def test_only_the_last_shapes_are_remembered() -> None:
     for number in range(plan_sealer.MAX_COUNT + 9):
         sealer.seal(document(container_id, max_completion_ms=number), (container_id,))
     assert len(sealer._shapes) == plan_sealer.MAX_COUNT
+
+
+def test_a_new_id_may_be_an_earlier_spares() -> None:
+    sealer = PlanSealer()
+    first, second, spare, other = (uuid.uuid4().hex for _number in range(4))
+    for container_id, spare_id in ((first, spare), (spare, other), (second, first)):
+        wanted = document(container_id, spare_record=f"/var/lib/paddock/records/spare-{spare_id}")
+        assert sealer.seal(wanted, (container_id, spare_id)) == plan_file.seal(wanted)
+
+
+@given(
+    st.sampled_from("abfnrtu0"),
+    st.sampled_from("abfnrtu0"),
+    st.sampled_from(["\n", "\t", "\u00e9", "\u2028", "\\", '"']),
+)
+def test_an_id_behind_an_escape(one: str, other: str, escaped: str) -> None:
+    sealer = PlanSealer()
+    for begin in (one, other):
+        container_id = begin + "e9" * 12
+        wanted = document(container_id, argv=["sh", "-c", f"{escaped}{container_id} {escaped}{container_id[1:]}"])
+        assert sealer.seal(wanted, (container_id,)) == plan_file.seal(wanted)
+
+
+def test_a_long_name_of_which_a_part_is_kept() -> None:
+    sealer = PlanSealer()
+    for container_id in (uuid.uuid4().hex, uuid.uuid4().hex):
+        wanted = document(container_id, argv=["/" + "x" * 240 + container_id])
+        assert sealer.seal(wanted, (container_id,)) == plan_file.seal(wanted)

@@ -26,12 +26,14 @@ def test_a_record_that_is_not_there_is_no_spare(tmp_path: Path) -> None:
 
 
 def test_the_next_agent_finds_them_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("spare-c1", "c2.json", "c3.json.new"):
-        (tmp_path / name).touch()
+    for name in ("spare-c1", "c2.json", "c3.json.new", "spare-c4.json", "spare-c5.json.new"):
+        (tmp_path / name).write_text("content")
     spares = SpareRecords(str(tmp_path))
     spares.find()
     assert spares.take() == str(tmp_path / "spare-c1")
+    assert (tmp_path / "spare-c1").read_bytes() == b""
     assert spares.take() is None
+    assert (tmp_path / "spare-c4.json").read_text() == "content"
 
 
 def test_no_more_than_are_useful_are_kept(tmp_path: Path) -> None:
