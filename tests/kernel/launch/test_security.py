@@ -204,13 +204,12 @@ while time.monotonic() < end:
         try:
             if open(f"/proc/{pid}/comm").read().strip() != "paddock-shim":
                 continue
-            opened = os.open(f"/proc/{pid}/mem", os.O_RDWR)
-            os.close(opened)
-            # It may have executed its command in between: that one's memory is nobody else's.
-            still = open(f"/proc/{pid}/comm").read().strip()
+            # Whose memory it is: in the middle of its execve it has its command's already, under its old name.
+            mapped = open(f"/proc/{pid}/maps").read()
+            os.close(os.open(f"/proc/{pid}/mem", os.O_RDWR))
         except OSError:
             continue
-        if still == "paddock-shim":
+        if "python" in mapped:
             print("opened", pid, flush=True)
 """
 
