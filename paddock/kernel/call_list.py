@@ -35,6 +35,7 @@ RESULT_OFFSET = 56
 LOWEST_ERROR = -4095
 MAX_INSTRUCTIONS = 4095
 # What an instruction does when it calls nothing.
+COMPARE = 0xFFFB
 RELOCATE = 0xFFFC
 LAND = 0xFFFD
 STORE = 0xFFFE
@@ -83,6 +84,10 @@ class CallList:
     def store(self, value: Argument, place: Place) -> None:
         """Write 32 bits to a place."""
         self._add(STORE, (value, place))
+
+    def compare(self, one: Place, other: Place, size: int, same: int) -> None:
+        """Go on at `same` where so many bytes are the same, else with the next instruction."""
+        self._add(COMPARE | same << 40, (one, other, size))
 
     def relocate(self, place: Place, count: int) -> None:
         """Turn so many words, each an offset into the data, into addresses."""

@@ -27,7 +27,7 @@ next:   ldr     x21, [x20]
         argument x4, 40, 24
         argument x5, 48, 26
         and     x8, x21, #0xffff
-        mov     x9, #0xfffc
+        mov     x9, #0xfffb
         cmp     x8, x9
         b.hs    special
         svc     #0
@@ -60,7 +60,10 @@ fatal:  ubfx    x10, x21, #28, #12
         mov     x20, x10
         b       next
 
-special: b.eq   relocate                        /* 0xfffc */
+special: b.eq   compare                         /* 0xfffb */
+        mov     x9, #0xfffd
+        cmp     x8, x9
+        b.lo    relocate                        /* 0xfffc */
         mov     x9, #0xfffe
         cmp     x8, x9
         b.lo    zeroed                          /* 0xfffd: nothing to do, as if the result were zero */
@@ -73,6 +76,14 @@ relocate: cbz   x1, step                        /* add to so many words */
         str     x9, [x0], #8
         sub     x1, x1, #1
         b       relocate
+
+compare: cbz    x2, zeroed                      /* so many bytes: the same is zero, none are the same */
+        ldrb    w9, [x0], #1
+        ldrb    w10, [x1], #1
+        sub     x2, x2, #1
+        cmp     w9, w10
+        b.eq    compare
+        b       step
 
 end:    ldr     x21, [sp, #16]
         ldp     x19, x20, [sp], #32

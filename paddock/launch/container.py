@@ -66,6 +66,7 @@ class Container:
         "host",
         "identity",
         "init",
+        "is_recorded",
         "kill",
         "leftovers",
         "logs",
@@ -100,6 +101,7 @@ class Container:
         self.pidfd = -1
         self.wait_status: int | None = None
         self.ended_ns = 0
+        self.is_recorded = False
         self.unapplied: list[dict[str, object]] = []
         self.kill: KillState | None = None
         self.completion_deadline_ns = 0

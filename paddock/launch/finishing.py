@@ -36,6 +36,14 @@ def begin(container: Container) -> None:
     container.unwatch(container.pidfd)
     _pid, container.wait_status = os.waitpid(container.pid, 0)
     container.ended_ns = time.time_ns()
+    go_on(container)
+
+
+def go_on(container: Container) -> None:
+    """Its end is known; where a list has recorded it as well, what comes after that is left."""
+    if container.is_recorded:
+        _go_on_from_record(container)
+        return
     container.phase = EMPTYING
     container.emptying_since_ns = time.monotonic_ns()
     container.kill_everything()
@@ -43,6 +51,16 @@ def begin(container: Container) -> None:
         container.watch(container.init.pidfd, lambda: finish(container))
         return
     advance(container)
+
+
+def _go_on_from_record(container: Container) -> None:
+    container.phase = FINISHED
+    _close_logs(container)
+    written = record.read_json(container.plan.record) or {}
+    container.ending.counters = {
+        key: str(text) for key, text in protocol.mapping(written.get("counters"), "counters").items()
+    }
+    _remove_and_tell(container, written)
 
 
 def is_empty(container: Container) -> bool:
@@ -87,11 +105,15 @@ def finish(container: Container) -> None:
         ending.read_counters(container.cgroup, container.plan.final_reads)
         ending.find_victims(container.cgroup, container.plan.oom_events, container.pid)
     written = write_record(container)
-    problem_count = len(ending.problems)
     if _was_stopped_by_another(container):
         time.sleep(_WALKER_PASSES_S)
+    _remove_and_tell(container, written)
+
+
+def _remove_and_tell(container: Container, written: dict[str, object]) -> None:
+    problem_count = len(container.ending.problems)
     _remove(container)
-    if len(ending.problems) != problem_count:
+    if len(container.ending.problems) != problem_count:
         written = write_record(container)
     assert container.record_file is not None
     container.record_file.close()

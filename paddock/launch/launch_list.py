@@ -13,7 +13,7 @@ import struct
 
 from paddock.kernel.call_list import result_of, value_at, within
 from paddock.kernel.namespaces import CLONE_NEWPID
-from paddock.launch import record, report, waiting_list
+from paddock.launch import ending_list, record, report, waiting_list
 from paddock.launch.command_list import CommandList, Surroundings, flags_of
 from paddock.launch.named_list import AT_FDCWD
 
@@ -28,11 +28,14 @@ OUTCOME = struct.Struct("16i")
 listener · cgroup (v2) · how many bytes of the status pipe have been read, and the first. -1 is none; a log in whose place
 something stands has its negative errno. It stands right behind the inputs."""
 
-# How a list ends: the command is on its way; it failed; the id was used before; the command runs, and that was told.
+# How a list ends: the command is on its way; it failed; the id was used before; the command runs, and that was told; it has
+# ended; that is recorded.
 DONE = 0
 FAILED = 1
 USED_BEFORE = 2
 STARTED = 3
+ENDED = 4
+RECORDED = 5
 
 _PID, _RECORD, _LOGS, _PIPES, _STATUS, _BARRIER, _CGROUP, _HEARD = 0, 8, 12, 20, 36, 44, 52, 56
 # Without a barrier the ear's listener is there.
@@ -64,7 +67,9 @@ class LaunchList(CommandList):
     """
 
     __slots__ = (
+        "_ends",
         "_known",
+        "_soon",
         "_surroundings",
         "_walks",
         "allocated",
@@ -100,13 +105,18 @@ class LaunchList(CommandList):
         missing, taken = calls.errors(*_MISSING), calls.errors(*_TAKEN)
         absent, unable = calls.errors(errno.ENOENT), calls.errors(errno.EOPNOTSUPP, errno.ENOSYS)
         unopened = calls.errors(errno.EBADF)
+        self._ends = ending_list.Ends(calls, STARTED, ENDED, RECORDED)
+        self._soon = self._ends.running
+        if self._waits(plan) and ending_list.may_end(plan):
+            told = (self.report, len(self._known))
+            self._soon = ending_list.EndingList(calls, plan, self._descriptors(), told, self._ends).begin
         self.first = calls.here
         self._make_cgroups(plan, missing)
         self._make_record(plan, used_before, absent, unable)
         self._make_logs(plan, taken, unopened)
         self._make_pipes(plan)
         self._start(plan, child)
-        if self._surroundings.shares_memory and plan.max_completion_ms is None:
+        if self._waits(plan):
             self.named.fail = self._walks
             self._tell_and_wait(plan)
         calls.end(DONE)
@@ -115,6 +125,23 @@ class LaunchList(CommandList):
     def shares_memory(self) -> bool:
         """Whether the child does."""
         return self._surroundings.shares_memory
+
+    def _waits(self, plan: Plan) -> bool:
+        """Whether the list goes on when the command is on its way."""
+        return self._surroundings.shares_memory and plan.max_completion_ms is None
+
+    def _descriptors(self) -> waiting_list.Descriptors:
+        out, at = self._out, value_at
+        return waiting_list.Descriptors(
+            status_fd=at(out(_STATUS)),
+            plan_fd=at(self.inputs, 12),
+            connection_fd=at(self.inputs, 8),
+            record_fd=at(out(_RECORD)),
+            pipe_fds=(at(out(_PIPES)), at(out(_PIPES + 8))),
+            log_fds=(at(out(_LOGS)), at(out(_LOGS + 4))),
+            pidfd=at(self.pidfd),
+            init_pidfd=at(self.inputs),
+        )
 
     def _out(self, offset: int) -> tuple[int, int, int]:
         return within(self.outcome, offset)
@@ -245,23 +272,15 @@ class LaunchList(CommandList):
 
     def _tell_and_wait(self, plan: Plan) -> None:
         """What would otherwise be Python's: see `waiting_list`."""
-        out, at = self._out, value_at
-        descriptors = waiting_list.Descriptors(
-            status_fd=at(out(_STATUS)),
-            plan_fd=at(self.inputs, 12),
-            connection_fd=at(self.inputs, 8),
-            record_fd=at(out(_RECORD)),
-            pipe_fds=(at(out(_PIPES)), at(out(_PIPES + 8))),
-            pidfd=at(self.pidfd),
-        )
         for index, (_write, opened, written) in enumerate(self.optional):
             place = within(self.report, report.steps_at(index))
             self.calls.store(result_of(opened), place)
             self.calls.store(result_of(written), within(place, 4))
         self.named.read_file("/proc/self/stat", within(self.report, report.SHIM_STAT), report.STAT_BYTES)
         told = (self.report, len(self._known))
-        places = (out(_HEARD), out(_LISTENER))
-        waiting_list.add(self.named, descriptors, told, places, plan.socket, (DONE, STARTED))
+        places = (self._out(_HEARD), self._out(_LISTENER))
+        onward = (self._walks, self._soon, self._ends.running)
+        waiting_list.add(self.named, self._descriptors(), told, places, plan.socket, onward)
 
 
 def may_share_memory(plan: Plan) -> bool:

@@ -13,7 +13,7 @@ from paddock.launch import failed_list, protocol, report, sockets
 from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
 from paddock.launch.ending import Identity
-from paddock.launch.launch_list import DONE, INPUTS, OUTCOME, STARTED
+from paddock.launch.launch_list import DONE, ENDED, INPUTS, OUTCOME, RECORDED, STARTED
 from paddock.launch.logs import LogPump
 from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
 from paddock.launch.status_pipe import StatusPipe
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from paddock.launch.plan_file import PlanFile
 
 
-_LAUNCHED = frozenset({DONE, STARTED})
+# The command runs, or has run, and that was told.
+_TOLD = frozenset({STARTED, ENDED, RECORDED})
+_LAUNCHED = _TOLD | {DONE}
 
 
 class LaunchFailure(Exception):
@@ -69,12 +71,18 @@ def launch(container: Container, sealed: PlanFile) -> None:
             raise failure_at("cgroup", error) from None
     if code not in _LAUNCHED:
         raise LaunchFailure(failed_list.take_over(container, sealed, code))
-    if code == STARTED:
+    if code in _TOLD:
         # The list has closed it.
         sealed.fd = -1
     _take_over(container, sealed)
-    if code == STARTED:
+    if code in _TOLD:
         _go_on(container, sealed)
+        if code != STARTED:
+            container.wait_status = report.wait_status(sealed.memory, sealed.report_at)
+            container.ended_ns = report.ended_ns(sealed.memory, sealed.report_at)
+            container.is_recorded = code == RECORDED
+    else:
+        _look_up_start_time(container)
 
 
 def _carry_out(container: Container, sealed: PlanFile) -> int:
@@ -105,6 +113,8 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
     container.pidfd = outcome[1]
     container.record_file = RecordFile(plan.record, outcome[2])
     container.logs = [LogPump(outcome[5], outcome[3]), LogPump(outcome[7], outcome[4])]
+    for log, written_bytes in zip(container.logs, report.log_bytes(sealed.memory, sealed.report_at), strict=True):
+        log.written_bytes = written_bytes
     container.status = StatusPipe(
         outcome[9],
         explain=lambda results: failed_list.explain(sealed, results),
@@ -121,6 +131,10 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
             os.posix_fallocate(outcome[2], 0, PREALLOCATED_BYTES)
         except OSError as error:
             container.ending.note_problem(error, "posix_fallocate", plan.record)
+
+
+def _look_up_start_time(container: Container) -> None:
+    identity = container.identity
     try:
         identity.start_time_ticks = processes.read_start_time_ticks(identity.pid)
     except OSError as error:

@@ -138,9 +138,7 @@ def read_json(path: str) -> dict[str, object] | None:
     finally:
         os.close(fd)
     return (
-        report.decode_note(content)
-        if content.startswith(report.MARK)
-        else protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
+        report.decode(content) if report.is_one(content) else protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
     )
 
 

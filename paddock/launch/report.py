@@ -1,7 +1,7 @@
-"""What a launch's list writes down by itself: the shim's word that the command runs, and the note for a sweep, in one.
+"""What a launch's list writes down by itself: the word that the command runs, the note for a sweep, and the exit record.
 
-A fixed part, filled in while the list is carried out; then, for each optional limit, the results of the steps that open and
-write its file; then what was known beforehand, as JSON.
+A fixed part, filled in while the list is carried out; for each optional limit the results of the steps that open and write
+its file; the lengths of the counters; then what was known beforehand, as JSON. In a record the counters follow.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 
 from paddock.launch import protocol
+from paddock.launch.ending import Ending, Identity, build_record
+from paddock.launch.plan import decode_place
 from paddock.launch.protocol import ProtocolError
 
 TYPE_CHECKING = False
@@ -16,13 +18,19 @@ if TYPE_CHECKING:
     from paddock.launch.plan import Plan
 
 MARK = b"\1PDK"
-"""No JSON begins like this."""
-FIXED = struct.Struct("4sii36sq512s512s")
-"""Mark · whether the execve was reached · pid · boot id · start in ns (wall clock) · /proc/self/stat of shim and of command."""
-REACHED, PID, SHIM_STAT, COMMAND_STAT, STAT_BYTES = 4, 8, 56, 568, 512
-_START = struct.Struct("=36sq")
-_START_AT = 12
+"""Of a word or a note. No JSON begins like this."""
+RECORD_MARK = b"\1PDR"
+FIXED = struct.Struct("4s2i36s2q2q2q4i512s512s")
+"""Mark · whether the execve was reached · pid · boot id · start, end (wall clock: s, ns) · bytes of stdout and stderr · wait
+status · where the JSON begins, and its bytes · nothing · /proc/self/stat of shim and of command."""
+REACHED, PID, BOOT_ID, STARTED, ENDED, LOG_BYTES, WAIT_STATUS = 4, 8, 12, 48, 64, 80, 96
+SHIM_STAT, COMMAND_STAT, STAT_BYTES = 112, 624, 512
+_TIME = struct.Struct("2q")
+_KNOWN = struct.Struct("2i")
+_KNOWN_AT = 100
 _STEPS = struct.Struct("2i")
+_LENGTH = struct.Struct("i")
+_SECOND_NS = 1_000_000_000
 _OF_MESSAGE = (
     "event",
     "container_id",
@@ -39,18 +47,25 @@ def blank(plan: Plan) -> bytes:
     """To be filled in."""
     optional = [write for write in plan.writes if write.optional]
     oom = plan.oom_events
-    known = {
-        "format": protocol.FORMAT,
-        "state": "running",
-        "agent_id": plan.agent_id,
-        "container_id": plan.container_id,
-        "socket": plan.socket,
-        "cgroup": plan.cgroup.to_json(),
-        "final_reads": [{"controller": read.controller, "file": read.file} for read in plan.final_reads],
-        "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
-        "optional": [{"controller": w.controller, "file": w.file, "value": w.value} for w in optional],
-    }
-    return FIXED.pack(MARK, 0, 0, b"", 0, b"", b"") + bytes(_STEPS.size * len(optional)) + protocol.encode(known)
+    known = protocol.encode(
+        {
+            "format": protocol.FORMAT,
+            "state": "running",
+            "agent_id": plan.agent_id,
+            "container_id": plan.container_id,
+            "socket": plan.socket,
+            "cgroup": plan.cgroup.to_json(),
+            "final_reads": [{"controller": read.controller, "file": read.file} for read in plan.final_reads],
+            "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
+            "optional": [{"controller": w.controller, "file": w.file, "value": w.value} for w in optional],
+        }
+    )
+    at = length_at(len(optional), len(plan.final_reads))
+    content = bytearray(at + len(known))
+    content[:4] = MARK
+    _KNOWN.pack_into(content, _KNOWN_AT, at, len(known))
+    content[at:] = known
+    return bytes(content)
 
 
 def steps_at(index: int) -> int:
@@ -58,19 +73,41 @@ def steps_at(index: int) -> int:
     return FIXED.size + _STEPS.size * index
 
 
+def length_at(optional_count: int, index: int) -> int:
+    """Where the length of this counter stands, behind so many optional limits."""
+    return steps_at(optional_count) + _LENGTH.size * index
+
+
 def set_start(memory: bytearray, at: int, boot_id: str, started_ns: int) -> None:
     """What only the shim knows."""
-    _START.pack_into(memory, at + _START_AT, boot_id.encode(), started_ns)
+    memory[at + BOOT_ID : at + STARTED] = boot_id.encode().ljust(STARTED - BOOT_ID, b"\0")
+    _TIME.pack_into(memory, at + STARTED, *divmod(started_ns, _SECOND_NS))
 
 
 def started_ns(memory: bytes | bytearray, at: int = 0) -> int:
     """When the list was begun, by the wall clock."""
-    return int(_START.unpack_from(memory, at + _START_AT)[1])
+    return _time_at(memory, at + STARTED)
+
+
+def ended_ns(memory: bytes | bytearray, at: int = 0) -> int:
+    """When the command's end was taken in, by the wall clock."""
+    return _time_at(memory, at + ENDED)
+
+
+def wait_status(memory: bytes | bytearray, at: int = 0) -> int:
+    """Of the command, as waitpid gives it."""
+    return int(_LENGTH.unpack_from(memory, at + WAIT_STATUS)[0])
+
+
+def log_bytes(memory: bytes | bytearray, at: int = 0) -> tuple[int, int]:
+    """How much of stdout and of stderr has been carried into their files."""
+    written: tuple[int, int] = _TIME.unpack_from(memory, at + LOG_BYTES)
+    return written
 
 
 def was_reached(memory: bytes | bytearray, at: int = 0) -> bool:
     """Whether the command's process has come to its execve."""
-    return bool(FIXED.unpack_from(memory, at)[1])
+    return bool(_LENGTH.unpack_from(memory, at + REACHED)[0])
 
 
 def times_of(memory: bytes | bytearray, at: int = 0) -> tuple[int, int]:
@@ -79,56 +116,109 @@ def times_of(memory: bytes | bytearray, at: int = 0) -> tuple[int, int]:
     return _field(shim_stat, 19), _field(command_stat, 19)
 
 
+def _time_at(memory: bytes | bytearray, at: int) -> int:
+    seconds, nanoseconds = _TIME.unpack_from(memory, at)
+    return int(seconds * _SECOND_NS + nanoseconds)
+
+
 def _field(stat: bytes, number: int) -> int:
     """A field of /proc/<pid>/stat behind the command's name, which may itself hold spaces and parentheses; 0 when it is cut."""
     fields = stat[stat.rfind(b")") + 2 :].split()
     return int(fields[number]) if len(fields) > number and fields[number].isdigit() else 0
 
 
+def is_one(content: bytes) -> bool:
+    """Whether a list wrote this, be it a note or a record."""
+    return content.startswith((MARK, RECORD_MARK))
+
+
 def decode_message(content: bytes) -> dict[str, object]:
     """What a shim says, in whichever form. Raises ProtocolError."""
-    if not content.startswith(MARK):
+    if not is_one(content):
         return protocol.decode(content)
-    fields = decode_note(content)
+    fields = decode(content)
+    if "state" not in fields:
+        return {"event": protocol.EVENT_EXITED, "record": fields}
     return {key: fields[key] for key in _OF_MESSAGE}
 
 
-def decode_note(content: bytes) -> dict[str, object]:
-    """All of it. Raises ProtocolError."""
+def decode(content: bytes) -> dict[str, object]:
+    """A note, or a record in the form of one that Python wrote. Raises ProtocolError."""
+    known, optional, reads, end = _known(content)
+    *_first, pid, boot_id, _s, _ns, _e, _ens, _out, _err, _status, _at, _n, _none, shim_stat, command_stat = (
+        FIXED.unpack_from(content)
+    )
+    identity = Identity(str(known.get("agent_id")), str(known.get("container_id")), _text(boot_id.rstrip(b"\0")))
+    shim_pid = shim_stat.partition(b" ")[0]
+    identity.shim_pid = int(shim_pid) if shim_pid.isdigit() else 0
+    identity.pid = pid
+    identity.start_time_ticks = _field(command_stat, 19)
+    identity.started_ns = started_ns(content)
+    if content.startswith(RECORD_MARK):
+        return _record(content, known, identity, _counters(content, len(optional), reads, end))
+    return {
+        **known,
+        **identity.to_json(),
+        "container_id": known.get("container_id"),
+        "cgroup": known.get("cgroup"),
+        "event": protocol.EVENT_STARTED if was_reached(content) else protocol.EVENT_DIED,
+        "shim_start_time_ticks": _field(shim_stat, 19),
+        "unapplied": _unapplied(content, optional),
+    }
+
+
+def _known(content: bytes) -> tuple[dict[str, object], list[object], list[object], int]:
+    """The JSON, its optional limits and its reads, and where it ends."""
     if len(content) < FIXED.size:
         raise ProtocolError("report", "is cut")
-    begin = content.find(b"{", FIXED.size)
-    # The results before it may hold any byte: the right beginning is the one with as many of them as it tells of.
-    while begin >= 0:
-        try:
-            known = protocol.decode(content[begin:].rstrip(b"\0"))
-        except ProtocolError:
-            known = {}
-        optional = known.get("optional")
-        if isinstance(optional, list) and begin == steps_at(len(optional)):
-            return _with_results(content, known, optional)
-        begin = content.find(b"{", begin + 1)
-    raise ProtocolError("report", "is none")
+    at, size = _KNOWN.unpack_from(content, _KNOWN_AT)
+    if at < FIXED.size or size < 0 or at + size > len(content):
+        raise ProtocolError("report", "its JSON does not fit it")
+    known = protocol.decode(content[at : at + size])
+    optional = protocol.sequence(known.get("optional"), "optional")
+    reads = protocol.sequence(known.get("final_reads"), "final_reads")
+    if at != length_at(len(optional), len(reads)):
+        raise ProtocolError("report", "its JSON stands elsewhere")
+    return known, optional, reads, at + size
 
 
-def _with_results(content: bytes, known: dict[str, object], optional: list[object]) -> dict[str, object]:
-    _mark, reached, pid, boot_id, started_ns, shim_stat, command_stat = FIXED.unpack_from(content)
-    unapplied = []
+def _unapplied(content: bytes, optional: list[object]) -> list[dict[str, object]]:
+    unapplied: list[dict[str, object]] = []
     for index, write in enumerate(optional):
         code = -min(_STEPS.unpack_from(content, steps_at(index)))
         if code > 0:
             unapplied.append({**protocol.mapping(write, "optional"), "errno": code})
-    shim_pid = shim_stat.partition(b" ")[0]
-    return {
-        **known,
-        "container_id": known.get("container_id"),
-        "cgroup": known.get("cgroup"),
-        "event": protocol.EVENT_STARTED if reached else protocol.EVENT_DIED,
-        "boot_id": boot_id.rstrip(b"\0").decode("ascii", "replace"),
-        "shim_pid": int(shim_pid) if shim_pid.isdigit() else 0,
-        "shim_start_time_ticks": _field(shim_stat, 19),
-        "pid": pid,
-        "start_time_ticks": _field(command_stat, 19),
-        "started_ns": started_ns,
-        "unapplied": unapplied,
-    }
+    return unapplied
+
+
+def _counters(content: bytes, optional_count: int, reads: list[object], begin: int) -> dict[str, str]:
+    counters: dict[str, str] = {}
+    for index, read in enumerate(reads):
+        fields = protocol.mapping(read, "final_reads")
+        controller, file = (protocol.text(fields.get(key), key, empty=True) for key in ("controller", "file"))
+        (size,) = _LENGTH.unpack_from(content, length_at(optional_count, index))
+        if size < 0 or begin + size > len(content):
+            raise ProtocolError("report", "its counters are cut")
+        counters[f"{controller}/{file}" if controller else file] = _text(content[begin : begin + size])
+        begin += size
+    return counters
+
+
+def _record(
+    content: bytes, known: dict[str, object], identity: Identity, counters: dict[str, str]
+) -> dict[str, object]:
+    ending = Ending()
+    ending.counters = counters
+    stdout_bytes, stderr_bytes = log_bytes(content)
+    return build_record(
+        identity,
+        decode_place(known.get("cgroup"), identity.agent_id, identity.container_id),
+        ending,
+        ended_ns=ended_ns(content),
+        wait_status=wait_status(content),
+        logs={"stdout_bytes": stdout_bytes, "stderr_bytes": stderr_bytes, "dropped_bytes": 0},
+    )
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")

@@ -38,7 +38,10 @@ def live(host: Host, init: Init | None, plan_fd: int, connection_fd: int) -> int
         container.watch(log.pipe_fd, lambda log=log: _on_log(container, log))  # type: ignore[misc]
     if container.status is not None and container.status.fd >= 0:
         container.watch(container.status.fd, lambda: _on_status(container))
-    container.watch(container.pidfd, lambda: _on_command_end(container))
+    if container.wait_status is None:
+        container.watch(container.pidfd, lambda: _on_command_end(container))
+    else:
+        finishing.go_on(container)
     if container.clients.listener is None:
         container.ear_at_ns = time.monotonic_ns() + EAR_AFTER_NS
     while container.phase != FINISHED:

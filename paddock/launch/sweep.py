@@ -110,6 +110,7 @@ def _sweep_locked(
         # Another sweep was faster; what we opened is a new, empty file.
         _unlink(record.temporary_path(path))
         return record.decode_record(finished)
+    note = None
     try:
         note = record.read_json(record.temporary_path(path))
         remains = planned if note is None else decode_remains(note)
@@ -121,6 +122,9 @@ def _sweep_locked(
         return None
     identity = remains.identity
     is_this_boot = identity.boot_id == processes.read_boot_id()
+    if note is not None and remains.is_finished and is_this_boot:
+        # Its shim died between the record and its name. (Of another boot nobody knows whether it is whole.)
+        return _finish(note, remains, file, timeout_s)
     if is_this_boot and processes.is_alive(identity.shim_pid, identity.shim_start_time_ticks):
         raise KernelError("sweep", path, f"shim {identity.shim_pid} is alive", errno.EAGAIN)
     ending = Ending()
@@ -131,11 +135,17 @@ def _sweep_locked(
     fields = build_record(
         identity, remains.place, ending, ended_ns=time.time_ns(), wait_status=None, supervisor_lost=True
     )
-    file.finish(fields)
-    _remove(cgroup, timeout_s)
+    found = _finish(fields, remains, file, timeout_s)
     if remains.socket:
         _unlink(remains.socket)
-    return record.decode_record(fields)
+    return found
+
+
+def _finish(fields: dict[str, object], remains: Remains, file: record.RecordFile, timeout_s: float) -> record.Record:
+    found = record.decode_record(fields)
+    file.finish(fields)
+    remove_cgroups(remains.place, timeout_s)
+    return found
 
 
 def _end_all(cgroup: ContainerCgroup, ending: Ending, remains: Remains, timeout_s: float) -> None:

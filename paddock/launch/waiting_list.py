@@ -14,7 +14,7 @@ from paddock.launch.named_list import AT_FDCWD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from paddock.kernel.call_list import Argument, Place
+    from paddock.kernel.call_list import Argument, CallList, Place
     from paddock.launch.named_list import NamedList
 
 EAR_AFTER_NS = 20_000_000
@@ -35,7 +35,7 @@ _F_SETFL = 4
 class Descriptors:
     """Where the list finds the shim's descriptors."""
 
-    __slots__ = ("connection_fd", "pidfd", "pipe_fds", "plan_fd", "record_fd", "status_fd")
+    __slots__ = ("connection_fd", "init_pidfd", "log_fds", "pidfd", "pipe_fds", "plan_fd", "record_fd", "status_fd")
 
     def __init__(
         self,
@@ -45,14 +45,18 @@ class Descriptors:
         connection_fd: Argument,
         record_fd: Argument,
         pipe_fds: tuple[Argument, Argument],
+        log_fds: tuple[Argument, Argument],
         pidfd: Argument,
+        init_pidfd: Argument,
     ) -> None:
         self.status_fd = status_fd
         self.plan_fd = plan_fd
         self.connection_fd = connection_fd
         self.record_fd = record_fd
         self.pipe_fds = pipe_fds
+        self.log_fds = log_fds
         self.pidfd = pidfd
+        self.init_pidfd = init_pidfd
 
 
 def add(
@@ -61,49 +65,49 @@ def add(
     report: tuple[Place, int],
     places: tuple[Place, Place],
     ear: str,
-    ends: tuple[int, int],
+    onward: tuple[int, int, int],
 ) -> None:
     """`report`: place and length. `places`: of what was read from the status pipe (count, byte), and of the listener.
 
-    `ends`: what the list returns while the command is on its way, and once it has been told that it runs.
+    `onward`: where to go on while the command is on its way; when something happens soon; when something happens later.
     """
     calls = named.calls
     heard, listener = places
     calls.call("fcntl", fds.status_fd, _F_SETFL, os.O_NONBLOCK)
-    poll, count = _poll_set(named, (fds.status_fd, fds.connection_fd))
+    poll, count = poll_set(calls, (fds.status_fd, fds.connection_fd))
     named.do("ppoll", poll, count, 0, 0, _SIGSET_BYTES)
     # Three steps on: the pipe's end says that the command runs; a byte, that it does not, and nothing, that somebody called.
     read = named.do("read", fds.status_fd, within(heard, 4), 1, zero=calls.here + 3)
     calls.store(result_of(read), heard)
-    calls.end(ends[0])
+    calls.land(onward[0])
     named.fail = 0
     for fd in (fds.status_fd, fds.plan_fd):
         calls.call("close", fd)
     calls.call("pwrite64", fds.record_fd, *report, 0)
     calls.call("sendto", fds.connection_fd, *report, _DONTWAIT_NOSIGNAL, 0, 0)
-    _wait(named, fds, listener, ear, ends[1])
+    _wait(named, fds, listener, ear, onward[1:])
 
 
-def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, end: int) -> None:
-    calls = named.calls
-    poll, count = _poll_set(named, (fds.connection_fd, *fds.pipe_fds, fds.pidfd))
+def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, onward: tuple[int, int]) -> None:
+    calls, (soon, later) = named.calls, onward
+    poll, count = poll_set(calls, (fds.connection_fd, *fds.pipe_fds, fds.pidfd))
     timeout = calls.put(_TIMESPEC.pack(0, EAR_AFTER_NS))
     calls.call("ppoll", poll, count, timeout, 0, _SIGSET_BYTES, zero=calls.here + 2)
-    calls.end(end)
+    calls.land(soon)
     directory, _, name = ear.rpartition("/")
     unready = f"{name}.new"
     address = struct.pack("H", _AF_UNIX) + os.fsencode(unready) + b"\0"
     if len(address) > _MAX_ADDRESS_BYTES:
-        calls.end(end)
+        calls.land(later)
         return
-    made = result_of(_listen(named, calls.put(address), len(address), (directory, unready, name), end))
+    made = result_of(_listen(named, calls.put(address), len(address), (directory, unready, name), later))
     calls.store(made, listener)
-    poll, count = _poll_set(named, (fds.connection_fd, *fds.pipe_fds, fds.pidfd, made))
+    poll, count = poll_set(calls, (fds.connection_fd, *fds.pipe_fds, fds.pidfd, made))
     calls.call("ppoll", poll, count, 0, 0, _SIGSET_BYTES)
-    calls.end(end)
+    calls.land(later)
 
 
-def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, str], end: int) -> int:
+def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, str], later: int) -> int:
     """As `ear.listen` does; returns the step that makes the socket. After a failure Python tries, and tells of it."""
     calls, (directory, unready, name) = named.calls, names
     first = calls.here
@@ -113,7 +117,7 @@ def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, 
     calls.call("unlinkat", AT_FDCWD, unready_text, 0)
     calls.call("umask", 0o022)
     calls.call("chdir", calls.text("/"))
-    calls.end(end)
+    calls.land(later)
     # Relative names: a socket's address ends at 108 bytes, a path does not.
     named.do("chdir", calls.text(directory))
     calls.call("umask", 0o177)
@@ -128,9 +132,9 @@ def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, 
     return made
 
 
-def _poll_set(named: NamedList, fds: tuple[Argument, ...]) -> tuple[Place, int]:
-    """Filled in when the list comes here."""
-    place = named.calls.put(_POLLFD.pack(-1, _POLLIN, 0) * len(fds))
+def poll_set(calls: CallList, fds: tuple[Argument, ...]) -> tuple[Place, int]:
+    """Place and count; filled in when the list comes here."""
+    place = calls.put(_POLLFD.pack(-1, _POLLIN, 0) * len(fds))
     for index, fd in enumerate(fds):
-        named.calls.store(fd, within(place, _POLLFD.size * index))
+        calls.store(fd, within(place, _POLLFD.size * index))
     return place, len(fds)

@@ -20,6 +20,7 @@ from typing import Any
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.mounts import V2, read_hierarchy
 from paddock.kernel.processes import open_pidfd
+from paddock.launch import record as records
 from paddock.launch import report
 from paddock.launch.plan_file import seal
 
@@ -98,6 +99,13 @@ class Machine:
         return [self.oom_events, {"controller": "pids", "file": "pids.events"}]
 
 
+def read_record(plan: Json) -> Json:
+    """As it stands on the disk, whoever wrote it."""
+    record = records.read_json(plan["record"])
+    assert record is not None, f"no record at {plan['record']}"
+    return record
+
+
 class Shim:
     """One launched container, seen from the agent's end of its control connection."""
 
@@ -160,8 +168,7 @@ class Shim:
     def wait_record_file(self, timeout_s: float = 10.0) -> Json:
         path = Path(self.plan["record"])
         wait_for(path.exists, timeout_s, f"no record at {path}")
-        record: Json = json.loads(path.read_text())
-        return record
+        return read_record(self.plan)
 
     def stdout(self) -> bytes:
         path = Path(self.plan["sandbox"]) / "stdout"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, Agent, agent, is_running, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, Agent, agent, is_running, read_record, wait_for
 
 
 def test_exit_code_and_output(shared: Agent) -> None:
@@ -27,7 +27,7 @@ def test_exit_code_and_output(shared: Agent) -> None:
     assert record["problems"] == []
     assert record["victims"] == []
     assert record["kill"] is None
-    assert json.loads(Path(shim.plan["record"]).read_text()) == record
+    assert read_record(shim.plan) == record
     assert shim.cgroups() == []
     assert not Path(shim.plan["socket"]).exists()
 

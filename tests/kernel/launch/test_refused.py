@@ -14,7 +14,7 @@ import pytest
 from paddock.kernel import capabilities
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch.protocol import ProtocolError
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record
 
 PR_CAPBSET_DROP = 24
 
@@ -30,7 +30,7 @@ def refused(running: Agent, argv: list[str], **changes: Any) -> dict[str, Any]:
     shim = running.launch(argv, **changes)
     event = shim.failed()
     assert_nothing_stays(shim)
-    record = json.loads(Path(shim.plan["record"]).read_text())
+    record = read_record(shim.plan)
     assert record["wait_status"] is None
     assert {key: event[key] for key in record["launch_error"]} == record["launch_error"]
     return event
@@ -119,7 +119,7 @@ def test_an_id_that_was_used_before(shared: Agent) -> None:
     event = again.failed()
     assert event["stage"] == "record"
     assert event["errno"] == errno.EEXIST
-    assert json.loads(Path(first.plan["record"]).read_text())["wait_status"] == 0
+    assert read_record(first.plan)["wait_status"] == 0
 
 
 def test_an_id_that_is_in_use_keeps_its_container(shared: Agent) -> None:

@@ -13,7 +13,7 @@ from paddock.kernel.errors import KernelError
 from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
-from tests.kernel.launch.running import SCALE, Agent, Json, is_running, wait_for
+from tests.kernel.launch.running import SCALE, Agent, Json, is_running, read_record, wait_for
 
 
 def children_of(pid: int) -> list[int]:
@@ -157,7 +157,7 @@ def test_a_record_of_another_boot(own: Agent) -> None:
     shim.record()
     path = str(own.directory / "records" / "older")
     note = {
-        **json.loads(Path(shim.plan["record"]).read_text()),
+        **read_record(shim.plan),
         "state": "running",
         "boot_id": "another",
         "shim_pid": 1,

@@ -94,6 +94,26 @@ def test_zero_leads_elsewhere_and_so_does_a_landing(runner: CallRunner) -> None:
     assert runner.run(calls.to_bytes(), first) == 5
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "size", "end"),
+    [
+        (b"abc", b"abd", 2, 5),
+        (b"abc", b"abd", 3, 6),
+        (b"", b"x", 0, 5),
+        (b"xbc", b"abc", 3, 6),
+        (b"q" * 99, b"q" * 99, 99, 5),
+    ],
+)
+def test_bytes_are_compared(runner: CallRunner, one: bytes, other: bytes, size: int, end: int) -> None:
+    calls = CallList()
+    same = calls.here
+    calls.end(5)
+    first = calls.here
+    calls.compare(calls.put(one), calls.put(other), size, same)
+    calls.end(6)
+    assert runner.run(calls.to_bytes(), first) == end
+
+
 def test_the_list_itself_is_an_argument(runner: CallRunner) -> None:
     read_fd, write_fd = os.pipe()
     calls = CallList()
@@ -186,13 +206,15 @@ list:   .incbin "{content}"
 
 
 def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
-    """aarch64, by qemu-user: it fails, goes on, stores, relocates, and says how it ended."""
+    """aarch64, by qemu-user: it fails, goes on, stores, relocates, compares, and says how it ended."""
     numbers = numbers_of("aarch64")
     assert set(numbers) == set(numbers_of("x86_64"))
     calls = CallList()
     absent = calls.errors(errno.ENOENT)
     failure = calls.land()
     calls.call("exit_group", 42)
+    wrong = calls.land()
+    calls.call("exit_group", 44)
     first = calls.here
     content = b"hello from the list\n"
     calls.call("openat", -100, calls.text("/no/such/file"), 0, 0, fail=failure, ignored=absent)
@@ -200,11 +222,14 @@ def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
     calls.store(1, cell)
     calls.call("write", value_at(cell), calls.put(content), len(content), fail=failure)
     calls.vector(["a", "b"])
+    calls.compare(calls.put(b"same"), calls.put(b"sane"), 4, wrong)
+    calls.compare(calls.put(b"same"), calls.put(b"sane"), 2, calls.here + 2)
+    calls.call("exit_group", 43)
     calls.call("close", -1, fail=failure)
     calls.end(1)
     memory = calls.to_bytes()
     by_number = {number: name for name, number in numbers_of(os.uname().machine).items()}
-    for index in range(first - 1, calls.here):
+    for index in range(failure, calls.here):
         at = index * call_list.INSTRUCTION_BYTES
         number = int.from_bytes(memory[at : at + 2], "little")
         if number in by_number:

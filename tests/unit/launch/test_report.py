@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock.launch import plan as plans
-from paddock.launch import protocol, report
+from paddock.launch import protocol, record, report
 from paddock.launch.protocol import ProtocolError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -49,7 +49,7 @@ def test_as_a_message() -> None:
 
 
 def test_as_a_note() -> None:
-    note = report.decode_note(filled() + b"\0" * 100)
+    note = report.decode(filled() + b"\0" * 100)
     assert (note["boot_id"], note["shim_start_time_ticks"], note["state"]) == (BOOT_ID, 100_000, "running")
     assert (note["socket"], note["agent_id"]) == ("/run/paddock/c1.ear", "a1")
 
@@ -68,6 +68,27 @@ def test_a_result_that_looks_like_the_beginning() -> None:
 
 def test_a_process_that_never_came_to_its_execve() -> None:
     assert report.decode_message(filled(reached=0))["event"] == protocol.EVENT_DIED
+
+
+def test_as_a_record() -> None:
+    content = bytearray(filled())
+    content[:4] = report.RECORD_MARK
+    counter = b"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"
+    struct.pack_into("2q", content, report.ENDED, 123_456_790, 5)
+    struct.pack_into("2q", content, report.LOG_BYTES, 7, 8)
+    struct.pack_into("i", content, report.WAIT_STATUS, 3 << 8)
+    struct.pack_into("i", content, report.length_at(1, 0), len(counter))
+    message = report.decode_message(bytes(content) + counter)
+    fields = report.decode(bytes(content) + counter)
+    assert message == {"event": protocol.EVENT_EXITED, "record": fields}
+    found = record.decode_record(fields)
+    assert (found.container_id, found.pid, found.shim_pid, found.wait_status) == ("c1", 4711, 99, 3 << 8)
+    assert (found.boot_id, found.start_time_ticks) == (BOOT_ID, 100_007)
+    assert (found.started_ns, found.ended_ns) == (123_456_789_000_000_000, 123_456_790_000_000_005)
+    assert found.counters == {"memory/memory.oom_control": counter.decode()}
+    assert (found.stdout_bytes, found.stderr_bytes, found.dropped_bytes) == (7, 8, 0)
+    with pytest.raises(ProtocolError, match="its counters are cut"):
+        report.decode(bytes(content) + counter[:-1])
 
 
 def test_other_messages_are_json() -> None:

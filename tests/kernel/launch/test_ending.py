@@ -1,0 +1,100 @@
+"""The end of a short container: by its list where nothing of note has happened, else by Python, and told alike."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from paddock.launch import record as records
+from paddock.launch import report, sweep
+from tests.kernel.launch.running import Agent, Json, Shim, read_record, wait_for
+
+LONG_S = 60.0
+
+
+def raw_record(shim: Shim) -> bytes:
+    return Path(shim.plan["record"]).read_bytes()
+
+
+def until_the_list_ends_it(running: Agent, argv: list[str]) -> tuple[Shim, Json]:
+    """A machine that is busy may take longer than a short life, and then it is Python's."""
+    deadline_s = time.monotonic() + LONG_S
+    while True:
+        shim = running.launch(argv)
+        record = shim.record()
+        shim.wait_end_of_connection()
+        if raw_record(shim).startswith(report.RECORD_MARK):
+            return shim, record
+        assert time.monotonic() < deadline_s, "no life was short enough"
+
+
+@pytest.mark.parametrize(
+    ("script", "stdout"),
+    [("exit 0", b""), ("echo out; echo err >&2", b"out\n"), ("head -c 60000 /dev/zero", b"\0" * 60000)],
+)
+def test_an_ordinary_end_is_the_lists(shared: Agent, script: str, stdout: bytes) -> None:
+    shim, record = until_the_list_ends_it(shared, ["sh", "-c", script])
+    assert os.waitstatus_to_exitcode(record["wait_status"]) == 0
+    assert shim.stdout() == stdout
+    assert record["logs"]["stdout_bytes"] == len(stdout)
+    assert set(record["counters"]) == {f"{read['controller']}/{read['file']}" for read in shim.plan["final_reads"]}
+    assert all(text.endswith("\n") for text in record["counters"].values())
+    assert record["started_ns"] < record["ended_ns"] <= time.time_ns()
+    assert (record["victims"], record["problems"], record["kill"]) == ([], [], None)
+    assert record["container_id"] == shim.plan["container_id"]
+    assert read_record(shim.plan) == record
+    assert not Path(records.temporary_path(shim.plan["record"])).exists()
+    assert shim.cgroups() == []
+    wait_for(lambda: is_gone(record["shim_pid"]), 10, "the shim stays")
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def own_cgroup(controller: str) -> Callable[[Json], str]:
+    """Made by the task below its own."""
+    return lambda directories: f"mkdir {directories.get(controller) or directories['']}/own; exit 3"
+
+
+@pytest.mark.parametrize(
+    ("script_for", "stdout_bytes"),
+    [
+        (lambda _: "sleep 1000 & exit 3", 0),
+        (lambda _: "exec >&- 2>&-; sleep 0.01; exit 3", 0),
+        (lambda _: "head -c 3000000 /dev/zero; exit 3", 3_000_000),
+        (own_cgroup("cpu"), 0),
+        (own_cgroup("pids"), 0),
+    ],
+    ids=["left behind", "closed its output", "much output", "a cgroup in the first", "a cgroup in another"],
+)
+def test_what_is_of_note_is_told_alike(shared: Agent, script_for: Callable[[Json], str], stdout_bytes: int) -> None:
+    """Several times: how far the list comes depends on who is faster."""
+    for _attempt in range(5):
+        plan = shared.plan(["sh"])
+        plan["argv"] = ["sh", "-c", script_for(plan["cgroup"]["directories"])]
+        shim = shared.launch_plan(plan)
+        record = shim.record()
+        shim.wait_end_of_connection()
+        assert os.waitstatus_to_exitcode(record["wait_status"]) == 3
+        assert record["logs"] == {"stdout_bytes": stdout_bytes, "stderr_bytes": 0, "dropped_bytes": 0}
+        assert set(record["counters"]) == {f"{read['controller']}/{read['file']}" for read in plan["final_reads"]}
+        assert record["problems"] == []
+        assert read_record(plan) == record
+        assert shim.cgroups() == []
+
+
+def test_a_record_without_its_name_is_kept(own: Agent) -> None:
+    """The shim died between the record and its name: what it wrote is the truth."""
+    shim, record = until_the_list_ends_it(own, ["sh", "-c", "echo out"])
+    path = shim.plan["record"]
+    os.rename(path, records.temporary_path(path))
+    for directory in shim.plan["cgroup"]["directories"].values():
+        os.makedirs(directory, exist_ok=True)
+    found = sweep.sweep(path)
+    assert found is not None
+    assert (found.wait_status, found.supervisor_lost, found.ended_ns) == (0, False, record["ended_ns"])
+    assert shim.cgroups() == []
+    assert read_record(shim.plan) == record
