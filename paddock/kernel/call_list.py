@@ -35,6 +35,7 @@ RESULT_OFFSET = 56
 LOWEST_ERROR = -4095
 MAX_INSTRUCTIONS = 4095
 # What an instruction does when it calls nothing.
+ENTER = 0xFFFA
 COMPARE = 0xFFFB
 RELOCATE = 0xFFFC
 LAND = 0xFFFD
@@ -46,7 +47,7 @@ _IN_LIST = 0
 _IN_DATA = 1
 _DATA: Place = (_AT, _IN_DATA, 0)
 _WORD_MASK = (1 << 64) - 1
-_EMPTY = array.array("Q", bytes(64))
+_EMPTY = array.array("Q", bytes(INSTRUCTION_BYTES))
 
 
 class CallList:
@@ -81,9 +82,13 @@ class CallList:
         """A place to go on at after an error: where that was is kept as its result. Goes on at `onward`, if given."""
         return self._add(LAND | onward << 40, ())
 
-    def store(self, value: Argument, place: Place) -> None:
-        """Write 32 bits to a place."""
+    def store(self, value: Argument, place: Place | int) -> None:
+        """Write 32 bits to a place, or to an address."""
         self._add(STORE, (value, place))
+
+    def enter(self, address: Argument, at: Argument) -> None:
+        """Go on with the list at this address, so many bytes from its beginning; its end is this one's. Machine code only."""
+        self._add(ENTER, (address, at))
 
     def compare(self, one: Place, other: Place, size: int, same: int) -> None:
         """Go on at `same` where so many bytes are the same, else with the next instruction."""
@@ -96,6 +101,12 @@ class CallList:
     def end(self, value: Argument = 0) -> None:
         """Return this to who has the list carried out."""
         self._add(END, (value,))
+
+    def reserve(self, count: int) -> Place:
+        """Memory in the place of so many instructions, never to be carried out: it stands where others can know."""
+        at = self.here
+        self._words.extend(_EMPTY * count)
+        return (_AT, _IN_LIST, at * INSTRUCTION_BYTES)
 
     def errors(self, *numbers: int) -> int:
         """At most eight errors that do not matter; returns the index. Never to be carried out."""
@@ -185,7 +196,7 @@ def within(place: Place, offset: int) -> Place:
     return (place[0], place[1], place[2] + offset)
 
 
-def result_in(memory: bytes | bytearray, index: int) -> int:
+def result_in(memory: bytes | bytearray | memoryview, index: int) -> int:
     """What an instruction has returned, as a signed number."""
     end = (index + 1) * INSTRUCTION_BYTES
     return int.from_bytes(memory[end - 8 : end], "little", signed=True)

@@ -27,7 +27,7 @@ next:   ldr     x21, [x20]
         argument x4, 40, 24
         argument x5, 48, 26
         and     x8, x21, #0xffff
-        mov     x9, #0xfffb
+        mov     x9, #0xfffa
         cmp     x8, x9
         b.hs    special
         svc     #0
@@ -60,10 +60,11 @@ fatal:  ubfx    x10, x21, #28, #12
         mov     x20, x10
         b       next
 
-special: b.eq   compare                         /* 0xfffb */
-        mov     x9, #0xfffd
+special: b.eq   enter                           /* 0xfffa */
+        mov     x9, #0xfffc
         cmp     x8, x9
-        b.lo    relocate                        /* 0xfffc */
+        b.lo    compare                         /* 0xfffb */
+        b.eq    relocate                        /* 0xfffc */
         mov     x9, #0xfffe
         cmp     x8, x9
         b.lo    zeroed                          /* 0xfffd: nothing to do, as if the result were zero */
@@ -76,6 +77,10 @@ relocate: cbz   x1, step                        /* add to so many words */
         str     x9, [x0], #8
         sub     x1, x1, #1
         b       relocate
+
+enter:  mov     x19, x0                         /* another list: its memory, and where in it */
+        add     x20, x0, x1
+        b       next
 
 compare: cbz    x2, zeroed                      /* so many bytes: the same is zero, none are the same */
         ldrb    w9, [x0], #1

@@ -31,7 +31,7 @@ next:   movq    (%r12), %r13
         argument %r8, 40, 24
         argument %r9, 48, 26
         movzwl  %r13w, %eax
-        cmpl    $0xfffb, %eax
+        cmpl    $0xfffa, %eax
         jae     special
         syscall
         movq    %rax, 56(%r12)
@@ -72,9 +72,10 @@ fatal:  movq    %r13, %r14
         movq    %r14, %r12
         jmp     next
 
-special: je     compare                         /* 0xfffb */
-        cmpl    $0xfffd, %eax
-        jb      relocate                        /* 0xfffc */
+special: je     enter                           /* 0xfffa */
+        cmpl    $0xfffc, %eax
+        jb      compare                         /* 0xfffb */
+        je      relocate                        /* 0xfffc */
         cmpl    $0xfffe, %eax
         jb      zeroed                          /* 0xfffd: nothing to do, as if the result were zero */
         ja      end                             /* 0xffff */
@@ -86,6 +87,10 @@ relocate: testq %rsi, %rsi                  /* add to so many words */
         addq    $8, %rdi
         decq    %rsi
         jmp     relocate
+
+enter:  movq    %rdi, %rbx                      /* another list: its memory, and where in it */
+        leaq    (%rdi,%rsi), %r12
+        jmp     next
 
 compare: cmpl   %eax, %eax                      /* so many bytes: the same is zero, none are the same */
         movl    %edx, %ecx

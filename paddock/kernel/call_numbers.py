@@ -28,6 +28,7 @@ _NUMBERS = {
     "keyctl": (250, 219),
     "listen": (50, 201),
     "mkdirat": (258, 34),
+    "mmap": (9, 222),
     "mount": (165, 40),
     "openat": (257, 56),
     "pidfd_send_signal": (424, 424),

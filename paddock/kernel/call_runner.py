@@ -27,21 +27,21 @@ BYTES = {
         "534154415541564889fb4c8d24374d8b2c24498b7c2408490fbae51073034801df490fbae511730348633f498b742410490fbae5"
         "1273034801de490fbae5137303486336498b542418490fbae51473034801da490fbae51573034863124d8b542420490fbae51673"
         "034901da490fbae51773034d63124d8b442428490fbae51873034901d8490fbae51973034d63004d8b4c2430490fbae51a730349"
-        "01d9490fbae51b73034d6309410fb7c53dfbff00000f83850000000f054989442438483d01f0ffff732b4885c0751d4d89ee49c1"
+        "01d9490fbae51b73034d6309410fb7c53dfaff00000f83850000000f054989442438483d01f0ffff732b4885c0751d4d89ee49c1"
         "ee284181e6ff0f0000740d49c1e6064e8d2433e926ffffff4983c440e91dffffff48f7d84d89ee49c1ee34741949c1e6064901de"
         "b90800000049390674da4983c608ffc975f34d89ee49c1ee1c4181e6ff0f000074c249c1e6064901de4929dc4d8966384d89f4e9"
-        "d2feffff74293dfdff000072113dfeff00000f827bffffff7726893eeb924885f6748d4801174883c70848ffceebef39c089d1f3"
-        "a60f8458ffffffe970ffffff4889f8415e415d415c5bc3"
+        "d2feffff742b3dfcff0000723074113dfeff00000f8279ffffff7732893eeb904885f6748b4801174883c70848ffceebef4889fb"
+        "4c8d2437e999feffff39c089d1f3a60f844affffffe962ffffff4889f8415e415d415c5bc3"
     ),
     "aarch64": bytes.fromhex(
         "f353bea9f50b00f9f30300aa1400018b950240f9800640f9550080360000138b55008836000080b9810a40f9550090362100138b"
         "55009836210080b9820e40f95500a0364200138b5500a836420080b9831240f95500b0366300138b5500b836630080b9841640f9"
-        "5500c0368400138b5500c836840080b9851a40f95500d036a500138b5500d836a50080b9a83e409269ff9fd21f0109eba2030054"
+        "5500c0368400138b5500c836840080b9851a40f95500d036a500138b5500d836a50080b9a83e409249ff9fd21f0109eba2030054"
         "010000d4801e00f91ffc3fb102010054a00000b5aace68d36a0000b4741a0a8bd5ffff1794020191d3ffff17e00300cbaafe74d3"
         "0a0100b46a1a0a8b0b0180d24c8540f81f000cebe0feff546b0500f181ffff54aa9e5cd36afeffb46a1a0a8b8b0213cb4b1d00f9"
-        "f4030aaac2ffff1700020054a9ff9fd21f0109ebe3000054c9ff9fd21f0109eb63fcff5408020054200000b9e4ffff1761fcffb4"
-        "090040f92901028b098400f8210400d1fbffff1722fbffb4091440382a144038420400d13f010a6b60ffff54d7ffff17f50b40f9"
-        "f353c2a8c0035fd6"
+        "f4030aaac2ffff172002005489ff9fd21f0109eb23020054e0000054c9ff9fd21f0109eb43fcff5468020054200000b9e3ffff17"
+        "41fcffb4090040f92901028b098400f8210400d1fbffff17f30300aa1400018baeffff17a2faffb4091440382a144038420400d1"
+        "3f010a6b60ffff54d3ffff17f50b40f9f353c2a8c0035fd6"
     ),
 }
 _INSTRUCTION = struct.Struct("8Q")
@@ -73,7 +73,7 @@ class CallRunner:
         self._machine_code = _load(BYTES.get(machine, b""))
         self.shares_memory = self._machine_code is not None
 
-    def run(self, memory: bytearray, first: int) -> int:
+    def run(self, memory: bytearray | memoryview, first: int) -> int:
         """Carry out the list in this memory, from instruction `first` on; returns what its end says.
 
         The memory is written to, and must stay for as long as a child that shares it has not executed another program.
@@ -98,7 +98,7 @@ def _load(code: bytes) -> Callable[[int, int], int] | None:
     return kind(address)
 
 
-def _run_in_python(memory: bytearray, base: int, first: int) -> int:
+def _run_in_python(memory: bytearray | memoryview, base: int, first: int) -> int:
     offset = first * INSTRUCTION_BYTES
     while True:
         word, *words = _INSTRUCTION.unpack_from(memory, offset)
@@ -134,7 +134,7 @@ def _argument(base: int, word: int, index: int, value: int) -> int:
     return ctypes.c_int.from_address(value).value if kind & 2 else value
 
 
-def _target(memory: bytearray, word: int, result: int) -> int:
+def _target(memory: bytearray | memoryview, word: int, result: int) -> int:
     """Where to go on after a call; 0 is the next instruction."""
     if result == 0:
         return word >> 40 & 0xFFF

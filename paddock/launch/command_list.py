@@ -109,10 +109,10 @@ class Preamble:
 
     `failure`: where a step that failed goes on. `ending`: where the child ends without a word. `identity`: where it sheds
     what it has of the daemon and becomes the user; from there the list goes on into what is added to this. `elsewhere`:
-    errors after which a command may still be found in the next directory.
+    errors after which a command may still be found in the next directory. `reserved`: memory right behind the header.
     """
 
-    __slots__ = ("elsewhere", "ending", "failure", "identity", "named", "size", "status")
+    __slots__ = ("elsewhere", "ending", "failure", "identity", "named", "reserved", "size", "status")
 
     def __init__(
         self,
@@ -127,6 +127,7 @@ class Preamble:
     ) -> None:
         calls = CallList()
         self.named = NamedList(calls)
+        self.reserved = calls.reserve(1)
         self.status = calls.put(bytes(8))
         self.size = calls.put(bytes(8))
         self.failure = self.named.fail = calls.land()

@@ -26,6 +26,7 @@ class Host:
             capabilities.read_own_bounding(),
             resource.getrlimit(resource.RLIMIT_NOFILE),
         )
+        self.facts.boot_id = self.boot_id
         self.facts.oom_score_adj = read_oom_score_adj()
         # Where a process that has changed its user may be traced all the same (fs.suid_dumpable = 1), a task's user could
         # reach the shim through a child that shares its memory.

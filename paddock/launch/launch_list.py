@@ -11,7 +11,7 @@ import errno
 import os
 import struct
 
-from paddock.kernel.call_list import result_of, value_at, within
+from paddock.kernel.call_list import INSTRUCTION_BYTES, result_of, value_at, within
 from paddock.kernel.namespaces import CLONE_NEWPID
 from paddock.launch import ending_list, record, report, waiting_list
 from paddock.launch.command_list import CommandList, Surroundings, flags_of
@@ -26,16 +26,13 @@ INPUTS = struct.Struct("4i")
 OUTCOME = struct.Struct("16i")
 """pid · pidfd · record · files of stdout and stderr · both pipes (ours, the command's) · status pipe · barrier, or the ear's
 listener · cgroup (v2) · how many bytes of the status pipe have been read, and the first. -1 is none; a log in whose place
-something stands has its negative errno. It stands right behind the inputs."""
+something stands has its negative errno."""
+INPUTS_AT = INSTRUCTION_BYTES
+"""Right behind the header, where a list that leads here can put them."""
+# How a list ends; no process id is as large. The command is on its way; it failed; the id was used before; the command runs,
+# and that was told; it has ended; that is recorded.
+DONE, FAILED, USED_BEFORE, STARTED, ENDED, RECORDED = (1 << 32 | code for code in range(6))
 
-# How a list ends: the command is on its way; it failed; the id was used before; the command runs, and that was told; it has
-# ended; that is recorded.
-DONE = 0
-FAILED = 1
-USED_BEFORE = 2
-STARTED = 3
-ENDED = 4
-RECORDED = 5
 
 _PID, _RECORD, _LOGS, _PIPES, _STATUS, _BARRIER, _CGROUP, _HEARD = 0, 8, 12, 20, 36, 44, 52, 56
 # Without a barrier the ear's listener is there.
@@ -45,6 +42,7 @@ _OPEN_RECORD = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+CLOCK_REALTIME = 0
 _LOCK_EX_NB = 6
 _RENAME_NOREPLACE = 1
 _F_SETFL = 4
@@ -86,7 +84,7 @@ class LaunchList(CommandList):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.command, plan.launcher)
         calls = self.calls
-        self.inputs = calls.put(bytes(INPUTS.size))
+        self.inputs = self._preamble.reserved
         self.outcome = calls.put(OUTCOME.pack(*(-1,) * 14, 0, 0))
         self._known = report.blank(plan)
         self.report = calls.put(self._known)
@@ -111,6 +109,7 @@ class LaunchList(CommandList):
             told = (self.report, len(self._known))
             self._soon = ending_list.EndingList(calls, plan, self._descriptors(), told, self._ends).begin
         self.first = calls.here
+        calls.call("clock_gettime", CLOCK_REALTIME, within(self.report, report.STARTED))
         self._make_cgroups(plan, missing)
         self._make_record(plan, used_before, absent, unable)
         self._make_logs(plan, taken, unopened)

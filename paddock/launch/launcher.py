@@ -2,8 +2,8 @@
 
 `python -I -S -c "import sys; sys.path[:0] = [ROOT]; from paddock.launch.launcher import main; main()" --socket … --agent-id …`
 
-It never reads a plan: every later shim inherits its memory, and a plan's environment may hold secrets. It is started before
-anything imports grpc, and may end and be started anew at any time: shims and containers go on.
+It reads no more of a plan than its header: every later shim inherits its memory, and a plan's environment may hold secrets.
+It is started before anything imports grpc, and may end and be started anew at any time: shims and containers go on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 
 from paddock.kernel import processes
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, protocol, shim, sockets, sweep, warming
+from paddock.launch import ear, launcher_start, orders, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
 from paddock.launch.host import Host
 from paddock.launch.init_maker import InitMaker
@@ -196,12 +196,15 @@ class Launcher:
             self._launch(plan_fd, control, fds)
 
     def _launch(self, plan_fd: int, control: socket.socket, fds: list[int]) -> None:
+        stage = "plan"
         try:
-            pid = self._nursery.order(plan_fd, control)
-        except OSError as error:
+            content = orders.order_for(plan_fd)
+            stage = "launcher"
+            pid = self._nursery.order(content, plan_fd, control)
+        except (OSError, protocol.ProtocolError) as error:
             log("launch-refused", error=str(error))
             report = protocol.error_from(error, "fork").to_json()
-            message = {"event": protocol.EVENT_FAILED, "stage": "launcher", **report}
+            message = {"event": protocol.EVENT_FAILED, "stage": stage, **report}
             control.send(protocol.encode(message), _SEND_FLAGS)
             return
         self._plans[pid] = plan_fd

@@ -5,15 +5,17 @@ from __future__ import annotations
 from paddock.launch import protocol
 from paddock.launch.protocol import ProtocolError
 
+BOOT_ID_CHARACTERS = 36
+
 
 class LauncherFacts:
     """What a launcher has, to be taken from or given to commands. `permitted`, `bounding`: capabilities, as masks.
 
     `open_files`: (soft, hard) before the launcher raised it for itself. `shares_memory`: a command's child may share its
-    shim's memory on its way. `oom_score_adj`: what its children are born with.
+    shim's memory on its way. `oom_score_adj`: what its children are born with. `boot_id`: of its host.
     """
 
-    __slots__ = ("bounding", "oom_score_adj", "open_files", "permitted", "shares_memory")
+    __slots__ = ("boot_id", "bounding", "oom_score_adj", "open_files", "permitted", "shares_memory")
 
     def __init__(self, permitted: int, bounding: int, open_files: tuple[int, int]) -> None:
         self.permitted = permitted
@@ -21,6 +23,7 @@ class LauncherFacts:
         self.open_files = open_files
         self.oom_score_adj = 0
         self.shares_memory = False
+        self.boot_id = ""
 
     def to_json(self) -> dict[str, object]:
         """The plan's form, and that of the launcher's answer to a ping."""
@@ -30,6 +33,7 @@ class LauncherFacts:
             "open_files": list(self.open_files),
             "oom_score_adj": self.oom_score_adj,
             "shares_memory": self.shares_memory,
+            "boot_id": self.boot_id,
         }
 
 
@@ -44,4 +48,5 @@ def decode_facts(value: object) -> LauncherFacts:
     facts = LauncherFacts(permitted, bounding, (soft, hard))
     facts.oom_score_adj = protocol.integer(fields.get("oom_score_adj"), "launcher.oom_score_adj", -1000, 1000)
     facts.shares_memory = protocol.boolean(fields.get("shares_memory"), "launcher.shares_memory")
+    facts.boot_id = protocol.text(fields.get("boot_id"), "launcher.boot_id", BOOT_ID_CHARACTERS)
     return facts

@@ -13,7 +13,7 @@ from paddock.launch import failed_list, protocol, report, sockets
 from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
 from paddock.launch.ending import Identity
-from paddock.launch.launch_list import DONE, ENDED, INPUTS, OUTCOME, RECORDED, STARTED
+from paddock.launch.launch_list import DONE, ENDED, INPUTS, INPUTS_AT, OUTCOME, RECORDED, STARTED
 from paddock.launch.logs import LogPump
 from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
 from paddock.launch.status_pipe import StatusPipe
@@ -50,18 +50,14 @@ def death_before_exec(container: Container) -> LaunchFailure:
     return failure_at("limits", KernelError("execve", container.plan.program, reason, errno.ECHILD))
 
 
-def launch(container: Container, sealed: PlanFile) -> None:
-    """Carry the plan's list out: the command is on its way then. Raises LaunchFailure."""
-    if sealed.shares_memory and not container.host.runner.shares_memory:
-        _know(container, sealed)
-        raise failure_at(
-            "plan", protocol.ProtocolError("launcher", "the plan was made for another launcher: make it anew")
-        )
-    if container.init is None and "pid" in sealed.read_summary().namespaces:
-        _know(container, sealed)
-        missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
-        raise failure_at("namespace", missing)
-    code = _carry_out(container, sealed)
+def launch(container: Container, sealed: PlanFile, code: int | None) -> None:
+    """Carry the plan's list out: the command is on its way then. Raises LaunchFailure.
+
+    `code`: how it has ended, where it has been carried out already.
+    """
+    if code is None:
+        _check(container, sealed)
+        code = _carry_out(container, sealed)
     # Only now: until then a shim whose container just runs has looked at nothing of this.
     _know(container, sealed)
     if code not in _LAUNCHED:
@@ -85,12 +81,23 @@ def launch(container: Container, sealed: PlanFile) -> None:
         _look_up_start_time(container)
 
 
+def _check(container: Container, sealed: PlanFile) -> None:
+    if sealed.shares_memory and not container.host.runner.shares_memory:
+        _know(container, sealed)
+        raise failure_at(
+            "plan", protocol.ProtocolError("launcher", "the plan was made for another launcher: make it anew")
+        )
+    if container.init is None and "pid" in sealed.read_summary().namespaces:
+        _know(container, sealed)
+        missing = KernelError("unshare", "", "the launcher could make no PID namespace", errno.EAGAIN)
+        raise failure_at("namespace", missing)
+
+
 def _carry_out(container: Container, sealed: PlanFile) -> int:
     init = container.init
     (connection_fd,) = container.clients.fds
     init_fds = (-1, -1) if init is None else (init.pidfd, init.lifeline_fd)
-    INPUTS.pack_into(sealed.memory, sealed.inputs_at, *init_fds, connection_fd, sealed.fd)
-    report.set_start(sealed.memory, sealed.report_at, container.host.boot_id, time.time_ns())
+    INPUTS.pack_into(sealed.memory, INPUTS_AT, *init_fds, connection_fd, sealed.fd)
     return container.host.runner.run(sealed.memory, sealed.first)
 
 
@@ -156,7 +163,7 @@ def _go_on(container: Container, sealed: PlanFile) -> None:
         raise death_before_exec(container)
 
 
-def _note_missing(container: Container, memory: bytearray) -> None:
+def _note_missing(container: Container, memory: bytearray | memoryview) -> None:
     """The optional limits which this host has not, and the logs in whose place something else stands."""
     plan = container.plan
     for controller, file, value, *steps in plan.optional:

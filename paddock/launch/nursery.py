@@ -47,7 +47,7 @@ class Nursery:
             return None
         return _QUIET_MS if len(self._waiting) * 2 > self._size else 0
 
-    def order(self, plan_fd: int, control: socket.socket) -> int:
+    def order(self, content: bytes, plan_fd: int, control: socket.socket) -> int:
         """Give the launch to a waiting shim, or to a new one; returns its pid. Raises OSError when none can be made.
 
         Not to one whose mount namespace is no longer a copy of ours: a disk mounted since would be missing in it, and one
@@ -61,7 +61,7 @@ class Nursery:
             pid = next(iter(self._waiting))
             with self._waiting.pop(pid) as order:
                 try:
-                    orders.send_order(order, plan_fd, control)
+                    orders.send_order(order, content, plan_fd, control)
                 except (BrokenPipeError, ConnectionResetError):
                     log("waiting-shim-lost", shim=pid)
                     continue

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+
+from paddock.kernel.call_list import INSTRUCTION_BYTES
+from paddock.kernel.mapping import Mapping
 from paddock.launch import finishing, launching, operations, protocol, sockets
 from paddock.launch.container import Container
-from paddock.launch.plan_file import PlanFile
+from paddock.launch.plan_file import PlanFile, read_header
 from paddock.launch.sockets import Socket
 
 TYPE_CHECKING = False
@@ -12,27 +16,47 @@ if TYPE_CHECKING:
     from paddock.launch.container import Init
     from paddock.launch.host import Host
 
-ORDER = b"L"
+MARK = b"LNCH"
+ORDER = struct.Struct("4s2I")
+"""Mark · the plan's size · where its list begins. With it come the plan's descriptor, and the agent's connection."""
 
 
-def send_order(order: Socket, plan_fd: int, control: Socket) -> None:
+class Order:
+    """A shim's. `code`: how the plan's list, `size` bytes with all that comes behind, has ended; None: it was not begun."""
+
+    __slots__ = ("code", "connection_fd", "plan_fd", "size")
+
+    def __init__(self, plan_fd: int, connection_fd: int) -> None:
+        self.plan_fd = plan_fd
+        self.connection_fd = connection_fd
+        self.size = 0
+        self.code: int | None = None
+
+
+def order_for(plan_fd: int) -> bytes:
+    """Raises ProtocolError or OSError where this is no plan."""
+    header, size = read_header(plan_fd)
+    return ORDER.pack(MARK, size, header.first * INSTRUCTION_BYTES)
+
+
+def send_order(order: Socket, content: bytes, plan_fd: int, control: Socket) -> None:
     """The launcher's word to a waiting shim. Raises OSError when it is gone."""
-    sockets.send_fds(order, ORDER, [plan_fd, control.fileno()])
+    sockets.send_fds(order, content, [plan_fd, control.fileno()])
 
 
-def start(host: Host, init: Init | None, plan_fd: int, connection: Socket) -> Container | None:
+def start(host: Host, init: Init | None, order: Order) -> Container | None:
     """Launch, up to the command's way to execve; or undo everything, say why to the agent, and return None."""
     container = Container(host, init)
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
-    container.clients.add(connection)
+    container.clients.add(sockets.of(order.connection_fd))
     try:
-        sealed = PlanFile(plan_fd)
+        sealed = PlanFile(order.plan_fd, None if order.code is None else Mapping(order.size))
     except (OSError, protocol.ProtocolError) as error:
         report = launching.failure_at("plan", error).report
         container.clients.send_all({"event": protocol.EVENT_FAILED, **report})
         return None
     try:
-        launching.launch(container, sealed)
+        launching.launch(container, sealed, order.code)
     except launching.LaunchFailure as failure:
         finishing.fail(container, failure.report)
         return None

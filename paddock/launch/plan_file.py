@@ -2,7 +2,7 @@
 
 The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 1: instruction 0 of the list
 is the header. After its first word: the mark with the format; the first step, and whether memory is shared; the lengths of
-list, summary and plan; where the inputs, the outcome behind them, and the report stand. Then come summary and plan, both JSON.
+list, summary and plan; where report and outcome stand. Behind it are the inputs. Summary and plan are JSON.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import struct
 
 from paddock.kernel.descriptors import check_sealed
 from paddock.kernel.errors import KernelError
+from paddock.kernel.mapping import Mapping
 from paddock.launch import plan, protocol, report
-from paddock.launch.launch_list import INPUTS, OUTCOME, LaunchList
+from paddock.launch.launch_list import OUTCOME, LaunchList
 from paddock.launch.protocol import ProtocolError
 from paddock.launch.summary import Summary, summary_json
 
@@ -40,37 +41,58 @@ def seal(document: dict[str, object]) -> bytes:
     except KernelError as error:
         raise ProtocolError("argv", str(error)) from None
     summary = protocol.encode(summary_json(planned, made))
-    at = made.calls.size
     lengths = (made.calls.length, len(summary), len(content))
     first = made.first | made.shares_memory << _SHARES_BIT
-    made.calls.set_header(_MARK | protocol.FORMAT, first, *lengths, at + made.inputs[2], at + made.report[2])
+    places = (made.calls.size + place[2] for place in (made.report, made.outcome))
+    made.calls.set_header(_MARK | protocol.FORMAT, first, *lengths, *places)
     return bytes(made.to_bytes()) + summary + content
+
+
+class Header:
+    """Checked. `first`: the first step. Raises ProtocolError."""
+
+    __slots__ = ("first", "lengths", "outcome_at", "report_at", "shares_memory")
+
+    def __init__(self, content: bytes | bytearray | memoryview, size: int) -> None:
+        """`content`: at least the file's beginning; `size`: the file's."""
+        if min(size, len(content)) < _HEADER.size:
+            raise ProtocolError("plan", "is too short")
+        _word, mark, first, *self.lengths, self.report_at, self.outcome_at = _HEADER.unpack_from(content)
+        self.shares_memory = bool(first >> _SHARES_BIT & 1)
+        self.first = first & ~(1 << _SHARES_BIT)
+        if mark & ~0xFF != _MARK:
+            raise ProtocolError("plan", "is none")
+        if mark & 0xFF != protocol.FORMAT:
+            raise ProtocolError("format", f"must be {protocol.FORMAT}, not {mark & 0xFF}")
+        places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
+        if sum(self.lengths) != size or max(places) > self.lengths[0]:
+            raise ProtocolError("plan", "its header does not fit it")
+
+
+def read_header(fd: int) -> tuple[Header, int]:
+    """And the file's size; no more of it is looked at. Raises ProtocolError or KernelError."""
+    size = check_sealed(fd, _MAX_BYTES)
+    return Header(os.pread(fd, _HEADER.size, 0), size), size
 
 
 class PlanFile:
     """`memory` is the list's own, and is written to while it is carried out. Owns `fd`, unless it is -1."""
 
-    __slots__ = ("_lengths", "fd", "first", "inputs_at", "memory", "outcome_at", "report_at", "shares_memory")
+    __slots__ = ("_lengths", "_mapping", "fd", "first", "memory", "outcome_at", "report_at", "shares_memory")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, mapping: Mapping | None = None) -> None:
+        """`mapping`: the file, where its list has been carried out there already."""
         self.fd = fd
-        size = check_sealed(fd, _MAX_BYTES)
-        self.memory = bytearray(size)
-        os.preadv(fd, [self.memory], 0)
-        if size < _HEADER.size:
-            raise ProtocolError("plan", "is too short")
-        _word, mark, first, *lengths, self.inputs_at, self.report_at = _HEADER.unpack_from(self.memory)
-        self.shares_memory = bool(first >> _SHARES_BIT & 1)
-        self.first = first & ~(1 << _SHARES_BIT)
-        self.outcome_at = self.inputs_at + INPUTS.size
-        if mark & ~0xFF != _MARK:
-            raise ProtocolError("plan", "is none")
-        if mark & 0xFF != protocol.FORMAT:
-            raise ProtocolError("format", f"must be {protocol.FORMAT}, not {mark & 0xFF}")
-        self._lengths = lengths
-        places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
-        if sum(lengths) != size or max(places) > lengths[0]:
-            raise ProtocolError("plan", "its header does not fit it")
+        self._mapping = mapping
+        self.memory: bytearray | memoryview
+        if mapping is None:
+            self.memory = bytearray(check_sealed(fd, _MAX_BYTES))
+            os.preadv(fd, [self.memory], 0)
+        else:
+            self.memory = mapping.memory
+        header = Header(self.memory, len(self.memory))
+        self.first, self.shares_memory = header.first, header.shares_memory
+        self.report_at, self.outcome_at, self._lengths = header.report_at, header.outcome_at, header.lengths
 
     def read_summary(self) -> Summary:
         """What the shim keeps: to be read after the list has been carried out, which may take a container's whole life."""

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.plan import Plan
 
+    Memory = bytes | bytearray | memoryview
+
 MARK = b"\1PDK"
 """Of a word or a note. No JSON begins like this."""
 RECORD_MARK = b"\1PDR"
@@ -63,6 +65,7 @@ def blank(plan: Plan) -> bytes:
     at = length_at(len(optional), len(plan.final_reads))
     content = bytearray(at + len(known))
     content[:4] = MARK
+    content[BOOT_ID:STARTED] = plan.launcher.boot_id.encode().ljust(STARTED - BOOT_ID, b"\0")
     _KNOWN.pack_into(content, _KNOWN_AT, at, len(known))
     content[at:] = known
     return bytes(content)
@@ -78,45 +81,39 @@ def length_at(optional_count: int, index: int) -> int:
     return steps_at(optional_count) + _LENGTH.size * index
 
 
-def set_start(memory: bytearray, at: int, boot_id: str, started_ns: int) -> None:
-    """What only the shim knows."""
-    memory[at + BOOT_ID : at + STARTED] = boot_id.encode().ljust(STARTED - BOOT_ID, b"\0")
-    _TIME.pack_into(memory, at + STARTED, *divmod(started_ns, _SECOND_NS))
-
-
-def started_ns(memory: bytes | bytearray, at: int = 0) -> int:
+def started_ns(memory: Memory, at: int = 0) -> int:
     """When the list was begun, by the wall clock."""
     return _time_at(memory, at + STARTED)
 
 
-def ended_ns(memory: bytes | bytearray, at: int = 0) -> int:
+def ended_ns(memory: Memory, at: int = 0) -> int:
     """When the command's end was taken in, by the wall clock."""
     return _time_at(memory, at + ENDED)
 
 
-def wait_status(memory: bytes | bytearray, at: int = 0) -> int:
+def wait_status(memory: Memory, at: int = 0) -> int:
     """Of the command, as waitpid gives it."""
     return int(_LENGTH.unpack_from(memory, at + WAIT_STATUS)[0])
 
 
-def log_bytes(memory: bytes | bytearray, at: int = 0) -> tuple[int, int]:
+def log_bytes(memory: Memory, at: int = 0) -> tuple[int, int]:
     """How much of stdout and of stderr has been carried into their files."""
     written: tuple[int, int] = _TIME.unpack_from(memory, at + LOG_BYTES)
     return written
 
 
-def was_reached(memory: bytes | bytearray, at: int = 0) -> bool:
+def was_reached(memory: Memory, at: int = 0) -> bool:
     """Whether the command's process has come to its execve."""
     return bool(_LENGTH.unpack_from(memory, at + REACHED)[0])
 
 
-def times_of(memory: bytes | bytearray, at: int = 0) -> tuple[int, int]:
+def times_of(memory: Memory, at: int = 0) -> tuple[int, int]:
     """Start times in ticks: the shim's, the command's."""
     *_rest, shim_stat, command_stat = FIXED.unpack_from(memory, at)
     return _field(shim_stat, 19), _field(command_stat, 19)
 
 
-def _time_at(memory: bytes | bytearray, at: int) -> int:
+def _time_at(memory: Memory, at: int) -> int:
     seconds, nanoseconds = _TIME.unpack_from(memory, at)
     return int(seconds * _SECOND_NS + nanoseconds)
 

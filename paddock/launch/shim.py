@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from paddock.launch import finishing, launching, orders, protocol, sockets, status_pipe
+from paddock.launch import finishing, launching, orders, protocol, status_pipe
 from paddock.launch.container import EMPTYING, FINISHED, Container
 from paddock.launch.waiting_list import EAR_AFTER_NS
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from paddock.launch.container import Init
     from paddock.launch.host import Host
     from paddock.launch.logs import LogPump
+    from paddock.launch.orders import Order
 
 CLEAN = 0
 LEFTOVERS = 3
 _EAR_RETRY_NS = 1_000_000_000
 
 
-def live(host: Host, init: Init | None, plan_fd: int, connection_fd: int) -> int:
-    """The shim's life, from its order on: the plan's descriptor, and the agent's connection. Forked, it has waited for that.
+def live(host: Host, init: Init | None, order: Order) -> int:
+    """The shim's life, from its order on, or from what a list has left to it. Forked, it has waited for that.
 
     CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
     """
-    container = orders.start(host, init, plan_fd, sockets.of(connection_fd))
+    container = orders.start(host, init, order)
     if container is None:
         return CLEAN
     _let_unneeded_init_go(container)

@@ -14,7 +14,7 @@ import struct
 from paddock.kernel import processes
 from paddock.kernel.errors import wrapped
 from paddock.launch import shim
-from paddock.launch.birth_list import ORDERED, BirthList
+from paddock.launch.birth_list import BirthList
 from paddock.launch.children import end_child, live_and_end
 from paddock.launch.container import Init
 from paddock.launch.launcher_log import log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from paddock.launch.host import Host
 
 _PID = struct.Struct("i")
+_LARGEST_PID = 1 << 31
 _RIGHTS_BYTES = socket.CMSG_SPACE(3 * 4)
 _RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 _SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
@@ -82,14 +83,14 @@ def _serve(host: Host, connection: socket.socket) -> int:
         if not content:
             return 0
         fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-        pid = birth.run(fds[0])
-        if pid == ORDERED:
-            _be_shim(host, birth, _PID.unpack(content)[0], fds)
+        init = Init(_PID.unpack(content)[0], fds[1], fds[2]) if len(fds) > 1 else None
+        pid = birth.run(fds[0], init)
+        if pid > _LARGEST_PID:
+            _be_shim(host, birth, init, pid)
         for fd in fds:
             os.close(fd)
         connection.send(_PID.pack(pid))
 
 
-def _be_shim(host: Host, birth: BirthList, init_pid: int, fds: list[int]) -> NoReturn:
-    init = Init(init_pid, fds[1], fds[2]) if len(fds) > 1 else None
-    live_and_end(lambda: shim.live(host, init, *birth.ordered()))
+def _be_shim(host: Host, birth: BirthList, init: Init | None, code: int) -> NoReturn:
+    live_and_end(lambda: shim.live(host, init, birth.order(code)))

@@ -13,6 +13,7 @@ import socket
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import plan_file, protocol, shim
 from paddock.launch.launcher_log import log
+from paddock.launch.orders import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _live_once(host: Host, content: bytes) -> None:
     with ours:
         for message in _MESSAGES:
             ours.send(message)
-        shim.live(host, None, make_sealed_memfd("rehearsal", content), theirs.detach())
+        shim.live(host, None, Order(make_sealed_memfd("rehearsal", content), theirs.detach()))
 
 
 def _plan(arguments: Arguments, host: Host, directory: str, container_id: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paddock.kernel.mapping import ADDRESS
 from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent, agent, wait_for
 
 ATTACK = r"""
@@ -127,6 +128,17 @@ def memory_of(pid: int) -> bytes:
                 except OSError:
                     continue
     return b"".join(pieces)
+
+
+def test_a_plan_is_mapped_while_its_list_is_carried_out_and_no_longer(shared: Agent) -> None:
+    """While it is, no line of Python has been run; afterwards the environment must not be there any more."""
+    shim = shared.launch(["sleep", "1000"], environment={"PATH": "/usr/bin:/bin", "SECRET": "mapped-secret-5310"})
+    maps = Path(f"/proc/{shim.started()['shim_pid']}/maps")
+    assert f"{ADDRESS:x}-" in maps.read_text()
+    assert shim.ask("state")["state"] == "running"
+    wait_for(lambda: f"{ADDRESS:x}-" not in maps.read_text(), 10, "the plan stays")
+    shim.ask("kill", grace_ms=0)
+    assert shim.record()["kill"]["escalated"]
 
 
 def test_a_secret_of_one_task_is_not_in_the_shim_of_another(own: Agent) -> None:

@@ -14,7 +14,9 @@ from paddock.kernel import call_list, call_runner
 from paddock.kernel.call_list import BEGINNING, CallList, result_in, result_of, value_at, within
 from paddock.kernel.call_numbers import numbers_of
 from paddock.kernel.call_runner import CallRunner
+from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.errors import KernelError
+from paddock.kernel.mapping import ADDRESS, FLAGS, PROTECTION, Mapping
 
 SOURCES = Path(call_list.__file__).parent
 PREFIXES = {"x86_64": "x86_64-linux-gnu-", "aarch64": "aarch64-linux-gnu-"}
@@ -114,6 +116,37 @@ def test_bytes_are_compared(runner: CallRunner, one: bytes, other: bytes, size: 
     assert runner.run(calls.to_bytes(), first) == end
 
 
+def test_another_list_is_entered_where_it_is_mapped() -> None:
+    other = CallList()
+    given = other.reserve(1)
+    pid = other.call("getpid")
+    other.end(value_at(given, 4))
+    content = other.to_bytes()
+    fd = make_sealed_memfd("list", bytes(content))
+    calls = CallList()
+    failure = calls.land()
+    calls.end(-1)
+    first = calls.here
+    calls.call("mmap", ADDRESS, len(content), PROTECTION, FLAGS, fd, 0, fail=failure)
+    calls.store(77, ADDRESS + given[2] + 4)
+    calls.enter(ADDRESS, pid * call_list.INSTRUCTION_BYTES)
+    runner = RUNNERS[os.uname().machine]
+    assert runner.run(calls.to_bytes(), first) == 77
+    mapping = Mapping(len(content))
+    assert result_in(mapping.memory, pid) == os.getpid()
+    # There is one already: nothing is covered.
+    assert runner.run(calls.to_bytes(), first) == -1
+    assert is_mapped()
+    del mapping
+    assert not is_mapped()
+    assert os.pread(fd, len(content), 0) == content
+    os.close(fd)
+
+
+def is_mapped() -> bool:
+    return f"{ADDRESS:x}-" in Path("/proc/self/maps").read_text()
+
+
 def test_the_list_itself_is_an_argument(runner: CallRunner) -> None:
     read_fd, write_fd = os.pipe()
     calls = CallList()
@@ -206,7 +239,7 @@ list:   .incbin "{content}"
 
 
 def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
-    """aarch64, by qemu-user: it fails, goes on, stores, relocates, compares, and says how it ended."""
+    """aarch64, by qemu-user: it fails, goes on, stores, relocates, compares, enters, and says how it ended."""
     numbers = numbers_of("aarch64")
     assert set(numbers) == set(numbers_of("x86_64"))
     calls = CallList()
@@ -225,6 +258,8 @@ def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
     calls.compare(calls.put(b"same"), calls.put(b"sane"), 4, wrong)
     calls.compare(calls.put(b"same"), calls.put(b"sane"), 2, calls.here + 2)
     calls.call("exit_group", 43)
+    calls.enter(BEGINNING, (calls.here + 2) * call_list.INSTRUCTION_BYTES)
+    calls.call("exit_group", 45)
     calls.call("close", -1, fail=failure)
     calls.end(1)
     memory = calls.to_bytes()

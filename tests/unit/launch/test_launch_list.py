@@ -23,7 +23,7 @@ def made(**changes: Any) -> LaunchList:
 def test_every_step_of_the_childs_can_be_named() -> None:
     wanted = made()
     content = wanted.to_bytes()
-    landing = 1
+    landing = 2
     for index, (stage, operation, path, _value) in wanted.named.names.items():
         results = bytearray(content)
         for at, value in ((landing, index * INSTRUCTION_BYTES), (index, -errno.EPERM)):

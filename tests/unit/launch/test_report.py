@@ -26,7 +26,7 @@ def golden_plan() -> plans.Plan:
 def filled(*, reached: int = 1, steps: tuple[int, int] = (7, 8)) -> bytes:
     content = bytearray(report.blank(golden_plan()))
     struct.pack_into("2i", content, report.REACHED, reached, 4711)
-    report.set_start(content, 0, BOOT_ID, 123_456_789_000_000_000)
+    struct.pack_into("2q", content, report.STARTED, 123_456_789, 0)
     for place, stat in ((report.SHIM_STAT, STAT % (99, 100_000)), (report.COMMAND_STAT, STAT % (4711, 100_007))):
         content[place : place + len(stat)] = stat
     struct.pack_into("2i", content, report.steps_at(0), *steps)
