@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import os
@@ -12,6 +11,7 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
+from agentd.bulk_usage import BulkUsage
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.exec_session import NativeExec
 from agentd.containerizer.exit_records import record_from
@@ -43,8 +43,6 @@ _log = logging.getLogger(__name__)
 
 DISCARD_AFTER_S = 0.2
 """Records and sockets of that time go together."""
-MEASURED_AT_ONCE_COUNT = 64
-"""Some three milliseconds of the isolation thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +76,7 @@ class NativeContainerizer(Containerizer):
         self._post = post
         self._watcher = LimitWatcher(isolation, thread, post)
         self._sealer = PlanSealer()
+        self._bulk_usage = BulkUsage(isolation)
         self._ready: dict[ContainerId, _Ready] = {}
         self._plans: dict[ContainerId, LaunchPlan] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
@@ -232,14 +231,8 @@ class NativeContainerizer(Containerizer):
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
         """Some dozens at a time: a launch that comes meanwhile has its turn on the isolation thread in between."""
-        starts = range(0, len(container_ids), MEASURED_AT_ONCE_COUNT)
-        parts = [container_ids[start : start + MEASURED_AT_ONCE_COUNT] for start in starts]
-        found = await self._thread.run_in_turns("usage", [functools.partial(self._measure, part) for part in parts])
+        found = await self._thread.run_in_turns("usage", self._bulk_usage.turns(container_ids))
         return list(itertools.chain.from_iterable(found))
-
-    def _measure(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
-        """On the isolation thread."""
-        return [self._isolation.usage(container_id) for container_id in container_ids]
 
     async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """Read from the kernel now."""
@@ -283,6 +276,7 @@ class NativeContainerizer(Containerizer):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._launcher.close()
+        await asyncio.to_thread(self._bulk_usage.close)
 
     def _heard(self, container_id: ContainerId) -> None:
         plan_fd = self._unheard.pop(container_id, None)
