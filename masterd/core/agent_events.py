@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import offers, tasks
+from masterd.core import offers, reconciliation, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -50,6 +50,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     if agent is None:
         agent = AgentEntry(info=event.agent, state=AgentState.RECOVERED)
         turn.state.agents[agent_id] = agent
+    was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.REGISTER)
     agent.info = _with_conversions(agent, event.agent)
     agent.configured = event.agent.resources
@@ -73,6 +74,8 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         _take_over(turn, agent, reported)
     _readmit(turn, agent)
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
+    if was_missing:
+        reconciliation.answer_waiting(turn, agent_id)
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
 
@@ -231,6 +234,7 @@ def answered(agent: AgentEntry, sequence: int) -> None:
 def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     """Unreachable, durably; its tasks may come back with it. A connection that still stands is closed: it can start anew."""
     agent_id = agent.info.agent_id
+    was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.SILENT)
     message = f"agent {agent_id} did not answer for {turn.state.settings.silence_limit_ns // NS_PER_MS} ms"
     if agent.stream is not None:
@@ -246,6 +250,8 @@ def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     turn.state.allocator.remove_agent(AgentId(agent_id))
     for framework in turn.state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+    if was_missing:
+        reconciliation.answer_waiting(turn, agent_id)
 
 
 def forget_the_oldest(turn: Turn) -> None:
@@ -299,6 +305,7 @@ def mark_gone(turn: Turn, agent_id: AgentId) -> None:
     turn.effects.append(SaveAgentGone(agent_id=agent_id))
     for framework in state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+    reconciliation.answer_waiting(turn, agent_id)
 
 
 def _lose(turn: Turn, agent: AgentEntry, task: TaskEntry, message: str) -> None:

@@ -114,6 +114,8 @@ def _detach(turn: Turn, framework: FrameworkEntry) -> None:
         del turn.state.framework_of_stream[framework.stream]
         framework.stream = None
     framework.subscription_id = ""
+    framework.unanswered.clear()
+    framework.asked_for_all = False
 
 
 def stream_lost(turn: Turn, stream: int) -> None:

@@ -155,7 +155,11 @@ class AgentEntry:
 
 @dataclass(slots=True, kw_only=True)
 class FrameworkEntry:
-    """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent."""
+    """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent.
+
+    `unanswered`: tasks that this subscription asked for, by the agent that must be back before anybody can say.
+    `asked_for_all`: it asked for all its tasks while agents were not back.
+    """
 
     info: FrameworkInfo
     state: FrameworkState
@@ -166,6 +170,8 @@ class FrameworkEntry:
     unreachable: dict[TaskId, TaskEntry] = field(default_factory=dict)
     completed: dict[TaskId, TaskEntry] = field(default_factory=dict)
     offers: dict[OfferId, None] = field(default_factory=dict)
+    unanswered: dict[AgentId, dict[TaskId, None]] = field(default_factory=dict)
+    asked_for_all: bool = False
     subscribed_ns: int = 0
     deadline_ns: int = 0
     next_heartbeat_ns: int = 0
