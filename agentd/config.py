@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from isolators.contract import IsolatorSettings
 from isolators.posix import rlimits
@@ -69,6 +70,14 @@ _RLIMITS = Kind("NAME=N,…", _allowed_rlimits, _show_rlimits)
 _WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
 
 
+class ReconfigurationPolicy(Enum):
+    """What may change while an agent keeps its id. Mesos has the first two."""
+
+    EQUAL = "equal"
+    ADDITIVE = "additive"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator may choose."""
@@ -95,6 +104,16 @@ class Settings:
     )
     systemd_enable_support: bool = setting(
         True, "where systemd runs: keep launcher and tasks in paddock-tasks.scope", BOOLEAN
+    )
+    reconfiguration_policy: ReconfigurationPolicy = setting(
+        ReconfigurationPolicy.EQUAL,
+        "what of resources, attributes, region and zone may change while the agent keeps its id",
+        one_of(ReconfigurationPolicy),
+    )
+    boot_id_file: str = setting(
+        "/proc/sys/kernel/random/boot_id",
+        "what names this boot of the host; pids of another boot are never trusted",
+        PATH,
     )
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))

@@ -32,7 +32,6 @@ from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.readiness import Readiness
-from paddock.kernel.processes import read_boot_id
 from paddock.model.errors import CheckpointError
 from paddock.model.ids import AgentId
 from paddock.model.task import ContainerType
@@ -102,7 +101,7 @@ class Daemon:
         total = host_facts.host_resources(self._settings)
         state = new_state(
             agent_id=self._identity,
-            boot_id=read_boot_id(),
+            boot_id=host_facts.boot_id(self._settings),
             total=total,
             ended_limit_count=self._settings.ended_limit_count,
             # Above every version that an earlier life gave: one life makes fewer changes than nanoseconds pass.

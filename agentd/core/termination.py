@@ -129,12 +129,23 @@ def _launch_failed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     return _Verdict(TaskState.FAILED, Reason.CONTAINER_LAUNCH_FAILED, message)
 
 
+def _rebooted(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
+    """What a supervisor saw to its end before the host went down is told as it was; of the rest nothing is known but this."""
+    record = facts.record
+    if not facts.rebooted or (record is not None and not _is_lost(record)):
+        return None
+    meanwhile = f", while it was being ended{_by(facts.stopping)}" if facts.stopping is not None else ""
+    message = f"the host was started anew while this ran{meanwhile}; how it ended was not recorded"
+    return _Verdict(TaskState.GONE, Reason.AGENT_REBOOTED, message)
+
+
+def _is_lost(record: ExitRecord) -> bool:
+    return record.supervisor_lost or record.wait_status is None
+
+
 def _never_launched(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     if facts.record is not None:
         return None
-    if facts.rebooted:
-        message = "the host was started anew while this ran; how it ended was not recorded"
-        return _Verdict(TaskState.GONE, Reason.AGENT_REBOOTED, message)
     if facts.stopping is not None:
         message = f"killed during its launch{_by(facts.stopping)}; the command never ran"
         return _Verdict(TaskState.KILLED, Reason.TASK_KILLED_DURING_LAUNCH, message)
@@ -144,7 +155,7 @@ def _never_launched(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 
 def _supervisor_lost(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     record = facts.record
-    if record is None or not (record.supervisor_lost or record.wait_status is None):
+    if record is None or not _is_lost(record):
         return None
     message = "the container's supervisor (its shim) died, and the kernel ended the container with it"
     if facts.stopping is not None and facts.stopping.limitation is None:
@@ -213,6 +224,7 @@ def _exited(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 
 _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
     _launch_failed,
+    _rebooted,
     _never_launched,
     _supervisor_lost,
     _max_completion,

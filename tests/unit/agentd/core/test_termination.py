@@ -159,6 +159,18 @@ ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
     ),
     "the launch never arrived": (EndFacts(record=None), TaskState.DROPPED, Reason.AGENT_RESTARTED, ("never ran",)),
     "another boot": (EndFacts(record=None, rebooted=True), TaskState.GONE, Reason.AGENT_REBOOTED, ("started anew",)),
+    "another boot, and a note of its supervisor": (
+        EndFacts(record=ended(None, supervisor_lost=True), rebooted=True, stopping=KILL),
+        TaskState.GONE,
+        Reason.AGENT_REBOOTED,
+        ("started anew", "while it was being ended on request"),
+    ),
+    "ended before another boot": (
+        EndFacts(record=ended(5 << 8), rebooted=True),
+        TaskState.FAILED,
+        Reason.COMMAND_EXITED,
+        ("code 5",),
+    ),
 }
 
 
