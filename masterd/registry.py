@@ -15,14 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masterd.allocator.quota import Quota
-from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
+from masterd.core.effects import (
+    ForgetAgent,
+    Save,
+    SaveAgent,
+    SaveAgentGone,
+    SaveDrain,
+    SaveFramework,
+    SaveQuotas,
+    SaveWeights,
+)
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
+from masterd.core.views import Drain
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 
-FORMAT = 2
+FORMAT = 3
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
 
@@ -43,6 +53,12 @@ CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITH
 _TABLES_SINCE_2 = """
 CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+_TABLES_SINCE_3 = """
+CREATE TABLE drains (
+    id TEXT PRIMARY KEY, asked_by TEXT NOT NULL, max_grace_ms INTEGER, mark_gone INTEGER NOT NULL, is_done INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 
 _FROM_FORMAT_1 = """
@@ -135,12 +151,14 @@ class Registry:
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
             gone = self._connection.execute("SELECT id FROM gone_agents")
+            drains = self._connection.execute("SELECT id, asked_by, max_grace_ms, mark_gone, is_done FROM drains")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
                 frameworks=tuple(_framework(row) for row in frameworks.fetchall()),
                 weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
                 quotas=tuple(_quota(row) for row in quotas.fetchall()),
                 gone_agent_ids=tuple(AgentId(str(row[0])) for row in gone.fetchall()),
+                drains=tuple(_drain(row) for row in drains.fetchall()),
             )
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise _broken(self._path, error) from error
@@ -173,12 +191,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        connection.executescript(f"BEGIN; {_TABLES} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif found == 1:
-        connection.executescript(f"BEGIN; {_FROM_FORMAT_1} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
+    steps = {
+        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3,
+        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3,
+        2: _TABLES_SINCE_3,
+    }
+    if found in steps:
+        connection.executescript(f"BEGIN; {steps[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
-        message = f"the registry has format {found}, this version reads 1 and {FORMAT}; run the masterd that wrote it"
+        message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
 
 
@@ -227,6 +248,26 @@ def _quota(row: Sequence[object]) -> tuple[str, Quota]:
     return role, Quota(guarantees_milli=_amounts(guarantees), limits_milli=_amounts(limits))
 
 
+def _drain(row: Sequence[object]) -> SaveDrain:
+    agent_id, asked_by, max_grace_ms, mark_gone, is_done = row
+    drain = Drain(
+        asked_by=str(asked_by),
+        max_grace_ms=None if max_grace_ms is None else int(str(max_grace_ms)),
+        mark_gone=bool(mark_gone),
+        is_done=bool(is_done),
+    )
+    return SaveDrain(agent_id=AgentId(str(agent_id)), drain=drain)
+
+
+def _write_drain(connection: sqlite3.Connection, agent_id: AgentId, drain: Drain | None) -> None:
+    connection.execute("DELETE FROM drains WHERE id = ?", (agent_id,))
+    if drain is not None:
+        connection.execute(
+            "INSERT INTO drains (id, asked_by, max_grace_ms, mark_gone, is_done) VALUES (?, ?, ?, ?, ?)",
+            (agent_id, drain.asked_by, drain.max_grace_ms, int(drain.mark_gone), int(drain.is_done)),
+        )
+
+
 def _amounts(text: str) -> dict[str, int]:
     return {str(name): int(milli) for name, milli in json.loads(text).items()}
 
@@ -241,6 +282,9 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            _write_drain(connection, agent_id, None)
+        case SaveDrain(agent_id=agent_id, drain=drain):
+            _write_drain(connection, agent_id, drain)
         case SaveFramework(framework=info):
             connection.execute(
                 "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
@@ -274,4 +318,5 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case SaveAgentGone(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            _write_drain(connection, agent_id, None)
             connection.execute("INSERT OR REPLACE INTO gone_agents (id) VALUES (?)", (agent_id,))

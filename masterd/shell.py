@@ -18,6 +18,7 @@ from masterd.core.effects import (
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveDrain,
     SaveFramework,
     SaveQuotas,
     SaveWeights,
@@ -159,7 +160,7 @@ class MasterShell:
                 self.frameworks.close(stream)
             case TaskChanged():
                 self.feed.publish(effect)
-            case SaveAgent() | ForgetAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
+            case _:
                 raise AssertionError("records are written, not performed")
 
 
@@ -188,6 +189,16 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveQuotas(quotas=quotas):
             _log.info("quotas are changed", extra={"roles": [role for role, _ in quotas]})
+            return effect
+        case SaveDrain(agent_id=agent_id, drain=drain):
+            phrase = (
+                "agent is to be used again"
+                if drain is None
+                else "agent is drained"
+                if drain.is_done
+                else "agent drains"
+            )
+            _log.info(phrase, extra={"agent_id": agent_id, "asked_by": drain.asked_by if drain else ""})
             return effect
         case SaveAgentGone(agent_id=agent_id):
             _log.info("agent is gone for ever", extra={"agent_id": agent_id})

@@ -10,7 +10,7 @@ from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, TaskInfo
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +118,13 @@ class KillContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillTask:
-    """The framework's (or an operator's) kill through the master."""
+    """A kill through the master: the framework's, an operator's, or the master's own; `by` says whose."""
 
     framework_id: FrameworkId
     task_id: TaskId
     policy: KillPolicy | None
+    by: str = "the framework"
+    reason: Reason = Reason.KILL_REQUESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,7 @@ def _never_launched(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
         return None
     if facts.stopping is not None:
         message = f"killed during its launch{_by(facts.stopping)}; the command never ran"
-        return _Verdict(TaskState.KILLED, Reason.TASK_KILLED_DURING_LAUNCH, message)
+        return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.TASK_KILLED_DURING_LAUNCH), message)
     message = "the agent went away before it could hand the launch to the launcher; the command never ran"
     return _Verdict(TaskState.DROPPED, Reason.AGENT_RESTARTED, message)
 
@@ -159,7 +159,8 @@ def _supervisor_lost(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
         return None
     message = "the container's supervisor (its shim) died, and the kernel ended the container with it"
     if facts.stopping is not None and facts.stopping.limitation is None:
-        return _Verdict(TaskState.KILLED, Reason.SUPERVISOR_LOST, f"{message}, while it was being killed on request")
+        message = f"{message}, while it was being killed{_by(facts.stopping) or ' on request'}"
+        return _Verdict(TaskState.KILLED, Reason.SUPERVISOR_LOST, message)
     return _Verdict(TaskState.FAILED, Reason.SUPERVISOR_LOST, message)
 
 
@@ -187,9 +188,9 @@ def _killed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     by = _by(facts.stopping) if facts.stopping else ""
     if stop.escalated:
         message = f"killed{by}: {signal_name(stop.signal)} did not end it within its grace period{_stop(evidence)}"
-        return _Verdict(TaskState.KILLED, Reason.KILL_GRACE_EXPIRED, message + _oom(evidence))
+        return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_GRACE_EXPIRED), message + _oom(evidence))
     message = f"killed{by}{_stop(evidence)}"
-    return _Verdict(TaskState.KILLED, Reason.KILL_REQUESTED, message + _oom(evidence))
+    return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_REQUESTED), message + _oom(evidence))
 
 
 def _memory(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
@@ -234,6 +235,12 @@ _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
     _signalled,
     _exited,
 )
+
+
+def _reason(stopping: ContainerStopping | None, reason: Reason) -> Reason:
+    """What the wish itself says goes before how it was carried out; the message and the evidence have that."""
+    wish = stopping.reason if stopping is not None else Reason.KILL_REQUESTED
+    return reason if wish is Reason.KILL_REQUESTED else wish
 
 
 def _by(stopping: ContainerStopping | None) -> str:

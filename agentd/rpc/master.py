@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from agentd.core import effects, events, recovery
 from agentd.rpc.master_messages import (
+    kill_of,
     launch_refused_to_wire,
     registration_to_wire,
     standalone_to_wire,
@@ -157,13 +158,7 @@ class MasterClient:
             case "launch_tasks":
                 await self._launches.launch(message.launch_tasks)
             case "kill_task":
-                kill = message.kill_task
-                policy = convert.kill_policy_from_wire(kill.kill_policy) if kill.HasField("kill_policy") else None
-                self._shell.post(
-                    events.KillTask(
-                        framework_id=framework_id(kill.framework_id), task_id=task_id(kill.task_id), policy=policy
-                    )
-                )
+                self._shell.post(kill_of(message.kill_task))
             case "acknowledge_status":
                 acknowledged = message.acknowledge_status
                 self._shell.post(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import offers, reconciliation, tasks
+from masterd.core import draining, offers, reconciliation, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -74,6 +74,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         _take_over(turn, agent, reported)
     _readmit(turn, agent)
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
+    draining.go_on(turn, agent)
     if was_missing:
         reconciliation.answer_waiting(turn, agent_id)
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
@@ -175,13 +176,15 @@ def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]
     for key, task in list(agent.tasks.items()):
         framework = turn.state.framework(task.framework_id)
         assert framework is not None
-        policy = agent.pending_kills.pop(key, None)
+        kill = agent.pending_kills.pop(key, None)
         if key not in reported:
             turn.tell(agent, TellReconcile(framework_id=key[0], task_id=key[1]))
-        if framework.state is FrameworkState.COMPLETED or task.duplicate:
-            policy = policy or task.info.kill_policy
-        if policy is not None:
-            tasks.tell_kill(turn, agent, task, policy)
+        if framework.state is FrameworkState.COMPLETED:
+            kill = kill or tasks.kill_of(task, "the master, because the framework has ended")
+        elif task.duplicate:
+            kill = kill or tasks.kill_of(task, "the master, because the framework has a task of this id elsewhere")
+        if kill is not None:
+            tasks.tell_kill(turn, agent, kill, task)
     agent.pending_kills.clear()
     for framework_id in {key[0] for key in agent.tasks} & turn.state.completed_frameworks.keys():
         turn.tell(agent, TellFrameworkGone(framework_id=framework_id))

@@ -159,7 +159,8 @@ def end(turn: Turn, framework: FrameworkEntry, event: FrameworkEvent) -> None:
         framework.finish(task)
     for task in list(framework.tasks.values()):
         agent = state.agents[task.agent_id]
-        tasks.tell_kill(turn, agent, task, task.info.kill_policy)
+        kill = tasks.kill_of(task, "the master, because the framework has ended")
+        tasks.tell_kill(turn, agent, kill, task)
         if task.state.is_terminal:
             tasks.conclude(turn, agent, framework, task)
     for agent in state.agents.values():

@@ -25,6 +25,7 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         offered=_offered(state, agent.offers),
         standalone=agent.standalone,
         registered_ns=agent.registered_ns,
+        drain=agent.drain,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from masterd.core import agent_events, framework_events, offers, policy, reconciliation, tasks
+from masterd.core import agent_events, draining, framework_events, offers, policy, reconciliation, tasks
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
@@ -11,8 +11,10 @@ from masterd.core.events import (
     AgentMarkedGone,
     AgentRegistered,
     AgentStreamLost,
+    CancelDrain,
     CycleDue,
     Decline,
+    DrainAgent,
     Event,
     FrameworkStreamLost,
     Kill,
@@ -34,7 +36,7 @@ from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
-OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone
+OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone | DrainAgent | CancelDrain
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
 
@@ -70,7 +72,7 @@ class Machine:
                 framework_events.subscribe(turn, event)
             case FrameworkStreamLost(stream=stream):
                 framework_events.stream_lost(turn, stream)
-            case OperatorKill() | WeightsChanged() | QuotasChanged() | AgentMarkedGone():
+            case OperatorKill() | WeightsChanged() | QuotasChanged() | AgentMarkedGone() | DrainAgent() | CancelDrain():
                 _from_operator(turn, event)
             case _:
                 _from_framework(turn, event)
@@ -103,6 +105,10 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             policy.change_quotas(turn, event)
         case AgentMarkedGone(agent_id=agent_id):
             agent_events.mark_gone(turn, agent_id)
+        case DrainAgent():
+            draining.begin(turn, event)
+        case CancelDrain():
+            draining.cancel(turn, event)
 
 
 def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
@@ -139,6 +145,8 @@ def _pass_time(turn: Turn) -> None:
             agent_events.ping(turn, agent)
         elif agent.state in {AgentState.DISCONNECTED, AgentState.RECOVERED} and agent.deadline_ns <= now_ns:
             agent_events.out_of_reach(turn, agent)
+    for agent_id in draining.finished(turn):
+        agent_events.mark_gone(turn, agent_id)
     agent_events.forget_the_oldest(turn)
     for framework in list(state.frameworks.values()):
         if framework.state is FrameworkState.SUBSCRIBED:

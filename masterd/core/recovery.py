@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from masterd.allocator.interface import Allocator, Shuffler
 from masterd.allocator.quota import Quota
-from masterd.core.effects import SaveAgent, SaveFramework
+from masterd.core.effects import SaveAgent, SaveDrain, SaveFramework
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -24,6 +24,7 @@ class Remembered:
     weights_milli: tuple[tuple[str, int], ...] = ()
     quotas: tuple[tuple[str, Quota], ...] = ()
     gone_agent_ids: tuple[AgentId, ...] = ()
+    drains: tuple[SaveDrain, ...] = ()
 
 
 def recover(
@@ -42,6 +43,9 @@ def recover(
     allocator.update_weights(state.weights_milli)
     state.gone_agent_ids = dict.fromkeys(remembered.gone_agent_ids)
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
+    for drained in remembered.drains:
+        if drained.agent_id in state.agents:
+            state.agents[drained.agent_id].drain = drained.drain
     state.quotas = dict(remembered.quotas)
     expected_count = sum(record.unreachable_ns is None for record in remembered.agents)
     allocator.recover_quotas(state.quotas, expected_agent_count=expected_count, now_ns=now_ns)

@@ -9,15 +9,15 @@ from enum import Enum
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.allocator.quota import Quota
 from masterd.core.authorizer import AllowAll, Authorizer
-from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
-from masterd.core.views import AgentState, FrameworkState, TaskView
+from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, TellKill, ToAgent, ToFramework
+from masterd.core.views import AgentState, Drain, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 
 NS_PER_MS = 1_000_000
 STATUSES_LIMIT_COUNT = 20
@@ -137,7 +137,8 @@ class AgentEntry:
     offers: dict[OfferId, None] = field(default_factory=dict)
     standalone: Resources = field(default_factory=Resources)
     configured: Resources = field(default_factory=Resources)
-    pending_kills: dict[TaskKey, KillPolicy] = field(default_factory=dict)
+    pending_kills: dict[TaskKey, TellKill] = field(default_factory=dict)
+    drain: Drain | None = None
     registered_ns: int = 0
     ping_sequence: int = 0
     answered_sequence: int = 0

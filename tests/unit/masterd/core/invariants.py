@@ -44,6 +44,8 @@ def _offer_violations(state: MasterState) -> Iterator[str]:
         framework = state.frameworks.get(entry.offer.framework_id)
         if agent is None or offer_id not in agent.offers or agent.state is not AgentState.CONNECTED:
             yield f"offer {offer_id} is of an agent that is not connected or does not know it"
+        elif agent.drain is not None:
+            yield f"offer {offer_id} is of an agent that is drained"
         if framework is None or offer_id not in framework.offers or framework.state is not FrameworkState.SUBSCRIBED:
             yield f"offer {offer_id} is held by a framework that is not subscribed or does not know it"
         elif entry.offer.role not in framework.info.roles:
