@@ -15,6 +15,7 @@ from paddock.daemon.settings import (
     BOOLEAN,
     DURATION_S,
     PATH,
+    SIZE_BYTES,
     TEXT,
     WORDS,
     Kind,
@@ -114,6 +115,18 @@ class Settings:
         "/proc/sys/kernel/random/boot_id",
         "what names this boot of the host; pids of another boot are never trusted",
         PATH,
+    )
+    fetcher_cache_size_bytes: int = setting(
+        2 * 2**30, "fetcher: how much is kept of what tasks want cached", SIZE_BYTES, name="fetcher_cache_size"
+    )
+    fetcher_size_limit_bytes: int = setting(
+        10 * 2**30, "fetcher: the most that one URI may be, fetched or unpacked", SIZE_BYTES, name="fetcher_size_limit"
+    )
+    fetcher_timeout_s: float = setting(
+        900.0, "fetcher: for all URIs of a command together", DURATION_S, name="fetcher_timeout"
+    )
+    fetcher_stall_timeout_s: float = setting(
+        60.0, "fetcher: a server that sends nothing for so long is given up", DURATION_S, name="fetcher_stall_timeout"
     )
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))

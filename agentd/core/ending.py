@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
-from agentd.core.effects import Answer, Conclude, Discard, Kill, SendStandalone
+from agentd.core.effects import Answer, CancelFetch, Conclude, Discard, Kill, SendStandalone
 from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
@@ -87,7 +87,10 @@ def stop(
 
 def _send_kill(turn: Turn, container: ContainerEntry, policy: KillPolicy) -> None:
     if not container.launched:
-        return  # its preparation is under way, and then comes the clean-up instead of the launch
+        # Its preparation, or fetch, is under way, and then comes the clean-up instead of the launch.
+        if container.config.command.uris:
+            turn.effects.append(CancelFetch(container_id=container.config.container_id))
+        return
     grace_ms = policy.grace_period_ms
     turn.effects.append(Kill(container_id=container.config.container_id, signal=policy.signal, grace_ms=grace_ms))
     overdue_ns = turn.now_ns + grace_ms * _MS + KILL_OVERDUE_NS
@@ -143,8 +146,8 @@ def conclude(turn: Turn, container: ContainerEntry) -> None:
 def concluded(turn: Turn, event: Concluded) -> None:
     """Nothing remains: the last word, and the resources are free again."""
     container = turn.state.containers.get(event.container_id)
-    if container is None or container.is_ended:
-        return
+    if container is None or container.is_ended or not container.end_known:
+        return  # nobody has asked for it
     record = container.record
     facts = EndFacts(
         record=record,

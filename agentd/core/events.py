@@ -46,6 +46,14 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Nothing of the fetch runs any more. `failure` None: all URIs are in the sandbox."""
+
+    container_id: ContainerId
+    failure: LaunchFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareRefused:
     """`error` is what a direct caller gets."""
 
@@ -175,6 +183,7 @@ Event = (
     LaunchStandalone
     | LaunchTasks
     | Prepared
+    | Fetched
     | PrepareRefused
     | Started
     | LaunchFailed

@@ -197,7 +197,8 @@ def list_containers(agent_id: str, mode: str, parents: dict[str, str]) -> dict[s
         except FileNotFoundError:
             continue
         for name in names:
-            if name != "launcher" or mode == "v1":
+            # What begins with a dot is the agent's own.
+            if not name.startswith(".") and (name != "launcher" or mode == "v1"):
                 found.setdefault(name, {})[controller] = os.path.join(parent, name)
     return {name: plan.CgroupPlace(mode, directories) for name, directories in found.items()}
 
