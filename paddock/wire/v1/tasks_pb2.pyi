@@ -238,7 +238,7 @@ class CommandUri(_message.Message):
     OUTPUT_FILE_FIELD_NUMBER: _builtins.int
     CHECKSUM_FIELD_NUMBER: _builtins.int
     value: _builtins.str
-    """http://…, https://…, file:///path, or an absolute path of the agent's host, which is read with the task user's rights."""
+    """A URL of http or https, file:///path, or an absolute path of the agent's host, which is read with the task user's rights."""
     executable: _builtins.bool
     """A program: made executable, never unpacked."""
     extract: _builtins.bool
