@@ -67,6 +67,19 @@ def _show_rlimits(allowed: tuple[tuple[str, int | None], ...]) -> str:
     return ",".join(f"{name}={'unlimited' if limit is None else limit}" for name, limit in allowed)
 
 
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"(0|1|0?\.[0-9]{1,6}|1\.0{1,6})", text, re.ASCII):
+        raise Rejected("write a fraction from 0 to 1: 0.1")
+    return float(text)
+
+
+def _check_interval(seconds: float) -> None:
+    if seconds < 0.01:
+        raise Rejected("write at least 10ms")
+
+
+_FRACTION: Kind[float] = Kind("0…1", _fraction)
+_INTERVAL_S: Kind[float] = checked(DURATION_S, _check_interval)
 _RLIMITS = Kind("NAME=N,…", _allowed_rlimits, _show_rlimits)
 _WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
 
@@ -115,6 +128,15 @@ class Settings:
         "/proc/sys/kernel/random/boot_id",
         "what names this boot of the host; pids of another boot are never trusted",
         PATH,
+    )
+    gc_delay_s: float = setting(
+        7 * 86_400.0, "sandboxes: how long they stay after the end, on an empty disk", DURATION_S, name="gc_delay"
+    )
+    gc_disk_headroom: float = setting(
+        0.1, "sandboxes: the part of the disk that is to stay free: the nearer to it, the sooner they go", _FRACTION
+    )
+    disk_watch_interval_s: float = setting(
+        60.0, "sandboxes: between two looks at the disk", _INTERVAL_S, name="disk_watch_interval"
     )
     fetcher_cache_size_bytes: int = setting(
         2 * 2**30, "fetcher: how much is kept of what tasks want cached", SIZE_BYTES, name="fetcher_cache_size"

@@ -23,6 +23,9 @@ from agentd.core.machine import Machine
 from agentd.core.state import AgentState, new_state
 from agentd.fetcher.cache import FetchCache
 from agentd.fetcher.fetcher import FetchBounds, Fetcher
+from agentd.gc.collector import Collector, CollectorSettings
+from agentd.gc.pins import Pins
+from agentd.gc.places import SandboxPlaces
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
@@ -81,18 +84,19 @@ class Daemon:
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
         places = Places.at(f"{self._settings.state_dir}/records", self._settings.sockets_dir)
+        programs = Programs(self._host)
         native = NativeContainerizer(
             host=self._host,
             places=places,
             isolation=Isolation(isolators),
             thread=thread,
             launcher=self._launcher,
-            fetcher=self._fetcher(),
+            fetcher=self._fetcher(programs),
             post=shell.post,
         )
         containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
         try:
-            await self._serve(shell, containerizer, stopping)
+            await self._serve(shell, containerizer, programs, stopping)
         finally:
             shell.close()
             # First the log: what becomes durable by this lets go of exit records.
@@ -102,10 +106,10 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
 
-    def _fetcher(self) -> Fetcher:
+    def _fetcher(self, programs: Programs) -> Fetcher:
         settings = self._settings
         return Fetcher(
-            programs=Programs(self._host),
+            programs=programs,
             cache=FetchCache(f"{settings.state_dir}/fetched", settings.fetcher_cache_size_bytes),
             bounds=FetchBounds(
                 deadline_s=settings.fetcher_timeout_s,
@@ -128,13 +132,31 @@ class Daemon:
         recovery.restore(state, decode_frames(path, frames))
         return state
 
-    async def _serve(self, shell: Shell, containerizer: ComposingContainerizer, stopping: asyncio.Event) -> None:
-        users, powers = Users(), Powers.of(self._settings)
-        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers)
+    def _collector(self, shell: Shell, pins: Pins, programs: Programs) -> Collector:
+        settings = self._settings
+        return Collector(
+            state=shell.state,
+            pins=pins,
+            places=SandboxPlaces(work_dir=settings.work_dir, agent_id=self._identity),
+            programs=programs,
+            clock=SystemClock(),
+            settings=CollectorSettings(
+                delay_s=settings.gc_delay_s,
+                headroom=settings.gc_disk_headroom,
+                interval_s=settings.disk_watch_interval_s,
+            ),
+        )
+
+    async def _serve(
+        self, shell: Shell, containerizer: ComposingContainerizer, programs: Programs, stopping: asyncio.Event
+    ) -> None:
+        users, powers, pins = Users(), Powers.of(self._settings), Pins()
+        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
         shell.connect(containerizer, master)
         await containerizer.start()
         await self._recover(shell, containerizer)
+        collecting = asyncio.create_task(self._collector(shell, pins, programs).run())
         try:
             await services.start()
             if client is not None:
@@ -147,6 +169,8 @@ class Daemon:
             self._readiness.stopping()
             _log.info("agent stops; its containers go on")
         finally:
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
             if client is not None:
                 await client.stop()
             await services.stop(grace_s=STOP_GRACE_S)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 
+from agentd.gc.pins import Pins
 from agentd.rpc.access import Access
 from agentd.rpc.file_watch import FileWatches
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
@@ -41,8 +43,9 @@ def _has_sandbox(container: Container) -> bool:
 class SandboxServicer(SandboxServiceServicer):
     """File system calls run beside the event loop."""
 
-    def __init__(self, shell: Shell, access: Access) -> None:
-        """For views and their changes."""
+    def __init__(self, shell: Shell, access: Access, pins: Pins) -> None:
+        """For views and their changes; what is looked at is pinned."""
+        self._pins = pins
         self._shell = shell
         self._access = access
         self._watches = FileWatches()
@@ -65,6 +68,7 @@ class SandboxServicer(SandboxServiceServicer):
             raise InvalidRequest("length_bytes", request.length_bytes, f"use at most {READ_LIMIT_BYTES}")
         if request.offset_bytes >= 2**63:
             raise InvalidRequest("offset_bytes", request.offset_bytes, "use less than 2**63")
+        self._pins.read(container_id, time.monotonic())
         length_bytes = request.length_bytes or _DEFAULT_LENGTH_BYTES
         content, size_bytes = await asyncio.to_thread(
             read_file, container.config.sandbox, request.path, request.offset_bytes, length_bytes
@@ -78,7 +82,11 @@ class SandboxServicer(SandboxServiceServicer):
         container_id = convert.container_id_from_wire(request.container_id)
         self._access.container(current_principal(), "read the files of", container_id)
         container = await self._shell.wait_for(container_id, _has_sandbox)
-        with open_file(container.config.sandbox, request.path) as fd, self._watches.of(fd) as watch:
+        with (
+            self._pins.held(container_id),
+            open_file(container.config.sandbox, request.path) as fd,
+            self._watches.of(fd) as watch,
+        ):
             size_bytes = os.fstat(fd).st_size
             offset_bytes = request.offset_bytes
             if offset_bytes < 0:

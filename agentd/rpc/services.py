@@ -6,6 +6,7 @@ import os
 
 from agentd.config import Settings
 from agentd.containerizer.contract import Containerizer
+from agentd.gc.pins import Pins
 from agentd.rpc import containers, exec, sandbox, tasks  # noqa: A004 - the service's own name
 from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
@@ -32,12 +33,13 @@ class Services:
         access: Access,
         users: Users,
         powers: Powers,
+        pins: Pins,
     ) -> None:
         """Raises ConfigError when an address is none, or there are more than the server takes."""
         container_servicer = containers.ContainerServicer(
             shell, containerizer, access, users, powers, settings.work_dir
         )
-        sandbox_servicer = sandbox.SandboxServicer(shell, access)
+        sandbox_servicer = sandbox.SandboxServicer(shell, access, pins)
         exec_servicer = exec.ExecServicer(shell, containerizer, access, users)
         task_servicer = tasks.TaskServicer(shell, access)
         issuer = TokenIssuer()
