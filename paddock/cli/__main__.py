@@ -29,6 +29,8 @@ VERBS = {
     "drain": "empty an agent: no offers, its tasks killed; --cancel uses it again",
     "frameworks": "list frameworks",
     "offers": "list the offers that frameworks hold",
+    "doctor": "list everything of Paddock on this host, and what is out of place",
+    "gc": "remove what is out of place on this host and provably ours",
     "explain": "show for each asked resource the kernel's file and the value in force",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
