@@ -194,6 +194,8 @@ class Shell:
                 self._bring_up(effect)
             case effects.Kill():
                 self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
+            case effects.Resize():
+                self._containerizer.resize(effect.config)
             case effects.Watch():
                 self._containerizer.watch(effect.container_id)
             case effects.Conclude():

@@ -63,6 +63,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """Have the shim write the limits of this config, all or none of them. Answered by Resized."""
+
+    config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Ask the isolators when to ask them, and do so."""
 
@@ -181,6 +188,7 @@ Effect = (
     | CancelFetch
     | Launch
     | Kill
+    | Resize
     | Watch
     | Conclude
     | Discard

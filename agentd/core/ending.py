@@ -9,7 +9,7 @@ from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, 
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
 from agentd.core.turn import Turn
-from paddock.model.errors import NotFound
+from paddock.model.errors import NotFound, Unavailable
 from paddock.model.framework import FrameworkCapability
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskState
@@ -139,6 +139,10 @@ def conclude(turn: Turn, container: ContainerEntry) -> None:
     """Whatever the way here: the end is known, and what remains must go."""
     container.end_known = True
     container.kill_overdue_ns = None
+    if container.resize_request_id:
+        gone = Unavailable(f"container {container.config.container_id} ended while its size was being changed")
+        turn.effects.append(Answer(request_id=container.resize_request_id, error=gone))
+        container.resize_request_id = 0
     turn.effects.append(Conclude(config=container.config, record=container.record, launched=container.launched))
     turn.publish(container)
 

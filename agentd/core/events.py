@@ -9,8 +9,9 @@ from paddock.model.container import ContainerConfig
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskInfo
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, ResourceLimits, TaskInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,28 @@ class KillContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeContainer:
+    """Another size for a running container: `resources` names what changes, a limit that is None stays. Answered under
+    `request_id` when the new size is in force and durable, or refused.
+    """
+
+    request_id: int
+    container_id: ContainerId
+    resources: Resources
+    limits: ResourceLimits
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resized:
+    """The size that was tried is in force; with `error` the one before it still is."""
+
+    container_id: ContainerId
+    error: PaddockError | None = None
+    unapplied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillTask:
     """A kill through the master: the framework's, an operator's, or the master's own; `by` says whose."""
 
@@ -192,6 +215,8 @@ Event = (
     | Held
     | Limited
     | KillContainer
+    | ResizeContainer
+    | Resized
     | KillTask
     | AcknowledgeStatus
     | ReconcileTask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, launching
+from agentd.core import ending, events, launching, resizing
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendStatus
 from agentd.core.events import Event
@@ -41,6 +41,31 @@ def _handle(turn: Turn, event: Event) -> None:
             launching.launch_tasks(turn, event)
         case events.Prepared() | events.Fetched() | events.PrepareRefused() | events.Started() | events.LaunchFailed():
             _handle_launch(turn, event)
+        case (
+            events.Ended()
+            | events.Concluded()
+            | events.Held()
+            | events.Limited()
+            | events.KillContainer()
+            | events.ResizeContainer()
+            | events.Resized()
+        ):
+            _handle_container(turn, event)
+        case _:
+            _handle_master(turn, event)
+
+
+def _handle_container(
+    turn: Turn,
+    event: events.Ended
+    | events.Concluded
+    | events.Held
+    | events.Limited
+    | events.KillContainer
+    | events.ResizeContainer
+    | events.Resized,
+) -> None:
+    match event:
         case events.Ended():
             ending.ended(turn, event)
         case events.Concluded():
@@ -51,8 +76,12 @@ def _handle(turn: Turn, event: Event) -> None:
             ending.limited(turn, event)
         case events.KillContainer():
             ending.kill_container(turn, event)
+        case events.ResizeContainer():
+            resizing.resize_container(turn, event)
+        case events.Resized():
+            resizing.resized(turn, event)
         case _:
-            _handle_master(turn, event)
+            assert_never(event)
 
 
 def _handle_launch(
@@ -103,6 +132,7 @@ def _handle_master(
         case events.RecoveryEnded():
             turn.state.recovered = True
             ending.resume_stops(turn)
+            resizing.resume_resizes(turn)
         case events.TimePassed():
             ending.retry_overdue(turn)
             _send_all(turn)

@@ -63,6 +63,8 @@ def _containers(state: AgentState) -> Iterator[DurableEntry]:
         yield ContainerLaunched(config=container.config, created_ns=container.created_ns, boot_id=container.boot_id)
         if container.stopping is not None:
             yield container.stopping
+        if container.resizing is not None:
+            yield container.resizing
         if container.termination is not None:
             yield _ended(container)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agentd.core.durable import ContainerStopping
+from agentd.core.durable import ContainerResizing, ContainerStopping
 from agentd.core.effects import TaskView
 from agentd.core.exit_record import ExitRecord
 from agentd.core.status_updates import StatusStream
@@ -59,6 +59,9 @@ class ContainerEntry:
     cgroup_paths: tuple[str, ...] = ()
     unapplied: tuple[str, ...] = ()
     stopping: ContainerStopping | None = None
+    resizing: ContainerResizing | None = None
+    """A size that is being tried. Until its outcome is known the larger of old and new is taken off `free`."""
+    resize_request_id: int = 0
     kill_overdue_ns: int | None = None
     """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
     retry_delay_ns: int = 0

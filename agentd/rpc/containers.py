@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 from agentd.containerizer.contract import Containerizer
-from agentd.core.events import KillContainer, LaunchStandalone
+from agentd.core.events import KillContainer, LaunchStandalone, ResizeContainer
 from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
 from agentd.sandbox import sandbox_path
@@ -123,6 +123,29 @@ class ContainerServicer(ContainerServiceServicer):
             )
         )
         return pb.KillContainerResponse()
+
+    async def UpdateContainer(  # noqa: N802
+        self, request: pb.UpdateContainerRequest, context: Context
+    ) -> pb.UpdateContainerResponse:
+        """Answered when it is in force and durable, or when the old size is in force again."""
+        principal = current_principal()
+        update = convert.container_update_from_wire(request)
+        self._access.container(principal, "resize", update.container_id)
+        await self._shell.ask(
+            lambda request_id: ResizeContainer(
+                request_id=request_id,
+                container_id=update.container_id,
+                resources=update.resources,
+                limits=update.limits,
+                by=principal.name,
+            )
+        )
+        container = self._access.container(principal, "read", update.container_id)
+        limits = await self._containerizer.limits(update.container_id)
+        return pb.UpdateContainerResponse(
+            container=convert.container_to_wire(container),
+            limits=[convert.effective_limit_to_wire(limit) for limit in limits],
+        )
 
     async def WaitContainer(  # noqa: N802
         self, request: pb.WaitContainerRequest, context: Context

@@ -23,6 +23,7 @@ VERBS = {
     "inspect": "print everything about a task as JSON",
     "logs": "print or follow a task's output",
     "kill": "stop a task: a signal, and SIGKILL after the grace period",
+    "update": "change the size of a running task or container",
     "wait": "wait for a task's end and return its exit code",
     "exec": "run a further command inside a running task",
     "agents": "list agents and what is free on them",

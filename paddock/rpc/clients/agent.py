@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc.aio
 
 from paddock.model.errors import Unavailable
-from paddock.model.task import CommandInfo
+from paddock.model.task import CommandInfo, ResourceLimits
 from paddock.rpc.channel import Address, open_channel, parse_address
 from paddock.rpc.clients.views import ContainerView, LimitView, StatisticsView
 from paddock.rpc.clients.views_from_wire import container_view, limit_view, statistics_view
 from paddock.rpc.errors import remote_errors
 from paddock.wire import convert
 from paddock.wire.v1 import container_service_pb2 as pb
-from paddock.wire.v1 import containers_pb2, exec_service_pb2, sandbox_service_pb2, tasks_pb2
+from paddock.wire.v1 import containers_pb2, exec_service_pb2, resources_pb2, sandbox_service_pb2, tasks_pb2
 from paddock.wire.v1.container_service_pb2_grpc import ContainerServiceStub
 from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
 from paddock.wire.v1.sandbox_service_pb2_grpc import SandboxServiceStub
@@ -87,6 +87,19 @@ class AgentClient:
             await self._containers.KillContainer(
                 pb.KillContainerRequest(container_id=_id(container_id), kill_policy=policy)
             )
+
+    async def update_container(
+        self, container_id: str, amounts_milli: Mapping[str, int], limits: ResourceLimits
+    ) -> tuple[LimitView, ...]:
+        """What is in force once the change is. A refusal (ContainerizerError when it is the kernel's) leaves all as it was."""
+        request = pb.UpdateContainerRequest(
+            container_id=_id(container_id),
+            resources=[resources_pb2.Resource(name=name, scalar_milli=milli) for name, milli in amounts_milli.items()],
+            limits=convert.limits_to_wire(limits),
+        )
+        with remote_errors(self._subject):
+            answer = await self._containers.UpdateContainer(request)
+        return tuple(map(limit_view, answer.limits))
 
     async def wait_container(self, container_id: str, *, timeout_s: float) -> ContainerView:
         """Once it has ended. Raises TimedOut."""

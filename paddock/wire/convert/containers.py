@@ -106,6 +106,28 @@ def standalone_launch_from_wire(message: container_service_pb2.LaunchContainerRe
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUpdate:
+    """An operator's UpdateContainer call: what is to change."""
+
+    container_id: ContainerId
+    resources: Resources
+    limits: ResourceLimits
+
+
+def container_update_from_wire(message: container_service_pb2.UpdateContainerRequest) -> ContainerUpdate:
+    """Something must be asked for."""
+    update = ContainerUpdate(
+        container_id=container_id_from_wire(message.container_id),
+        resources=resources_from_wire(message.resources),
+        limits=limits_from_wire(message.limits),
+    )
+    if not message.resources and update.limits == ResourceLimits():
+        raise InvalidRequest("limits", "", "say what is to change: resources, or one of the limits")
+    bounds.unique([resource.name for resource in message.resources], "resources")
+    return update
+
+
 def container_to_wire(container: Container) -> pb.Container:
     """The whole container. The environment's values stay on the agent: they may be secrets, and lists go to anybody."""
     config = container.config

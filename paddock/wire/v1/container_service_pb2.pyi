@@ -176,6 +176,64 @@ class KillContainerResponse(_message.Message):
 Global___KillContainerResponse: _TypeAlias = KillContainerResponse  # noqa: Y015
 
 @_typing.final
+class UpdateContainerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container_id(self) -> _containers_pb2.ContainerId: ...
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
+        """Scalars; each takes the place of what the container has of that name. What is not named stays."""
+
+    @_builtins.property
+    def limits(self) -> _tasks_pb2.ResourceLimits:
+        """A limit that is absent stays."""
+
+    def __init__(
+        self,
+        *,
+        container_id: _containers_pb2.ContainerId | None = ...,
+        resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        limits: _tasks_pb2.ResourceLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits", "resources", b"resources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateContainerRequest: _TypeAlias = UpdateContainerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateContainerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container(self) -> _containers_pb2.Container: ...
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_containers_pb2.EffectiveLimit]:
+        """As the kernel says it after the change."""
+
+    def __init__(
+        self,
+        *,
+        container: _containers_pb2.Container | None = ...,
+        limits: _abc.Iterable[_containers_pb2.EffectiveLimit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateContainerResponse: _TypeAlias = UpdateContainerResponse  # noqa: Y015
+
+@_typing.final
 class WaitContainerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

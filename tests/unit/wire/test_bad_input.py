@@ -235,6 +235,22 @@ def test_a_standalone_launch_is_read_and_checked_as_a_task_is() -> None:
         convert.standalone_launch_from_wire(request)
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"resources": [cpus(1)]}, "container_id.value"),
+        ({"container_id": {"value": "c"}}, "limits"),
+        ({"container_id": {"value": "c"}, "limits": {}}, "limits"),
+        ({"container_id": {"value": "c"}, "resources": [cpus(1), cpus(2)]}, "resources[1]"),
+        ({"container_id": {"value": "c"}, "limits": {"pids_count": 0}}, "limits.pids_count"),
+    ],
+)
+def test_a_bad_update_is_refused_by_the_name_of_its_field(fields: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        convert.container_update_from_wire(ParseDict(fields, container_service_pb2.UpdateContainerRequest()))
+    assert refused.value.field == field
+
+
 def test_nested_containers_are_refused_wherever_one_is_named() -> None:
     message = containers_pb2.ContainerId(value="c", parent=containers_pb2.ContainerId(value="p"))
     with pytest.raises(Unsupported, match=r"container_id.parent"):
@@ -258,6 +274,7 @@ def test_words_on_their_way_out_are_made_such_that_every_receiver_takes_them() -
         (parties_pb2.AgentInfo, convert.agent_info_from_wire),
         (offers_pb2.Offer, convert.offer_from_wire),
         (container_service_pb2.LaunchContainerRequest, convert.standalone_launch_from_wire),
+        (container_service_pb2.UpdateContainerRequest, convert.container_update_from_wire),
     ],
 )
 @given(data=st.data())

@@ -13,9 +13,9 @@ from agentd.durable_codec import from_bytes, to_bytes
 from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidRequest, InvalidTransition
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
-from paddock.model.resources import Resources
+from paddock.model.resources import Resources, excess
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, ResourceLimits
 from paddock.model.uri import CommandUri
 from tests.unit.agentd.core import made
 
@@ -86,7 +86,7 @@ class Histories(RuleBasedStateMachine):
         known = [*self.machine.state.containers, ContainerId("nobody")]
         return data.draw(strategies.sampled_from(known))
 
-    @rule(data=strategies.data(), which=strategies.integers(0, 11))
+    @rule(data=strategies.data(), which=strategies.integers(0, 15))
     def something_happens(self, data: strategies.DataObject, which: int) -> None:
         c = self.any_container(data)
         record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
@@ -98,22 +98,32 @@ class Histories(RuleBasedStateMachine):
             message="m",
             fatal=data.draw(strategies.booleans()),
         )
-        self.tell(
-            (
-                events.Prepared(container_id=c),
-                events.PrepareRefused(container_id=c, failure=FAILURE, error=InvalidRequest("f", 1, "r")),
-                events.Started(container_id=c, pid=7, shim_pid=6, started_ns=1, cgroup_paths=()),
-                events.LaunchFailed(container_id=c, failure=FAILURE),
-                events.Ended(container_id=c, record=record),
-                events.Ended(container_id=c, record=killed),
-                events.Concluded(container_id=c, evidence=Evidence()),
-                events.Held(container_id=c, what="EBUSY"),
-                events.Limited(limitation=limitation, evidence=Evidence()),
-                events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
-                events.Fetched(container_id=c),
-                events.Fetched(container_id=c, failure=FAILURE),
-            )[which]
+        happenings: tuple[events.Event, ...] = (
+            events.Prepared(container_id=c),
+            events.PrepareRefused(container_id=c, failure=FAILURE, error=InvalidRequest("f", 1, "r")),
+            events.Started(container_id=c, pid=7, shim_pid=6, started_ns=1, cgroup_paths=()),
+            events.LaunchFailed(container_id=c, failure=FAILURE),
+            events.Ended(container_id=c, record=record),
+            events.Ended(container_id=c, record=killed),
+            events.Concluded(container_id=c, evidence=Evidence()),
+            events.Held(container_id=c, what="EBUSY"),
+            events.Limited(limitation=limitation, evidence=Evidence()),
+            events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
+            events.Resized(container_id=c),
+            events.Resized(container_id=c, error=InvalidRequest("f", 1, "r")),
+            *(
+                events.ResizeContainer(
+                    request_id=2, container_id=c, resources=size, limits=ResourceLimits(pids_count=9), by="somebody"
+                )
+                for size in (
+                    Resources.scalars({"cpus": data.draw(strategies.integers(0, 5000))}),
+                    Resources.scalars({"mem": 500_000, "disk": data.draw(strategies.integers(0, 1))}),
+                )
+            ),
+            events.Fetched(container_id=c),
+            events.Fetched(container_id=c, failure=FAILURE),
         )
+        self.tell(happenings[which])
 
     @rule(task_id=TASKS, which=strategies.integers(0, 5), right=strategies.booleans())
     def the_master_speaks(self, task_id: str, which: int, right: bool) -> None:
@@ -150,6 +160,9 @@ class Histories(RuleBasedStateMachine):
         for container_id, container in state.containers.items():
             assert container.is_ended == before.containers[container_id].is_ended
             assert container.termination == before.containers[container_id].termination
+            assert container.config == before.containers[container_id].config
+            assert container.resizing == before.containers[container_id].resizing
+            assert container.counted == before.containers[container_id].counted
 
     @rule()
     def the_log_is_compacted(self) -> None:
@@ -166,8 +179,10 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_master_is_told_what_standalone_containers_hold(self) -> None:
         state = self.machine.state
-        standing = (entry.config.resources for entry in state.live() if not entry.config.framework_id)
-        assert state.standalone == sum(standing, Resources())
+        standing = [entry for entry in state.live() if not entry.config.framework_id]
+        held = sum((entry.config.resources for entry in standing), Resources())
+        growing = (excess(e.resizing.resources, e.config.resources) for e in standing if e.resizing)
+        assert state.standalone == held + sum(growing, Resources())
 
     @invariant()
     def the_ended_are_those_that_ended(self) -> None:

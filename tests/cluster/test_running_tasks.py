@@ -1,0 +1,97 @@
+"""What can be done with a task while it runs, with the `paddock` command: another size, a look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from paddock.rpc.channel import open_channel
+from paddock.wire.v1 import container_service_pb2 as pb
+from paddock.wire.v1 import containers_pb2, tasks_pb2
+from paddock.wire.v1.container_service_pb2_grpc import ContainerServiceStub
+from paddock.wire.v1.resources_pb2 import Resource
+from testbed.one_host import OneHost
+from tests.cluster.conftest import Background, Command
+
+
+def in_force(paddock: Command, task_id: str) -> dict[str, str]:
+    rows = json.loads(paddock.text("explain", task_id, "-o", "json"))
+    rows = rows["limits"] if isinstance(rows, dict) else rows
+    return {row["path"].rpartition("/")[2]: row["in_force"] for row in rows}
+
+
+def test_a_tasks_limits_go_up_and_down(paddock: Command, sleeper: Background) -> None:
+    said = paddock.text("update", sleeper.task_id[:-2], "--pids=77", "--mem-limit=96MiB", "--cpus-limit=1")
+    assert "pids.max" in said
+    after = in_force(paddock, sleeper.task_id)
+    assert after["pids.max"] == "77"
+    assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(96 * 2**20)
+    assert after.get("cpu.cfs_quota_us") == "100000" or after["cpu.max"] == "100000 100000"
+    paddock.text("update", sleeper.task_id, "--pids=50", "--mem-limit=48MiB", "--cpus-limit=none")
+    after = in_force(paddock, sleeper.task_id)
+    assert after["pids.max"] == "50"
+    assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(48 * 2**20)
+
+
+def test_what_a_task_holds_is_its_masters_to_change(paddock: Command, sleeper: Background) -> None:
+    before = in_force(paddock, sleeper.task_id)
+    for word in ("--cpus=1", "--mem=96MiB", "--disk=1GiB"):
+        done = paddock("update", sleeper.task_id, word)
+        assert done.returncode == 2, done.stderr
+        assert b"master's accounts" in done.stderr
+    assert in_force(paddock, sleeper.task_id) == before
+    done = paddock("update", sleeper.task_id, "--mem-limit=32MiB")
+    assert done.returncode == 2
+    assert b"not below" in done.stderr or b"not be" in done.stderr or b"below" in done.stderr
+
+
+@pytest.fixture
+def standalone(cluster: OneHost) -> Iterator[str]:
+    """A container that an operator launched."""
+
+    async def call(launched: bool) -> str:
+        async with open_channel(cluster.agent_address) as channel:
+            stub = ContainerServiceStub(channel)
+            container_id = containers_pb2.ContainerId(value="standing")
+            if not launched:
+                await stub.KillContainer(pb.KillContainerRequest(container_id=container_id))
+                await stub.WaitContainer(pb.WaitContainerRequest(container_id=container_id), timeout=30)
+                return ""
+            await stub.LaunchContainer(
+                pb.LaunchContainerRequest(
+                    container_id=container_id,
+                    command=tasks_pb2.CommandInfo(arguments=["/bin/sleep", "1000"]),
+                    resources=[Resource(name="cpus", scalar_milli=100), Resource(name="mem", scalar_milli=64_000)],
+                    wait_until=pb.WAIT_UNTIL_RUNNING,
+                )
+            )
+            return container_id.value
+
+    yield asyncio.run(call(launched=True))
+    asyncio.run(call(launched=False))
+
+
+def agents(paddock: Command) -> list[dict[str, dict[str, str]]]:
+    found: list[dict[str, dict[str, str]]] = json.loads(paddock.text("agents", "-o", "json"))
+    return found
+
+
+def test_an_operators_container_grows_and_the_master_counts_it(paddock: Command, standalone: str) -> None:
+    agent_id = agents(paddock)[0]["info"]["agent_id"]
+    paddock.text("update", standalone, f"--agent={agent_id}", "--cpus=0.3", "--mem=96MiB")
+    wanted = {"cpus": "300", "mem": "96000"}
+    held: dict[str, str] = {}
+    deadline_s = time.monotonic() + 20
+    while held != wanted and time.monotonic() < deadline_s:
+        (agent,) = json.loads(paddock.text("agents", "-o", "json"))
+        held = {each["name"]: each.get("scalar_milli") for each in agent.get("standalone", [])}
+    assert held == wanted
+    done = paddock("update", standalone, f"--agent={agent_id}", "--cpus=100000")
+    assert done.returncode == 4, done.stderr
+    assert b"is free here" in done.stderr
+    done = paddock("update", standalone, "--agent=nobody", "--cpus=1")
+    assert done.returncode == 3
