@@ -26,6 +26,7 @@ from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.gc.collector import Collector, CollectorSettings
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
+from agentd.health_checker import HealthChecker
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
@@ -153,7 +154,8 @@ class Daemon:
         users, powers, pins = Users(), Powers.of(self._settings), Pins()
         services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
-        shell.connect(containerizer, master)
+        health = HealthChecker(containerizer, shell.post, SystemClock())
+        shell.connect(containerizer, master, health)
         await containerizer.start()
         await self._recover(shell, containerizer)
         collecting = asyncio.create_task(self._collector(shell, pins, programs).run())
@@ -173,6 +175,7 @@ class Daemon:
             await asyncio.gather(collecting, return_exceptions=True)
             if client is not None:
                 await client.stop()
+            await health.stop()
             await services.stop(grace_s=STOP_GRACE_S)
 
     def _master(

@@ -21,7 +21,7 @@ from agentd.core.effects import Effect, TaskView
 from agentd.core.events import Event
 from agentd.core.machine import Machine
 from paddock.daemon.clock import Clock
-from paddock.model.container import Container
+from paddock.model.container import Container, ContainerConfig
 from paddock.model.errors import InvalidTransition, PaddockError
 from paddock.model.ids import ContainerId
 
@@ -49,6 +49,16 @@ class NoMaster:
 
     def send(self, message: MasterMessage) -> None:
         """Nobody listens."""
+
+
+class HealthChecks(Protocol):
+    """Who makes them."""
+
+    def check(self, config: ContainerConfig, at_ns: int) -> None:
+        """Then, once."""
+
+    def cancel(self, container_id: ContainerId) -> None:
+        """Idempotent."""
 
 
 class Shell:
@@ -83,11 +93,13 @@ class Shell:
         self._compacting_number = 0
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
+        self._health: HealthChecks
         self._master: MasterLink = NoMaster()
 
-    def connect(self, containerizer: Containerizer, master: MasterLink) -> None:
-        """Explicit wiring: both need `post` first."""
+    def connect(self, containerizer: Containerizer, master: MasterLink, health: HealthChecks) -> None:
+        """Explicit wiring: all need `post` first."""
         self._containerizer = containerizer
+        self._health = health
         self._master = master
 
     def post(self, event: Event) -> None:
@@ -190,16 +202,20 @@ class Shell:
     def _perform(self, effect: Effect) -> None:
         _log.debug("effect", extra={"effect": effect})
         match effect:
-            case effects.Fetch() | effects.CancelFetch() | effects.Launch():
-                self._bring_up(effect)
-            case effects.Kill():
-                self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
-            case effects.Resize():
-                self._containerizer.resize(effect.config)
-            case effects.Watch():
-                self._containerizer.watch(effect.container_id)
-            case effects.Conclude():
-                self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
+            case effects.Fetch():
+                self._containerizer.fetch(effect.config)
+            case effects.CancelFetch():
+                self._containerizer.cancel_fetch(effect.container_id)
+            case (
+                effects.Launch()
+                | effects.Kill()
+                | effects.Resize()
+                | effects.Watch()
+                | effects.CheckHealth()
+                | effects.CancelHealthCheck()
+                | effects.Conclude()
+            ):
+                self._perform_on_container(effect)
             case effects.Publish():
                 self._publish(effect)
             case effects.PublishTask():
@@ -215,14 +231,24 @@ class Shell:
             case _:
                 assert_never(effect)
 
-    def _bring_up(self, effect: effects.Fetch | effects.CancelFetch | effects.Launch) -> None:
+    def _perform_on_container(self, effect: effects.ContainerEffect) -> None:
         match effect:
-            case effects.Fetch():
-                self._containerizer.fetch(effect.config)
-            case effects.CancelFetch():
-                self._containerizer.cancel_fetch(effect.container_id)
             case effects.Launch():
                 self._containerizer.launch(effect.container_id)
+            case effects.Kill():
+                self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
+            case effects.Resize():
+                self._containerizer.resize(effect.config)
+            case effects.Watch():
+                self._containerizer.watch(effect.container_id)
+            case effects.CheckHealth():
+                self._health.check(effect.config, effect.at_ns)
+            case effects.CancelHealthCheck():
+                self._health.cancel(effect.container_id)
+            case effects.Conclude():
+                self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
+            case _:
+                assert_never(effect)
 
     def _publish_task(self, effect: effects.PublishTask) -> None:
         self.version = effect.version

@@ -33,6 +33,10 @@ class ExecSession(ABC):
     async def signal(self, number: int) -> None:
         """To the process alone."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Instead of the caller: its pipes are closed, and it is killed. `wait` tells when it is gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:

@@ -82,7 +82,7 @@ class NativeExec(ExecSession):
         await self._link.ask("exec_kill", exec_id=self.exec_id, signal=number)
 
     def abandon(self) -> None:
-        """Nobody wants it any more, and nobody has its pipes."""
+        """See ExecSession."""
         for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.close(fd)
         self._link.tell("exec_kill", exec_id=self.exec_id, signal=signal.SIGKILL.value)

@@ -77,6 +77,21 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckHealth:
+    """Check it then (the clock of `now_ns`), once; answered by HealthChecked, or by nothing when it is cancelled."""
+
+    config: ContainerConfig
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelHealthCheck:
+    """Nobody wants to know any more; a command that checks is killed."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conclude:
     """Make sure that nothing remains, take the isolators' evidence, and let them clean up. Answered by Concluded or Held.
 
@@ -181,16 +196,15 @@ class Registration:
     standalone: Resources
 
 
+ContainerEffect = Launch | Kill | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
+"""What is done with a container that exists."""
+
 Effect = (
-    Checkpoint
+    ContainerEffect
+    | Checkpoint
     | Prepare
     | Fetch
     | CancelFetch
-    | Launch
-    | Kill
-    | Resize
-    | Watch
-    | Conclude
     | Discard
     | Publish
     | PublishTask

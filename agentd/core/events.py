@@ -8,6 +8,7 @@ from agentd.core.exit_record import ExitRecord
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
+from paddock.model.health import HealthEvidence
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
@@ -116,6 +117,14 @@ class Limited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChecked:
+    """A check that was asked for has been made."""
+
+    container_id: ContainerId
+    evidence: HealthEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer:
     """An operator's kill. `policy` None: the container's own. `by` names who asked."""
 
@@ -214,6 +223,7 @@ Event = (
     | Concluded
     | Held
     | Limited
+    | HealthChecked
     | KillContainer
     | ResizeContainer
     | Resized

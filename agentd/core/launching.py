@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.core import ending
+from agentd.core import ending, health_checks
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
 from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
@@ -187,6 +187,7 @@ def started(turn: Turn, event: Started) -> None:
     task = turn.state.task_of(container.config)
     if task is not None and task.state is TaskState.STAGING:
         turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
+    health_checks.begin(turn, container)
 
 
 def launch_failed(turn: Turn, event: LaunchFailed) -> None:

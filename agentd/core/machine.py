@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, launching, resizing
+from agentd.core import ending, events, health_checks, launching, resizing
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendStatus
 from agentd.core.events import Event
@@ -46,6 +46,7 @@ def _handle(turn: Turn, event: Event) -> None:
             | events.Concluded()
             | events.Held()
             | events.Limited()
+            | events.HealthChecked()
             | events.KillContainer()
             | events.ResizeContainer()
             | events.Resized()
@@ -61,6 +62,7 @@ def _handle_container(
     | events.Concluded
     | events.Held
     | events.Limited
+    | events.HealthChecked
     | events.KillContainer
     | events.ResizeContainer
     | events.Resized,
@@ -74,6 +76,8 @@ def _handle_container(
             ending.held(turn, event)
         case events.Limited():
             ending.limited(turn, event)
+        case events.HealthChecked():
+            health_checks.checked(turn, event)
         case events.KillContainer():
             ending.kill_container(turn, event)
         case events.ResizeContainer():

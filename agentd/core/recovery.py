@@ -113,4 +113,5 @@ def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None
         timestamp_ns=wall_ns,
         agent_id=state.agent_id,
         container_id=task.container_id,
+        healthy=latest.healthy if latest else None,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from agentd.core.durable import ContainerResizing, ContainerStopping
 from agentd.core.effects import TaskView
 from agentd.core.exit_record import ExitRecord
+from agentd.core.health import HealthWatch
 from agentd.core.status_updates import StatusStream
 from paddock.model.container import Container, ContainerConfig, ContainerState, Termination
 from paddock.model.framework import FrameworkInfo
@@ -62,6 +63,8 @@ class ContainerEntry:
     resizing: ContainerResizing | None = None
     """A size that is being tried. Until its outcome is known the larger of old and new is taken off `free`."""
     resize_request_id: int = 0
+    health: HealthWatch | None = None
+    """While its health is being checked."""
     kill_overdue_ns: int | None = None
     """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
     retry_delay_ns: int = 0

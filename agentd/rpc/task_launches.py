@@ -81,4 +81,5 @@ class TaskLaunches:
             task_id=task.task_id,
             name=task.name,
             labels=task.labels,
+            health_check=task.health_check,
         )

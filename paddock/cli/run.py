@@ -8,6 +8,7 @@ import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
 from paddock.cli.exec import command_words
+from paddock.cli.health_flags import add_health_arguments, health_check_of
 from paddock.cli.quantities import (
     count_or_none,
     duration_ms,
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
     )
+    add_health_arguments(parser)
     add_master_argument(parser)
 
 
@@ -110,6 +112,7 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
             grace_period_ms=duration_ms(arguments.grace, "--grace") if arguments.grace else DEFAULT_KILL_GRACE_MS,
         ),
         timeout_ms=_positive_ms(arguments.timeout, "--timeout"),
+        health_check=health_check_of(arguments),
         offer_timeout_ms=_positive_ms(arguments.offer_timeout, "--offer-timeout"),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paddock.model.health import HealthCheck
 from paddock.model.ids import TaskId
 from paddock.model.task import CommandInfo, KillPolicy, ResourceLimits
 
@@ -21,3 +22,4 @@ class RunRequest:
     kill_policy: KillPolicy
     timeout_ms: int
     offer_timeout_ms: int
+    health_check: HealthCheck | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from paddock.model.health import HealthCheck
 from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, ContainerInfo, Evidence, KillPolicy, ResourceLimits, TaskState
@@ -43,6 +44,7 @@ class ContainerConfig:
     task_id: TaskId = NO_TASK_ID
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    health_check: HealthCheck | None = None
 
 
 class ContainerState(Enum):

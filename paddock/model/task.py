@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.uri import CommandUri
@@ -107,6 +108,7 @@ class Reason(IntEnum):
     KILL_GRACE_EXPIRED = 103
     SUPERVISOR_LOST = 104
     AGENT_REBOOTED = 105
+    HEALTH_CHECK_FAILED = 106
 
 
 class ContainerType(Enum):
@@ -205,6 +207,7 @@ class TaskInfo:
     kill_policy: KillPolicy = KillPolicy()
     max_completion_time_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    health_check: HealthCheck | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +303,7 @@ class Evidence:
     launch_failure: LaunchFailure | None = None
     dropped_log_bytes: int = 0
     unapplied: tuple[str, ...] = ()
+    health: HealthEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

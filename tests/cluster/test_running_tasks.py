@@ -95,3 +95,36 @@ def test_an_operators_container_grows_and_the_master_counts_it(paddock: Command,
     assert b"is free here" in done.stderr
     done = paddock("update", standalone, "--agent=nobody", "--cpus=1")
     assert done.returncode == 3
+
+
+def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Command) -> None:
+    quick = ("--health-delay=0", "--health-interval=200ms", "--health-grace=0")
+    script = (
+        "touch ok; trap 'exit 0' TERM; while [ ! -e done ]; do sleep 0.05; done; rm ok; while :; do sleep 0.05; done"
+    )
+    process = paddock.start(
+        "run",
+        "--name=ill",
+        "--health-cmd=test -e ok || { echo it is gone; exit 5; }",
+        *quick,
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    )
+    background = Background(process=process, task_id=paddock.task("ill", "running"))
+    try:
+        deadline_s = time.monotonic() + 30
+        while "Health:       healthy; command" not in (told := paddock.text("describe", background.task_id)):
+            assert time.monotonic() < deadline_s, told
+        paddock.text("exec", background.task_id, "--", "/usr/bin/touch", "done")
+        _, words = process.communicate(timeout=30)
+        assert b"unhealthy: command" in words
+        assert b"failed 3 times in a row, the last time: command" in words
+        assert b"exit code 5" in words
+        told = paddock.text("describe", background.task_id)
+        assert "health_check_failed" in told
+        assert "it is gone" in told
+        assert paddock("wait", background.task_id).returncode == process.returncode
+    finally:
+        background.end()

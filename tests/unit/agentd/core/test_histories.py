@@ -1,5 +1,6 @@
 """Any history of events, lies included: the agent's promises hold after each, and a restart at any moment changes nothing."""
 
+from dataclasses import replace
 from typing import cast
 
 from hypothesis import settings, strategies
@@ -12,6 +13,7 @@ from agentd.core.machine import Machine
 from agentd.durable_codec import from_bytes, to_bytes
 from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidRequest, InvalidTransition
+from paddock.model.health import HealthCheck, HealthEvidence, TcpCheck
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources, excess
 from paddock.model.statistics import Limitation
@@ -78,7 +80,10 @@ class Histories(RuleBasedStateMachine):
     @rule(task_id=TASKS, names_user=strategies.booleans())
     def launch_task(self, task_id: str, names_user: bool) -> None:
         self.launched_count += 1
-        config = made.config(f"x{self.launched_count}", task_id=task_id) if names_user else None
+        config = None
+        if names_user:
+            check = HealthCheck(tcp=TcpCheck(port=1), grace_ms=0, failure_count=2)
+            config = replace(made.config(f"x{self.launched_count}", task_id=task_id), health_check=check)
         launch = events.TaskLaunch(task=made.task(task_id), config=config, problem=None if names_user else FAILURE)
         self.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
 
@@ -109,6 +114,8 @@ class Histories(RuleBasedStateMachine):
             events.Held(container_id=c, what="EBUSY"),
             events.Limited(limitation=limitation, evidence=Evidence()),
             events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
+            events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=True, message="m")),
+            events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=False, message="m")),
             events.Resized(container_id=c),
             events.Resized(container_id=c, error=InvalidRequest("f", 1, "r")),
             *(
@@ -183,6 +190,11 @@ class Histories(RuleBasedStateMachine):
         held = sum((entry.config.resources for entry in standing), Resources())
         growing = (excess(e.resizing.resources, e.config.resources) for e in standing if e.resizing)
         assert state.standalone == held + sum(growing, Resources())
+
+    @invariant()
+    def only_what_runs_is_checked(self) -> None:
+        for entry in self.machine.state.containers.values():
+            assert entry.health is None or entry.state in {ContainerState.RUNNING, ContainerState.STUCK}
 
     @invariant()
     def the_ended_are_those_that_ended(self) -> None:
