@@ -23,6 +23,7 @@ VERBS = {
     "inspect": "print everything about a task as JSON",
     "logs": "print or follow a task's output",
     "kill": "stop a task: a signal, and SIGKILL after the grace period",
+    "top": "show what tasks or agents use, again and again",
     "update": "change the size of a running task or container",
     "wait": "wait for a task's end and return its exit code",
     "exec": "run a further command inside a running task",
@@ -32,7 +33,7 @@ VERBS = {
     "offers": "list the offers that frameworks hold",
     "doctor": "list everything of Paddock on this host, and what is out of place",
     "gc": "remove what is out of place on this host and provably ours",
-    "explain": "show for each asked resource the kernel's file and the value in force",
+    "explain": "tell what was asked and by whom, what is in force, how close it is, what ended it",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Iterator
 
@@ -19,8 +20,7 @@ from tests.cluster.conftest import Background, Command
 
 
 def in_force(paddock: Command, task_id: str) -> dict[str, str]:
-    rows = json.loads(paddock.text("explain", task_id, "-o", "json"))
-    rows = rows["limits"] if isinstance(rows, dict) else rows
+    rows = json.loads(paddock.text("explain", task_id, "-o", "json"))["limits"]
     return {row["path"].rpartition("/")[2]: row["in_force"] for row in rows}
 
 
@@ -128,3 +128,62 @@ def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Com
         assert paddock("wait", background.task_id).returncode == process.returncode
     finally:
         background.end()
+
+
+def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command, sleeper: Background) -> None:
+    paddock.text("update", sleeper.task_id, "--pids=33")
+    told = paddock.text("explain", sleeper.task_id)
+    for word in (
+        "Asked:        cpus:0.2;mem:48;disk:64; limits: pids 50",
+        "Changed:      limits now: pids 33",
+        "principal uid:0, role *",
+        "Stopped by:   SIGTERM",
+        "pids.max",
+        "limit 33, 0 refused",
+        "peak",
+        "Ended:        not yet",
+    ):
+        assert word in told, told
+    sleeper.end()
+    done = paddock("explain", sleeper.task_id)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode()
+    for word in ("killed kill_requested", "CPU:", "limit 48 MiB", "Stop:", "principal"):
+        assert word in told, told
+
+
+def test_top_shows_what_tasks_and_agents_use(paddock: Command, sleeper: Background) -> None:
+    burning = paddock.start("run", "--name=burning", "--cpus-limit=0.2", "--", "/bin/sh", "-c", "while :; do :; done")
+    background = Background(process=burning, task_id=paddock.task("burning", "running"))
+    try:
+        deadline_s = time.monotonic() + 40
+        while True:  # a busy machine may give it less than its quota for a while
+            found = {each["task_id"]: each for each in json.loads(paddock.text("top", "--once", "-o", "json"))}
+            busy, idle = found[background.task_id], found[sleeper.task_id]
+            if busy["throttled_permille"] > 0 and idle["cpus_milli"] < busy["cpus_milli"]:
+                break
+            assert time.monotonic() < deadline_s, found
+        assert idle["throttled_permille"] == 0
+        assert (idle["pids_limit_count"], idle["memory_limit_bytes"]) == (50, 48 * 2**20)
+        lines = paddock.text("top", "--once").splitlines()
+        assert lines[0].split()[:2] == ["TASK", "HOST"]
+        assert {background.task_id, sleeper.task_id} <= {line.split()[0] for line in lines[1:]}
+        (agent,) = json.loads(paddock.text("top", "agents", "--once", "-o", "json"))
+        assert agent["container_count"] >= 2
+        assert agent["cpus_held_milli"] >= 300
+        assert "AGENT" in paddock.text("top", "agents", "--once")
+    finally:
+        background.end()
+
+
+def test_top_goes_on_until_it_is_stopped(paddock: Command, sleeper: Background) -> None:
+    process = paddock.start("top", "--interval=100ms", "-o", "json")
+    try:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert sleeper.task_id in {each["task_id"] for each in json.loads(process.stdout.readline())}
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in words

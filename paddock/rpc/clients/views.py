@@ -13,7 +13,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.offer import Offer
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
-from paddock.model.task import TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ class ContainerView:
     termination: Termination | None
     stuck: str
     unapplied: tuple[str, ...]
+    resources: Resources
+    limits: ResourceLimits
     document: str
 
 
@@ -98,6 +100,7 @@ class ContainerView:
 class StatisticsView:
     """What a container uses."""
 
+    container_id: str
     statistics: ResourceStatistics
     document: str
 

@@ -111,13 +111,19 @@ def container_view(message: containers_pb2.Container) -> ContainerView:
         termination=termination,
         stuck=message.stuck,
         unapplied=tuple(message.unapplied),
+        resources=convert.resources_from_wire(message.resources),
+        limits=convert.limits_from_wire(message.limits),
         document=document(message),
     )
 
 
 def statistics_view(message: container_service_pb2.ContainerStatistics) -> StatisticsView:
     """A container's use now."""
-    return StatisticsView(statistics=convert.statistics_from_wire(message.statistics), document=document(message))
+    return StatisticsView(
+        container_id=message.container_id.value,
+        statistics=convert.statistics_from_wire(message.statistics),
+        document=document(message),
+    )
 
 
 def limit_view(message: containers_pb2.EffectiveLimit) -> LimitView:
