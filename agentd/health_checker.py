@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +14,15 @@ from agentd.health_command import CommandChecks
 from agentd.health_network import check_http, check_tcp
 from paddock.daemon.clock import Clock
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import PaddockError
+from paddock.model.errors import ContainerizerError
 from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.ids import ContainerId
 
 _log = logging.getLogger(__name__)
 _NS_PER_S = 1e9
 _NS_PER_MS = 1_000_000
-AT_ONCE_COUNT = 64
-"""Of all containers together: others wait for their turn, which does not count as their time."""
+_OUR_OWN_WANT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""The agent's, not the task's."""
 
 
 class HealthChecker:
@@ -32,7 +33,6 @@ class HealthChecker:
         self._post = post
         self._clock = clock
         self._commands = CommandChecks(containerizer)
-        self._turns = asyncio.Semaphore(AT_ONCE_COUNT)
         self._checking: dict[ContainerId, asyncio.Task[None]] = {}
 
     def check(self, config: ContainerConfig, at_ns: int) -> None:
@@ -57,15 +57,20 @@ class HealthChecker:
         check = config.health_check
         assert check is not None
         await asyncio.sleep(max(at_ns - self._clock.monotonic_ns(), 0) / _NS_PER_S)
-        async with self._turns:
+        while True:
             begun_ns = self._clock.monotonic_ns()
             found = await self._found(config, check)
-            took_ms = (self._clock.monotonic_ns() - begun_ns) // _NS_PER_MS
+            if found is not None:
+                break
+            await asyncio.sleep(check.interval_ms / 1000)
+        took_ms = (self._clock.monotonic_ns() - begun_ns) // _NS_PER_MS
         _log.debug("health was checked", extra={"container_id": config.container_id, "found": found})
         self._post(HealthChecked(container_id=config.container_id, evidence=replace(found, took_ms=took_ms)))
 
-    async def _found(self, config: ContainerConfig, check: HealthCheck) -> HealthEvidence:
-        """Whatever goes wrong on the way is a check that failed, and says why."""
+    async def _found(self, config: ContainerConfig, check: HealthCheck) -> HealthEvidence | None:
+        """What goes wrong on the way is a check that failed, and says why. None: it could not be made, through no fault of the
+        task's: nobody may be killed for that.
+        """
         try:
             async with asyncio.timeout(check.timeout_ms / 1000):
                 if check.http is not None:
@@ -76,9 +81,19 @@ class HealthChecker:
         except TimeoutError:
             return HealthEvidence(passed=False, message=f"{check}: no result within {check.timeout_ms} ms")
         except OSError as error:
+            if error.errno in _OUR_OWN_WANT:
+                _note_not_made(config, error)
+                return None
             return HealthEvidence(passed=False, message=f"{check}: {error.strerror or error}")
-        except PaddockError as error:
+        except ContainerizerError as error:
             return HealthEvidence(passed=False, message=f"{check}: {error}")
-        except Exception as error:  # noqa: BLE001 - the machine waits for an answer
-            _log.exception("health check failed unforeseen", extra={"container_id": config.container_id})
-            return HealthEvidence(passed=False, message=f"{check}: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - above all: its shim is not connected just now
+            _note_not_made(config, error)
+            return None
+
+
+def _note_not_made(config: ContainerConfig, error: Exception) -> None:
+    _log.warning(
+        "health could not be checked",
+        extra={"container_id": config.container_id, "error": f"{type(error).__name__}: {error}"},
+    )

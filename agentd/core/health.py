@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -92,13 +93,15 @@ class HealthWatch:
         return HealthInput.FAILED_TOO_OFTEN if self.failed_count >= self.check.failure_count else HealthInput.FAILED
 
 
-def begin_watch(check: HealthCheck, *, now_ns: int, age_ns: int, healthy: bool | None) -> HealthWatch:
+def begin_watch(
+    container_id: ContainerId, check: HealthCheck, *, now_ns: int, age_ns: int, healthy: bool | None
+) -> HealthWatch:
     """For a command that runs since `age_ns`. `healthy`: what was last told of it, by an agent that went away maybe: how many
     had failed in a row died with that agent, and a row begins anew.
     """
     delay_ns = check.delay_ms * _NS_PER_MS - age_ns
-    if delay_ns < 0:  # all of a restarted agent's tasks would be checked in one moment
-        delay_ns = check.interval_ms * _NS_PER_MS
+    if delay_ns < 0:  # not all of a restarted agent's tasks in one moment: each somewhere in its next interval
+        delay_ns = zlib.crc32(container_id.encode()) % (check.interval_ms * _NS_PER_MS)
     told = {None: Health.UNKNOWN, True: Health.HEALTHY, False: Health.UNHEALTHY}
     return HealthWatch(
         check=check,

@@ -27,7 +27,8 @@ def begin(turn: Turn, container: ContainerEntry) -> None:
         return
     age_ns = max(turn.wall_ns - container.started_ns, 0) if container.started_ns else 0
     healthy = task.statuses[-1].healthy if task.statuses else None
-    container.health = begin_watch(check, now_ns=turn.now_ns, age_ns=age_ns, healthy=healthy)
+    container_id = container.config.container_id
+    container.health = begin_watch(container_id, check, now_ns=turn.now_ns, age_ns=age_ns, healthy=healthy)
     _ask(turn, container)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import random
 import signal
+from collections import Counter
 
 import pytest
 
@@ -43,7 +45,8 @@ async def in_force(agent: Caller, container: containers_pb2.Container) -> dict[s
         pb.ListEffectiveLimitsRequest(container_id=container.container_id)
     )
     for limit in answer.limits:
-        assert limit.remark in {"", "no limit"} or limit.resource == "disk", limit
+        is_optional = limit.resource in {"disk", "swap limit", "mem+swap limit"}  # a host may not count swap
+        assert is_optional or limit.remark in {"", "no limit"}, limit
     return {limit.path.rpartition("/")[2]: limit.in_force for limit in answer.limits}
 
 
@@ -140,6 +143,54 @@ async def test_what_is_refused_at_the_edge(agent: Caller) -> None:
         await update(
             agent, containers_pb2.Container(container_id=containers_pb2.ContainerId(value="nobody")), amount("cpus", 1)
         )
+
+
+def drawn(dice: random.Random) -> tuple[list[Resource], tasks_pb2.ResourceLimits]:
+    """A size that may be fine, below what is in use, or against the rules."""
+    amounts = {
+        "cpus": dice.randint(50, 800),
+        "mem": dice.choice([32_000, 64_000, 110_000, 200_000]),  # none close to what is held
+        "disk": dice.randint(1_000, 90_000),
+    }
+    named = [amount(name, milli) for name, milli in amounts.items() if dice.random() < 0.5]
+    limits = tasks_pb2.ResourceLimits(pids_count=dice.choice([-1, 5, 4096]))
+    if dice.random() < 0.5:
+        limits.cpus_milli = dice.choice([-1, 300, 900])
+    if dice.random() < 0.5:
+        limits.memory_bytes = dice.choice([-1, 60 * MIB, 60 * MIB, 300 * MIB])
+    if dice.random() < 0.3:
+        limits.swap_bytes = dice.choice([-1, 0, 64 * MIB])
+    return named, limits
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_after_any_row_of_sizes_files_accounts_and_views_agree(agent: Caller, seed: int) -> None:
+    running = await agent.launch(
+        tasks_pb2.CommandInfo(arguments=[PYTHON, "-c", HOLD]),
+        until=RUNNING,
+        asked=resources(cpus_milli=200, mem_mib=128, disk_mib=64),
+    )
+    while await agent.read(running, "stdout") != b"holds\n":
+        await asyncio.sleep(0.01)
+    dice = random.Random(seed)
+    view, values = await agent.get(running), await in_force(agent, running)
+    outcomes: Counter[str] = Counter()
+    for step in range(40):
+        named, limits = drawn(dice)
+        if step == 20:  # one that is surely below what is in use
+            named, limits = [amount("mem", 48_000)], tasks_pb2.ResourceLimits(memory_bytes=48 * MIB, swap_bytes=0)
+        try:
+            view = (await update(agent, running, *named, limits=limits)).container
+        except (ContainerizerError, InvalidRequest) as error:
+            outcomes[type(error).__name__] += 1
+            assert await in_force(agent, running) == values
+        else:
+            outcomes["changed"] += 1
+            values = await in_force(agent, running)  # and each is what was planned
+        assert await agent.get(running) == view
+    assert len(outcomes) == 3, outcomes  # each kind has been met
+    assert (await measured(agent, running)).memory_oom_kill_count == 0
+    await end(agent, running)
 
 
 async def test_disk_is_counted_from_the_moment_that_it_is_limited(agent: Caller) -> None:

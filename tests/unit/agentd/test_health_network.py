@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 import subprocess
@@ -131,10 +132,25 @@ async def test_silence_ends_with_the_time_and_a_refusal_says_so() -> None:
     assert "onnect" in (await asked.said.get()).evidence.message
 
 
-async def test_a_check_of_a_container_that_is_gone_fails_and_says_so() -> None:
+async def test_what_could_not_be_made_is_no_failure_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     asked = Asked()
-    asked.ask(HealthCheck(command="true"))
-    assert "container 'c1' does not exist" in (await asked.said.get()).evidence.message
+    asked.ask(HealthCheck(command="true", interval_ms=100))  # of a container whose shim is not connected
+    async with answering(b"HTTP/1.1 200 OK\r\n\r\n") as port:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            asked.ask(HealthCheck(tcp=TcpCheck(port=port), interval_ms=100), "c2")
+            async with asyncio.timeout(20):
+                while sum("could not be checked" in record.message for record in caplog.records) < 4:
+                    await asyncio.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        said = await asked.said.get()
+        assert (said.container_id, said.evidence.passed) == ("c2", True)
+        await asked.checker.stop()
+    assert asked.said.empty()
 
 
 async def test_what_is_cancelled_is_never_told_and_asking_again_is_one_check() -> None:

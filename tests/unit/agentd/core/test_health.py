@@ -52,7 +52,7 @@ def test_any_row_of_outcomes(
 ) -> None:
     """Against the rule as one would say it: count failures in a row, those in the grace apart, and stop at the bound."""
     check = replace(CHECK, failure_count=failure_count, grace_ms=grace_ms)
-    watch = begin_watch(check, now_ns=0, age_ns=age_ms * MS, healthy=healthy)
+    watch = begin_watch(C, check, now_ns=0, age_ns=age_ms * MS, healthy=healthy)
     now_ms, in_a_row, has_been_told = 0, 0, healthy is not None
     told = [healthy]
     for passed, pause_ms in outcomes:
@@ -73,13 +73,18 @@ def test_any_row_of_outcomes(
     assert all(a is not b for a, b in pairwise(plain))  # told when it changes, and not otherwise
 
 
-@pytest.mark.parametrize(
-    ("age_ms", "due_ms"),
-    [(0, 1000), (400, 600), (1000, 0), (1001, 500), (10**6, 500)],
-)
-def test_the_first_check_is_due_after_the_delay_and_after_a_restart_an_interval_later(age_ms: int, due_ms: int) -> None:
-    watch = begin_watch(CHECK, now_ns=0, age_ns=age_ms * MS, healthy=None)
+@pytest.mark.parametrize(("age_ms", "due_ms"), [(0, 1000), (400, 600), (1000, 0)])
+def test_the_first_check_is_due_after_the_delay(age_ms: int, due_ms: int) -> None:
+    watch = begin_watch(C, CHECK, now_ns=0, age_ns=age_ms * MS, healthy=None)
     assert watch.due_ns == due_ms * MS
+
+
+def test_after_a_restart_the_checks_are_spread_over_their_interval() -> None:
+    ids = [ContainerId(f"{n:032x}") for n in range(1000)]
+    due = [begin_watch(each, CHECK, now_ns=7, age_ns=10**12, healthy=None).due_ns - 7 for each in ids]
+    assert all(0 <= each < CHECK.interval_ms * MS for each in due)
+    tenths = [each * 10 // (CHECK.interval_ms * MS) for each in due]
+    assert all(tenths.count(tenth) < 300 for tenth in range(10))
 
 
 class Checked(Story):

@@ -164,6 +164,7 @@ class Histories(RuleBasedStateMachine):
         for key, task in state.tasks.items():
             assert task.state is before.tasks[key].state
             assert task.stream.pending == before.tasks[key].stream.pending
+            assert task.statuses[-1:] == before.tasks[key].statuses[-1:]
         for container_id, container in state.containers.items():
             assert container.is_ended == before.containers[container_id].is_ended
             assert container.termination == before.containers[container_id].termination
