@@ -79,10 +79,6 @@ class Isolation:
                 found.missing += ((isolator.name, str(error)),)
         return found
 
-    def usages(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
-        """In the order asked."""
-        return [self.usage(container_id) for container_id in container_ids]
-
     def update(self, config: ContainerConfig) -> tuple[CgroupWrite, ...]:
         """All writes that give a running container this config's size, in the table's order. Raises what an isolator raises;
         `put_back` must follow then, and when the writes could not be applied.
