@@ -30,6 +30,7 @@ PLAN = LaunchPlan(
     no_new_privileges=True,
 )
 FACTS = LauncherFacts(permitted=1 << 5, bounding=1 << 5, open_files=(1024, 4096))
+FACTS.boot_id = "4e9c4618-86a4-4083-96ec-5afd5d9abd31"
 USER = UserIdentity(name="u", uid=7, gid=8, groups=(8, 9), home="/home/u")
 CONFIG = replace(
     made.config("c1"),
