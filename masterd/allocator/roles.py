@@ -150,16 +150,25 @@ class Roles:
         for role in self._by_path.values():
             self.place(role)
 
-    def charge(self, role: Role, framework_id: FrameworkId, shares: Shares) -> None:
+    def charge(self, role: Role, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
         """The framework got this in the role. The role's account is charged apart, and at once."""
-        role.frameworks.charge(framework_id, *shares)
-        self._sorter.charge(role.path, *shares)
+        if bundle.shared:
+            shares = shares_of(agent_id, bundle)
+            role.frameworks.charge(framework_id, *shares)
+            self._sorter.charge(role.path, *shares)
+        else:
+            self.charge_weighed(role, framework_id, self._totals.weighed(bundle))
+
+    def charge_weighed(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
+        """As `charge`, of what is not shared."""
+        role.frameworks.charge_weighed(framework_id, weighed)
+        self._sorter.charge_weighed(role.path, weighed)
 
     def hold(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
         """The framework has this in the role already, whether or not it is a member."""
         role = self._ensure(path)
         role.frameworks.add(framework_id)
-        self.charge(role, framework_id, shares_of(agent_id, bundle))
+        self.charge(role, framework_id, agent_id, bundle)
         self._accounts.charge(role.account, bundle.charged)
 
     def give_back(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle, *, last: bool) -> None:
@@ -208,11 +217,6 @@ class Roles:
         path = self._sorter.first()
         return None if path is None else self._by_path[path]
 
-    def charge_fast(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
-        """As `charge`, of what is not shared."""
-        role.frameworks.charge_fast(framework_id, weighed)
-        self._sorter.charge_fast(role.path, weighed)
-
     def order(self, which: int = WANTING) -> Iterator[Role]:
         """Roles that want offers, first who is to be served first. Lazy, as `Sorter.order`."""
         by_path = self._by_path
@@ -236,6 +240,9 @@ class Roles:
         account = self._accounts.get(path)
         if account is None:
             return []
+        if not account.children:
+            role = self._by_path.get(path)
+            return [role] if role is not None and role.active_count else []
         found = (self._by_path.get(each.path) for each in account.below())
         return [role for role in found if role is not None and role.active_count]
 

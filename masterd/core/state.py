@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.allocator.quota import Quota
@@ -215,8 +216,7 @@ def traits_of(info: FrameworkInfo, suppressed_roles: Iterable[str] = ()) -> Fram
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferEntry:
+class OfferEntry(NamedTuple):
     """An offer that waits for its answer. `resources` are without the allocation mark, as the allocator counts."""
 
     offer: Offer

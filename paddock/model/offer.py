@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from paddock.model.agent import DomainInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId
@@ -17,9 +18,11 @@ REFUSE_LIMIT_MS = 365 * 24 * 3600 * 1000
 """Mesos cuts longer ones to a year."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """Free resources of one agent for one framework in one role. The resources carry the allocation role."""
+class Offer(NamedTuple):
+    """Free resources of one agent for one framework in one role. The resources carry the allocation role.
+
+    A named tuple: a run makes one for each agent, and a frozen dataclass takes three times as long.
+    """
 
     offer_id: OfferId
     framework_id: FrameworkId
@@ -28,7 +31,7 @@ class Offer:
     resources: Resources
     hostname: str = ""
     attributes: tuple[Attribute, ...] = ()
-    domain: DomainInfo = field(default_factory=DomainInfo)
+    domain: DomainInfo = DomainInfo()
     unix_address: str = ""
     tcp_address: str = ""
 
