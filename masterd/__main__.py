@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 
-from masterd.allocator.drf_allocator import DrfAllocator
+from masterd import allocators
 from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
@@ -78,7 +78,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         remembered,
         master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
         settings=settings.core,
-        allocator=DrfAllocator(settings.allocator),
+        allocator=allocators.create(settings.allocator, settings.allocator_settings),
         shuffler=random.Random(settings.allocator_seed),
         now_ns=clock.monotonic_ns(),
         wall_ns=clock.wall_ns(),
