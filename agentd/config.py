@@ -27,6 +27,13 @@ from paddock.daemon.settings import (
     whole,
 )
 from paddock.model.resource_text import parse_attributes, parse_resources
+from paddock.model.task import (
+    DEFAULT_LOG_POLICY,
+    LOG_FILE_LEAST_BYTES,
+    LOG_FILE_MOST_BYTES,
+    LOG_FILE_MOST_COUNT,
+    LogPolicy,
+)
 
 DEFAULT_FILE = "/etc/paddock/agentd.toml"
 VERSION = "0.1.0"
@@ -45,9 +52,15 @@ def _check_level(text: str) -> None:
         raise Rejected("write debug, info, warning or error")
 
 
+def _check_log_size(size_bytes: int | None) -> None:
+    if size_bytes is not None and not LOG_FILE_LEAST_BYTES <= size_bytes <= LOG_FILE_MOST_BYTES:
+        raise Rejected("write a size from 64KiB to 1024TiB, or nothing for no limit")
+
+
 _RESOURCES: Kind[str] = checked(TEXT, _check_resources)
 _ATTRIBUTES: Kind[str] = checked(TEXT, _check_attributes)
 _LEVEL: Kind[str] = checked(TEXT, _check_level)
+_LOG_SIZE: Kind[int | None] = checked(optional(SIZE_BYTES), _check_log_size)
 _PATH_OR_NONE: Kind[str | None] = optional(PATH)
 
 
@@ -153,6 +166,18 @@ class Settings:
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))
     log_level: str = setting("info", "debug, info, warning or error", _LEVEL)
+    container_log_size_bytes: int | None = setting(
+        DEFAULT_LOG_POLICY.file_bytes,
+        "of one file of a task's stdout or stderr, for tasks that name none; no limit, and one file, when empty",
+        _LOG_SIZE,
+        name="container_log_size",
+    )
+    container_log_file_count: int = setting(
+        DEFAULT_LOG_POLICY.file_count or 1,
+        "files of each log, the active one included, for tasks that name none",
+        whole(1, LOG_FILE_MOST_COUNT),
+        name="container_log_files",
+    )
     cgroups_enable_cfs: bool = setting(False, "cgroups/cpu: make every request a limit too", BOOLEAN)
     cgroups_limit_swap: bool = setting(True, "cgroups/mem: memory and swap together are limited", BOOLEAN)
     default_pids_limit_count: int = setting(
@@ -190,6 +215,12 @@ class Settings:
     def sockets_dir(self) -> str:
         """Where launcher and shims listen."""
         return self.runtime_dir or f"{self.state_dir}/run"
+
+    @property
+    def log_policy(self) -> LogPolicy:
+        """What tasks' own policies stand upon."""
+        size_bytes = self.container_log_size_bytes
+        return LogPolicy(file_bytes=-1 if size_bytes is None else size_bytes, file_count=self.container_log_file_count)
 
     @property
     def for_isolators(self) -> IsolatorSettings:

@@ -189,6 +189,7 @@ class Daemon:
             users,
             powers,
             work_dir=self._settings.work_dir,
+            log_policy=self._settings.log_policy,
             info=lambda: host_facts.agent_info(
                 self._settings,
                 self._identity,

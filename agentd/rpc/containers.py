@@ -16,6 +16,7 @@ from agentd.users import Users
 from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.errors import InvalidRequest, Unavailable
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.task import LogPolicy
 from paddock.rpc.guard import Context
 from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import Principal, current_principal
@@ -51,6 +52,7 @@ class ContainerServicer(ContainerServiceServicer):
         users: Users,
         powers: Powers,
         work_dir: str,
+        log_policy: LogPolicy,
     ) -> None:
         """All are the agent's own."""
         self._shell = shell
@@ -59,6 +61,7 @@ class ContainerServicer(ContainerServiceServicer):
         self._users = users
         self._powers = powers
         self._work_dir = work_dir
+        self._log_policy = log_policy
 
     async def LaunchContainer(  # noqa: N802 - the wire's name
         self, request: pb.LaunchContainerRequest, context: Context
@@ -107,6 +110,7 @@ class ContainerServicer(ContainerServiceServicer):
             max_completion_time_ms=launch.max_completion_time_ms,
             name=launch.name,
             labels=launch.labels,
+            log_policy=launch.log_policy.over(self._log_policy),
         )
 
     async def KillContainer(  # noqa: N802

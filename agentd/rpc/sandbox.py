@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator
 
 from agentd.gc.pins import Pins
+from agentd.log_files import LogFiles, LogReader, tail_position
 from agentd.rpc.access import Access
 from agentd.rpc.file_watch import FileWatches
+from agentd.rpc.log_follow import follow_log
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
 from agentd.shell import Shell
 from paddock.model.container import Container, ContainerState
 from paddock.model.errors import InvalidRequest
+from paddock.model.ids import ContainerId
 from paddock.rpc.guard import Context
 from paddock.rpc.pages import page_count
 from paddock.rpc.principal import current_principal
@@ -33,6 +36,8 @@ _TYPES = {
     FileType.SYMLINK: pb.FILE_TYPE_SYMLINK,
     FileType.OTHER: pb.FILE_TYPE_OTHER,
 }
+
+_STREAMS: dict[pb.LogStream.ValueType, str] = {pb.LOG_STREAM_STDOUT: "stdout", pb.LOG_STREAM_STDERR: "stderr"}
 
 
 def _has_sandbox(container: Container) -> bool:
@@ -108,6 +113,45 @@ class SandboxServicer(SandboxServiceServicer):
                     await watch.changed()
             finally:
                 ending.cancel()
+
+    async def FollowLog(  # noqa: N802
+        self, request: pb.FollowLogRequest, context: Context
+    ) -> AsyncIterator[pb.FollowLogResponse]:
+        """Through all of its files; with `follow` until the container has ended and everything was sent."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        stream, position = _log_asked(request)
+        container = self._access.container(current_principal(), "read the files of", container_id)
+        if request.follow:
+            container = await self._shell.wait_for(container_id, _has_sandbox)
+        files = LogFiles(container.config.sandbox, stream, container.config.log_policy.file_count or 1)
+        if request.HasField("tail_line_count"):
+            position = await asyncio.to_thread(tail_position, files, request.tail_line_count)
+        reader = LogReader(files, position)
+        ending = asyncio.ensure_future(self._has_ended(container_id))
+        try:
+            async for piece in follow_log(reader, self._watches, ending if request.follow else None):
+                yield pb.FollowLogResponse(data=piece.content, position=piece.position, lost_bytes=piece.lost_bytes)
+            if await asyncio.to_thread(reader.is_moved):
+                yield pb.FollowLogResponse(position=reader.position, moved=True)
+        finally:
+            ending.cancel()
+            reader.close()
+
+    async def _has_ended(self, container_id: ContainerId) -> None:
+        await self._shell.wait_for(container_id, lambda view: view.state is ContainerState.TERMINATED)
+
+
+def _log_asked(request: pb.FollowLogRequest) -> tuple[str, int | None]:
+    """The log's name and the position. Raises InvalidRequest."""
+    if request.stream not in _STREAMS:
+        raise InvalidRequest("stream", request.stream, "use LOG_STREAM_STDOUT or LOG_STREAM_STDERR")
+    if not request.HasField("position"):
+        return _STREAMS[request.stream], None
+    if request.HasField("tail_line_count"):
+        raise InvalidRequest("tail_line_count", request.tail_line_count, "leave it out, or leave position out")
+    if request.position >= 2**62:
+        raise InvalidRequest("position", request.position, "use less than 2**62")
+    return _STREAMS[request.stream], request.position
 
 
 def _file_to_wire(info: FileInfo) -> pb.FileInfo:

@@ -37,7 +37,7 @@ class Services:
     ) -> None:
         """Raises ConfigError when an address is none, or there are more than the server takes."""
         container_servicer = containers.ContainerServicer(
-            shell, containerizer, access, users, powers, settings.work_dir
+            shell, containerizer, access, users, powers, settings.work_dir, settings.log_policy
         )
         sandbox_servicer = sandbox.SandboxServicer(shell, access, pins)
         exec_servicer = exec.ExecServicer(shell, containerizer, access, users)

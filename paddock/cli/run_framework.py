@@ -141,6 +141,7 @@ class _Run:
             kill_policy=request.kill_policy,
             max_completion_time_ms=request.timeout_ms,
             health_check=request.health_check,
+            log_policy=request.log_policy,
         )
 
     def _heard(self, status: TaskStatus) -> None:

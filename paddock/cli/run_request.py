@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paddock.model.health import HealthCheck
 from paddock.model.ids import TaskId
-from paddock.model.task import CommandInfo, KillPolicy, ResourceLimits
+from paddock.model.task import CommandInfo, KillPolicy, LogPolicy, ResourceLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +23,4 @@ class RunRequest:
     timeout_ms: int
     offer_timeout_ms: int
     health_check: HealthCheck | None
+    log_policy: LogPolicy = LogPolicy()

@@ -23,6 +23,10 @@ from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
 from paddock.wire.v1.sandbox_service_pb2_grpc import SandboxServiceStub
 
 _PAGE_COUNT = 1_000
+_LOG_STREAMS = {
+    "stdout": sandbox_service_pb2.LOG_STREAM_STDOUT,
+    "stderr": sandbox_service_pb2.LOG_STREAM_STDERR,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,19 @@ class FilePiece:
 
     content: bytes
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPieceView:
+    """Part of a log. `position`: of its first byte, in all that was ever written; `lost_bytes`: so many before it are gone.
+
+    `moved`: the file that was read is no longer where the log should be.
+    """
+
+    content: bytes
+    position: int
+    lost_bytes: int
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +156,26 @@ class AgentClient:
             async for answer in self._sandbox.FollowFile(request):
                 if answer.data:
                     yield answer.data
+
+    async def follow_log(
+        self, container_id: str, stream: str, *, position: int | None, tail_line_count: int | None, follow: bool
+    ) -> AsyncIterator[LogPieceView]:
+        """`stream` is stdout or stderr. From the position, the last lines, or the oldest byte on; through rotations."""
+        request = sandbox_service_pb2.FollowLogRequest(
+            container_id=_id(container_id),
+            stream=_LOG_STREAMS[stream],
+            position=position,
+            tail_line_count=tail_line_count,
+            follow=follow,
+        )
+        with remote_errors(self._subject):
+            async for answer in self._sandbox.FollowLog(request):
+                yield LogPieceView(
+                    content=answer.data,
+                    position=answer.position,
+                    lost_bytes=answer.lost_bytes,
+                    moved=answer.moved,
+                )
 
     async def exec(
         self, container_id: str, command: CommandInfo, *, stdin: AsyncIterator[bytes] | None = None

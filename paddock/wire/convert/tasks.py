@@ -17,6 +17,8 @@ from paddock.wire.convert.commands import (
     kill_policy_to_wire,
     limits_from_wire,
     limits_to_wire,
+    log_policy_from_wire,
+    log_policy_to_wire,
 )
 from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
@@ -41,6 +43,7 @@ def task_info_from_wire(message: pb.TaskInfo, field: str = "task") -> TaskInfo:
         health_check=health_check_from_wire(message.health_check, f"{field}.health_check")
         if message.HasField("health_check")
         else None,
+        log_policy=log_policy_from_wire(message.log_policy, f"{field}.log_policy"),
     )
 
 
@@ -75,4 +78,5 @@ def task_info_to_wire(task: TaskInfo) -> pb.TaskInfo:
         max_completion_time_ms=task.max_completion_time_ms,
         labels=dict(task.labels),
         health_check=None if task.health_check is None else health_check_to_wire(task.health_check),
+        log_policy=log_policy_to_wire(task.log_policy),
     )

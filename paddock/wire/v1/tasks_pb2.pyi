@@ -643,6 +643,39 @@ class ResourceLimits(_message.Message):
 Global___ResourceLimits: _TypeAlias = ResourceLimits  # noqa: Y015
 
 @_typing.final
+class LogPolicy(_message.Message):
+    """How a log (stdout, stderr) is rotated. Absent fields: the agent's defaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    file_bytes: _builtins.int
+    """Bytes of one file, at least 65,536. -1: no limit, and so one file."""
+    file_count: _builtins.int
+    """Files of each log, the active one included: 1 to 100."""
+    def __init__(
+        self,
+        *,
+        file_bytes: _builtins.int | None = ...,
+        file_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_file_count", b"_file_count", "file_bytes", b"file_bytes", "file_count", b"file_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_file_count", b"_file_count", "file_bytes", b"file_bytes", "file_count", b"file_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__file_bytes: _TypeAlias = _typing.Literal["file_bytes"]  # noqa: Y015
+    _WhichOneofArgType__file_bytes: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__file_count: _TypeAlias = _typing.Literal["file_count"]  # noqa: Y015
+    _WhichOneofArgType__file_count: _TypeAlias = _typing.Literal["_file_count", b"_file_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_bytes) -> _WhichOneofReturnType__file_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_count) -> _WhichOneofReturnType__file_count | None: ...
+
+Global___LogPolicy: _TypeAlias = LogPolicy  # noqa: Y015
+
+@_typing.final
 class TaskInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -679,6 +712,7 @@ class TaskInfo(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     CHECK_FIELD_NUMBER: _builtins.int
+    LOG_POLICY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     name: _builtins.str
     agent_id: _builtins.str
@@ -704,6 +738,8 @@ class TaskInfo(_message.Message):
     def check(self) -> Global___CheckInfo:
         """A check that only informs. Refused with UNIMPLEMENTED until it is built."""
 
+    @_builtins.property
+    def log_policy(self) -> Global___LogPolicy: ...
     def __init__(
         self,
         *,
@@ -720,10 +756,11 @@ class TaskInfo(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         health_check: Global___CheckInfo | None = ...,
         check: Global___CheckInfo | None = ...,
+        log_policy: Global___LogPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "limits", b"limits", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "limits", b"limits", "log_policy", b"log_policy", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "task_id", b"task_id", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "log_policy", b"log_policy", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "task_id", b"task_id", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["command", "executor"]  # noqa: Y015
     _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015

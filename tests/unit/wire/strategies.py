@@ -33,6 +33,7 @@ from paddock.model.task import (
     KillPolicy,
     LaunchFailure,
     LinuxInfo,
+    LogPolicy,
     MemoryEvidence,
     OomVictim,
     PidsEvidence,
@@ -196,6 +197,11 @@ health_checks = (
     | st.builds(HealthCheck, http=https, **check_times)
     | st.builds(HealthCheck, tcp=st.builds(TcpCheck, port=ports), **check_times)
 )
+log_policies = st.builds(
+    LogPolicy,
+    file_bytes=st.none() | st.just(-1) | st.integers(2**16, 2**50),
+    file_count=st.none() | st.integers(1, 100),
+)
 tasks = st.builds(
     TaskInfo,
     health_check=st.none() | health_checks,
@@ -209,6 +215,7 @@ tasks = st.builds(
     kill_policy=kill_policies,
     max_completion_time_ms=durations_ms,
     labels=labels,
+    log_policy=log_policies,
 )
 
 victims = st.builds(OomVictim, pid=st.integers(0, 2**22), comm=texts, main=st.booleans())
