@@ -253,3 +253,11 @@ os.write(1, b"c" * 1000)
     assert logs["stdout_bytes"] + logs["dropped_bytes"] == 166_536
     assert logs["dropped_bytes"] > 0
     assert shim.stdout().endswith(b"c" * 1000)
+
+
+def test_a_short_life_keeps_to_the_limit_too(shared: Agent) -> None:
+    """Its output may have been carried by its list, which does not rotate."""
+    for _ in range(10):
+        shim = shared.run(["head", "-c", "300000", "/dev/zero"], log_limits={"file_bytes": 65536, "file_count": 9})
+        assert shim.record()["logs"] == {"stdout_bytes": 300_000, "stderr_bytes": 0, "dropped_bytes": 0}
+        assert [len(content) for content in files(shim, "stdout")] == [300_000 % 65536, 65536, 65536, 65536, 65536]
