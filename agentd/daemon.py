@@ -40,7 +40,6 @@ from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.readiness import Readiness
-from paddock.model.errors import CheckpointError
 from paddock.model.ids import AgentId
 from paddock.model.task import ContainerType
 from paddock.rpc.leader import StaticMasters
@@ -60,7 +59,6 @@ class Daemon:
         self._identity = identity
         self._host = host
         self._launcher = launcher
-        self._failure: Exception | None = None
         self._readiness = Readiness()
 
     async def run(self) -> None:
@@ -73,14 +71,10 @@ class Daemon:
         log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
         state = self._restored_state(log.path, frames)
 
-        def failed(error: CheckpointError) -> None:
-            self._failure = error
-            stopping.set()
-
         writer = CheckpointWriter(
             log,
             on_durable=lambda number: _call_on(loop, lambda: shell.durable_up_to(number)),
-            on_failure=lambda error: _call_on(loop, lambda: failed(error)),
+            on_failure=lambda error: _call_on(loop, lambda: shell.log_blocked(str(error))),
         )
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
@@ -104,8 +98,6 @@ class Daemon:
             await asyncio.to_thread(writer.close)
             await containerizer.stop()
             await asyncio.to_thread(thread.close)
-        if self._failure is not None:
-            raise self._failure
 
     def _fetcher(self, programs: Programs) -> Fetcher:
         settings = self._settings
@@ -166,8 +158,10 @@ class Daemon:
             self._readiness.ready(f"agent {self._identity}")
             _log.info("agent serves", extra={"agent_id": self._identity, "listen": self._settings.listen})
             watchdog = asyncio.create_task(self._readiness.keep_watchdog())
+            telling = asyncio.create_task(self._tell_problems(shell, services))
             await stopping.wait()
             watchdog.cancel()
+            telling.cancel()
             self._readiness.stopping()
             _log.info("agent stops; its containers go on")
         finally:
@@ -177,6 +171,14 @@ class Daemon:
                 await client.stop()
             await health.stop()
             await services.stop(grace_s=STOP_GRACE_S)
+
+    async def _tell_problems(self, shell: Shell, services: Services) -> None:
+        """Health says NOT_SERVING while no new work is taken; everything else is answered as ever."""
+        while True:
+            await shell.problem_changed.wait()
+            shell.problem_changed.clear()
+            await services.set_serving(serving=not shell.problem)
+            self._readiness.status(shell.problem or f"agent {self._identity}")
 
     def _master(
         self, shell: Shell, users: Users, powers: Powers, services: Services

@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 RELAXED_DELAY_S = 0.2
 """How long an entry for which nothing waits may wait for company: the sync is what costs."""
 
+RETRY_S = 1.0
+"""Between two attempts to write a log that could not be written."""
+
 COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
@@ -90,6 +93,10 @@ class Shell:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at_ns = 0
         self._flush: asyncio.TimerHandle | None = None
+        self.problem = ""
+        """Why nothing can be made durable."""
+        self.problem_changed = asyncio.Event()
+        self._retry: asyncio.TimerHandle | None = None
         self._compacting_number = 0
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
@@ -146,15 +153,51 @@ class Shell:
         """The log has every entry up to this number."""
         self._durable_number = number
         self._release()
+        if self.problem:
+            self._log_freed()
         if 0 < self._compacting_number <= number:
             self._compacting_number = 0
             self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 4 * self._writer.size_bytes)
         while self._discards and self._discards[0][0] <= number:
             self._containerizer.discard(self._discards.popleft()[1])
 
+    def log_blocked(self, problem: str) -> None:
+        """The log cannot be written: what waits for it waits, and it is made anew from what is known, as soon as that works.
+
+        A full disk must not keep the task that fills it alive: kills and the watch over limits wait for nothing.
+        """
+        if not self.problem:
+            _log.error("the log cannot be written; no new work is taken", extra={"error": problem})
+        self.problem = problem
+        self.problem_changed.set()
+        self._compacting_number = 0
+        waiting, self._waiting = self._waiting, deque()
+        for number, effect in waiting:
+            if self._may_overtake(effect):
+                self._perform(effect)
+            else:
+                self._waiting.append((number, effect))
+        self._retry = self._loop.call_later(RETRY_S, self._write_anew)
+        self.post(events.LogBlocked(problem=problem))
+
+    def _write_anew(self) -> None:
+        self._writer.replace(recovery.snapshot(self.state))
+
+    def _log_freed(self) -> None:
+        self.problem = ""
+        self.problem_changed.set()
+        _log.info("the log can be written again; new work is taken")
+        self.post(events.LogBlocked(problem=""))
+
+    def _may_overtake(self, effect: Effect) -> bool:
+        if not self.problem or not isinstance(effect, effects.Kill | effects.Watch):
+            return False
+        launch = effects.Launch(container_id=effect.container_id)
+        return all(waiting != launch for _, waiting in self._waiting)
+
     def close(self) -> None:
         """No more timers. Whoever still waits is told by gRPC that the server went away."""
-        for timer in (self._wake, self._flush):
+        for timer in (self._wake, self._flush, self._retry):
             if timer is not None:
                 timer.cancel()
 
@@ -186,6 +229,10 @@ class Shell:
                 self._containerizer.prepare(effect.config)
             case effects.Discard():
                 self._discards.append((self._writer.last_number, effect.container_id))
+            case effects.Answer(at_once=True) | effects.SendLaunchRefused(at_once=True):
+                self._perform(effect)
+            case _ if self._may_overtake(effect):
+                self._perform(effect)
             case _ if self._waiting or self._required_number > self._durable_number:
                 self._waiting.append((self._required_number, effect))
             case _:
@@ -293,6 +340,6 @@ class Shell:
 
     def _compact_when_due(self) -> None:
         """When the log is four times what a snapshot took last, and worth the while."""
-        if self._compacting_number == 0 and self._writer.size_bytes > self._compact_above_bytes:
+        if self._compacting_number == 0 and not self.problem and self._writer.size_bytes > self._compact_above_bytes:
             self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))

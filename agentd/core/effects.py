@@ -160,14 +160,19 @@ class SendLaunchRefused:
     framework_id: FrameworkId
     task_ids: tuple[TaskId, ...]
     message: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """To the caller who waits under this number; `error` None: it is done."""
+    """To the caller who waits under this number; `error` None: it is done.
+
+    `at_once`, here and elsewhere: it tells nothing that a restart would not know, so it waits for no checkpoint.
+    """
 
     request_id: int
     error: PaddockError | None = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

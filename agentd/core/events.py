@@ -207,6 +207,13 @@ class RecoveryEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogBlocked:
+    """Nothing can be made durable: `problem` says why, and may change. Empty: everything is durable again."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed:
     """A wish of WakeAt came true, or nothing at all: it is level-triggered."""
 
@@ -234,5 +241,6 @@ Event = (
     | MasterConnected
     | MasterDisconnected
     | RecoveryEnded
+    | LogBlocked
     | TimePassed
 )

@@ -114,6 +114,7 @@ def _handle_master(
     | events.MasterConnected
     | events.MasterDisconnected
     | events.RecoveryEnded
+    | events.LogBlocked
     | events.TimePassed,
 ) -> None:
     match event:
@@ -137,6 +138,8 @@ def _handle_master(
             turn.state.recovered = True
             ending.resume_stops(turn)
             resizing.resume_resizes(turn)
+        case events.LogBlocked():
+            turn.state.problem = event.problem
         case events.TimePassed():
             ending.retry_overdue(turn)
             _send_all(turn)

@@ -156,6 +156,8 @@ class AgentState:
     """Grows by one with each change that watchers see. Not durable: a new agent starts above all that an older one gave."""
     connected: bool = False
     recovered: bool = False
+    problem: str = ""
+    """Why no new work is taken; empty: it is."""
 
     def task_of(self, config: ContainerConfig) -> TaskEntry | None:
         """The task that a container runs, if it is still somebody's."""

@@ -82,6 +82,10 @@ class Services:
         await self._server.start()
         await self._server.set_serving(serving=True)
 
+    async def set_serving(self, *, serving: bool) -> None:
+        """What health says."""
+        await self._server.set_serving(serving=serving)
+
     async def stop(self, *, grace_s: float) -> None:
         """Idempotent."""
         await self._server.stop(grace_s=grace_s)
