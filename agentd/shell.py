@@ -37,7 +37,7 @@ COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
 
-MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused
+MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused | effects.SendProblem
 
 
 class MasterLink(Protocol):
@@ -229,7 +229,7 @@ class Shell:
                 self._containerizer.prepare(effect.config)
             case effects.Discard():
                 self._discards.append((self._writer.last_number, effect.container_id))
-            case effects.Answer(at_once=True) | effects.SendLaunchRefused(at_once=True):
+            case effects.Answer(at_once=True) | effects.SendLaunchRefused(at_once=True) | effects.SendProblem():
                 self._perform(effect)
             case _ if self._may_overtake(effect):
                 self._perform(effect)
@@ -267,7 +267,7 @@ class Shell:
                 self._publish(effect)
             case effects.PublishTask():
                 self._publish_task(effect)
-            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused():
+            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused() | effects.SendProblem():
                 self._master.send(effect)
             case effects.Answer():
                 self._answer(effect.request_id, effect.error)

@@ -154,6 +154,13 @@ class SendStandalone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendProblem:
+    """To the master: why no new work is taken. It waits for no checkpoint: mostly it tells that there can be none."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendLaunchRefused:
     """To the master: these tasks no longer fit here."""
 
@@ -216,6 +223,7 @@ Effect = (
     | SendStatus
     | SendStandalone
     | SendLaunchRefused
+    | SendProblem
     | Answer
     | WakeAt
 )

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from agentd.core import ending, events, health_checks, launching, resizing
 from agentd.core.durable import StatusAcknowledged
-from agentd.core.effects import Effect, SendStatus
+from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
 from agentd.core.recovery import reconciled_status
 from agentd.core.state import AgentState
@@ -128,8 +128,7 @@ def _handle_master(
         case events.RemoveFramework():
             ending.remove_framework(turn, event)
         case events.MasterConnected():
-            turn.state.connected = True
-            _send_all(turn)
+            _connected(turn)
         case events.MasterDisconnected():
             turn.state.connected = False
             for task in turn.state.tasks.values():
@@ -139,12 +138,25 @@ def _handle_master(
             ending.resume_stops(turn)
             resizing.resume_resizes(turn)
         case events.LogBlocked():
-            turn.state.problem = event.problem
+            _blocked(turn, event.problem)
         case events.TimePassed():
             ending.retry_overdue(turn)
             _send_all(turn)
         case _:
             assert_never(event)
+
+
+def _blocked(turn: Turn, problem: str) -> None:
+    if turn.state.connected and problem != turn.state.problem:
+        turn.effects.append(SendProblem(problem=problem))
+    turn.state.problem = problem
+
+
+def _connected(turn: Turn) -> None:
+    turn.state.connected = True
+    if turn.state.problem:
+        turn.effects.append(SendProblem(problem=turn.state.problem))
+    _send_all(turn)
 
 
 def _send_all(turn: Turn) -> None:

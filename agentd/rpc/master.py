@@ -11,6 +11,7 @@ from agentd.core import effects, events, recovery
 from agentd.rpc.master_messages import (
     kill_of,
     launch_refused_to_wire,
+    problem_to_wire,
     registration_to_wire,
     standalone_to_wire,
     status_to_wire,
@@ -190,3 +191,5 @@ def _to_wire(message: MasterMessage) -> pb.AgentMessage:
             return standalone_to_wire(message)
         case effects.SendLaunchRefused():
             return launch_refused_to_wire(message)
+        case effects.SendProblem():
+            return problem_to_wire(message)

@@ -56,6 +56,8 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     agent.configured = event.agent.resources
     agent.stream = event.stream
     agent.standalone = event.standalone
+    # It says so again when there still is one.
+    agent.problem = ""
     agent.registered_ns = turn.wall_ns
     turn.state.agent_of_stream[event.stream] = agent_id
     _save(turn, agent, unreachable_ns=None)

@@ -24,6 +24,7 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         used=_held(agent.tasks.values()),
         offered=_offered(state, agent.offers),
         standalone=agent.standalone,
+        problem=agent.problem,
         registered_ns=agent.registered_ns,
         drain=agent.drain,
     )

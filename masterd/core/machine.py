@@ -20,6 +20,7 @@ from masterd.core.events import (
     Kill,
     LaunchRefused,
     OperatorKill,
+    ProblemReported,
     QuotasChanged,
     Reconcile,
     Revive,
@@ -37,7 +38,7 @@ from paddock.model.framework import FrameworkInfo
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
 OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone | DrainAgent | CancelDrain
-AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
+AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
 
 
 class Machine:
@@ -64,7 +65,7 @@ class Machine:
                 agent_events.registered(turn, event)
             case AgentStreamLost(stream=stream):
                 agent_events.stream_lost(turn, stream)
-            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused():
+            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused() | ProblemReported():
                 agent = tasks.agent_named(turn, event.stream)
                 if agent is not None:
                     _from_agent(turn, event, agent)
@@ -89,6 +90,8 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
             tasks.status_reported(turn, event, agent)
         case LaunchRefused():
             tasks.launch_refused(turn, event, agent)
+        case ProblemReported(problem=problem):
+            agent.problem = problem
         case StandaloneChanged(resources=resources):
             agent.standalone = resources
             turn.state.allocator.withhold(agent.info.agent_id, resources)

@@ -140,6 +140,8 @@ class AgentEntry:
     configured: Resources = field(default_factory=Resources)
     pending_kills: dict[TaskKey, TellKill] = field(default_factory=dict)
     drain: Drain | None = None
+    problem: str = ""
+    """Why it takes no new work, in its own words."""
     registered_ns: int = 0
     ping_sequence: int = 0
     answered_sequence: int = 0

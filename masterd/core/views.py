@@ -71,6 +71,7 @@ class AgentView:
     used: Resources
     offered: Resources
     standalone: Resources
+    problem: str
     registered_ns: int
     drain: Drain | None
 

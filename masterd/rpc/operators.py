@@ -193,6 +193,7 @@ def agent_to_wire(view: AgentView) -> pb.Agent:
         registered=_timestamp(view.registered_ns),
         standalone=convert.resources_to_wire(view.standalone),
         drain=drain_to_wire(view.drain),
+        problem=view.problem,
     )
 
 

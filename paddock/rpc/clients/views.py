@@ -36,13 +36,17 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable."""
+    """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable.
+
+    `problem`: why it takes no new work.
+    """
 
     info: AgentInfo
     state: str
     used: Resources
     offered: Resources
     standalone: Resources
+    problem: str
     registered_ns: int
     document: str
 

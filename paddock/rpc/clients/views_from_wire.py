@@ -65,6 +65,7 @@ def agent_view(message: pb.Agent) -> AgentView:
         used=convert.resources_from_wire(message.used),
         offered=convert.resources_from_wire(message.offered),
         standalone=convert.resources_from_wire(message.standalone),
+        problem=message.problem,
         registered_ns=bounds.timestamp_ns(message.registered, "registered"),
         document=document(message),
     )

@@ -90,7 +90,10 @@ class Agent(_message.Message):
     REGISTERED_FIELD_NUMBER: _builtins.int
     STANDALONE_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     state: Global___AgentState.ValueType
+    problem: _builtins.str
+    """Why it takes no new work (its disk is full); empty when it does."""
     @_builtins.property
     def info(self) -> _parties_pb2.AgentInfo: ...
     @_builtins.property
@@ -115,10 +118,11 @@ class Agent(_message.Message):
         registered: _timestamp_pb2.Timestamp | None = ...,
         standalone: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         drain: Global___Drain | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "registered", b"registered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "offered", b"offered", "problem", b"problem", "registered", b"registered", "standalone", b"standalone", "state", b"state", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,8 @@ def blocked() -> Story:
     story = Story()
     story.tell(events.MasterConnected())
     story.launch_task("t0", "c0")
+    assert story.tell(events.LogBlocked(problem=WHY)) == (effects.SendProblem(problem=WHY),)
+    # It is tried again and again.
     assert story.tell(events.LogBlocked(problem=WHY)) == ()
     return story
 
@@ -48,6 +50,15 @@ def test_a_masters_launch_is_refused_by_name_but_for_what_is_known() -> None:
 
 def test_afterwards_all_is_as_before() -> None:
     story = blocked()
-    assert story.tell(events.LogBlocked(problem="")) == ()
+    assert story.tell(events.LogBlocked(problem="")) == (effects.SendProblem(problem=""),)
+    story.tell(events.MasterDisconnected())
+    assert effects.SendProblem(problem="") not in story.tell(events.MasterConnected())
     story.launch("c1")
     assert ContainerId("c1") in story.state.containers
+
+
+def test_a_new_master_is_told() -> None:
+    story = blocked()
+    story.tell(events.MasterDisconnected())
+    assert story.tell(events.LogBlocked(problem="else")) == ()
+    assert story.tell(events.MasterConnected())[0] == effects.SendProblem(problem="else")
