@@ -98,7 +98,11 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         await server.set_serving(serving=True)
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
         readiness.ready(f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}")
-        await asyncio.shield(running)
+        telling = asyncio.create_task(_tell_problems(shell, server, readiness))
+        try:
+            await asyncio.shield(running)
+        finally:
+            telling.cancel()
     finally:
         readiness.stopping()
         shell.stop()
@@ -108,6 +112,15 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
             await watchdog
         await _ended(running)
     _log.info("master stopped")
+
+
+async def _tell_problems(shell: MasterShell, server: RpcServer, readiness: Readiness) -> None:
+    """Health says NOT_SERVING while nothing can be made durable; what can be answered is."""
+    while True:
+        await shell.problem_changed.wait()
+        shell.problem_changed.clear()
+        await server.set_serving(serving=not shell.problem)
+        readiness.status(shell.problem or "it serves")
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

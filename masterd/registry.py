@@ -28,7 +28,7 @@ from masterd.core.effects import (
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from masterd.core.views import Drain
-from paddock.model.errors import CheckpointError, ConfigError
+from paddock.model.errors import CheckpointBlocked, CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 
@@ -67,6 +67,19 @@ UPDATE agents SET unreachable_ns = strftime('%s', 'now') * 1000000000 WHERE reac
 ALTER TABLE agents DROP COLUMN reachable;
 """
 """Format 1 did not say since when an agent was out of reach: since now."""
+
+_PRIMARY_CODE = 0xFF
+_MAY_PASS = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
+)
+"""The disk's errors, not ours."""
 
 _FORGET_THE_OLDEST = (
     "DELETE FROM frameworks WHERE completed = 1 AND rowid NOT IN"
@@ -164,12 +177,19 @@ class Registry:
             raise _broken(self._path, error) from error
 
     def write(self, records: Sequence[Save]) -> None:
-        """One transaction for the group; on disk when it returns. Runs on the writer thread."""
+        """One transaction for the group; on disk when it returns. Runs on the writer thread.
+
+        Raises CheckpointBlocked when there is no space, or the disk fails: nothing of it is in the registry then. Whoever tries
+        again must begin with the same group: then SQLite puts the same pages where they stood, and what a failed sync has
+        left in doubt is written anew.
+        """
         try:
             with self._connection as connection:
                 for record in records:
                     _write(connection, record)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _MAY_PASS:
+                raise _blocked(self._path, error) from error
             raise _broken(self._path, error) from error
 
 
@@ -182,6 +202,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # What a master that was killed after a failed sync has left may be in the page cache only: have it written once more.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         _bring_to_format(connection, path)
     except BaseException:
         connection.close()
@@ -201,6 +223,11 @@ def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     elif found != FORMAT:
         message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
+
+
+def _blocked(path: Path, error: Exception) -> CheckpointBlocked:
+    remedy = "make room, or repair the file system"
+    return CheckpointBlocked(str(path), 0, f"it cannot be written: {error}; {remedy}")
 
 
 def _broken(path: Path, error: Exception) -> CheckpointError:
