@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paddock.launch.log_rotation import MARK
+from tests.full_disk import full_disk
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, wait_for
 
 
@@ -125,6 +126,26 @@ def test_the_record_survives_a_disk_that_filled_up(shared: Agent, small_disk: Pa
     assert record["problems"] == []
     assert record["counters"]
     assert (small_disk / "record").exists()
+
+
+def test_a_record_whose_sync_fails_is_kept_until_it_can_be_written(shared: Agent) -> None:
+    """Shim and cgroups stay, the shim answers, and nobody is told of the end before the record stands."""
+    with full_disk("sync", shared.directory) as disk:
+        (disk.path / "records").mkdir()
+        shim = shared.launch(["sh", "-c", "while [ ! -e go ]; do sleep 0.01; done"], record=f"{disk.path}/records/c")
+        shim.started()
+        disk.fill()
+        Path(shim.plan["sandbox"], "go").touch()
+        wait_for(lambda: shim.ask("state")["state"] == "finished", 20, "it does not end")
+        assert shim.cgroups()
+        assert not any(event["event"] == "exited" for event in shim.events)
+        disk.free()
+        record = shim.record()
+        assert os.waitstatus_to_exitcode(record["wait_status"]) == 0
+        assert [problem["operation"] for problem in record["problems"]] == ["write"]
+        assert "No space left" in record["problems"][0]["message"]
+        assert shim.wait_record_file()["wait_status"] == 0
+        shim.wait_end_of_connection()
 
 
 def test_the_log_goes_on_when_there_is_room_again(shared: Agent, small_disk: Path) -> None:
