@@ -79,3 +79,39 @@ def _unmount(path: Path) -> None:
         assert time.monotonic() < deadline_s, f"{path} is still used: {os.listdir(path)}"
         time.sleep(0.02)
     path.rmdir()
+
+
+class FailingDisk:
+    """Read-write, then for ever read-only, as an ext4 is after an error; `repair` lets go of it and mounts it anew."""
+
+    def __init__(self, path: Path, image: Path) -> None:
+        self.path = path
+        self._image = image
+
+    def mount(self) -> None:
+        self.path.mkdir()
+        _mount("-o", "loop,errors=remount-ro", str(self._image), str(self.path))
+
+    def fail(self) -> None:
+        number = os.minor(self.path.stat().st_dev)
+        Path(f"/sys/fs/ext4/loop{number}/trigger_fs_error").write_text("a test of ours")
+
+    def repair(self) -> None:
+        """Nobody may use it."""
+        _unmount(self.path)
+        subprocess.run(["e2fsck", "-fy", self._image], check=False, capture_output=True)
+        self.mount()
+
+
+@contextmanager
+def failing_disk(directory: Path) -> Iterator[FailingDisk]:
+    image = directory / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    disk = FailingDisk(directory / "disk", image)
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        _unmount(disk.path)

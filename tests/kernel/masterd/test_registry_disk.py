@@ -12,7 +12,7 @@ from masterd.core.effects import SaveAgentGone, SaveWeights
 from masterd.registry import Registry
 from paddock.model.errors import CheckpointBlocked
 from paddock.model.ids import AgentId
-from tests.full_disk import KINDS, FullDisk, full_disk
+from tests.full_disk import KINDS, FullDisk, failing_disk, full_disk
 
 # More than SQLite finds in what it has already.
 GROUP = [SaveAgentGone(agent_id=AgentId(f"a{number}-{'x' * 200}")) for number in range(5_000)]
@@ -47,3 +47,22 @@ def test_a_group_is_in_it_as_a_whole_or_not_at_all(disk: FullDisk) -> None:
     assert dict(found.weights_milli) == dict(LAST.weights_milli)
     assert len(found.gone_agent_ids) == len(GROUP)
     again.close()
+
+
+def test_a_registry_on_a_file_system_that_turned_read_only() -> None:
+    with tempfile.TemporaryDirectory() as directory, failing_disk(Path(directory)) as disk:
+        state_dir = str(disk.path / "state")
+        registry = Registry.open(state_dir)
+        registry.begin_epoch()
+        registry.write([FIRST])
+        disk.fail()
+        for _ in range(3):
+            with pytest.raises(CheckpointBlocked, match="it cannot be written: "):
+                registry.write([LAST])
+        registry.close()
+        disk.repair()
+        again = Registry.open(state_dir)
+        assert again.begin_epoch().epoch == 2
+        assert again.load().weights_milli == FIRST.weights_milli
+        again.write([LAST])
+        again.close()
