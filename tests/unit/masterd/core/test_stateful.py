@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from masterd.allocator.quota import NO_QUOTA, Quota
 from masterd.core.effects import (
-    ForgetAgent,
     Save,
-    SaveAgent,
-    SaveAgentGone,
-    SaveDrain,
-    SaveFramework,
-    SaveQuotas,
-    SaveWeights,
     TellPing,
 )
 from masterd.core.events import (
@@ -40,7 +31,6 @@ from masterd.core.events import (
     Teardown,
     WeightsChanged,
 )
-from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
@@ -48,7 +38,7 @@ from paddock.model.offer import Filters, Launch, Reserve, Unreserve
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
 from paddock.model.task import TaskState
-from tests.unit.masterd.core.world import ROOT, Subscription, World, call, task_info
+from tests.unit.masterd.core.world import ROOT, Subscription, World, call, remembered_of, task_info
 
 AGENTS = ("a1", "a2", "a3")
 # Soon forgotten, so that what is forgotten comes back too.
@@ -354,26 +344,8 @@ class MasterMachine(RuleBasedStateMachine):
         if chance:
             return
         self.saved += [e for e in self.world.effects if isinstance(e, Save)]
-        agents: dict[AgentId, SaveAgent] = {}
-        for saved in self.saved:
-            if isinstance(saved, SaveAgent):
-                agents[saved.agent_id] = saved
-            elif isinstance(saved, ForgetAgent | SaveAgentGone):
-                del agents[saved.agent_id]
-        gone = {e.agent_id for e in self.saved if isinstance(e, SaveAgentGone)}
-        quotas = [e.quotas for e in self.saved if isinstance(e, SaveQuotas)]
-        frameworks = {e.framework.framework_id: e for e in self.saved if isinstance(e, SaveFramework)}
-        weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
-        remembered = Remembered(
-            agents=tuple(agents.values()),
-            gone_agent_ids=tuple(gone),
-            quotas=quotas[-1] if quotas else (),
-            frameworks=tuple(frameworks.values()),
-            weights_milli=weights[-1] if weights else (),
-        )
-        drains = {e.agent_id: e for e in self.saved if isinstance(e, SaveDrain) and e.agent_id in agents}
-        remembered = replace(remembered, drains=tuple(each for each in drains.values() if each.drain is not None))
-        refused = {name for name, record in frameworks.items() if record.completed}
+        remembered = remembered_of(self.saved)
+        refused = {each.framework.framework_id for each in remembered.frameworks if each.completed}
         self.epoch += 1
         streams = self.world.streams
         self.world = World(remembered=remembered, epoch=self.epoch, settings=SETTINGS)
