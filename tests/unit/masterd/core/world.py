@@ -92,8 +92,9 @@ class World:
         seed: int = 1,
         epoch: int = 1,
         authorizer: Authorizer | None = None,
+        now_ns: int = 1_000 * SECOND_NS,
     ) -> None:
-        self.now_ns = 1_000 * SECOND_NS
+        self.now_ns = now_ns
         self.allocator = DrfAllocator(AllocatorSettings())
         self.machine = Machine(
             recover(
