@@ -83,10 +83,10 @@ def _get(url: str, target_fd: int, bounds: Bounds, proxies: Mapping[str, str]) -
             copied_bytes = _copy(response, target_fd, bounds)
     except urllib.error.HTTPError as error:
         raise FetchFailure(f"the server answered {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
+    except (urllib.error.URLError, TimeoutError) as error:
+        if isinstance(error, TimeoutError) or isinstance(error.reason, TimeoutError):
+            raise FetchFailure(f"no byte came for {bounds.stall_s:g} s (--fetcher-stall-timeout)") from None
         raise FetchFailure(f"the server cannot be reached: {error.reason}") from None
-    except TimeoutError:
-        raise FetchFailure(f"no byte came for {bounds.stall_s:g} s (--fetcher-stall-timeout)") from None
     except (http.client.HTTPException, ConnectionError, ValueError) as error:
         raise FetchFailure(f"the server does not speak HTTP as it should: {type(error).__name__}: {error}") from None
     if told is not None and told.isdecimal() and int(told) != copied_bytes:

@@ -162,25 +162,26 @@ async def test_what_cannot_be_fetched_names_uri_and_cause(agent: Caller, web: We
 
 
 async def test_waiting_tasks_share_one_download_and_later_ones_the_cache(agent: Caller, web: WebServer) -> None:
-    content = b"shared" * 1000
-    web.files, web.held = {"/s": content}, {"/s"}
-    wanted = uri(f"{web.url}/s", cache=True, checksum=f"sha512:{hashlib.sha512(content).hexdigest()}")
-    waiting = [asyncio.create_task(agent.launch(command("wc -c < s", wanted))) for _ in range(5)]
+    content = archive(**{f"f{number}": os.urandom(200) for number in range(100)})
+    web.files, web.held = {"/s.tgz": content}, {"/s.tgz"}
+    digest = hashlib.sha512(content).hexdigest()
+    wanted = uri(f"{web.url}/s.tgz", cache=True, checksum=f"sha512:{digest}")
+    count = "cat f* | wc -c"
+    waiting = [asyncio.create_task(agent.launch(command(count, wanted))) for _ in range(5)]
     assert await asyncio.to_thread(web.asked.wait, 20 * TIME_SCALE)
-    fetching = [each for each in await agent.list() if each.state == containers_pb2.CONTAINER_FETCHING]
     deadline_s = time.monotonic() + 20 * TIME_SCALE
-    while len(fetching) < 5:
+    while [each.state for each in await agent.list()] != [containers_pb2.CONTAINER_FETCHING] * 5:
         assert time.monotonic() < deadline_s
-        fetching = [each for each in await agent.list() if each.state == containers_pb2.CONTAINER_FETCHING]
+        await asyncio.sleep(0.01)
     web.release.set()
     for ended in await asyncio.gather(*waiting):
-        assert await agent.read(ended, "stdout") == b"6000\n"
-    ended = await agent.launch(command("wc -c < s", wanted))
-    assert await agent.read(ended, "stdout") == b"6000\n"
-    assert web.counts["/s"] == 1
+        assert await agent.read(ended, "stdout") == b"20000\n"
+    ended = await agent.launch(command(count, wanted))
+    assert await agent.read(ended, "stdout") == b"20000\n"
+    assert web.counts["/s.tgz"] == 1
     # Another user's is another's.
-    await agent.launch(command("wc -c < s", wanted, user="nobody"))
-    assert web.counts["/s"] == 2
+    await agent.launch(command(count, wanted, user="nobody"))
+    assert web.counts["/s.tgz"] == 2
 
 
 async def test_a_kept_copy_that_is_not_what_is_wanted_is_fetched_anew(agent: Caller, web: WebServer) -> None:
