@@ -20,7 +20,7 @@ def emptied(directory: Path) -> Emptying:
     return emptying
 
 
-def test_links_fifos_and_unreadable_directories_go_and_what_links_lead_to_stays(tmp_path: Path) -> None:
+def test_links_and_fifos_go_and_what_links_lead_to_stays(tmp_path: Path) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     (inside / "c" / "d").mkdir(parents=True)
     outside.mkdir()
@@ -30,7 +30,6 @@ def test_links_fifos_and_unreadable_directories_go_and_what_links_lead_to_stays(
     (inside / "link").symlink_to(outside)
     os.mkfifo(inside / "c" / "fifo")
     os.link(outside / "kept", inside / "c" / "hard")
-    (inside / "c" / "d").chmod(0)
     (inside / "c" / ":1").mkdir()
     found = emptied(inside)
     assert os.listdir(inside) == []

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.doctor.agents import AgentPlaces, read_places, write_places
@@ -69,6 +69,7 @@ json_values = st.recursive(
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=40, deadline=None)
 def test_any_content_is_read_or_left_out(content: bytes) -> None:
     import tempfile  # noqa: PLC0415 - one directory for each example
 
@@ -94,6 +95,7 @@ def test_who_holds_a_lock_is_seen_without_trying_it(tmp_path: Path) -> None:
 
 
 @given(st.text(st.sampled_from("1: FLOCKADVISRYWTEPOX0af->\n"), max_size=80))
+@settings(max_examples=50, deadline=None)
 def test_any_list_of_locks_is_read(text: str) -> None:
     parse_locks(text)
 
