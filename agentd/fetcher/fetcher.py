@@ -41,7 +41,7 @@ class _Download:
 
 @dataclass(slots=True, kw_only=True)
 class Fetcher:
-    """For the event loop's thread. `environment`: the agent's own, for its proxies."""
+    """For the event loop's thread. `environment`: the agent's own, for proxies and certificates."""
 
     programs: Programs
     cache: FetchCache
@@ -160,6 +160,7 @@ class Fetcher:
                 "download": download,
                 "stall_ms": round(self.bounds.stall_s * 1000),
                 "limit_bytes": self.bounds.size_limit_bytes,
+                "ca_file": self.environment.get("SSL_CERT_FILE", ""),
                 "proxy_names": list(proxies),
                 "proxy_values": list(proxies.values()),
                 # Who only downloads checks nothing: others, who wait for the same, may ask for another checksum.

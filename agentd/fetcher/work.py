@@ -42,7 +42,11 @@ def main() -> None:
 def _work(request: Request) -> int:
     size_bytes = 0
     if request.whole("download"):
-        bounds = Bounds(stall_s=request.whole("stall_ms") / 1000, limit_bytes=request.whole("limit_bytes"))
+        bounds = Bounds(
+            stall_s=request.whole("stall_ms") / 1000,
+            limit_bytes=request.whole("limit_bytes"),
+            ca_file=request.text("ca_file"),
+        )
         names, values = request.texts("proxy_names"), request.texts("proxy_values")
         size_bytes = download(request.text("uri"), FILE_FD, bounds, dict(zip(names, values, strict=True)))
     check(request.text("checksum"))

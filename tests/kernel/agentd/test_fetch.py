@@ -4,7 +4,10 @@ import asyncio
 import hashlib
 import io
 import os
+import shutil
+import ssl
 import tarfile
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.leftovers import snapshot
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[3]
+CERTIFICATE = Path(__file__).with_name("tls_certificate.pem")
 CACHE_BYTES = 100_000
 
 
@@ -244,6 +248,33 @@ async def test_an_agent_that_dies_in_the_middle_leaves_nothing_half_done(agentd:
         assert "the command never ran" in ended.termination.message
         assert not Path(fetching.sandbox, "ran").exists()
         assert not [name for name in os.listdir(agentd.directory / "state" / "fetched") if name.endswith(".new")]
+
+
+@pytest.fixture
+def trusting_agentd(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentdProcess]:
+    """It trusts the one certificate of these tests, which its tasks' users can read."""
+    with tempfile.TemporaryDirectory(prefix="paddock-tls-") as path:
+        Path(path).chmod(0o755)
+        shutil.copy(CERTIFICATE, path)
+        monkeypatch.setenv("SSL_CERT_FILE", f"{path}/{CERTIFICATE.name}")
+        with running_agentd() as agentd:
+            yield agentd
+
+
+async def test_https_is_fetched_from_whom_is_trusted_and_from_nobody_else(
+    trusting_agentd: AgentdProcess, agentd: AgentdProcess
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    with serving(tls) as web:
+        web.files = {"/x": b"in private"}
+        wanted = command("cat x", uri(f"{web.url}/x"), user="nobody")
+        async with calling(trusting_agentd.address) as agent:
+            ended = await agent.launch(wanted)
+            assert await agent.read(ended, "stdout") == b"in private"
+        async with calling(agentd.address) as agent:
+            assert "CERTIFICATE_VERIFY_FAILED" in failure(await agent.launch(wanted))
+        assert web.counts["/x"] == 1
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from paddock.model.uri import ArchiveKind, CommandUri, check_uri, is_reserved
         (CommandUri(value="x"), "value"),
         (CommandUri(value="ftp://example.com/x"), "value"),
         (CommandUri(value="http:" + "///x"), "value"),
+        (CommandUri(value="http:" + "// /x"), "value"),
+        (CommandUri(value="http:" + "//a%2fb/x"), "value"),
         (CommandUri(value="http://example.com:port/x"), "value"),
         (CommandUri(value="http:" + "//[::1/x"), "value"),
         (CommandUri(value="http://user:secret@example.com/x"), "value"),
