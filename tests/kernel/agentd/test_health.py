@@ -9,7 +9,7 @@ import pytest
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
-from tests.kernel.agentd.calling import resources, shell
+from tests.kernel.agentd.calling import calling, resources, shell
 from tests.kernel.agentd.scripted_master import Connection, scripted_master
 from tests.kernel.agentd.test_master import tasks_end
 
@@ -194,6 +194,27 @@ async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master
         ended = await told(master)
         await master.heard()
         assert (ended.reason, ended.healthy) == (tasks_pb2.REASON_HEALTH_CHECK_FAILED, False)
+
+
+async def test_two_never_run_at_once_though_the_agent_died_in_between(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as scripted:
+        master, _ = await scripted.connected()
+        launch(master, SLEEP, command="echo x >> checks; exec sleep 1000")
+        place = sandbox(agentd, await told(master))
+        group = Path(agentd.cgroups()[0], "cgroup.procs")
+        await grown(place / "checks", 0)
+        await master.heard()
+        async with calling(agentd.address) as agent:
+            (container,) = await agent.list()
+        await asyncio.to_thread(agentd.crash)
+        (begun,) = set(group.read_text().split()) - {str(container.pid)}
+        await asyncio.to_thread(agentd.start)
+        master, _ = await scripted.connected()
+        await grown(place / "checks", 1)
+        now = group.read_text().split()
+        assert begun not in now
+        assert len(now) == 2
+        await end(master)
 
 
 async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
