@@ -1,6 +1,8 @@
 """Health checks by a real agentd: what they find becomes statuses, too many failures end the task, and one runs at a time."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -222,10 +224,10 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     asked = asyncio.Queue[bytes]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+            await writer.drain()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -247,8 +249,6 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=port), consecutive_failures=1000)
     await told(master)
     assert (await told(master)).healthy is False
-    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
-    assert (await told(master)).healthy is True
-    server.close()
-    await server.wait_closed()
+    with socket.create_server(("127.0.0.1", port)):
+        assert (await told(master)).healthy is True
     await end(master)
