@@ -309,6 +309,7 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            connection.execute("DELETE FROM gone_agents WHERE id = ?", (agent_id,))
             _write_drain(connection, agent_id, None)
         case SaveDrain(agent_id=agent_id, drain=drain):
             _write_drain(connection, agent_id, drain)

@@ -34,6 +34,7 @@ VERBS = {
     "doctor": "list everything of Paddock on this host, and what is out of place",
     "gc": "remove what is out of place on this host and provably ours",
     "explain": "tell what was asked and by whom, what is in force, how close it is, what ended it",
+    "replay": "let what a master recorded happen again, and tell where something else comes of it",
     "simulate": "run a scenario in virtual time: shares, waiting times and use of a cluster",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
