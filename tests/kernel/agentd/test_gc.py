@@ -77,6 +77,27 @@ async def test_what_is_followed_stays_until_it_was_read(agentd: AgentdProcess) -
         await until(lambda: not os.path.exists(running.sandbox), "it stays after it was read")
 
 
+async def test_a_log_that_is_followed_stays_until_it_was_read(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        # More than what fits into a stream that nobody reads: its follower is still at it when the container has ended.
+        line = "head -c 8000000 /dev/zero | tr '\\0' x; while [ ! -e go ]; do sleep 0.02; done; echo last"
+        running = await agent.launch(shell(line), until=RUNNING)
+        request = sandbox_service_pb2.FollowLogRequest(
+            container_id=running.container_id, stream=sandbox_service_pb2.LOG_STREAM_STDOUT, follow=True
+        )
+        pieces = aiter(agent.sandbox.FollowLog(request, timeout=60 * TIME_SCALE))
+        size_bytes = len((await anext(pieces)).data)
+        other = await agent.launch(shell("true"))
+        Path(running.sandbox, "go").touch()
+        await agent.wait(running)
+        await until(lambda: not os.path.exists(other.sandbox), "it stays")
+        assert os.path.exists(running.sandbox)
+        async for piece in pieces:
+            size_bytes += len(piece.data)
+        assert size_bytes == 8_000_005
+        await until(lambda: not os.path.exists(running.sandbox), "it stays after it was read")
+
+
 async def test_what_was_read_just_now_stays_for_the_next_piece(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         running = await agent.launch(shell("echo one; while [ ! -e go ]; do sleep 0.02; done"), until=RUNNING)
