@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paddock.model.task import Reason, TaskState, TaskStatus
+from tests.faults.fetching import FETCH_STORIES
 from tests.faults.framework import is_last
 from tests.faults.stage import WAIT_S, AgentPlace, Stage, is_alive, send
 from tests.faults.stopping import (
@@ -74,7 +75,7 @@ def matrix() -> tuple[Cell, ...]:
 
 
 def _points() -> Iterator[tuple[Story, str]]:
-    for story in STORIES:
+    for story in (*STORIES, *FETCH_STORIES):
         targets = (*(f"container {row}" for row in story.rows), *(f"task {change}" for change in story.changes))
         for target, moment in itertools.product(targets, MOMENTS):
             yield story, point_of(target, moment)

@@ -63,6 +63,10 @@ class Act:
         self.task_id = TaskId(task_id)
         self.command = story.command
 
+    def wants(self, uri: str) -> None:
+        """In its sandbox before its command begins."""
+        self._command = replace(self._command, uris=(CommandUri(value=uri, output_file="wanted"),))
+
     async def launch(self) -> None:
         task = TaskInfo(
             task_id=self.task_id,
