@@ -61,7 +61,7 @@ class MasterQuestions(MasterCase):
 
     def expect_quota(self, words: Words) -> bool | str:
         seen = inspection.role_view(self._state, words["role"]).quota
-        wanted = Quota(guarantees_milli=milli(words["guarantees"]), limits_milli=milli(words["limits"]))
+        wanted = Quota(guarantees_milli=milli(words.get("guarantees")), limits_milli=milli(words.get("limits")))
         return seen == wanted or str(seen)
 
     def expect_weights(self, words: Words) -> bool | str:

@@ -20,6 +20,7 @@ from tests.conformance.functions import FUNCTIONS
 HERE = Path(__file__).resolve().parent
 DOCUMENT: dict[str, Any] = yaml.safe_load((HERE / "allocator_cases.yaml").read_text(encoding="utf-8"))
 CASES: list[dict[str, Any]] = DOCUMENT["cases"]
+OWN_CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "own_cases.yaml").read_text(encoding="utf-8"))["cases"]
 SEEDS = 40
 RUNNER_ANSWERS_ITSELF = frozenset({"repeat", "drain_offers", "decline_all", "call"})
 
@@ -28,7 +29,7 @@ def run(case: dict[str, Any], seed: int) -> None:
     run_cases.RUN[case["kind"]](case, make(seed))  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["id"]))
+@pytest.mark.parametrize("case", [*CASES, *OWN_CASES], ids=lambda case: str(case["id"]))
 def test_case(case: dict[str, Any]) -> None:
     # Only the allocator visits agents in random order; whatever else there is, is the same with every seed.
     for seed in range(SEEDS if case["kind"] in {"allocator", "master"} else 1):
