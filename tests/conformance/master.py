@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import ceil
 from typing import Any
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings
-from masterd.allocator.quota import checked_quota
-from masterd.allocator.shares import checked_weight
 from masterd.core import inspection
 from masterd.core.authorizer import Action
 from masterd.core.effects import (
@@ -31,30 +28,26 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Accept,
     AgentAnswered,
-    AgentMarkedGone,
     AgentRegistered,
     AgentStreamLost,
     Caller,
     CycleDue,
     Event,
     FrameworkStreamLost,
-    QuotasChanged,
-    Reconcile,
     RegisteredTask,
     StatusReported,
     Subscribe,
     Tick,
-    WeightsChanged,
 )
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
 from masterd.core.views import TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
-from paddock.model.errors import PaddockError, PermissionRefused
+from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
-from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Launch, Offer, Operation, Reserve
+from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Launch, Offer, Operation
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
 from tests.conformance.bundles import resources_of
@@ -160,14 +153,14 @@ class MasterCase:
         if name not in self._framework_streams:
             self._subscribe(name, self._frameworks[name])
         framework_id = FrameworkId(name)
-        return {"caller": _caller(name), "framework_id": framework_id, "subscription_id": self._subscriptions[name]}
+        return {"caller": caller_of(name), "framework_id": framework_id, "subscription_id": self._subscriptions[name]}
 
     def _subscribe(self, name: str, info: FrameworkInfo) -> None:
         stream = self._new_stream()
         before = dict(self._framework_streams)
         self._framework_streams[name] = stream
         try:
-            self._event(Subscribe(stream=stream, caller=_caller(name), framework=info))
+            self._event(Subscribe(stream=stream, caller=caller_of(name), framework=info))
         except PaddockError:
             self._framework_streams = before
             raise
@@ -258,22 +251,12 @@ class MasterCase:
         self._offered[words["framework"]] = []
         return True
 
-    def offers(self, words: Words) -> bool | str:
-        name, wanted = words["framework"], words["agents"]
-        self._who(name)
-        seen = {offer.agent_id for offer in self._held(name)}
-        if len(seen) != wanted:
-            self._do(CycleDue(batch=True))
-            seen = {offer.agent_id for offer in self._held(name)}
-        self._offered[name] = []
-        return len(seen) == wanted or f"holds offers of {sorted(seen)}"
-
     def launch(self, words: Words) -> bool | str:
         name, agent_id, task_id = words["framework"], words["agent"], words["task"]
         held = self._held_after_a_run(name, agent_id, words["role"])
         if not held:
             return "no offer"
-        task = _task(task_id, agent_id, resources_of(words["resources"]))
+        task = task_of(task_id, agent_id, resources_of(words["resources"]))
         self._accept(name, held, [Launch(tasks=(task,))], DEFAULT_REFUSE_MS)
         status = TaskStatus(
             task_id=TaskId(task_id), state=TaskState.RUNNING, source=StatusSource.AGENT, uuid=task_id.encode()
@@ -301,81 +284,13 @@ class MasterCase:
                 self._do(CycleDue(batch=True))
         return True
 
-    # --- calls ---
 
-    def call(self, words: Words) -> bool | str:
-        try:
-            CALLS[words["name"]](self, words)
-        except PermissionRefused as error:
-            seen, why = "forbidden", str(error)
-        except PaddockError as error:
-            seen, why = "bad_request", str(error)
-        else:
-            seen, why = "ok", ""
-        return seen == words["expect"] or f"{seen} {why}"
-
-    def _update_quota(self, words: Words) -> None:
-        quotas = tuple(
-            (
-                each["role"],
-                checked_quota(
-                    each["role"], resources_of(each.get("guarantees")), resources_of(each.get("limits")), nested=False
-                ),
-            )
-            for each in words["args"]
-        )
-        self._event(QuotasChanged(caller=_caller(words.get("as")), quotas=quotas, force=words.get("force", False)))
-
-    def _update_weights(self, words: Words) -> None:
-        weights = tuple((role, checked_weight(role, weight)) for role, weight in words["args"].items())
-        self._event(WeightsChanged(weights_milli=weights, caller=_caller(words.get("as"))))
-
-    def _mark_gone(self, words: Words) -> None:
-        self._event(AgentMarkedGone(agent_id=AgentId(words["args"]["agent"])))
-
-    def _subscribe_call(self, words: Words) -> None:
-        args, name = words["args"] or {}, words["as"]
-        before = self._frameworks.get(args.get("framework_id") or name)
-        info = before or FrameworkInfo(name=name)
-        info = replace(info, framework_id=FrameworkId(args.get("framework_id") or ""))
-        self._subscribe(name, replace(info, roles=tuple(args["roles"])) if "roles" in args else info)
-
-    def _reconcile(self, words: Words) -> None:
-        tasks = tuple((TaskId(each["task"]), AgentId(each.get("agent") or "")) for each in words["args"] or ())
-        self._event(Reconcile(tasks=tasks, **self._who(words["as"])))
-
-    def _accept_call(self, words: Words) -> None:
-        args, name = words["args"], words["as"]
-        held = self._held_after_a_run(name, args["agent"])
-        operations = [_operation(each, args["agent"]) for each in args.get("operations") or ()]
-        refuse_s = args.get("refuse_seconds")
-        self._offered[name] = []
-        self._accept(name, held, operations, DEFAULT_REFUSE_MS if refuse_s is None else ceil(refuse_s * 1000))
-
-
-CALLS = {
-    "UPDATE_QUOTA": MasterCase._update_quota,
-    "UPDATE_WEIGHTS": MasterCase._update_weights,
-    "MARK_AGENT_GONE": MasterCase._mark_gone,
-    "SUBSCRIBE": MasterCase._subscribe_call,
-    "RECONCILE": MasterCase._reconcile,
-    "ACCEPT": MasterCase._accept_call,
-}
-
-
-def _caller(principal: str | None) -> Caller:
+def caller_of(principal: str | None) -> Caller:
     return Caller(uid=0, user=principal or "root")
 
 
-def _task(task_id: str, agent_id: str, resources: Resources) -> TaskInfo:
+def task_of(task_id: str, agent_id: str, resources: Resources) -> TaskInfo:
     command = CommandInfo(arguments=("/bin/true",))
     return TaskInfo(
         task_id=TaskId(task_id), name=task_id, agent_id=AgentId(agent_id), resources=resources, command=command
     )
-
-
-def _operation(words: Words, agent_id: str) -> Operation:
-    if "reserve" in words:
-        return Reserve(resources=resources_of(words["reserve"]))
-    launch = words["launch"]
-    return Launch(tasks=(_task(launch["task"], agent_id, resources_of(launch["resources"])),))

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from masterd.allocator.quota import Quota
 from masterd.core import inspection
+from masterd.core.events import CycleDue
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.ids import AgentId, FrameworkId
 from tests.conformance.bundles import milli, units
-from tests.conformance.master import MasterCase, Words
+from tests.conformance.master import Words
+from tests.conformance.master_calls import MasterCalls
 
 
-class MasterQuestions(MasterCase):
+class MasterQuestions(MasterCalls):
     """Each answers True, or what it saw instead."""
+
+    def offers(self, words: Words) -> bool | str:
+        name, wanted = words["framework"], words["agents"]
+        self._who(name)
+        seen = {offer.agent_id for offer in self._held(name)}
+        if len(seen) != wanted:
+            self._do(CycleDue(batch=True))
+            seen = {offer.agent_id for offer in self._held(name)}
+        self._offered[name] = []
+        return len(seen) == wanted or f"holds offers of {sorted(seen)}"
 
     def expect_rescinded(self, words: Words) -> bool | str:
         seen, self._rescinded = {name: len(self._rescinded.get(name, ())) for name in words}, {}

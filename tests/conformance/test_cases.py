@@ -100,3 +100,15 @@ def test_a_planted_mutation_turns_cases_red(
     assert broken_cases() == set()
     monkeypatch.setattr(owner, name, mutation)
     assert broken_cases() >= turns_red
+
+
+ADAPTER = sorted(set(HERE.glob("*.py")) - {HERE / "run_cases.py", HERE / "test_cases.py"})
+
+
+@pytest.mark.parametrize("path", ADAPTER, ids=lambda path: str(path.name))
+def test_the_adapter_only_translates(path: Path) -> None:
+    """A short module for each kind, which knows no case by its name and writes down no amounts of resources to come."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert [case["id"] for case in CASES if case["id"] in text] == []
+    assert not [source for case in CASES if (source := str(case.get("source", ""))) and source in text]
