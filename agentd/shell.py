@@ -255,6 +255,7 @@ class Shell:
                 self._containerizer.cancel_fetch(effect.container_id)
             case (
                 effects.Launch()
+                | effects.Look()
                 | effects.Kill()
                 | effects.Resize()
                 | effects.Watch()
@@ -282,6 +283,8 @@ class Shell:
         match effect:
             case effects.Launch():
                 self._containerizer.launch(effect.container_id)
+            case effects.Look():
+                self._containerizer.look(effect.container_id)
             case effects.Kill():
                 self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
             case effects.Resize():

@@ -65,6 +65,10 @@ class ComposingContainerizer(Containerizer):
         """See the contract."""
         self._owner(container_id).watch(container_id)
 
+    def look(self, container_id: ContainerId) -> None:
+        """See the contract."""
+        self._owner(container_id).look(container_id)
+
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """See the contract."""
         self._owner(container_id).kill(container_id, signal, grace_ms)

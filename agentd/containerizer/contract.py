@@ -82,6 +82,10 @@ class Containerizer(ABC):
         """Ask the isolators about limits from now on; posts Limited."""
 
     @abstractmethod
+    def look(self, container_id: ContainerId) -> None:
+        """What became of one whose supervisor did not answer: Started, Ended or Held follows, sooner or later."""
+
+    @abstractmethod
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """The signal, then SIGKILL to everything. A later call may only shorten the grace."""
 

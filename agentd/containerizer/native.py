@@ -35,8 +35,9 @@ from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import protocol
+from paddock.launch.container import WAITING
 from paddock.model.container import ContainerConfig, UserIdentity
-from paddock.model.errors import ContainerizerError, NotFound
+from paddock.model.errors import ContainerizerError, NotFound, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -108,8 +109,11 @@ class NativeContainerizer(Containerizer):
         recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
         found = await recovery.run(restored)
         for container_id, live in found.live.items():
-            self._post(started_event(container_id, live.started))
+            if live.started is not None:
+                self._post(started_event(container_id, live.started))
             self._link(container_id, live.connection)
+            if live.started is None:
+                self._track(self._ask_state(container_id))
         for container_id, record in found.ended.items():
             self._post(Ended(container_id=container_id, record=record))
         for container_id, why in found.held.items():
@@ -169,6 +173,11 @@ class NativeContainerizer(Containerizer):
     def watch(self, container_id: ContainerId) -> None:
         """Until `conclude`."""
         self._watcher.watch(container_id)
+
+    def look(self, container_id: ContainerId) -> None:
+        """Whoever is connected answers, or ends, in its own time."""
+        if container_id not in self._links:
+            self._track(self._settle(container_id))
 
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """By its shim; a container whose shim is gone is swept."""
@@ -363,6 +372,7 @@ class NativeContainerizer(Containerizer):
         connection = await asyncio.to_thread(self._places.connect, container_id)
         if connection is not None:
             self._link(container_id, connection)
+            await self._ask_state(container_id)
             return
         try:
             record = await asyncio.to_thread(self._places.sweep, container_id, self._host)
@@ -381,6 +391,19 @@ class NativeContainerizer(Containerizer):
             self._post(LaunchFailed(container_id=container_id, failure=failure))
         else:
             self._post(Ended(container_id=container_id, record=record))
+
+    async def _ask_state(self, container_id: ContainerId) -> None:
+        """What it has said before it was connected."""
+        link = self._links[container_id]
+        try:
+            answer = await link.ask("state")
+        except Unavailable:
+            return  # its end is dealt with elsewhere
+        started = answer.get("started")
+        if isinstance(started, dict):
+            self._post(started_event(container_id, started))
+        elif answer.get("state") == WAITING:
+            self._created(link, answer)
 
     def _link(self, container_id: ContainerId, connection: socket.socket) -> None:
         self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)

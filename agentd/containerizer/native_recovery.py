@@ -26,10 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A shim that answered; `started` is what it said when its command began."""
+    """A shim that answered. `started`: what it said when its command began; None when it has not begun yet."""
 
     connection: socket.socket
-    started: Message
+    pid: int
+    started: Message | None
 
 
 @dataclass(slots=True)
@@ -60,9 +61,9 @@ class NativeRecovery:
             LiveContainer(
                 config=configs[container_id],
                 cgroup=self._host.place(container_id),
-                pid=protocol.integer(answer.started.get("pid"), "pid"),
+                pid=each.pid,
             )
-            for container_id, answer in found.live.items()
+            for container_id, each in found.live.items()
         ]
         orphans = (*found.ended, *found.held, *found.unknown)
         await self._thread.run("recover", lambda: self._isolation.recover(live, orphans))
@@ -80,12 +81,11 @@ class NativeRecovery:
                 asked[each.container.config.container_id] = connection
         for container_id, connection in asked.items():
             state = _state(connection)
-            started = state.get("started") if state is not None else None
-            if not isinstance(started, dict):
+            if state is None:
                 connection.close()
             else:
                 _end_execs(connection, state)
-                found.live[container_id] = Live(connection=connection, started=started)
+                found.live[container_id] = _live(connection, state)
         for each in restored:
             container_id = each.container.config.container_id
             if container_id not in found.live:
@@ -106,7 +106,7 @@ class NativeRecovery:
 
 
 def _state(connection: socket.socket) -> Message | None:
-    """None when the shim ended instead of answering."""
+    """None when the shim ended instead of answering, or says nothing."""
     try:
         while content := connection.recv(protocol.MAX_MESSAGE_BYTES):
             message = protocol.decode(content)
@@ -117,6 +117,15 @@ def _state(connection: socket.socket) -> Message | None:
     except (OSError, protocol.ProtocolError):
         return None
     return None
+
+
+def _live(connection: socket.socket, state: Message) -> Live:
+    pid, started = state.get("pid"), state.get("started")
+    return Live(
+        connection=connection,
+        pid=pid if isinstance(pid, int) else 0,
+        started=started if isinstance(started, dict) else None,
+    )
 
 
 async def destroy_unknown(container_id: ContainerId, places: Places, host: HostFacts) -> None:
@@ -136,9 +145,9 @@ async def destroy_unknown(container_id: ContainerId, places: Places, host: HostF
         await asyncio.to_thread(places.discard, (container_id,))
 
 
-def _end_execs(connection: socket.socket, state: Message | None) -> None:
+def _end_execs(connection: socket.socket, state: Message) -> None:
     """Whoever wanted these processes went away with the agent that had asked for them: callers, and checks of health."""
-    execs = state.get("execs") if state is not None else None
+    execs = state.get("execs")
     for each in execs if isinstance(execs, list) else ():
         exec_id = each.get("exec_id") if isinstance(each, dict) else None
         try:

@@ -59,9 +59,9 @@ class SpareRecords:
             return
         spare = os.path.join(self._directory, _PREFIX + os.path.basename(record).partition(".json")[0])
         try:
-            # Empty before it is a spare: the next container's record must never begin as another's.
-            os.truncate(record, 0)
+            # In this order: an agent that dies in between leaves a spare, which the next one empties, and not an empty record.
             os.rename(record, spare)
+            os.truncate(spare, 0)
         except FileNotFoundError:
             return
         self._paths.append(spare)

@@ -67,7 +67,8 @@ TABLE = MappingProxyType(
         (State.DESTROYING, ContainerInput.ENDED): State.DESTROYING,
         (State.DESTROYING, ContainerInput.HELD): State.STUCK,
         (State.DESTROYING, ContainerInput.RELEASED): State.TERMINATED,
-        (State.STUCK, ContainerInput.STARTED): State.STUCK,
+        # Its shim was only slow to answer.
+        (State.STUCK, ContainerInput.STARTED): State.RUNNING,
         (State.STUCK, ContainerInput.FAILED): State.DESTROYING,
         (State.STUCK, ContainerInput.STOP): State.STUCK,
         (State.STUCK, ContainerInput.ENDED): State.DESTROYING,

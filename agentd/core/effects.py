@@ -63,6 +63,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Ask a shim that did not answer once more, or end what a dead one left. Answered by Started, Ended or Held."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
     """Have the shim write the limits of this config, all or none of them. Answered by Resized."""
 
@@ -208,7 +215,7 @@ class Registration:
     standalone: Resources
 
 
-ContainerEffect = Launch | Kill | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
+ContainerEffect = Launch | Look | Kill | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
 """What is done with a container that exists."""
 
 Effect = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
-from agentd.core.effects import Answer, CancelFetch, CancelHealthCheck, Conclude, Discard, Kill, SendStandalone
+from agentd.core.effects import Answer, CancelFetch, CancelHealthCheck, Conclude, Discard, Kill, Look, SendStandalone
 from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
@@ -220,10 +220,14 @@ def held(turn: Turn, event: Held) -> None:
         return
     turn.advance(container, ContainerInput.HELD)
     container.stuck = event.what
+    _try_later(turn, container)
+    turn.publish(container)
+
+
+def _try_later(turn: Turn, container: ContainerEntry) -> None:
     container.retry_delay_ns = min(2 * container.retry_delay_ns or RETRY_FIRST_NS, RETRY_LIMIT_NS)
     container.kill_overdue_ns = turn.now_ns + container.retry_delay_ns
     turn.wake_at(container.kill_overdue_ns)
-    turn.publish(container)
 
 
 def retry_overdue(turn: Turn) -> None:
@@ -236,6 +240,10 @@ def retry_overdue(turn: Turn) -> None:
             turn.wake_at(due_ns)
         elif container.end_known:
             conclude(turn, container)
+        elif container.stopping is None:
+            # Nobody wants its end: a shim that has not answered may only be slow, and is asked again.
+            _try_later(turn, container)
+            turn.effects.append(Look(container_id=container.config.container_id))
         else:
             container_id = container.config.container_id
             what = "SIGKILL was sent, and the command's end is still not known; a process in uninterruptible sleep does that"

@@ -196,9 +196,14 @@ def _answer(turn: Turn, container: ContainerEntry, error: PaddockError | None) -
 def started(turn: Turn, event: Started) -> None:
     """The command exists. A stop that was asked for meanwhile goes on."""
     container = turn.state.containers.get(event.container_id)
-    if container is None or container.is_ended or container.pid == event.pid:
+    if container is None or container.is_ended or container.end_known:
+        return
+    was_stuck = container.state is ContainerState.STUCK
+    if container.pid == event.pid and not was_stuck:
         return
     turn.advance(container, ContainerInput.STARTED)
+    if was_stuck:
+        _go_on(turn, container)
     container.pid = event.pid
     container.shim_pid = event.shim_pid
     container.started_ns = event.started_ns
@@ -210,6 +215,15 @@ def started(turn: Turn, event: Started) -> None:
     if task is not None and task.state is TaskState.STAGING:
         turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
     health_checks.begin(turn, container)
+
+
+def _go_on(turn: Turn, container: ContainerEntry) -> None:
+    """Its shim has answered after all. What was wanted of it meanwhile is said again."""
+    container.stuck = ""
+    container.retry_delay_ns = 0
+    container.kill_overdue_ns = None
+    if container.stopping is not None:
+        ending.stop(turn, container, policy=container.stopping.policy)
 
 
 def launch_failed(turn: Turn, event: LaunchFailed) -> None:

@@ -126,7 +126,9 @@ def is_held(path: str) -> bool:
 
 
 def read_json(path: str) -> dict[str, object] | None:
-    """A record, or a note at its temporary path; None when there is no file. Raises ProtocolError when it is damaged."""
+    """A record, or a note at its temporary path; None when there is none, or nothing in it. Raises ProtocolError when it is
+    damaged.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -137,6 +139,8 @@ def read_json(path: str) -> dict[str, object] | None:
         content = os.read(fd, MAX_RECORD_BYTES + 1)
     finally:
         os.close(fd)
+    if not content.strip(b"\0"):
+        return None
     return (
         report.decode(content) if report.is_one(content) else protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
     )

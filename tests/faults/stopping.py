@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 BEFORE, AFTER = "before", "after"
-# What can be held up while a file of that name is there: the isolators' plans, a shim's launch, its look at the end.
+# What can be held up while a file of that name is there: the isolators' plans, the launcher's order, a shim's look at the end.
 PREPARATION, LAUNCH, FINISHING = "hold-preparation", "hold-launch", "hold-finishing"
 
 # Each function of these is two points: as it is called, and as it has returned.
@@ -40,7 +40,6 @@ FUNCTIONS = {
     ),
     "shim": (
         "paddock.launch.launching:launch",
-        "paddock.launch.launching:_carry_out",
         "paddock.launch.launching:_take_over",
         "paddock.launch.launching:begin_running",
         "paddock.launch.container:Container.ask_to_end",
@@ -146,7 +145,7 @@ def install(process: str, directory: str) -> None:
         # Shims are the launcher's children, and have what it has.
         for target in (*FUNCTIONS["launcher"], *FUNCTIONS["shim"]):
             points.wrap(target)
-        _hold("paddock.launch.launching:launch", f"{directory}/{LAUNCH}")
+        _hold("paddock.launch.nursery:Nursery.order", f"{directory}/{LAUNCH}")
         _hold("paddock.launch.finishing:begin", f"{directory}/{FINISHING}")
         return
     for target in FUNCTIONS[process]:

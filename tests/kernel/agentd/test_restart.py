@@ -126,6 +126,30 @@ async def test_the_maximum_completion_time_is_kept_while_the_agent_is_away(agent
         assert (ended.ended.ToNanoseconds() - running.started.ToNanoseconds()) / 1e6 >= limit_ms
 
 
+async def test_a_shim_that_does_not_answer_in_time_keeps_its_container(agentd: AgentdProcess) -> None:
+    """Nobody has asked for its end: a slow shim, on a host that swaps for example, is no dead one."""
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+        wait_for_path(agentd.directory / "state" / "run" / f"{running.container_id.value}.sock")
+    agentd.crash()
+    os.kill(running.shim_pid, signal.SIGSTOP)
+    try:
+        agentd.start()
+        async with calling(agentd.address) as agent:
+            assert (await agent.get(running)).state == containers_pb2.CONTAINER_STUCK
+            # Longer than the first attempts, which are a second and two apart.
+            await asyncio.sleep(4)
+    finally:
+        os.kill(running.shim_pid, signal.SIGCONT)
+    async with calling(agentd.address) as agent:
+        async with asyncio.timeout(20 * TIME_SCALE):
+            while (again := await agent.get(running)).state != containers_pb2.CONTAINER_RUNNING:
+                await asyncio.sleep(0.05)
+        assert (again.pid, again.stuck) == (running.pid, "")
+        await agent.kill(running)
+        assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
+
+
 async def test_agent_and_shim_both_die(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         running = await agent.launch(SLEEP, until=RUNNING)

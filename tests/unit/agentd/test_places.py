@@ -32,6 +32,18 @@ def test_all_that_a_shim_may_leave_is_known_by_its_container_and_goes(tmp_path: 
     assert all(path.name.startswith("spare-") for path in (tmp_path / "records").iterdir())
 
 
+def test_a_record_in_which_nothing_is_goes(tmp_path: Path) -> None:
+    """An agent of an earlier version left it when it died."""
+    places = Places.at(f"{tmp_path}/records", f"{tmp_path}/run")
+    places.make()
+    for content in (b"", bytes(4096)):
+        Path(places.record(GONE)).write_bytes(content)
+        assert places.unknown(set(), HOST) == (GONE,)
+        assert places.sweep(GONE, HOST) is None
+        places.discard((GONE,))
+        assert places.unknown(set(), HOST) == ()
+
+
 def test_a_forbidden_launch_finds_its_place_taken_for_the_agents_whole_life(tmp_path: Path) -> None:
     places = Places.at(f"{tmp_path}/records", f"{tmp_path}/run")
     places.make()

@@ -1,6 +1,9 @@
 """Spare records: emptied before they are spares, found again by the next agent, and no more than are useful."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from agentd.containerizer.spare_records import MAX_COUNT, SpareRecords
 
@@ -46,3 +49,23 @@ def test_no_more_than_are_useful_are_kept(tmp_path: Path) -> None:
     (tmp_path / "spare-another").touch()
     spares.find()
     assert len(list(tmp_path.iterdir())) == MAX_COUNT
+
+
+def test_an_agent_that_dies_while_it_gives_one_leaves_a_spare_and_no_empty_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "c1.json"
+    record.write_text("{}")
+
+    def die(_path: str, _length: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "truncate", die)
+        with pytest.raises(KeyboardInterrupt):
+            SpareRecords(str(tmp_path)).give(str(record))
+    assert [path.name for path in tmp_path.iterdir()] == ["spare-c1"]
+    later = SpareRecords(str(tmp_path))
+    later.find()
+    assert later.take() == str(tmp_path / "spare-c1")
+    assert (tmp_path / "spare-c1").read_bytes() == b""
