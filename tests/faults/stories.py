@@ -65,7 +65,7 @@ class Act:
 
     def wants(self, uri: str) -> None:
         """In its sandbox before its command begins."""
-        self._command = replace(self._command, uris=(CommandUri(value=uri, output_file="wanted"),))
+        self.command = replace(self.command, uris=(CommandUri(value=uri, output_file="wanted"),))
 
     async def launch(self) -> None:
         task = TaskInfo(
