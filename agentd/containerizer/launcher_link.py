@@ -8,13 +8,15 @@ import errno
 import logging
 import os
 import select
+import signal
 import socket
+import struct
 import time
 from collections import deque
 
 from agentd.containerizer import launcher_process
 from agentd.containerizer.launcher_process import LauncherCommand
-from paddock.launch import protocol
+from paddock.launch import plan_file, protocol
 from paddock.launch.launcher_facts import LauncherFacts, decode_facts
 from paddock.model.errors import ConfigError
 
@@ -24,6 +26,7 @@ START_TIMEOUT_S = 60.0
 RESTART_FIRST_S = 0.1
 RESTART_LIMIT_S = 30.0
 _LOOK_EVERY_S = 0.005
+_CREDENTIALS = struct.Struct("3i")
 _LAUNCH = protocol.encode({"format": protocol.FORMAT, "op": "launch"})
 _PING = protocol.encode({"op": "ping"})
 # ETOOMANYREFS: as many descriptors in flight as a process may have open.
@@ -48,15 +51,29 @@ class LauncherLink:
         self._restart: asyncio.Task[None] | None = None
 
     def ensure(self) -> None:
-        """Connect to a living launcher, else start one; blocks for a moment. Raises ConfigError when none comes up."""
+        """Connect to a living launcher, else start one; blocks for a moment. Raises ConfigError when none comes up.
+
+        One of another build, that does not know our plans, is replaced; its containers go on.
+        """
+        connection = self._reach()
+        if not self._check(connection):
+            _log.warning("launcher of another build is replaced")
+            connection.close()
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+            connection = self._reach()
+            if not self._check(connection):
+                connection.close()
+                raise self._failed("it is of another build")
+        self._connection = connection
+
+    def _reach(self) -> socket.socket:
         self._await_end()
         connection = self._connect()
         if connection is None:
             # One that was too slow the last time is still on its way, and ours to reap.
             self._pid = self._pid or launcher_process.start(self._command)
             connection = self._await_start()
-        self._check(connection)
-        self._connection = connection
+        return connection
 
     @property
     def facts(self) -> LauncherFacts:
@@ -202,7 +219,8 @@ class LauncherLink:
             time.sleep(_LOOK_EVERY_S)
         raise self._failed(f"it did not listen within {START_TIMEOUT_S:g} s")
 
-    def _check(self, connection: socket.socket) -> None:
+    def _check(self, connection: socket.socket) -> bool:
+        """False: it does not know our plans."""
         try:
             connection.send(_PING, socket.MSG_NOSIGNAL)
             answer = protocol.decode(connection.recv(protocol.MAX_MESSAGE_BYTES))
@@ -212,12 +230,17 @@ class LauncherLink:
         if answer.get("agent_id") != self._command.agent_id:
             connection.close()
             raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
+        # Who listens, by the kernel's word: what is ended is nobody else.
+        pid, _uid, _gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self._pidfd = os.pidfd_open(pid)
+        if answer.get("plan_format") != plan_file.FORMAT:
+            return False
         try:
             self._facts = decode_facts(answer.get("facts"))
         except protocol.ProtocolError as error:
             connection.close()
             raise self._failed(f"it tells nothing of itself: {error}") from None
-        self._pidfd = os.pidfd_open(protocol.integer(answer.get("pid"), "pid", 1))
+        return True
 
     def _failed(self, why: str) -> ConfigError:
         return ConfigError((f"the launcher does not serve: {why}; see {self._command.log_path}",))

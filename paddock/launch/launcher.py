@@ -18,7 +18,7 @@ import time
 
 from paddock.kernel import processes
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, orders, protocol, shim, sockets, sweep, warming
+from paddock.launch import ear, launcher_start, orders, plan_file, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
 from paddock.launch.host import Host
 from paddock.launch.init_maker import InitMaker
@@ -175,6 +175,7 @@ class Launcher:
         if operation == "ping":
             answer = {
                 "format": protocol.FORMAT,
+                "plan_format": plan_file.FORMAT,
                 "pid": os.getpid(),
                 "agent_id": self._agent_id,
                 "pool": len(self._nursery),

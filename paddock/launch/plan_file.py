@@ -1,6 +1,6 @@
 """A plan on its way to its shim: the launch as a call list, what the shim keeps in mind, and the plan itself, in one memfd.
 
-The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 1: instruction 0 of the list
+The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 2: instruction 0 of the list
 is the header. After its first word: the mark with the format; the first step, and whether memory is shared; the lengths of
 list, summary and plan; where report and outcome stand. Behind it are the inputs. Summary and plan are JSON.
 """
@@ -18,6 +18,8 @@ from paddock.launch.launch_list import OUTCOME, LaunchList
 from paddock.launch.protocol import ProtocolError
 from paddock.launch.summary import Summary, summary_json
 
+FORMAT = 2
+"""Of the file: what a launcher of another build cannot carry out, it refuses. (The plan in it has its own.)"""
 _HEADER = struct.Struct("8Q")
 _MARK = 0x50444B << 8
 """PDK, and below it the format."""
@@ -44,7 +46,7 @@ def seal(document: dict[str, object]) -> bytes:
     lengths = (made.calls.length, len(summary), len(content))
     first = made.first | made.shares_memory << _SHARES_BIT
     places = (made.calls.size + place[2] for place in (made.report, made.outcome))
-    made.calls.set_header(_MARK | protocol.FORMAT, first, *lengths, *places)
+    made.calls.set_header(_MARK | FORMAT, first, *lengths, *places)
     return bytes(made.to_bytes()) + summary + content
 
 
@@ -62,8 +64,8 @@ class Header:
         self.first = first & ~(1 << _SHARES_BIT)
         if mark & ~0xFF != _MARK:
             raise ProtocolError("plan", "is none")
-        if mark & 0xFF != protocol.FORMAT:
-            raise ProtocolError("format", f"must be {protocol.FORMAT}, not {mark & 0xFF}")
+        if mark & 0xFF != FORMAT:
+            raise ProtocolError("format", f"must be {FORMAT}, not {mark & 0xFF}")
         places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
         if sum(self.lengths) != size or max(places) > self.lengths[0]:
             raise ProtocolError("plan", "its header does not fit it")

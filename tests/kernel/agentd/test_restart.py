@@ -189,6 +189,34 @@ async def test_a_dead_launcher_is_replaced_and_nobody_notices(agentd: AgentdProc
         assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
 
 
+async def test_a_launcher_of_another_build_is_replaced_and_its_containers_go_on(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+    first = agentd.launcher_pid()
+    words = Path(f"/proc/{first}/cmdline").read_text().split("\0")[:-1]
+    assert agentd.stop() == 0
+    os.kill(first, signal.SIGTERM)
+    await asyncio.to_thread(wait_until_gone, first)
+    where = words.index("-c") + 1
+    words[where] = words[where].replace("main()", "from paddock.launch import plan_file; plan_file.FORMAT = 1; main()")
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as other:
+        assert other.stderr is not None
+        assert b"event=ready" in await asyncio.to_thread(other.stderr.readline)
+        agentd.start()
+        assert await asyncio.to_thread(other.wait) == 0
+    assert agentd.launcher_pid() not in {first, other.pid}
+    async with calling(agentd.address) as agent:
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+        assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
+        await agent.kill(running)
+        assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
+
+
+def wait_until_gone(pid: int) -> None:
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.01)
+
+
 async def test_a_launcher_that_runs_is_found(agentd: AgentdProcess) -> None:
     first = agentd.launcher_pid()
     assert agentd.stop() == 0
