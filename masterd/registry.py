@@ -1,4 +1,6 @@
-"""What outlives the master: its id and epoch, agents, frameworks, weights; SQLite, written in groups, durable before visible.
+"""What outlives the master: who it is, agents and what of them is reserved, frameworks, weights, quotas.
+
+SQLite, written in groups, durable before visible.
 
 Nothing in here is asked at run time: it is read once at the start, and written by one thread.
 """
@@ -14,15 +16,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from masterd import resource_rows
 from masterd.allocator.quota import Quota
-from masterd.core.effects import ForgetAgent, Save, SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
+from masterd.core.effects import (
+    ForgetAgent,
+    Save,
+    SaveAgent,
+    SaveAgentGone,
+    SaveAgentResources,
+    SaveFramework,
+    SaveQuotas,
+    SaveWeights,
+)
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 
-FORMAT = 2
+FORMAT = 3
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
 
@@ -43,6 +55,10 @@ CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITH
 _TABLES_SINCE_2 = """
 CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+_TABLES_SINCE_3 = """
+CREATE TABLE agent_resources (id TEXT PRIMARY KEY, configured TEXT NOT NULL, resources TEXT NOT NULL) WITHOUT ROWID;
 """
 
 _FROM_FORMAT_1 = """
@@ -135,14 +151,16 @@ class Registry:
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
             gone = self._connection.execute("SELECT id FROM gone_agents")
+            resources = self._connection.execute("SELECT id, configured, resources FROM agent_resources")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
+                agent_resources=tuple(_agent_resources(row) for row in resources.fetchall()),
                 frameworks=tuple(_framework(row) for row in frameworks.fetchall()),
                 weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
                 quotas=tuple(_quota(row) for row in quotas.fetchall()),
                 gone_agent_ids=tuple(AgentId(str(row[0])) for row in gone.fetchall()),
             )
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise _broken(self._path, error) from error
 
     def write(self, records: Sequence[Save]) -> None:
@@ -173,12 +191,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        connection.executescript(f"BEGIN; {_TABLES} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif found == 1:
-        connection.executescript(f"BEGIN; {_FROM_FORMAT_1} {_TABLES_SINCE_2} PRAGMA user_version = {FORMAT}; COMMIT;")
+    steps = {
+        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3,
+        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3,
+        2: _TABLES_SINCE_3,
+    }
+    if found in steps:
+        connection.executescript(f"BEGIN; {steps[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
-        message = f"the registry has format {found}, this version reads 1 and {FORMAT}; run the masterd that wrote it"
+        message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
 
 
@@ -227,8 +248,26 @@ def _quota(row: Sequence[object]) -> tuple[str, Quota]:
     return role, Quota(guarantees_milli=_amounts(guarantees), limits_milli=_amounts(limits))
 
 
+def _agent_resources(row: Sequence[object]) -> SaveAgentResources:
+    agent_id, configured, resources = (str(value) for value in row)
+    return SaveAgentResources(
+        agent_id=AgentId(agent_id),
+        configured=resource_rows.from_text(configured),
+        resources=resource_rows.from_text(resources),
+    )
+
+
 def _amounts(text: str) -> dict[str, int]:
     return {str(name): int(milli) for name, milli in json.loads(text).items()}
+
+
+def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources) -> None:
+    connection.execute("DELETE FROM agent_resources WHERE id = ?", (record.agent_id,))
+    if record.resources != record.configured:
+        connection.execute(
+            "INSERT INTO agent_resources (id, configured, resources) VALUES (?, ?, ?)",
+            (record.agent_id, resource_rows.to_text(record.configured), resource_rows.to_text(record.resources)),
+        )
 
 
 def _write(connection: sqlite3.Connection, record: Save) -> None:
@@ -241,6 +280,9 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            connection.execute("DELETE FROM agent_resources WHERE id = ?", (agent_id,))
+        case SaveAgentResources():
+            _write_resources(connection, record)
         case SaveFramework(framework=info):
             connection.execute(
                 "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
@@ -274,4 +316,5 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case SaveAgentGone(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            connection.execute("DELETE FROM agent_resources WHERE id = ?", (agent_id,))
             connection.execute("INSERT OR REPLACE INTO gone_agents (id) VALUES (?)", (agent_id,))

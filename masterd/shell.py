@@ -18,6 +18,7 @@ from masterd.core.effects import (
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
     SaveFramework,
     SaveQuotas,
     SaveWeights,
@@ -32,6 +33,7 @@ from masterd.task_feed import TaskFeed
 from paddock.daemon.clock import Clock
 from paddock.daemon.shell import Shell
 from paddock.model.errors import PaddockError, Unavailable
+from paddock.model.resource_text import format_resources
 
 TICK_S = 0.25
 """How late a ping, heartbeat or deadline may be."""
@@ -161,6 +163,8 @@ class MasterShell:
                 self.feed.publish(effect)
             case SaveAgent() | ForgetAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
                 raise AssertionError("records are written, not performed")
+            case SaveAgentResources():
+                raise AssertionError("records are written, not performed")
 
 
 def _record_of(effect: Effect | Answer) -> Save | None:
@@ -188,6 +192,14 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveQuotas(quotas=quotas):
             _log.info("quotas are changed", extra={"roles": [role for role, _ in quotas]})
+            return effect
+        case SaveAgentResources(agent_id=agent_id, resources=resources, lost=lost):
+            extra = {"agent_id": agent_id, "agent_resources": format_resources(resources)}
+            if lost:
+                phrase = "reservations are lost: the agent was configured with less"
+                _log.warning(phrase, extra={**extra, "lost": format_resources(lost)})
+            else:
+                _log.info("reservations of the agent are changed", extra=extra)
             return effect
         case SaveAgentGone(agent_id=agent_id):
             _log.info("agent is gone for ever", extra={"agent_id": agent_id})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import offers, tasks
+from masterd.core import offers, reservations, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -30,7 +28,6 @@ from masterd.core.state import (
     traits_of,
 )
 from masterd.core.views import AgentState, FrameworkState
-from paddock.model.agent import AgentInfo
 from paddock.model.errors import AlreadyExists, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
@@ -51,8 +48,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         agent = AgentEntry(info=event.agent, state=AgentState.RECOVERED)
         turn.state.agents[agent_id] = agent
     agent.move(AgentEvent.REGISTER)
-    agent.info = _with_conversions(agent, event.agent)
-    agent.configured = event.agent.resources
+    reservations.carry_over(turn, agent, event.agent)
     agent.stream = event.stream
     agent.standalone = event.standalone
     agent.registered_ns = turn.wall_ns
@@ -75,11 +71,6 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
-
-
-def _with_conversions(agent: AgentEntry, info: AgentInfo) -> AgentInfo:
-    """Reservations and volumes stay as long as the agent's configured resources stay what they were."""
-    return replace(info, resources=agent.info.resources) if info.resources == agent.configured else info
 
 
 def _save(turn: Turn, agent: AgentEntry, *, unreachable_ns: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from masterd.allocator.quota import Quota
 from masterd.core.views import TaskView
@@ -10,6 +10,7 @@ from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer
+from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 
 # --- to an agent ---
@@ -214,6 +215,16 @@ class SaveAgentGone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgentResources:
+    """What of the agent is reserved and made volumes, and what it was when it was configured. `lost`: for the log."""
+
+    agent_id: AgentId
+    configured: Resources
+    resources: Resources
+    lost: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
     """For whoever watches tasks. `version` grows by one with each."""
 
@@ -221,5 +232,5 @@ class TaskChanged:
     task: TaskView
 
 
-Save = SaveAgent | ForgetAgent | SaveAgentGone | SaveFramework | SaveWeights | SaveQuotas
+Save = SaveAgent | ForgetAgent | SaveAgentGone | SaveAgentResources | SaveFramework | SaveWeights | SaveQuotas
 Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from masterd.allocator.conversions import converted, left_over
 from masterd.allocator.interface import Grant
+from masterd.core import reservations
 from masterd.core.authorizer import Action
 from masterd.core.changes import Change, conversion_of
 from masterd.core.effects import NoteOffers, NoteRescinded, NoteStatus, TellLaunch
@@ -184,7 +185,7 @@ def _change(turn: Turn, acceptance: _Acceptance, change: Change) -> None:
         return
     acceptance.remaining = after
     state.allocator.convert(framework.info.framework_id, role, agent.info.agent_id, (conversion,))
-    agent.info = replace(agent.info, resources=converted(agent.info.resources, (conversion,)))
+    reservations.apply(turn, agent, conversion)
 
 
 def _volume_ids(resources: Iterable[Resource]) -> set[str]:

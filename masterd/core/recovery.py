@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from masterd.allocator.interface import Allocator, Shuffler
 from masterd.allocator.quota import Quota
-from masterd.core.effects import SaveAgent, SaveFramework
+from masterd.core import reservations
+from masterd.core.effects import SaveAgent, SaveAgentResources, SaveFramework
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -17,9 +18,13 @@ from paddock.model.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What the registry holds: the last record of each agent and framework, the weights and quotas, and who is gone."""
+    """What the registry holds: the last record of each agent and framework, the weights and quotas, and who is gone.
+
+    `agent_resources`: of those agents only that differ from their configuration.
+    """
 
     agents: tuple[SaveAgent, ...] = ()
+    agent_resources: tuple[SaveAgentResources, ...] = ()
     frameworks: tuple[SaveFramework, ...] = ()
     weights_milli: tuple[tuple[str, int], ...] = ()
     quotas: tuple[tuple[str, Quota], ...] = ()
@@ -36,12 +41,16 @@ def recover(
     now_ns: int,
     wall_ns: int,
 ) -> MasterState:
-    """Nobody is connected yet. Resources and tasks come with the agents: they know, the master only remembers who."""
+    """Nobody is connected yet. Tasks and configured resources come with the agents: they know. Who is expected, and what
+    was reserved and made volumes since an agent was configured, the master remembers.
+    """
     state = MasterState(master=master, settings=settings, allocator=allocator, shuffler=shuffler)
     state.weights_milli = dict(remembered.weights_milli)
     allocator.update_weights(state.weights_milli)
     state.gone_agent_ids = dict.fromkeys(remembered.gone_agent_ids)
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
+    for changed in remembered.agent_resources:
+        reservations.recover(state, changed)
     state.quotas = dict(remembered.quotas)
     expected_count = sum(record.unreachable_ns is None for record in remembered.agents)
     allocator.recover_quotas(state.quotas, expected_agent_count=expected_count, now_ns=now_ns)

@@ -219,7 +219,10 @@ class OfferEntry:
 
 @dataclass(slots=True, kw_only=True)
 class MasterState:
-    """The whole. Changed by the core's machine only; read by operators' calls between two events."""
+    """The whole. Changed by the core's machine only; read by operators' calls between two events.
+
+    `leases_ms`: when the first lease of a reservation ends, by agent.
+    """
 
     master: MasterInfo
     settings: Settings
@@ -235,6 +238,7 @@ class MasterState:
     weights_milli: dict[str, int] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
     gone_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    leases_ms: dict[AgentId, int] = field(default_factory=dict)
     authorizer: Authorizer = field(default_factory=AllowAll)
     framework_count: int = 0
     offer_count: int = 0

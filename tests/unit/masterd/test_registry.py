@@ -6,16 +6,29 @@ import os
 import sqlite3
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from masterd.allocator.quota import Quota
-from masterd.core.effects import ForgetAgent, SaveAgent, SaveAgentGone, SaveFramework, SaveQuotas, SaveWeights
+from masterd.core.effects import (
+    ForgetAgent,
+    Save,
+    SaveAgent,
+    SaveAgentGone,
+    SaveAgentResources,
+    SaveFramework,
+    SaveQuotas,
+    SaveWeights,
+)
+from masterd.core.recovery import Remembered
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.resource_text import parse_resources
+from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
 
 AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", unreachable_ns=None)
 FRAMEWORK = SaveFramework(
@@ -61,6 +74,89 @@ def test_quotas_and_agents_that_are_gone_come_back_too(tmp_path: Path) -> None:
     registry.close()
     assert remembered.quotas == (("a/b", quota),)
     assert (remembered.agents, remembered.gone_agent_ids) == ((), (AgentId("a1"),))
+
+
+RESERVED = SaveAgentResources(
+    agent_id=AgentId("a1"),
+    configured=parse_resources("cpus(s):4;disk:100;ports:[1-5];ssd:{a,b}"),
+    resources=Resources(
+        (
+            Resource(
+                name="cpus",
+                value=Scalar(milli=2**49),
+                reservations=(
+                    Reservation(role="s"),
+                    Reservation(role="s/t", principal="uid:7", labels=(("k", "ü"),), dynamic=True, expires_ms=2**45),
+                ),
+            ),
+            Resource(
+                name="disk",
+                value=Scalar(milli=1),
+                reservations=(Reservation(role="r", dynamic=True),),
+                volume=DiskVolume(persistence_id="v", principal="p", container_path="x/y", read_only=True),
+                shared=True,
+            ),
+            Resource(name="ports", value=Ranges.of([(1, 2), (4, 5)]), revocable=True, provider_id="q"),
+            Resource(name="ssd", value=Items(names=frozenset({"a", "b"})), indivisible=True),
+        )
+    ),
+)
+
+
+def loaded(tmp_path: Path) -> Remembered:
+    registry = Registry.open(str(tmp_path))
+    remembered = registry.load()
+    registry.close()
+    return remembered
+
+
+def test_reservations_and_volumes_come_back_as_they_were(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED))
+    registry.close()
+    (found,) = loaded(tmp_path).agent_resources
+    assert found.resources.items == RESERVED.resources.items
+    assert found.configured.items == RESERVED.configured.items
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ForgetAgent(agent_id=AgentId("a1")),
+        SaveAgentGone(agent_id=AgentId("a1")),
+        replace(RESERVED, resources=RESERVED.configured),
+    ],
+)
+def test_nothing_is_kept_of_an_agent_that_has_no_reservations_any_more(tmp_path: Path, record: Save) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED, record))
+    registry.close()
+    assert loaded(tmp_path).agent_resources == ()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[{}]", '[{"name": "cpus"}]', "[7]", '[{"name":"x","scalar":"y"}]'])
+def test_reservations_that_make_no_sense_are_not_believed(tmp_path: Path, text: str) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED))
+    with registry._connection as connection:
+        connection.execute("UPDATE agent_resources SET resources = ?", (text,))
+    with pytest.raises(CheckpointError):
+        registry.load()
+    registry.close()
+
+
+def test_format_2_is_brought_forward(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, SaveQuotas(quotas=(("r", Quota(limits_milli={"cpus": 1})),))))
+    with registry._connection as connection:
+        connection.execute("DROP TABLE agent_resources")
+        connection.execute("PRAGMA user_version = 2")
+    registry.close()
+    assert [role for role, _ in loaded(tmp_path).quotas] == ["r"]
+    registry = Registry.open(str(tmp_path))
+    registry.write((RESERVED,))
+    registry.close()
+    assert loaded(tmp_path).agent_resources
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(

@@ -43,11 +43,13 @@ from paddock.model.task import (
     TaskState,
     TaskStatus,
 )
+from paddock.wire.convert.bounds import TIME_LIMIT_MS
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 ids = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"), min_size=1, max_size=20
 )
+
 task_ids = ids.filter(lambda word: word not in {".", ".."}).map(TaskId)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 agent_ids, container_ids = names.map(AgentId), names.map(ContainerId)
@@ -65,17 +67,18 @@ ranges = st.lists(spans, max_size=4).map(Ranges.of)
 item_sets = st.builds(Items, names=st.frozensets(names, max_size=4))
 # At most five of one kind are added up, and the sum has the same limit.
 scalars = st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT // 5))
-reservations = st.lists(role_words, max_size=3).flatmap(
-    lambda words: st.tuples(
+reservations = st.lists(st.tuples(role_words, st.booleans()), max_size=3).flatmap(
+    lambda levels: st.tuples(
         *(
             st.builds(
                 Reservation,
-                role=st.just("/".join(words[: depth + 1])),
+                role=st.just("/".join(word for word, _ in levels[: depth + 1])),
                 principal=texts,
                 labels=labels,
-                dynamic=st.booleans(),
+                dynamic=st.just(dynamic),
+                expires_ms=st.integers(0, TIME_LIMIT_MS) if dynamic else st.just(0),
             )
-            for depth in range(len(words))
+            for depth, (_, dynamic) in enumerate(levels)
         )
     )
 )

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from masterd.core.changes import Change
+from masterd.core.effects import SaveAgent, SaveAgentResources, ToAgent
 from masterd.core.events import Accept
+from masterd.core.recovery import Remembered
 from paddock.model.ids import AgentId
 from paddock.model.offer import (
     CreateVolumes,
@@ -139,5 +141,56 @@ def test_an_agent_that_comes_back_has_its_reservations_unless_it_is_configured_a
     stream = world.agent("a1", "cpus:4;mem:1024;disk:100")
     assert any(each.reservations for each in world.state.agents[AgentId("a1")].info.resources)
     world.lose_agent(stream)
-    world.agent("a1", "cpus:4;mem:1024;disk:90")
+    world.agent("a1", "cpus:4;mem:1024;disk:50")
     assert not any(each.reservations for each in world.state.agents[AgentId("a1")].info.resources)
+
+
+def restarted(world: World, whole: str) -> World:
+    """A master that knows what was saved, and nothing else."""
+    saved = {type(effect): effect for effect in world.effects}
+    agents, resources = saved[SaveAgent], saved[SaveAgentResources]
+    assert isinstance(agents, SaveAgent)
+    assert isinstance(resources, SaveAgentResources)
+    again = World(remembered=Remembered(agents=(agents,), agent_resources=(resources,)), epoch=2)
+    again.agent("a1", whole)
+    return again
+
+
+def test_a_master_that_crashed_has_the_reservations_and_volumes() -> None:
+    world, framework = start()
+    do(world, framework, Reserve(resources=of(disk(60_000))), CreateVolumes(volumes=of(disk(9_000, volume="v"))))
+    before = world.state.agents[AgentId("a1")].info.resources
+    again = restarted(world, "cpus:4;mem:1024;disk:100")
+    assert again.state.agents[AgentId("a1")].info.resources == before
+    assert again.allocator.free(AgentId("a1")) == before
+    other = again.framework("other")
+    assert [offer.resources.scalar_milli("disk") for offer in again.offers(other[2])] == [40_000]
+
+
+def test_of_an_agent_that_was_configured_with_less_what_still_fits_is_kept() -> None:
+    world, framework = start()
+    do(world, framework, Reserve(resources=of(disk(60_000))), CreateVolumes(volumes=of(disk(9_000, volume="v"))))
+    again = restarted(world, "cpus:4;mem:1024;disk:50")
+    present = again.state.agents[AgentId("a1")].info.resources
+    assert of(*(each for each in present if each.reservations)) == of(disk(9_000, volume="v"))
+    assert present.scalar_milli("disk") == 50_000
+    (saved,) = [effect for effect in again.effects if isinstance(effect, SaveAgentResources)]
+    assert (saved.lost, saved.resources) == (of(disk(51_000)), present)
+    assert again.effects.index(saved) < next(
+        index for index, effect in enumerate(again.effects) if isinstance(effect, ToAgent)
+    )
+
+
+def test_what_is_changed_is_durable_before_the_launch_that_uses_it() -> None:
+    world, framework = start()
+    world.forget()
+    task = replace(task_info("t1", "a1"), resources=of(disk(20_000), *task_info("x", "a1").resources))
+    world.framework("r")
+    held = world.state.frameworks[framework[0]].offers
+    event = Accept(
+        **call(framework),
+        offer_ids=tuple(held),
+        operations=(Reserve(resources=of(disk(30_000))), Launch(tasks=(task,))),
+    )
+    kinds = [type(effect) for effect in world.do(event)]
+    assert kinds.index(SaveAgentResources) < kinds.index(ToAgent)

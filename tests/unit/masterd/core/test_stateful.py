@@ -12,6 +12,7 @@ from masterd.core.effects import (
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
     SaveFramework,
     SaveQuotas,
     SaveWeights,
@@ -341,7 +342,12 @@ class MasterMachine(RuleBasedStateMachine):
             return
         self.saved += [e for e in self.world.effects if isinstance(e, Save)]
         agents: dict[AgentId, SaveAgent] = {}
+        changed: dict[AgentId, SaveAgentResources] = {}
         for saved in self.saved:
+            if isinstance(saved, SaveAgentResources):
+                changed[saved.agent_id] = saved
+            elif isinstance(saved, ForgetAgent | SaveAgentGone):
+                changed.pop(saved.agent_id, None)
             if isinstance(saved, SaveAgent):
                 agents[saved.agent_id] = saved
             elif isinstance(saved, ForgetAgent | SaveAgentGone):
@@ -352,11 +358,13 @@ class MasterMachine(RuleBasedStateMachine):
         weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
         remembered = Remembered(
             agents=tuple(agents.values()),
+            agent_resources=tuple(changed.values()),
             gone_agent_ids=tuple(gone),
             quotas=quotas[-1] if quotas else (),
             frameworks=tuple(frameworks.values()),
             weights_milli=weights[-1] if weights else (),
         )
+        before = {name: agent for name, agent in self.world.state.agents.items() if name in changed}
         refused = {name for name, record in frameworks.items() if record.completed}
         self.epoch += 1
         streams = self.world.streams
@@ -364,6 +372,8 @@ class MasterMachine(RuleBasedStateMachine):
         self.world.streams = streams
         assert self.world.state.refused_framework_ids.keys() == refused
         assert self.world.state.quotas == dict(remembered.quotas)
+        for name, agent in before.items():
+            assert self.world.state.agents[name].info.resources == agent.info.resources
 
 
 TestMaster = MasterMachine.TestCase
