@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from masterd.allocator.quota import Quota
+from masterd.allocator.quota import Quota, QuotaChange
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
@@ -203,6 +203,15 @@ class QuotasChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotasUpdated:
+    """As QuotasChanged; what a change leaves out stays as it is when the event is handled."""
+
+    caller: Caller
+    changes: tuple[QuotaChange, ...]
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMarkedGone:
     """An operator says that the agent will never come back, nor its tasks."""
 
@@ -241,6 +250,7 @@ Event = (
     | OperatorKill
     | WeightsChanged
     | QuotasChanged
+    | QuotasUpdated
     | AgentMarkedGone
     | CycleDue
     | Tick

@@ -19,6 +19,7 @@ from masterd.core.events import (
     LaunchRefused,
     OperatorKill,
     QuotasChanged,
+    QuotasUpdated,
     Reconcile,
     Revive,
     StandaloneChanged,
@@ -34,7 +35,7 @@ from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
-OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone
+OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | QuotasUpdated | AgentMarkedGone
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
 
@@ -70,7 +71,7 @@ class Machine:
                 framework_events.subscribe(turn, event)
             case FrameworkStreamLost(stream=stream):
                 framework_events.stream_lost(turn, stream)
-            case OperatorKill() | WeightsChanged() | QuotasChanged() | AgentMarkedGone():
+            case OperatorKill() | WeightsChanged() | QuotasChanged() | QuotasUpdated() | AgentMarkedGone():
                 _from_operator(turn, event)
             case _:
                 _from_framework(turn, event)
@@ -101,6 +102,8 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             policy.change_weights(turn, event)
         case QuotasChanged():
             policy.change_quotas(turn, event)
+        case QuotasUpdated():
+            policy.update_quotas(turn, event)
         case AgentMarkedGone(agent_id=agent_id):
             agent_events.mark_gone(turn, agent_id)
 

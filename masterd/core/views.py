@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 
 from masterd.allocator.quota import Quota
 from paddock.model.agent import AgentInfo
@@ -63,7 +64,10 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleView:
-    """A role with its subtree's sums, in thousandths by name. `used` and `offered` are its own members' only."""
+    """A role with its subtree's sums, in thousandths by name. `used` and `offered` are its own members' only.
+
+    `share`: the weighted dominant one, None when nobody is in it.
+    """
 
     role: str
     weight_milli: int
@@ -73,6 +77,7 @@ class RoleView:
     used: Resources
     offered: Resources
     framework_ids: tuple[FrameworkId, ...]
+    share: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

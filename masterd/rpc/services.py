@@ -1,22 +1,24 @@
-"""The master's three services, ready for the server."""
+"""The master's services, ready for the server."""
 
 from __future__ import annotations
 
 from masterd.rpc.agents import AgentRegistry
 from masterd.rpc.operators import Operators
+from masterd.rpc.policy import Policy
 from masterd.rpc.schedulers import Schedulers
 from masterd.shell import MasterShell
 from paddock.rpc.principal import Authorizer
 from paddock.rpc.server import Service
 from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
 from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
+from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
 from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 
 
 def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     """For agents, for frameworks, for operators."""
     agents = AgentRegistry(shell, authorizer)
-    schedulers, operators = Schedulers(shell), Operators(shell)
+    schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -29,5 +31,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.OperatorService",
             register=lambda server: add_OperatorServiceServicer_to_server(operators, server),
+        ),
+        Service(
+            name="paddock.wire.v1.PolicyService",
+            register=lambda server: add_PolicyServiceServicer_to_server(policy, server),
         ),
     )

@@ -28,6 +28,9 @@ VERBS = {
     "agents": "list agents and what is free on them",
     "frameworks": "list frameworks",
     "offers": "list the offers that frameworks hold",
+    "roles": "list roles with their weights, quotas, reservations and shares",
+    "quota": "list, set, remove or plan what roles are guaranteed and limited to",
+    "weights": "list or set how roles' shares compare",
     "explain": "show for each asked resource the kernel's file and the value in force",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""

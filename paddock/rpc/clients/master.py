@@ -58,6 +58,7 @@ class MasterClient:
     def __init__(self, channel: grpc.aio.Channel, address: Address) -> None:
         """The channel stays its opener's."""
         self.address = address
+        self.channel = channel
         self._stub = OperatorServiceStub(channel)
         self._subject = f"master at {address}"
 

@@ -1,0 +1,55 @@
+"""Every call of operators, with whatever its schema allows: an answer, or an error that names the field and changed nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from masterd.rpc.policy import Policy
+from masterd.shell import MasterShell
+from paddock.model.errors import InvalidRequest, PaddockError
+from paddock.wire.v1 import policy_service_pb2
+from tests.unit.masterd.core.invariants import violations
+from tests.unit.masterd.rpc.schema import messages
+from tests.unit.masterd.rpc.serving import NO_CONTEXT, Method, cluster, served, summary
+
+Service = Callable[[MasterShell], object]
+CALLS: dict[str, tuple[Service, type[Message]]] = {
+    "ListRoles": (Policy, policy_service_pb2.ListRolesRequest),
+    "UpdateQuotas": (Policy, policy_service_pb2.UpdateQuotasRequest),
+    "UpdateWeights": (Policy, policy_service_pb2.UpdateWeightsRequest),
+}
+_OF_THE_CORE = frozenset({"quotas", "weights"})
+"""What the core says of values that come from several fields."""
+
+
+async def call(name: str, request: Message) -> None:
+    world = cluster()
+    before = summary(world)
+    async with served(world) as shell:
+        method = cast("Method", getattr(CALLS[name][0](shell), name))
+        refused: PaddockError | None = None
+        try:
+            await method(request, NO_CONTEXT)
+        except PaddockError as error:
+            refused = error
+    if refused is not None:
+        assert summary(world) == before, refused
+    if isinstance(refused, InvalidRequest):
+        field = refused.field.replace("[", ".").split(".")[0]
+        assert field in {*request.DESCRIPTOR.fields_by_name, *_OF_THE_CORE}, refused
+    broken = list(violations(world.state, world.allocator))
+    assert not broken, broken
+
+
+@pytest.mark.parametrize("name", CALLS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn=st.data())
+def test_whatever_the_schema_allows(name: str, drawn: st.DataObject) -> None:
+    asyncio.run(call(name, drawn.draw(messages(CALLS[name][1]))))
