@@ -128,8 +128,24 @@ class NoteHeartbeat:
     """The stream is alive."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOperation:
+    """What became of an operation; `error` is empty when it was done."""
+
+    operation_id: str
+    agent_id: AgentId
+    error: str
+
+
 FrameworkMessage = (
-    NoteSubscribed | NoteOffers | NoteRescinded | NoteStatus | NoteAgentFailed | NoteError | NoteHeartbeat
+    NoteSubscribed
+    | NoteOffers
+    | NoteRescinded
+    | NoteStatus
+    | NoteAgentFailed
+    | NoteOperation
+    | NoteError
+    | NoteHeartbeat
 )
 
 # --- effects ---

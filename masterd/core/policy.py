@@ -9,21 +9,12 @@ from masterd.allocator.reservations import is_strict_subrole
 from masterd.core import offers
 from masterd.core.authorizer import Action
 from masterd.core.effects import SaveQuotas, SaveWeights
-from masterd.core.events import Caller, QuotasChanged, QuotasUpdated, WeightsChanged
+from masterd.core.events import QuotasChanged, QuotasUpdated, WeightsChanged
 from masterd.core.quota_plan import merged, problems
+from masterd.core.rights import check_may
 from masterd.core.state import MasterState, Turn
-from paddock.model.errors import InvalidRequest, PermissionRefused
-from paddock.model.ids import OfferId, check_role
-
-
-def check_may(state: MasterState, caller: Caller, action: Action, role: str, field: str) -> None:
-    """Raises InvalidRequest for a role that this master does not take, PermissionRefused for one that is not the caller's."""
-    check_role(role, field)
-    known = state.settings.roles
-    if known is not None and role not in known:
-        raise InvalidRequest(field, role, f"this master takes the roles {', '.join(sorted(known)) or 'of nobody'}")
-    if not state.authorizer.allows(caller, action, role):
-        raise PermissionRefused(f"{caller.user or caller.uid} may not {action.value} role {role}")
+from paddock.model.errors import InvalidRequest
+from paddock.model.ids import OfferId
 
 
 def change_weights(turn: Turn, event: WeightsChanged) -> None:

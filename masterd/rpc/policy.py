@@ -10,9 +10,10 @@ from grpc.aio import ServicerContext
 
 from masterd.allocator.quota import QuotaChange
 from masterd.allocator.shares import WEIGHT_LIMIT_MILLI
-from masterd.core import policy, quota_plan, role_views
+from masterd.core import quota_plan, role_views
 from masterd.core.authorizer import Action
 from masterd.core.events import QuotasUpdated, WeightsChanged
+from masterd.core.rights import check_may
 from masterd.core.views import RoleView
 from masterd.rpc.callers import current_caller
 from masterd.rpc.operators import PAGE_DEFAULT_COUNT, PAGE_LIMIT_COUNT
@@ -53,7 +54,7 @@ class Policy(PolicyServiceServicer):
         changes = changes_from_wire(request)
         caller, state = current_caller(), self._shell.machine.state
         for index, change in enumerate(changes):
-            policy.check_may(state, caller, Action.UPDATE_QUOTA, change.role, f"changes[{index}].role")
+            check_may(state, caller, Action.UPDATE_QUOTA, change.role, f"changes[{index}].role")
         plan = quota_plan.plan(state, quota_plan.merged(state, changes))
         if not request.validate_only:
             await self._shell.call(QuotasUpdated(caller=caller, changes=changes, force=request.force))
@@ -63,7 +64,7 @@ class Policy(PolicyServiceServicer):
         """All of them or none."""
         event = WeightsChanged(caller=current_caller(), weights_milli=weights_from_wire(request))
         for role, _ in event.weights_milli:
-            policy.check_may(self._shell.machine.state, event.caller, Action.UPDATE_WEIGHT, role, "weights_milli")
+            check_may(self._shell.machine.state, event.caller, Action.UPDATE_WEIGHT, role, "weights_milli")
         if not request.validate_only:
             await self._shell.call(event)
         return pb.UpdateWeightsResponse()

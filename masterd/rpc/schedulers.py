@@ -14,6 +14,7 @@ from masterd.core.effects import (
     NoteError,
     NoteHeartbeat,
     NoteOffers,
+    NoteOperation,
     NoteRescinded,
     NoteStatus,
     NoteSubscribed,
@@ -33,10 +34,12 @@ from masterd.core.events import (
 from masterd.rpc.callers import current_caller
 from masterd.shell import MasterShell
 from paddock.model import ids
-from paddock.model.errors import InvalidRequest
+from paddock.model.errors import InvalidRequest, Unsupported
 from paddock.model.ids import AgentId, FrameworkId, OfferId
+from paddock.model.offer import Launch, Operation
 from paddock.model.task import KillPolicy
 from paddock.wire import convert
+from paddock.wire.convert import bounds
 from paddock.wire.v1 import parties_pb2, tasks_pb2
 from paddock.wire.v1 import scheduler_service_pb2 as pb
 from paddock.wire.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
@@ -85,7 +88,7 @@ class Schedulers(SchedulerServiceServicer):
                 framework_id=_framework_id(request.framework_id),
                 subscription_id=request.subscription_id,
                 offer_ids=_offer_ids(request.offer_ids),
-                operations=convert.operations_from_wire(request.operations),
+                operations=_operations(request),
                 filters=convert.filters_from_wire(request.filters),
             )
         )
@@ -188,6 +191,17 @@ class Schedulers(SchedulerServiceServicer):
         return pb.TeardownResponse()
 
 
+def _operations(request: pb.AcceptRequest) -> tuple[Operation, ...]:
+    """Agents do not mount volumes yet: a task that asks for one would write into its sandbox, and lose it."""
+    operations = convert.operations_from_wire(request.operations)
+    for index, operation in enumerate(operations):
+        for task in operation.tasks if isinstance(operation, Launch) else ():
+            if any(resource.volume is not None for resource in task.resources):
+                field = f"operations[{index}].launch.tasks.resources.volume"
+                raise Unsupported(field, f"agents do not mount volumes yet; launch task {task.task_id} without")
+    return operations
+
+
 def _framework_id(text: str) -> FrameworkId:
     return ids.framework_id(text, "framework_id")
 
@@ -246,6 +260,11 @@ def to_wire(
             return event(master=master, update=event.Update(status=convert.task_status_to_wire(status)))
         case NoteAgentFailed(agent_id=agent_id, message=words):
             return event(master=master, failure=event.AgentFailure(agent_id=agent_id, message=words))
+        case NoteOperation():
+            update = event.OperationUpdate(
+                operation_id=message.operation_id, agent_id=message.agent_id, error=bounds.shown(message.error)
+            )
+            return event(master=master, operation_update=update)
         case NoteError(message=words):
             return event(master=master, error=event.SchedulerError(message=words))
         case NoteHeartbeat():

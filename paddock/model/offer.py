@@ -52,6 +52,7 @@ class Reserve:
     """Push a reservation: `resources` as they are to be, their topmost reservation for the offer's role."""
 
     resources: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Unreserve:
     """Pop the topmost reservation, which was made at run time."""
 
     resources: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class CreateVolumes:
     """Reserved disk becomes persistent volumes."""
 
     volumes: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ class DestroyVolumes:
     """Persistent volumes that nobody uses become disk again."""
 
     volumes: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,7 @@ class GrowVolume:
 
     volume: Resource
     addition: Resource
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +94,8 @@ class ShrinkVolume:
 
     volume: Resource
     by_milli: int
+    operation_id: str = ""
 
 
 Operation = Launch | Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
-"""The operations that the master carries out; the wire takes launches only, and refuses the others by name."""
+"""The operations that the master carries out. One with an id is answered by an event that carries it."""

@@ -1,6 +1,14 @@
 """The library with which a framework is written: subscribe, read events, launch tasks (docs/frameworks.md)."""
 
-from paddock.rpc.scheduling import AgentLost, FrameworkRefused, Offered, Rescinded, Subscribed, Updated
+from paddock.rpc.scheduling import (
+    AgentLost,
+    FrameworkRefused,
+    Offered,
+    OperationUpdated,
+    Rescinded,
+    Subscribed,
+    Updated,
+)
 from paddock.scheduler.fitting import fits, pack
 from paddock.scheduler.scheduler import Disconnected, Event, Scheduler
 
@@ -10,6 +18,7 @@ __all__ = [
     "Event",
     "FrameworkRefused",
     "Offered",
+    "OperationUpdated",
     "Rescinded",
     "Scheduler",
     "Subscribed",

@@ -41,6 +41,9 @@ from paddock.wire.convert.offers import (
     filters_to_wire,
     offer_from_wire,
     offer_to_wire,
+)
+from paddock.wire.convert.operations import (
+    operation_from_wire,
     operation_to_wire,
     operations_from_wire,
 )
@@ -118,6 +121,7 @@ __all__ = [
     "master_info_to_wire",
     "offer_from_wire",
     "offer_to_wire",
+    "operation_from_wire",
     "operation_to_wire",
     "operations_from_wire",
     "reason_to_wire",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from paddock.model import ids
-from paddock.model.errors import InvalidRequest, Unsupported
-from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Offer
 from paddock.wire.convert import bounds
 from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
@@ -15,7 +12,6 @@ from paddock.wire.convert.resources import (
     resources_from_wire,
     resources_to_wire,
 )
-from paddock.wire.convert.tasks import task_info_to_wire, task_infos_from_wire
 from paddock.wire.v1 import offers_pb2 as pb
 
 
@@ -88,28 +84,3 @@ def filters_from_wire(message: pb.Filters) -> Filters:
 def filters_to_wire(filters: Filters) -> pb.Filters:
     """Always spelled out."""
     return pb.Filters(refuse_ms=filters.refuse_ms)
-
-
-def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Launch, ...]:
-    """In order. Each task id once over all of them."""
-    bounds.count(messages, field)
-    operations = tuple(_operation_from_wire(message, f"{field}[{index}]") for index, message in enumerate(messages))
-    tasks = [task.task_id for operation in operations for task in operation.tasks]
-    bounds.count(tasks, f"{field}.tasks", bounds.TASKS_LIMIT_COUNT)
-    bounds.unique(tasks, f"{field}.tasks")
-    return operations
-
-
-def _operation_from_wire(message: pb.Operation, field: str) -> Launch:
-    match message.WhichOneof("operation"):
-        case "launch":
-            return Launch(tasks=task_infos_from_wire(message.launch.tasks, f"{field}.launch.tasks"))
-        case None:
-            raise InvalidRequest(f"{field}.operation", "", "name an operation: launch")
-        case other:
-            raise Unsupported(f"{field}.{other}", "launch is the operation that it carries out")
-
-
-def operation_to_wire(operation: Launch) -> pb.Operation:
-    """What operations_from_wire turns back into the same."""
-    return pb.Operation(launch=pb.Operation.Launch(tasks=[task_info_to_wire(task) for task in operation.tasks]))

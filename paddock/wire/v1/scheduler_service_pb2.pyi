@@ -176,6 +176,32 @@ class SchedulerEvent(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class OperationUpdate(_message.Message):
+        """What became of an operation other than a launch: of each that has an id, and of each that could not be done."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        OPERATION_ID_FIELD_NUMBER: _builtins.int
+        AGENT_ID_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        operation_id: _builtins.str
+        agent_id: _builtins.str
+        error: _builtins.str
+        """Empty: done. Else the first fault; nothing was changed by this operation."""
+        def __init__(
+            self,
+            *,
+            operation_id: _builtins.str = ...,
+            agent_id: _builtins.str = ...,
+            error: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "error", b"error", "operation_id", b"operation_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MASTER_FIELD_NUMBER: _builtins.int
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
     OFFERS_FIELD_NUMBER: _builtins.int
@@ -184,6 +210,7 @@ class SchedulerEvent(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    OPERATION_UPDATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def master(self) -> _parties_pb2.MasterInfo: ...
     @_builtins.property
@@ -200,6 +227,8 @@ class SchedulerEvent(_message.Message):
     def error(self) -> Global___SchedulerEvent.SchedulerError: ...
     @_builtins.property
     def heartbeat(self) -> Global___SchedulerEvent.SchedulerHeartbeat: ...
+    @_builtins.property
+    def operation_update(self) -> Global___SchedulerEvent.OperationUpdate: ...
     def __init__(
         self,
         *,
@@ -211,12 +240,13 @@ class SchedulerEvent(_message.Message):
         failure: Global___SchedulerEvent.AgentFailure | None = ...,
         error: Global___SchedulerEvent.SchedulerError | None = ...,
         heartbeat: Global___SchedulerEvent.SchedulerHeartbeat | None = ...,
+        operation_update: Global___SchedulerEvent.OperationUpdate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "operation_update", b"operation_update", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "operation_update", b"operation_update", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "operation_update"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

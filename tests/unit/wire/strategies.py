@@ -8,7 +8,18 @@ from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
-from paddock.model.offer import REFUSE_LIMIT_MS, Filters, Launch, Offer
+from paddock.model.offer import (
+    REFUSE_LIMIT_MS,
+    CreateVolumes,
+    DestroyVolumes,
+    Filters,
+    GrowVolume,
+    Launch,
+    Offer,
+    Reserve,
+    ShrinkVolume,
+    Unreserve,
+)
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import (
     MILLI_LIMIT,
@@ -281,6 +292,16 @@ offers = st.builds(
 )
 filters = st.builds(Filters, refuse_ms=st.integers(0, REFUSE_LIMIT_MS))
 launches = st.builds(Launch, tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.task_id).map(tuple))
+_some = resources.filter(bool)
+_pieces = _some.map(lambda some: some.items[0])
+changes = st.one_of(
+    st.builds(Reserve, resources=_some, operation_id=texts),
+    st.builds(Unreserve, resources=_some, operation_id=texts),
+    st.builds(CreateVolumes, volumes=_some, operation_id=texts),
+    st.builds(DestroyVolumes, volumes=_some, operation_id=texts),
+    st.builds(GrowVolume, volume=_pieces, addition=_pieces, operation_id=texts),
+    st.builds(ShrinkVolume, volume=_pieces, by_milli=st.integers(1, MILLI_LIMIT), operation_id=texts),
+)
 terminations = st.builds(
     Termination,
     wait_status=st.none() | st.integers(0, 65535),

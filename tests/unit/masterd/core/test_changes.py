@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from masterd.core.authorizer import Action
 from masterd.core.changes import Change
-from masterd.core.effects import SaveAgent, SaveAgentResources, ToAgent
-from masterd.core.events import Accept
+from masterd.core.effects import NoteOperation, SaveAgent, SaveAgentResources, ToAgent
+from masterd.core.events import Accept, Caller
 from masterd.core.recovery import Remembered
 from paddock.model.ids import AgentId
 from paddock.model.offer import (
@@ -117,6 +118,48 @@ def test_what_is_not_valid_changes_nothing(operation: Change) -> None:
     before = world.state.agents[AgentId("a1")].info.resources
     after = do(world, framework, operation)
     assert after == before == world.state.agents[AgentId("a1")].info.resources
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        (Reserve(resources=of(disk(100_001)), operation_id="o"), "100.001 is asked for, 100 of it is offered"),
+        (Reserve(resources=of(disk(1, reservations=(Reservation(role="other"),)))), "the offer is of role r"),
+        (Reserve(resources=of(disk(1, reservations=(replace(OWN, expires_ms=1),)))), "a lease ends in the future"),
+        (DestroyVolumes(volumes=of(disk(1, volume="unknown")), operation_id="o"), "nothing of it is offered"),
+        (Unreserve(resources=of(disk(1))), "nothing of it is offered"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_its_first_fault(operation: Change, words: str) -> None:
+    world, framework = start()
+    do(world, framework, operation)
+    (note,) = world.heard(framework[2], NoteOperation)
+    assert (note.operation_id, note.agent_id) == (operation.operation_id, "a1")
+    assert words in note.error
+
+
+def test_what_was_done_is_told_when_it_has_an_id_and_after_it_is_durable() -> None:
+    world, framework = start()
+    do(world, framework, Reserve(resources=of(disk(1)), operation_id="o1"), Reserve(resources=of(disk(1))))
+    (note,) = world.heard(framework[2], NoteOperation)
+    assert (note.operation_id, note.error) == ("o1", "")
+    kinds = [getattr(effect, "message", effect) for effect in world.effects]
+    assert kinds.index(note) > next(n for n, each in enumerate(kinds) if isinstance(each, SaveAgentResources))
+
+
+class NotForBob:
+    """May do everything, but to bob's role."""
+
+    def allows(self, _: Caller, action: Action, role: str) -> bool:
+        return action is not Action.RESERVE or role != "bob"
+
+
+def test_who_may_not_reserve_for_a_role_does_not() -> None:
+    world, framework = start("bob")
+    world.state.authorizer = NotForBob()
+    do(world, framework, Reserve(resources=of(disk(1, reservations=(Reservation(role="bob"),)))))
+    (note,) = world.heard(framework[2], NoteOperation)
+    assert "may not reserve for role bob" in note.error
 
 
 def test_two_volumes_of_one_id_cannot_be() -> None:
