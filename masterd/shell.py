@@ -85,6 +85,10 @@ class MasterShell:
         """For reading its state, between events: on the loop's thread that is always."""
         return self._machine
 
+    def wall_ns(self) -> int:
+        """What the next event will be told about the time, or a little earlier."""
+        return self._clock.wall_ns()
+
     def new_stream_number(self) -> int:
         """Never the same twice."""
         return next(self._numbers)

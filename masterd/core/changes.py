@@ -11,10 +11,8 @@ from dataclasses import replace
 from masterd.allocator.interface import Conversion
 from masterd.allocator.reservations import check_stack, role_line
 from paddock.model.errors import InvalidRequest
-from paddock.model.offer import CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
+from paddock.model.offer import Change, CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
 from paddock.model.resources import Resource, Resources, Scalar, check_resources
-
-Change = Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
 
 
 def conversion_of(

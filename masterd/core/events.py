@@ -11,7 +11,7 @@ from masterd.allocator.quota import Quota, QuotaChange
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Operation
+from paddock.model.offer import Change, Filters, Operation
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
 
@@ -212,6 +212,15 @@ class QuotasUpdated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesChanged:
+    """An operator reserves, or makes volumes, or undoes it, on what nobody uses."""
+
+    caller: Caller
+    agent_id: AgentId
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMarkedGone:
     """An operator says that the agent will never come back, nor its tasks."""
 
@@ -251,6 +260,7 @@ Event = (
     | WeightsChanged
     | QuotasChanged
     | QuotasUpdated
+    | ResourcesChanged
     | AgentMarkedGone
     | CycleDue
     | Tick

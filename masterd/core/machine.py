@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from masterd.core import agent_events, framework_events, offers, policy, reconciliation, tasks
+from masterd.core import agent_events, framework_events, offers, operator_changes, policy, reconciliation, tasks
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
@@ -21,6 +21,7 @@ from masterd.core.events import (
     QuotasChanged,
     QuotasUpdated,
     Reconcile,
+    ResourcesChanged,
     Revive,
     StandaloneChanged,
     StatusReported,
@@ -35,7 +36,7 @@ from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
 FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
-OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | QuotasUpdated | AgentMarkedGone
+OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | QuotasUpdated | ResourcesChanged | AgentMarkedGone
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
 
@@ -71,7 +72,14 @@ class Machine:
                 framework_events.subscribe(turn, event)
             case FrameworkStreamLost(stream=stream):
                 framework_events.stream_lost(turn, stream)
-            case OperatorKill() | WeightsChanged() | QuotasChanged() | QuotasUpdated() | AgentMarkedGone():
+            case (
+                OperatorKill()
+                | WeightsChanged()
+                | QuotasChanged()
+                | QuotasUpdated()
+                | ResourcesChanged()
+                | AgentMarkedGone()
+            ):
                 _from_operator(turn, event)
             case _:
                 _from_framework(turn, event)
@@ -104,6 +112,8 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             policy.change_quotas(turn, event)
         case QuotasUpdated():
             policy.update_quotas(turn, event)
+        case ResourcesChanged():
+            operator_changes.change_resources(turn, event)
         case AgentMarkedGone(agent_id=agent_id):
             agent_events.mark_gone(turn, agent_id)
 
@@ -151,3 +161,4 @@ def _pass_time(turn: Turn) -> None:
         elif framework.deadline_ns <= now_ns:
             framework_events.end(turn, framework, FrameworkEvent.EXPIRE)
     offers.rescind_overdue(turn)
+    operator_changes.end_leases(turn)

@@ -9,7 +9,7 @@ from masterd.allocator.conversions import converted, left_over
 from masterd.allocator.interface import Grant
 from masterd.core import reservations
 from masterd.core.authorizer import Action
-from masterd.core.changes import Change, conversion_of, reserved_roles
+from masterd.core.changes import conversion_of, reserved_roles
 from masterd.core.effects import NoteOffers, NoteOperation, NoteRescinded, NoteStatus, TellLaunch
 from masterd.core.events import Accept, Caller, Decline
 from masterd.core.operations import Room, find_fault, find_missing, prepared
@@ -17,7 +17,7 @@ from masterd.core.rights import check_may
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, OfferEntry, TaskEntry, Turn
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.ids import FrameworkId, OfferId
-from paddock.model.offer import Launch, Offer
+from paddock.model.offer import Change, Launch, Offer
 from paddock.model.resources import Resource, Resources
 from paddock.model.task import Reason, TaskInfo, TaskState
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from masterd.rpc.agents import AgentRegistry
 from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
+from masterd.rpc.reservations import Reservations
 from masterd.rpc.schedulers import Schedulers
 from masterd.shell import MasterShell
 from paddock.rpc.principal import Authorizer
@@ -12,6 +13,7 @@ from paddock.rpc.server import Service
 from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
 from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
+from paddock.wire.v1.reservation_service_pb2_grpc import add_ReservationServiceServicer_to_server
 from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 
 
@@ -19,6 +21,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     """For agents, for frameworks, for operators."""
     agents = AgentRegistry(shell, authorizer)
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
+    reservations = Reservations(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -35,5 +38,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.PolicyService",
             register=lambda server: add_PolicyServiceServicer_to_server(policy, server),
+        ),
+        Service(
+            name="paddock.wire.v1.ReservationService",
+            register=lambda server: add_ReservationServiceServicer_to_server(reservations, server),
         ),
     )

@@ -31,6 +31,10 @@ VERBS = {
     "roles": "list roles with their weights, quotas, reservations and shares",
     "quota": "list, set, remove or plan what roles are guaranteed and limited to",
     "weights": "list or set how roles' shares compare",
+    "reservations": "list what is reserved at run time, by whom and until when",
+    "reserve": "keep free resources of an agent for a role",
+    "unreserve": "give back what was reserved at run time",
+    "volumes": "list, create, destroy, grow or shrink persistent volumes",
     "explain": "show for each asked resource the kernel's file and the value in force",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""

@@ -97,5 +97,8 @@ class ShrinkVolume:
     operation_id: str = ""
 
 
-Operation = Launch | Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
+Change = Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
+"""What turns resources into others."""
+
+Operation = Launch | Change
 """The operations that the master carries out. One with an id is answered by an event that carries it."""

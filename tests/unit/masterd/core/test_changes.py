@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from masterd.core.authorizer import Action
-from masterd.core.changes import Change
 from masterd.core.effects import NoteOperation, SaveAgent, SaveAgentResources, ToAgent
 from masterd.core.events import Accept, Caller
 from masterd.core.recovery import Remembered
 from paddock.model.ids import AgentId
 from paddock.model.offer import (
+    Change,
     CreateVolumes,
     DestroyVolumes,
     Filters,

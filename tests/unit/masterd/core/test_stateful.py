@@ -30,6 +30,7 @@ from masterd.core.events import (
     QuotasChanged,
     Reconcile,
     RegisteredTask,
+    ResourcesChanged,
     Revive,
     StandaloneChanged,
     Suppress,
@@ -86,7 +87,10 @@ class MasterMachine(RuleBasedStateMachine):
     def summary(self) -> tuple[object, ...]:
         state = self.world.state
         return (
-            {name: (agent.state, sorted(agent.tasks), sorted(agent.offers)) for name, agent in state.agents.items()},
+            {
+                name: (agent.state, sorted(agent.tasks), sorted(agent.offers), agent.info.resources)
+                for name, agent in state.agents.items()
+            },
             {name: (each.state, each.stream, sorted(each.tasks)) for name, each in state.frameworks.items()},
             sorted(state.offers),
             sorted(state.refused_framework_ids),
@@ -330,6 +334,20 @@ class MasterMachine(RuleBasedStateMachine):
             operations=(Unreserve(resources=resources) if undo else Reserve(resources=resources),),
         )
         self.attempt(event)
+
+    @rule(
+        name=agents,
+        undo=st.booleans(),
+        role=st.sampled_from(("r", "r/s", "q")),
+        cpus_milli=st.sampled_from((1, 500, 9_000)),
+        lease_s=st.sampled_from((0, 0, 20)),
+    )
+    def operator_reserves(self, name: str, undo: bool, role: str, cpus_milli: int, lease_s: int) -> None:
+        expires_ms = self.world.now_ns // 10**6 + lease_s * 1_000 if lease_s and not undo else 0
+        reservation = Reservation(role=role, dynamic=True, expires_ms=expires_ms)
+        resources = Resources((Resource(name="cpus", value=Scalar(milli=cpus_milli), reservations=(reservation,)),))
+        change = Unreserve(resources=resources) if undo else Reserve(resources=resources)
+        self.attempt(ResourcesChanged(caller=ROOT, agent_id=AgentId(name), change=change))
 
     @rule(seconds=st.sampled_from((1, 2, 16, 31, 80)))
     def time_passes(self, seconds: int) -> None:
