@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from masterd.rpc.agents import AgentRegistry
+from masterd.rpc.explanations import Explanations
 from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
@@ -11,6 +12,7 @@ from masterd.shell import MasterShell
 from paddock.rpc.principal import Authorizer
 from paddock.rpc.server import Service
 from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
+from paddock.wire.v1.explain_service_pb2_grpc import add_ExplainServiceServicer_to_server
 from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
 from paddock.wire.v1.reservation_service_pb2_grpc import add_ReservationServiceServicer_to_server
@@ -21,7 +23,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     """For agents, for frameworks, for operators."""
     agents = AgentRegistry(shell, authorizer)
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
-    reservations = Reservations(shell)
+    reservations, explanations = Reservations(shell), Explanations(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -42,5 +44,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.ReservationService",
             register=lambda server: add_ReservationServiceServicer_to_server(reservations, server),
+        ),
+        Service(
+            name="paddock.wire.v1.ExplainService",
+            register=lambda server: add_ExplainServiceServicer_to_server(explanations, server),
         ),
     )

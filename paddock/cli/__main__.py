@@ -35,7 +35,7 @@ VERBS = {
     "reserve": "keep free resources of an agent for a role",
     "unreserve": "give back what was reserved at run time",
     "volumes": "list, create, destroy, grow or shrink persistent volumes",
-    "explain": "show for each asked resource the kernel's file and the value in force",
+    "explain": "show a task's limits in the kernel, or why a framework or a role gets no offer",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
 

@@ -41,8 +41,7 @@ async def served(world: World) -> AsyncIterator[MasterShell]:
     def write(records: object) -> None:
         world.effects.extend(cast("list[Save]", records))
 
-    clock = FakeClock()
-    clock.advance(world.now_ns / 1e9)
+    clock = FakeClock(monotonic_s=world.now_ns / 1e9, wall_s=world.now_ns / 1e9)
     shell = MasterShell(world.machine, write=write, clock=clock, allocation_interval_s=3600)
     running = asyncio.create_task(shell.run())
     try:

@@ -11,11 +11,12 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from masterd.rpc.explanations import Explanations
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
 from masterd.shell import MasterShell
 from paddock.model.errors import InvalidRequest, PaddockError
-from paddock.wire.v1 import policy_service_pb2, reservation_service_pb2
+from paddock.wire.v1 import explain_service_pb2, policy_service_pb2, reservation_service_pb2
 from tests.unit.masterd.core.invariants import violations
 from tests.unit.masterd.rpc.schema import messages
 from tests.unit.masterd.rpc.serving import NO_CONTEXT, Method, cluster, served, summary
@@ -26,6 +27,7 @@ CALLS: dict[str, tuple[Service, type[Message]]] = {
     "UpdateQuotas": (Policy, policy_service_pb2.UpdateQuotasRequest),
     "ListReservations": (Reservations, reservation_service_pb2.ListReservationsRequest),
     "ApplyOperation": (Reservations, reservation_service_pb2.ApplyOperationRequest),
+    "ExplainOffers": (Explanations, explain_service_pb2.ExplainOffersRequest),
     "UpdateWeights": (Policy, policy_service_pb2.UpdateWeightsRequest),
 }
 _OF_THE_CORE = frozenset({"quotas", "weights"})
