@@ -24,7 +24,9 @@ from masterd.core.effects import (
     SaveAgent,
     SaveAgentGone,
     SaveAgentResources,
+    SaveDeactivated,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
 )
@@ -33,6 +35,7 @@ from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
+from paddock.model.offer import Unavailability
 
 FORMAT = 3
 FILE_NAME = "registry.sqlite"
@@ -59,6 +62,8 @@ CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
 
 _TABLES_SINCE_3 = """
 CREATE TABLE agent_resources (id TEXT PRIMARY KEY, configured TEXT NOT NULL, resources TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE deactivated_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE maintenance (hostname TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 _FROM_FORMAT_1 = """
@@ -152,6 +157,8 @@ class Registry:
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
             gone = self._connection.execute("SELECT id FROM gone_agents")
             resources = self._connection.execute("SELECT id, configured, resources FROM agent_resources")
+            deactivated = self._connection.execute("SELECT id FROM deactivated_agents")
+            maintenance = self._connection.execute("SELECT hostname, start_ns, duration_ns FROM maintenance")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
                 agent_resources=tuple(_agent_resources(row) for row in resources.fetchall()),
@@ -159,6 +166,11 @@ class Registry:
                 weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
                 quotas=tuple(_quota(row) for row in quotas.fetchall()),
                 gone_agent_ids=tuple(AgentId(str(row[0])) for row in gone.fetchall()),
+                deactivated_agent_ids=tuple(AgentId(str(row[0])) for row in deactivated.fetchall()),
+                maintenance=tuple(
+                    (str(hostname), Unavailability(start_ns=int(start_ns), duration_ns=int(duration_ns)))
+                    for hostname, start_ns, duration_ns in maintenance.fetchall()
+                ),
             )
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise _broken(self._path, error) from error
@@ -261,6 +273,11 @@ def _amounts(text: str) -> dict[str, int]:
     return {str(name): int(milli) for name, milli in json.loads(text).items()}
 
 
+def _forget_of_agent(connection: sqlite3.Connection, agent_id: AgentId) -> None:
+    for table in ("agent_resources", "deactivated_agents"):
+        connection.execute(f"DELETE FROM {table} WHERE id = ?", (agent_id,))  # noqa: S608 - the names are ours
+
+
 def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources) -> None:
     connection.execute("DELETE FROM agent_resources WHERE id = ?", (record.agent_id,))
     if record.resources != record.configured:
@@ -280,9 +297,19 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
-            connection.execute("DELETE FROM agent_resources WHERE id = ?", (agent_id,))
+            _forget_of_agent(connection, agent_id)
         case SaveAgentResources():
             _write_resources(connection, record)
+        case SaveDeactivated(agent_id=agent_id, deactivated=deactivated):
+            connection.execute("DELETE FROM deactivated_agents WHERE id = ?", (agent_id,))
+            if deactivated:
+                connection.execute("INSERT INTO deactivated_agents (id) VALUES (?)", (agent_id,))
+        case SaveMaintenance(windows=windows):
+            connection.execute("DELETE FROM maintenance")
+            connection.executemany(
+                "INSERT INTO maintenance (hostname, start_ns, duration_ns) VALUES (?, ?, ?)",
+                [(hostname, window.start_ns, window.duration_ns) for hostname, window in windows],
+            )
         case SaveFramework(framework=info):
             connection.execute(
                 "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
@@ -316,5 +343,5 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case SaveAgentGone(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
-            connection.execute("DELETE FROM agent_resources WHERE id = ?", (agent_id,))
+            _forget_of_agent(connection, agent_id)
             connection.execute("INSERT OR REPLACE INTO gone_agents (id) VALUES (?)", (agent_id,))

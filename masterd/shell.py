@@ -19,7 +19,9 @@ from masterd.core.effects import (
     SaveAgent,
     SaveAgentGone,
     SaveAgentResources,
+    SaveDeactivated,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
     TaskChanged,
@@ -171,7 +173,7 @@ class MasterShell:
                 self.feed.publish(effect)
             case SaveAgent() | ForgetAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
                 raise AssertionError("records are written, not performed")
-            case SaveAgentResources():
+            case SaveAgentResources() | SaveDeactivated() | SaveMaintenance():
                 raise AssertionError("records are written, not performed")
 
 
@@ -208,6 +210,13 @@ def _record_of(effect: Effect | Answer) -> Save | None:
                 _log.warning(phrase, extra={**extra, "lost": format_resources(lost)})
             else:
                 _log.info("reservations of the agent are changed", extra=extra)
+            return effect
+        case SaveDeactivated(agent_id=agent_id, deactivated=deactivated):
+            phrase = "agent is taken out of use" if deactivated else "agent is in use again"
+            _log.info(phrase, extra={"agent_id": agent_id})
+            return effect
+        case SaveMaintenance(windows=windows):
+            _log.info("maintenance is planned anew", extra={"hosts": [hostname for hostname, _ in windows]})
             return effect
         case SaveAgentGone(agent_id=agent_id):
             _log.info("agent is gone for ever", extra={"agent_id": agent_id})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import offers, reservations, tasks
+from masterd.core import availability, offers, reservations, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -69,6 +69,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         _take_over(turn, agent, reported)
     _readmit(turn, agent)
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
+    availability.admit(turn, agent)
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
 
@@ -257,6 +258,8 @@ def _forget(turn: Turn, agent: AgentEntry) -> None:
     """Its tasks stay in their frameworks' history, with what was last known of them."""
     agent_id = agent.info.agent_id
     del turn.state.agents[agent_id]
+    turn.state.leases_ms.pop(agent_id, None)
+    turn.state.deactivated_agent_ids.pop(agent_id, None)
     turn.effects.append(ForgetAgent(agent_id=agent_id))
     for framework in turn.state.frameworks.values():
         for task in [task for task in framework.unreachable.values() if task.agent_id == agent_id]:
@@ -285,6 +288,8 @@ def mark_gone(turn: Turn, agent_id: AgentId) -> None:
         turn.effects.append(CloseAgentStream(stream=agent.stream, error=PermissionRefused(message)))
     _detach(turn, agent)
     del state.agents[agent_id]
+    state.leases_ms.pop(agent_id, None)
+    state.deactivated_agent_ids.pop(agent_id, None)
     state.gone_agent_ids[agent_id] = None
     state.allocator.remove_agent(agent_id)
     turn.effects.append(SaveAgentGone(agent_id=agent_id))

@@ -9,7 +9,7 @@ from masterd.core.views import TaskView
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Offer
+from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 
@@ -137,6 +137,15 @@ class NoteOperation:
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteInverseOffer:
+    """Leave the agent in time."""
+
+    agent_id: AgentId
+    hostname: str
+    unavailability: Unavailability
+
+
 FrameworkMessage = (
     NoteSubscribed
     | NoteOffers
@@ -144,6 +153,7 @@ FrameworkMessage = (
     | NoteStatus
     | NoteAgentFailed
     | NoteOperation
+    | NoteInverseOffer
     | NoteError
     | NoteHeartbeat
 )
@@ -241,6 +251,21 @@ class SaveAgentResources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDeactivated:
+    """An operator has taken the agent out of use, or back into it."""
+
+    agent_id: AgentId
+    deactivated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveMaintenance:
+    """All windows that there are, by host."""
+
+    windows: tuple[tuple[str, Unavailability], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
     """For whoever watches tasks. `version` grows by one with each."""
 
@@ -248,5 +273,15 @@ class TaskChanged:
     task: TaskView
 
 
-Save = SaveAgent | ForgetAgent | SaveAgentGone | SaveAgentResources | SaveFramework | SaveWeights | SaveQuotas
+Save = (
+    SaveAgent
+    | ForgetAgent
+    | SaveAgentGone
+    | SaveAgentResources
+    | SaveDeactivated
+    | SaveMaintenance
+    | SaveFramework
+    | SaveWeights
+    | SaveQuotas
+)
 Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

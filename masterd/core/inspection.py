@@ -23,6 +23,8 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         offered=_offered(state, agent.offers),
         standalone=agent.standalone,
         registered_ns=agent.registered_ns,
+        deactivated=agent.info.agent_id in state.deactivated_agent_ids,
+        unavailability=state.maintenance.get(agent.info.hostname),
     )
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from masterd.core import agent_events, framework_events, offers, operator_changes, policy, reconciliation, tasks
+from masterd.core import (
+    agent_events,
+    availability,
+    framework_events,
+    offers,
+    operator_changes,
+    policy,
+    reconciliation,
+    tasks,
+    teardown,
+)
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
     Acknowledge,
+    AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
     AgentRegistered,
@@ -15,9 +26,12 @@ from masterd.core.events import (
     Decline,
     Event,
     FrameworkStreamLost,
+    InverseOfferAnswered,
     Kill,
     LaunchRefused,
+    MaintenanceUpdated,
     OperatorKill,
+    OperatorTeardown,
     QuotasChanged,
     QuotasUpdated,
     Reconcile,
@@ -35,8 +49,20 @@ from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterStat
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
-FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
-OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | QuotasUpdated | ResourcesChanged | AgentMarkedGone
+FrameworkEvents = (
+    Accept | InverseOfferAnswered | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
+)
+OperatorEvents = (
+    OperatorKill
+    | OperatorTeardown
+    | WeightsChanged
+    | QuotasChanged
+    | QuotasUpdated
+    | ResourcesChanged
+    | AgentActivated
+    | MaintenanceUpdated
+    | AgentMarkedGone
+)
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
 
@@ -58,6 +84,7 @@ class Machine:
             case CycleDue(batch=batch):
                 state = self.state
                 offers.make(turn, state.allocator.run(now_ns=now_ns, shuffler=state.shuffler, batch=batch))
+                availability.ask_back(turn)
             case Tick():
                 _pass_time(turn)
             case AgentRegistered():
@@ -74,10 +101,13 @@ class Machine:
                 framework_events.stream_lost(turn, stream)
             case (
                 OperatorKill()
+                | OperatorTeardown()
                 | WeightsChanged()
                 | QuotasChanged()
                 | QuotasUpdated()
                 | ResourcesChanged()
+                | AgentActivated()
+                | MaintenanceUpdated()
                 | AgentMarkedGone()
             ):
                 _from_operator(turn, event)
@@ -114,7 +144,14 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             policy.update_quotas(turn, event)
         case ResourcesChanged():
             operator_changes.change_resources(turn, event)
-        case AgentMarkedGone(agent_id=agent_id):
+        case AgentActivated():
+            availability.activate(turn, event)
+        case MaintenanceUpdated():
+            availability.update(turn, event)
+        case OperatorTeardown():
+            teardown.teardown(turn, event)
+        case AgentMarkedGone(agent_id=agent_id, caller=caller):
+            availability.check_root(caller, "mark agents as gone")
             agent_events.mark_gone(turn, agent_id)
 
 
@@ -123,6 +160,8 @@ def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
     match event:
         case Accept():
             offers.accept(turn, event, framework)
+        case InverseOfferAnswered():
+            availability.answer(turn, event, framework)
         case Decline():
             offers.decline(turn, event, framework)
         case Kill():
@@ -162,3 +201,4 @@ def _pass_time(turn: Turn) -> None:
             framework_events.end(turn, framework, FrameworkEvent.EXPIRE)
     offers.rescind_overdue(turn)
     operator_changes.end_leases(turn)
+    availability.pass_time(turn)

@@ -42,6 +42,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
             domain=info.domain,
             unix_address=info.unix_address,
             tcp_address=info.tcp_address,
+            unavailability=state.maintenance.get(info.hostname),
         )
         state.offer_count = number
         state.offers[offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=now_ns)

@@ -13,12 +13,14 @@ from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterStat
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.ids import AgentId
+from paddock.model.offer import Unavailability
 from paddock.model.resources import Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What the registry holds: the last record of each agent and framework, the weights and quotas, and who is gone.
+    """What the registry holds: the last record of each agent and framework, the weights and quotas, who is gone or out of
+    use, and planned maintenance by host.
 
     `agent_resources`: of those agents only that differ from their configuration.
     """
@@ -29,6 +31,8 @@ class Remembered:
     weights_milli: tuple[tuple[str, int], ...] = ()
     quotas: tuple[tuple[str, Quota], ...] = ()
     gone_agent_ids: tuple[AgentId, ...] = ()
+    deactivated_agent_ids: tuple[AgentId, ...] = ()
+    maintenance: tuple[tuple[str, Unavailability], ...] = ()
 
 
 def recover(
@@ -48,6 +52,8 @@ def recover(
     state.weights_milli = dict(remembered.weights_milli)
     allocator.update_weights(state.weights_milli)
     state.gone_agent_ids = dict.fromkeys(remembered.gone_agent_ids)
+    state.deactivated_agent_ids = dict.fromkeys(remembered.deactivated_agent_ids)
+    state.maintenance = dict(remembered.maintenance)
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
     for changed in remembered.agent_resources:
         reservations.recover(state, changed)

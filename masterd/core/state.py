@@ -15,7 +15,7 @@ from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Offer
+from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 
@@ -63,11 +63,13 @@ AGENT_TRANSITIONS: dict[tuple[AgentState, AgentEvent], AgentState] = {
 FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkState] = {
     (FrameworkState.RECOVERED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.RECOVERED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+    (FrameworkState.RECOVERED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.STREAM_LOST): FrameworkState.DISCONNECTED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
     (FrameworkState.DISCONNECTED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.DISCONNECTED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+    (FrameworkState.DISCONNECTED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
 }
 
 
@@ -221,7 +223,8 @@ class OfferEntry:
 class MasterState:
     """The whole. Changed by the core's machine only; read by operators' calls between two events.
 
-    `leases_ms`: when the first lease of a reservation ends, by agent.
+    `leases_ms`: when the first lease of a reservation ends, by agent. `maintenance`: by host; of the hosts in
+    `begun_hostnames` the window has begun.
     """
 
     master: MasterInfo
@@ -239,6 +242,10 @@ class MasterState:
     quotas: dict[str, Quota] = field(default_factory=dict)
     gone_agent_ids: dict[AgentId, None] = field(default_factory=dict)
     leases_ms: dict[AgentId, int] = field(default_factory=dict)
+    deactivated_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    maintenance: dict[str, Unavailability] = field(default_factory=dict)
+    begun_hostnames: set[str] = field(default_factory=set)
+    inverse_answers: dict[tuple[str, AgentId, FrameworkId], bool] = field(default_factory=dict)
     authorizer: Authorizer = field(default_factory=AllowAll)
     framework_count: int = 0
     offer_count: int = 0

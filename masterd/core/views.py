@@ -11,6 +11,7 @@ from masterd.allocator.quota import Quota
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId
+from paddock.model.offer import Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import TaskInfo, TaskState, TaskStatus
 
@@ -60,6 +61,8 @@ class AgentView:
     offered: Resources
     standalone: Resources
     registered_ns: int
+    deactivated: bool = False
+    unavailability: Unavailability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from masterd.core.effects import (
     NoteAgentFailed,
     NoteError,
     NoteHeartbeat,
+    NoteInverseOffer,
     NoteOffers,
     NoteOperation,
     NoteRescinded,
@@ -24,6 +25,7 @@ from masterd.core.events import (
     Acknowledge,
     Decline,
     FrameworkStreamLost,
+    InverseOfferAnswered,
     Kill,
     Reconcile,
     Revive,
@@ -179,6 +181,21 @@ class Schedulers(SchedulerServiceServicer):
         )
         return pb.SuppressResponse()
 
+    async def AnswerInverseOffer(
+        self, request: pb.AnswerInverseOfferRequest, context: _Context
+    ) -> pb.AnswerInverseOfferResponse:
+        """The latest answer counts."""
+        await self._shell.call(
+            InverseOfferAnswered(
+                caller=current_caller(),
+                framework_id=_framework_id(request.framework_id),
+                subscription_id=request.subscription_id,
+                agent_id=ids.agent_id(request.agent_id),
+                accepted=request.accepted,
+            )
+        )
+        return pb.AnswerInverseOfferResponse()
+
     async def Teardown(self, request: pb.TeardownRequest, context: _Context) -> pb.TeardownResponse:
         """The framework's tasks are killed, and its id is never accepted again."""
         await self._shell.call(
@@ -260,6 +277,13 @@ def to_wire(
             return event(master=master, update=event.Update(status=convert.task_status_to_wire(status)))
         case NoteAgentFailed(agent_id=agent_id, message=words):
             return event(master=master, failure=event.AgentFailure(agent_id=agent_id, message=words))
+        case NoteInverseOffer():
+            asked = event.InverseOffer(
+                agent_id=message.agent_id,
+                hostname=message.hostname,
+                unavailability=convert.unavailability_to_wire(message.unavailability),
+            )
+            return event(master=master, inverse_offer=asked)
         case NoteOperation():
             update = event.OperationUpdate(
                 operation_id=message.operation_id, agent_id=message.agent_id, error=bounds.shown(message.error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from masterd.rpc.agents import AgentRegistry
 from masterd.rpc.explanations import Explanations
+from masterd.rpc.lifecycle import Lifecycle
+from masterd.rpc.maintenance import MaintenancePlans
 from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
@@ -13,6 +15,8 @@ from paddock.rpc.principal import Authorizer
 from paddock.rpc.server import Service
 from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
 from paddock.wire.v1.explain_service_pb2_grpc import add_ExplainServiceServicer_to_server
+from paddock.wire.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server
+from paddock.wire.v1.maintenance_service_pb2_grpc import add_MaintenanceServiceServicer_to_server
 from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
 from paddock.wire.v1.reservation_service_pb2_grpc import add_ReservationServiceServicer_to_server
@@ -24,6 +28,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     agents = AgentRegistry(shell, authorizer)
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
     reservations, explanations = Reservations(shell), Explanations(shell)
+    lifecycle, maintenance = Lifecycle(shell), MaintenancePlans(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -48,5 +53,13 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.ExplainService",
             register=lambda server: add_ExplainServiceServicer_to_server(explanations, server),
+        ),
+        Service(
+            name="paddock.wire.v1.LifecycleService",
+            register=lambda server: add_LifecycleServiceServicer_to_server(lifecycle, server),
+        ),
+        Service(
+            name="paddock.wire.v1.MaintenanceService",
+            register=lambda server: add_MaintenanceServiceServicer_to_server(maintenance, server),
         ),
     )

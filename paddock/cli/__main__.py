@@ -35,6 +35,11 @@ VERBS = {
     "reserve": "keep free resources of an agent for a role",
     "unreserve": "give back what was reserved at run time",
     "volumes": "list, create, destroy, grow or shrink persistent volumes",
+    "deactivate": "take an agent out of use; what runs there goes on",
+    "reactivate": "use an agent again that was deactivated",
+    "gone": "say that an agent never comes back, nor its tasks",
+    "maintenance": "list, schedule or cancel times when hosts are not available",
+    "teardown": "end a framework for good, and all its tasks",
     "explain": "show a task's limits in the kernel, or why a framework or a role gets no offer",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""

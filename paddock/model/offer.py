@@ -18,6 +18,19 @@ REFUSE_LIMIT_MS = 365 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailability:
+    """A host will not be available from then on, wall clock; `duration_ns` 0: nobody knows for how long."""
+
+    start_ns: int
+    duration_ns: int = 0
+
+    @property
+    def end_ns(self) -> int | None:
+        """None: nobody knows."""
+        return self.start_ns + self.duration_ns if self.duration_ns else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """Free resources of one agent for one framework in one role. The resources carry the allocation role."""
 
@@ -31,6 +44,7 @@ class Offer:
     domain: DomainInfo = field(default_factory=DomainInfo)
     unix_address: str = ""
     tcp_address: str = ""
+    unavailability: Unavailability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from paddock.model.agent import MasterInfo
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch, Offer, Operation
+from paddock.model.offer import Filters, Launch, Offer, Operation, Unavailability
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
@@ -78,7 +78,16 @@ class OperationUpdated:
     error: str
 
 
-LinkEvent: TypeAlias = Subscribed | Offered | Rescinded | Updated | AgentLost | OperationUpdated
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveAsked:
+    """The agent's host will not be available, and the framework has something there (Mesos: an inverse offer)."""
+
+    agent_id: AgentId
+    hostname: str
+    unavailability: Unavailability
+
+
+LinkEvent: TypeAlias = Subscribed | Offered | Rescinded | Updated | AgentLost | OperationUpdated | LeaveAsked
 
 
 class SchedulerLink:
@@ -145,6 +154,13 @@ class SchedulerLink:
                 return Updated(status=convert.task_status_from_wire(message.update.status))
             case "failure":
                 return AgentLost(agent_id=ids.agent_id(message.failure.agent_id), message=message.failure.message)
+            case "inverse_offer":
+                asked = message.inverse_offer
+                return LeaveAsked(
+                    agent_id=ids.agent_id(asked.agent_id),
+                    hostname=asked.hostname,
+                    unavailability=convert.unavailability_from_wire(asked.unavailability),
+                )
             case "operation_update":
                 update = message.operation_update
                 return OperationUpdated(
@@ -234,6 +250,16 @@ class SchedulerLink:
             framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles
         )
         await self._answered(self._stub.Suppress(request))
+
+    async def answer_inverse_offer(self, agent_id: AgentId, *, accepted: bool) -> None:
+        """Whether the framework will leave the agent in time."""
+        request = pb.AnswerInverseOfferRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            agent_id=agent_id,
+            accepted=accepted,
+        )
+        await self._answered(self._stub.AnswerInverseOffer(request))
 
     async def teardown(self) -> None:
         """Kills all its tasks and removes the framework for ever."""

@@ -17,6 +17,7 @@ __all__ = [
     "Disconnected",
     "Event",
     "FrameworkRefused",
+    "LeaveAsked",
     "Offered",
     "OperationUpdated",
     "Rescinded",

@@ -157,6 +157,10 @@ class Scheduler:
         offer_ids: list[OfferId] = [offer.offer_id for offer in offers]
         await self._connected().decline(offer_ids, _filters(refuse_s))
 
+    async def answer_inverse_offer(self, agent_id: AgentId, *, accepted: bool) -> None:
+        """To `LeaveAsked`: whether the framework will leave the agent in time. Operators see it; nobody is held to it."""
+        await self._connected().answer_inverse_offer(agent_id, accepted=accepted)
+
     async def kill(self, task_id: TaskId, *, agent_id: AgentId = _ANY_AGENT, policy: KillPolicy | None = None) -> None:
         """`policy` None: the task's own. What became of it comes as Updated, also when there is no such task."""
         await self._connected().kill(task_id, agent_id, policy)

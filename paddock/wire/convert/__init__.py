@@ -41,6 +41,8 @@ from paddock.wire.convert.offers import (
     filters_to_wire,
     offer_from_wire,
     offer_to_wire,
+    unavailability_from_wire,
+    unavailability_to_wire,
 )
 from paddock.wire.convert.operations import (
     operation_from_wire,
@@ -139,5 +141,7 @@ __all__ = [
     "task_status_to_wire",
     "termination_from_wire",
     "termination_to_wire",
+    "unavailability_from_wire",
+    "unavailability_to_wire",
     "uuid_from_wire",
 ]

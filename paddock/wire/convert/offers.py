@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from paddock.model import ids
-from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Offer
+from paddock.model.errors import InvalidRequest
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Offer, Unavailability
 from paddock.wire.convert import bounds
 from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
@@ -13,6 +14,8 @@ from paddock.wire.convert.resources import (
     resources_to_wire,
 )
 from paddock.wire.v1 import offers_pb2 as pb
+
+_NS_PER_MS = 1_000_000
 
 
 def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
@@ -28,6 +31,9 @@ def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
         domain=domain_from_wire(message.domain, f"{field}.domain"),
         unix_address=bounds.text(message.unix_address, f"{field}.unix_address"),
         tcp_address=bounds.text(message.tcp_address, f"{field}.tcp_address", bounds.TEXT_LIMIT_BYTES),
+        unavailability=unavailability_from_wire(message.unavailability, f"{field}.unavailability")
+        if message.HasField("unavailability")
+        else None,
     )
 
 
@@ -44,6 +50,26 @@ def offer_to_wire(offer: Offer) -> pb.Offer:
         domain=domain_to_wire(offer.domain),
         unix_address=offer.unix_address,
         tcp_address=offer.tcp_address,
+        unavailability=unavailability_to_wire(offer.unavailability),
+    )
+
+
+def unavailability_from_wire(message: pb.Unavailability, field: str = "unavailability") -> Unavailability:
+    """A time between 1970 and 9999, and at most ten years."""
+    start_ns = bounds.timestamp_ns(message.start, f"{field}.start")
+    if not start_ns:
+        raise InvalidRequest(f"{field}.start", "", "say from when on it will not be available")
+    return Unavailability(
+        start_ns=start_ns, duration_ns=bounds.duration_ms(message.duration_ms, f"{field}.duration_ms") * _NS_PER_MS
+    )
+
+
+def unavailability_to_wire(unavailability: Unavailability | None) -> pb.Unavailability | None:
+    """None: absent."""
+    if unavailability is None:
+        return None
+    return pb.Unavailability(
+        start=bounds.timestamp(unavailability.start_ns), duration_ms=unavailability.duration_ns // _NS_PER_MS
     )
 
 
@@ -65,6 +91,11 @@ class OfferWriter:
             # With the offer itself: as long as it is kept, no other object can have these ids.
             known = self._known[key] = (offer, offer_to_wire(offer))
         message.CopyFrom(known[1])
+        if offer.unavailability != known[0].unavailability:
+            message.ClearField("unavailability")
+            planned = unavailability_to_wire(offer.unavailability)
+            if planned is not None:
+                message.unavailability.CopyFrom(planned)
         message.offer_id = offer.offer_id
         message.framework_id = offer.framework_id
         message.agent_id = offer.agent_id

@@ -68,7 +68,11 @@ class Agent(_message.Message):
     OFFERED_FIELD_NUMBER: _builtins.int
     REGISTERED_FIELD_NUMBER: _builtins.int
     STANDALONE_FIELD_NUMBER: _builtins.int
+    DEACTIVATED_FIELD_NUMBER: _builtins.int
+    UNAVAILABILITY_FIELD_NUMBER: _builtins.int
     state: Global___AgentState.ValueType
+    deactivated: _builtins.bool
+    """An operator has taken it out of use."""
     @_builtins.property
     def info(self) -> _parties_pb2.AgentInfo: ...
     @_builtins.property
@@ -79,6 +83,10 @@ class Agent(_message.Message):
     def registered(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def standalone(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]: ...
+    @_builtins.property
+    def unavailability(self) -> _offers_pb2.Unavailability:
+        """Planned, or under way."""
+
     def __init__(
         self,
         *,
@@ -88,10 +96,12 @@ class Agent(_message.Message):
         offered: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         registered: _timestamp_pb2.Timestamp | None = ...,
         standalone: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        deactivated: _builtins.bool = ...,
+        unavailability: _offers_pb2.Unavailability | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info", "registered", b"registered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info", "registered", b"registered", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,7 +18,9 @@ from masterd.core.effects import (
     SaveAgent,
     SaveAgentGone,
     SaveAgentResources,
+    SaveDeactivated,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
 )
@@ -27,6 +29,7 @@ from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.offer import Unavailability
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
 
@@ -145,11 +148,24 @@ def test_reservations_that_make_no_sense_are_not_believed(tmp_path: Path, text: 
     registry.close()
 
 
+def test_agents_out_of_use_and_maintenance_come_back(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    windows = (("h", Unavailability(start_ns=2**60, duration_ns=5)), ("ü", Unavailability(start_ns=1)))
+    out = [SaveDeactivated(agent_id=AgentId(name), deactivated=True) for name in ("a1", "a2", "a3")]
+    registry.write((AGENT, *out, SaveMaintenance(windows=(("x", Unavailability(start_ns=1)),))))
+    registry.write((SaveDeactivated(agent_id=AgentId("a2"), deactivated=False), ForgetAgent(agent_id=AgentId("a3"))))
+    registry.write((SaveMaintenance(windows=windows),))
+    registry.close()
+    remembered = loaded(tmp_path)
+    assert (remembered.deactivated_agent_ids, remembered.maintenance) == ((AgentId("a1"),), windows)
+
+
 def test_format_2_is_brought_forward(tmp_path: Path) -> None:
     registry = Registry.open(str(tmp_path))
     registry.write((AGENT, SaveQuotas(quotas=(("r", Quota(limits_milli={"cpus": 1})),))))
     with registry._connection as connection:
-        connection.execute("DROP TABLE agent_resources")
+        for table in ("agent_resources", "deactivated_agents", "maintenance"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 2")
     registry.close()
     assert [role for role, _ in loaded(tmp_path).quotas] == ["r"]

@@ -18,6 +18,7 @@ from paddock.model.offer import (
     Offer,
     Reserve,
     ShrinkVolume,
+    Unavailability,
     Unreserve,
 )
 from paddock.model.resource_text import Attribute
@@ -54,7 +55,7 @@ from paddock.model.task import (
     TaskState,
     TaskStatus,
 )
-from paddock.wire.convert.bounds import TIME_LIMIT_MS
+from paddock.wire.convert.bounds import DURATION_LIMIT_MS, TIME_LIMIT_MS
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 ids = st.text(
@@ -289,6 +290,12 @@ offers = st.builds(
     domain=domains,
     unix_address=texts,
     tcp_address=texts,
+    unavailability=st.none()
+    | st.builds(
+        Unavailability,
+        start_ns=st.integers(1, 2**62),
+        duration_ns=st.integers(0, DURATION_LIMIT_MS).map(lambda duration_ms: duration_ms * 10**6),
+    ),
 )
 filters = st.builds(Filters, refuse_ms=st.integers(0, REFUSE_LIMIT_MS))
 launches = st.builds(Launch, tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.task_id).map(tuple))

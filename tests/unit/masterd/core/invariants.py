@@ -40,6 +40,12 @@ def violations(state: MasterState, books: Books) -> Iterator[str]:
 
 def _offer_violations(state: MasterState) -> Iterator[str]:
     for offer_id, entry in state.offers.items():
+        if entry.offer.agent_id in state.deactivated_agent_ids:
+            yield f"offer {offer_id} is of an agent that is out of use"
+        if state.maintenance.get(entry.offer.hostname) != entry.offer.unavailability:
+            yield f"offer {offer_id} does not tell of the maintenance that is planned"
+        if entry.offer.hostname in state.begun_hostnames:
+            yield f"offer {offer_id} is of a host under maintenance"
         agent = state.agents.get(entry.offer.agent_id)
         framework = state.frameworks.get(entry.offer.framework_id)
         if agent is None or offer_id not in agent.offers or agent.state is not AgentState.CONNECTED:

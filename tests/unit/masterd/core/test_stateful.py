@@ -13,7 +13,9 @@ from masterd.core.effects import (
     SaveAgent,
     SaveAgentGone,
     SaveAgentResources,
+    SaveDeactivated,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
     TellPing,
@@ -21,12 +23,15 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Accept,
     Acknowledge,
+    AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
     Decline,
     Kill,
     LaunchRefused,
+    MaintenanceUpdated,
     OperatorKill,
+    OperatorTeardown,
     QuotasChanged,
     Reconcile,
     RegisteredTask,
@@ -41,7 +46,7 @@ from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch, Reserve, Unreserve
+from paddock.model.offer import Filters, Launch, Reserve, Unavailability, Unreserve
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
 from paddock.model.task import TaskState
@@ -349,6 +354,23 @@ class MasterMachine(RuleBasedStateMachine):
         change = Unreserve(resources=resources) if undo else Reserve(resources=resources)
         self.attempt(ResourcesChanged(caller=ROOT, agent_id=AgentId(name), change=change))
 
+    @rule(name=agents, active=st.booleans())
+    def operator_activates(self, name: str, active: bool) -> None:
+        self.attempt(AgentActivated(caller=ROOT, agent_id=AgentId(name), active=active))
+
+    @rule(name=agents, start_s=st.sampled_from((0, 5, 40)), length_s=st.sampled_from((0, 1, 30)), cancel=st.booleans())
+    def operator_plans_maintenance(self, name: str, start_s: int, length_s: int, cancel: bool) -> None:
+        start_ns = self.world.now_ns + start_s * 10**9
+        windows = ((name, Unavailability(start_ns=start_ns, duration_ns=length_s * 10**9)),)
+        cancelled = (name,) if cancel else ()
+        self.attempt(MaintenanceUpdated(caller=ROOT, windows=() if cancel else windows, cancelled=cancelled))
+
+    @rule(pick=st.integers(0, 5), chance=st.integers(0, 9))
+    def operator_ends_a_framework(self, pick: int, chance: int) -> None:
+        known = list(self.world.state.frameworks)
+        if known and not chance:
+            self.attempt(OperatorTeardown(caller=ROOT, framework_id=known[pick % len(known)]))
+
     @rule(seconds=st.sampled_from((1, 2, 16, 31, 80)))
     def time_passes(self, seconds: int) -> None:
         self.world.advance(seconds)
@@ -374,7 +396,12 @@ class MasterMachine(RuleBasedStateMachine):
         quotas = [e.quotas for e in self.saved if isinstance(e, SaveQuotas)]
         frameworks = {e.framework.framework_id: e for e in self.saved if isinstance(e, SaveFramework)}
         weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
+        used = {e.agent_id: e.deactivated for e in self.saved if isinstance(e, SaveDeactivated)}
+        windows = [e.windows for e in self.saved if isinstance(e, SaveMaintenance)]
+        deactivated = dict(self.world.state.deactivated_agent_ids)
         remembered = Remembered(
+            deactivated_agent_ids=tuple(name for name, out in used.items() if out and name in agents),
+            maintenance=windows[-1] if windows else (),
             agents=tuple(agents.values()),
             agent_resources=tuple(changed.values()),
             gone_agent_ids=tuple(gone),
@@ -390,6 +417,7 @@ class MasterMachine(RuleBasedStateMachine):
         self.world.streams = streams
         assert self.world.state.refused_framework_ids.keys() == refused
         assert self.world.state.quotas == dict(remembered.quotas)
+        assert self.world.state.deactivated_agent_ids.keys() == deactivated.keys()
         for name, agent in before.items():
             assert self.world.state.agents[name].info.resources == agent.info.resources
 

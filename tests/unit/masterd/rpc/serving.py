@@ -61,5 +61,7 @@ def summary(world: World) -> tuple[object, ...]:
         dict(state.quotas),
         dict(state.weights_milli),
         dict(state.gone_agent_ids),
+        dict(state.deactivated_agent_ids),
+        dict(state.maintenance),
         {agent_id: world.allocator.free(agent_id) for agent_id in world.allocator.ledger.agents},
     )

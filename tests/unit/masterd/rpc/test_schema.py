@@ -12,11 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from masterd.rpc.explanations import Explanations
+from masterd.rpc.lifecycle import Lifecycle
+from masterd.rpc.maintenance import MaintenancePlans
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
 from masterd.shell import MasterShell
 from paddock.model.errors import InvalidRequest, PaddockError
-from paddock.wire.v1 import explain_service_pb2, policy_service_pb2, reservation_service_pb2
+from paddock.wire.v1 import (
+    explain_service_pb2,
+    lifecycle_service_pb2,
+    maintenance_service_pb2,
+    policy_service_pb2,
+    reservation_service_pb2,
+)
 from tests.unit.masterd.core.invariants import violations
 from tests.unit.masterd.rpc.schema import messages
 from tests.unit.masterd.rpc.serving import NO_CONTEXT, Method, cluster, served, summary
@@ -28,6 +36,12 @@ CALLS: dict[str, tuple[Service, type[Message]]] = {
     "ListReservations": (Reservations, reservation_service_pb2.ListReservationsRequest),
     "ApplyOperation": (Reservations, reservation_service_pb2.ApplyOperationRequest),
     "ExplainOffers": (Explanations, explain_service_pb2.ExplainOffersRequest),
+    "DeactivateAgent": (Lifecycle, lifecycle_service_pb2.DeactivateAgentRequest),
+    "ReactivateAgent": (Lifecycle, lifecycle_service_pb2.ReactivateAgentRequest),
+    "MarkAgentGone": (Lifecycle, lifecycle_service_pb2.MarkAgentGoneRequest),
+    "TeardownFramework": (Lifecycle, lifecycle_service_pb2.TeardownFrameworkRequest),
+    "ListMaintenance": (MaintenancePlans, maintenance_service_pb2.ListMaintenanceRequest),
+    "UpdateMaintenance": (MaintenancePlans, maintenance_service_pb2.UpdateMaintenanceRequest),
     "UpdateWeights": (Policy, policy_service_pb2.UpdateWeightsRequest),
 }
 _OF_THE_CORE = frozenset({"quotas", "weights"})
