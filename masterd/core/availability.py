@@ -121,8 +121,9 @@ def pass_time(turn: Turn) -> None:
     if over:
         _change(turn, dict.fromkeys(over))
     begun = {hostname for hostname, window in state.maintenance.items() if window.start_ns <= turn.wall_ns}
-    for agent in _agents_of(state, begun - state.begun_hostnames):
-        refresh(turn, agent)
+    if begun - state.begun_hostnames:
+        for agent in _agents_of(state, begun - state.begun_hostnames):
+            refresh(turn, agent)
     state.begun_hostnames = begun
 
 

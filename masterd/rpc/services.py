@@ -10,6 +10,7 @@ from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
 from masterd.rpc.schedulers import Schedulers
+from masterd.rpc.watches import Watches
 from masterd.shell import MasterShell
 from paddock.rpc.principal import Authorizer
 from paddock.rpc.server import Service
@@ -21,6 +22,7 @@ from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceService
 from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
 from paddock.wire.v1.reservation_service_pb2_grpc import add_ReservationServiceServicer_to_server
 from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
+from paddock.wire.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
 
 def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
@@ -28,7 +30,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     agents = AgentRegistry(shell, authorizer)
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
     reservations, explanations = Reservations(shell), Explanations(shell)
-    lifecycle, maintenance = Lifecycle(shell), MaintenancePlans(shell)
+    lifecycle, maintenance, watches = Lifecycle(shell), MaintenancePlans(shell), Watches(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -61,5 +63,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.MaintenanceService",
             register=lambda server: add_MaintenanceServiceServicer_to_server(maintenance, server),
+        ),
+        Service(
+            name="paddock.wire.v1.WatchService",
+            register=lambda server: add_WatchServiceServicer_to_server(watches, server),
         ),
     )

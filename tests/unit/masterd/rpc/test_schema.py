@@ -16,6 +16,7 @@ from masterd.rpc.lifecycle import Lifecycle
 from masterd.rpc.maintenance import MaintenancePlans
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
+from masterd.rpc.schedulers import Schedulers
 from masterd.shell import MasterShell
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.wire.v1 import (
@@ -24,6 +25,7 @@ from paddock.wire.v1 import (
     maintenance_service_pb2,
     policy_service_pb2,
     reservation_service_pb2,
+    scheduler_service_pb2,
 )
 from tests.unit.masterd.core.invariants import violations
 from tests.unit.masterd.rpc.schema import messages
@@ -42,6 +44,7 @@ CALLS: dict[str, tuple[Service, type[Message]]] = {
     "TeardownFramework": (Lifecycle, lifecycle_service_pb2.TeardownFrameworkRequest),
     "ListMaintenance": (MaintenancePlans, maintenance_service_pb2.ListMaintenanceRequest),
     "UpdateMaintenance": (MaintenancePlans, maintenance_service_pb2.UpdateMaintenanceRequest),
+    "AnswerInverseOffer": (Schedulers, scheduler_service_pb2.AnswerInverseOfferRequest),
     "UpdateWeights": (Policy, policy_service_pb2.UpdateWeightsRequest),
 }
 _OF_THE_CORE = frozenset({"quotas", "weights"})
@@ -65,6 +68,36 @@ async def call(name: str, request: Message) -> None:
         assert field in {*request.DESCRIPTOR.fields_by_name, *_OF_THE_CORE}, refused
     broken = list(violations(world.state, world.allocator))
     assert not broken, broken
+
+
+async def accept(request: scheduler_service_pb2.AcceptRequest, *, honest: bool) -> None:
+    """By a framework that holds an offer; `honest`: it names that one."""
+    world = cluster()
+    held = next(iter(world.state.offers.values())).offer
+    framework = world.state.frameworks[held.framework_id]
+    request.framework_id, request.subscription_id = held.framework_id, framework.subscription_id
+    if honest:
+        del request.offer_ids[:]
+        request.offer_ids.append(held.offer_id)
+    before = summary(world)
+    async with served(world) as shell:
+        try:
+            await Schedulers(shell).Accept(request, NO_CONTEXT)
+        except PaddockError:
+            refused = True
+        else:
+            refused = False
+    assert not refused or summary(world) == before
+    broken = list(violations(world.state, world.allocator))
+    assert not broken, broken
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(request=messages(scheduler_service_pb2.AcceptRequest), honest=st.booleans())
+def test_whatever_a_framework_wants_to_do_with_an_offer(
+    request: scheduler_service_pb2.AcceptRequest, honest: bool
+) -> None:
+    asyncio.run(accept(request, honest=honest))
 
 
 @pytest.mark.parametrize("name", CALLS)
