@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from agentd import reconfiguration
 from agentd.config import Settings, configuration
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings) -> None:
     """What can be known without touching anything. Raises ConfigError."""
-    host_resources(settings)
+    reconfiguration.check(settings, host_resources(settings), AgentId("of this state directory"))
     table.create(settings.isolation, read_host_facts(AgentId("check")), settings.for_isolators)
 
 
@@ -56,6 +57,9 @@ def _run(settings: Settings) -> int:
     lock = StateLock(settings.state_dir)
     lock.take()
     identity = agent_identity(settings.state_dir)
+    resources = host_resources(settings)
+    reconfiguration.check(settings, resources, identity)
+    reconfiguration.remember(settings, resources)
     host = read_host_facts(identity, settings.cgroup_parent or cgroup_parent(settings.systemd_enable_support))
     launcher = _launcher(settings, host)
     launcher.ensure()

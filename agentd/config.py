@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from isolators.contract import IsolatorSettings
 from isolators.posix import rlimits
@@ -14,6 +15,7 @@ from paddock.daemon.settings import (
     BOOLEAN,
     DURATION_S,
     PATH,
+    SIZE_BYTES,
     TEXT,
     WORDS,
     Kind,
@@ -69,6 +71,14 @@ _RLIMITS = Kind("NAME=N,…", _allowed_rlimits, _show_rlimits)
 _WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
 
 
+class ReconfigurationPolicy(Enum):
+    """What may change while an agent keeps its id. Mesos has the first two."""
+
+    EQUAL = "equal"
+    ADDITIVE = "additive"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator may choose."""
@@ -95,6 +105,28 @@ class Settings:
     )
     systemd_enable_support: bool = setting(
         True, "where systemd runs: keep launcher and tasks in paddock-tasks.scope", BOOLEAN
+    )
+    reconfiguration_policy: ReconfigurationPolicy = setting(
+        ReconfigurationPolicy.EQUAL,
+        "what of resources, attributes, region and zone may change while the agent keeps its id",
+        one_of(ReconfigurationPolicy),
+    )
+    boot_id_file: str = setting(
+        "/proc/sys/kernel/random/boot_id",
+        "what names this boot of the host; pids of another boot are never trusted",
+        PATH,
+    )
+    fetcher_cache_size_bytes: int = setting(
+        2 * 2**30, "fetcher: how much is kept of what tasks want cached", SIZE_BYTES, name="fetcher_cache_size"
+    )
+    fetcher_size_limit_bytes: int = setting(
+        10 * 2**30, "fetcher: the most that one URI may be, fetched or unpacked", SIZE_BYTES, name="fetcher_size_limit"
+    )
+    fetcher_timeout_s: float = setting(
+        900.0, "fetcher: for all URIs of a command together", DURATION_S, name="fetcher_timeout"
+    )
+    fetcher_stall_timeout_s: float = setting(
+        60.0, "fetcher: a server that sends nothing for so long is given up", DURATION_S, name="fetcher_stall_timeout"
     )
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import uuid
 from collections.abc import Callable
@@ -20,8 +21,11 @@ from agentd.containerizer.places import Places
 from agentd.core import events, recovery
 from agentd.core.machine import Machine
 from agentd.core.state import AgentState, new_state
+from agentd.fetcher.cache import FetchCache
+from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
+from agentd.outside.programs import Programs
 from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
 from agentd.rpc.powers import Powers
@@ -32,7 +36,6 @@ from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.readiness import Readiness
-from paddock.kernel.processes import read_boot_id
 from paddock.model.errors import CheckpointError
 from paddock.model.ids import AgentId
 from paddock.model.task import ContainerType
@@ -84,6 +87,7 @@ class Daemon:
             isolation=Isolation(isolators),
             thread=thread,
             launcher=self._launcher,
+            fetcher=self._fetcher(),
             post=shell.post,
         )
         containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
@@ -98,11 +102,24 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
 
+    def _fetcher(self) -> Fetcher:
+        settings = self._settings
+        return Fetcher(
+            programs=Programs(self._host),
+            cache=FetchCache(f"{settings.state_dir}/fetched", settings.fetcher_cache_size_bytes),
+            bounds=FetchBounds(
+                deadline_s=settings.fetcher_timeout_s,
+                stall_s=settings.fetcher_stall_timeout_s,
+                size_limit_bytes=settings.fetcher_size_limit_bytes,
+            ),
+            environment=os.environ,
+        )
+
     def _restored_state(self, path: str, frames: list[bytes]) -> AgentState:
         total = host_facts.host_resources(self._settings)
         state = new_state(
             agent_id=self._identity,
-            boot_id=read_boot_id(),
+            boot_id=host_facts.boot_id(self._settings),
             total=total,
             ended_limit_count=self._settings.ended_limit_count,
             # Above every version that an earlier life gave: one life makes fewer changes than nanoseconds pass.

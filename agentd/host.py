@@ -20,6 +20,7 @@ from paddock.model.resources import MILLI, Ranges, Resource, Resources, Scalar
 
 _GIB = 2**30
 _MIB = 2**20
+_BOOT_ID_LIMIT_BYTES = 64
 _ANY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - told apart, not bound
 _PORTS = Ranges.of([(31_000, 32_000)])
 
@@ -77,6 +78,19 @@ def agent_info(
 
 def _is_unix(address: str) -> bool:
     return address.startswith(("unix:", "/"))
+
+
+def boot_id(settings: Settings) -> str:
+    """Of this boot. Raises ConfigError when the file does not say one: without it no recorded pid could be judged."""
+    path = settings.boot_id_file
+    try:
+        with open(path, encoding="ascii") as file:
+            found = file.read(_BOOT_ID_LIMIT_BYTES + 1).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((f"--boot-id-file={path}: {error}; leave it out, and mount /proc",)) from None
+    if not 0 < len(found) <= _BOOT_ID_LIMIT_BYTES:
+        raise ConfigError((f"--boot-id-file={path}: {found!r}: write 1 to {_BOOT_ID_LIMIT_BYTES} characters",))
+    return found
 
 
 def agent_identity(state_dir: str) -> AgentId:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from agentd.core.exit_record import ExitRecord
-from isolators.contract import Isolator, LiveContainer, Watch, is_measuring
+from isolators.contract import Isolator, LiveContainer, Source, Watch, is_measuring
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, PaddockError
 from paddock.model.ids import ContainerId
@@ -29,6 +29,7 @@ class Isolation:
         self._waiting_at_barrier = tuple(i for i in isolators if type(i).isolate is not Isolator.isolate)
         self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
         self._measuring = tuple(i for i in isolators if is_measuring(i))
+        self._sourced = tuple(i for i in isolators if type(i).sources is not Isolator.sources)
         self._witnessing = tuple(i for i in isolators if type(i).evidence is not Isolator.evidence)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
@@ -62,6 +63,11 @@ class Isolation:
     def limitations(self, container_id: ContainerId) -> tuple[Limitation, ...]:
         """Every limit that is met now."""
         return tuple(found for i in self._limiting if (found := i.limitation(container_id)) is not None)
+
+    def sources(self, container_ids: Iterable[ContainerId]) -> list[Source]:
+        """What `usage` of these will read, as far as it may be read for it."""
+        found = (i.sources(container_id) for container_id in container_ids for i in self._sourced)
+        return [source for source in found if source is not None]
 
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """All parts; a part that failed is named in `missing`."""

@@ -190,8 +190,8 @@ class Shell:
     def _perform(self, effect: Effect) -> None:
         _log.debug("effect", extra={"effect": effect})
         match effect:
-            case effects.Launch():
-                self._containerizer.launch(effect.container_id)
+            case effects.Fetch() | effects.CancelFetch() | effects.Launch():
+                self._bring_up(effect)
             case effects.Kill():
                 self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
             case effects.Watch():
@@ -212,6 +212,15 @@ class Shell:
                 raise AssertionError("taken before")
             case _:
                 assert_never(effect)
+
+    def _bring_up(self, effect: effects.Fetch | effects.CancelFetch | effects.Launch) -> None:
+        match effect:
+            case effects.Fetch():
+                self._containerizer.fetch(effect.config)
+            case effects.CancelFetch():
+                self._containerizer.cancel_fetch(effect.container_id)
+            case effects.Launch():
+                self._containerizer.launch(effect.container_id)
 
     def _publish_task(self, effect: effects.PublishTask) -> None:
         self.version = effect.version

@@ -85,6 +85,11 @@ class CgroupIsolator(Isolator):
     def fill(found: ResourceStatistics, counters: Mapping[str, bytes]) -> None:
         """Write what the counters say into it; None where they do not say it, a limit also where there is none."""
 
+    def sources(self, container_id: ContainerId) -> CounterFiles | None:
+        """What `measure` reads."""
+        held = self._held.get(container_id)
+        return held.files if held else None
+
     def measure(self, container_id: ContainerId, found: ResourceStatistics) -> None:
         """One read for each of the files of `usage_reads`."""
         held = self._held.get(container_id)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from paddock.model.container import ContainerConfig
 from paddock.model.ids import AgentId, ContainerId
@@ -125,6 +125,19 @@ class IsolatorSettings:
     disallow_sharing_agent_pid_namespace: bool = True
 
 
+class Source(Protocol):
+    """Files that are read again and again."""
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them, where they are open; else none."""
+        ...
+
+    def give(self, texts: Sequence[bytes]) -> None:
+        """What stands in them now: whoever asks next is answered with this."""
+        ...
+
+
 class Isolator(ABC):
     """One bound. Every verb has a default that does nothing, so an isolator says only what it means."""
 
@@ -170,6 +183,10 @@ class Isolator(ABC):
         thousand containers: an object less for each of them.
         """
         found.take(self.usage(container_id))
+
+    def sources(self, container_id: ContainerId) -> Source | None:
+        """The files that `measure` reads, where others may read them for it: those of many containers at once."""
+        return None
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """For `explain`: what was asked, what was planned, and what the kernel has in force now."""

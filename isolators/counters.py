@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
@@ -45,7 +45,7 @@ class CounterFiles:
     An open file does not keep a cgroup from being removed; afterwards reading it answers ENODEV.
     """
 
-    __slots__ = ("_absent", "_budget", "_files", "_is_all_kept", "_kept", "_problem")
+    __slots__ = ("_absent", "_budget", "_files", "_given", "_is_all_kept", "_kept", "_problem", "fds")
 
     def __init__(
         self, place: CgroupPlace, reads: Iterable[CgroupRead], budget: DescriptorBudget, absent: set[str] | None = None
@@ -56,7 +56,10 @@ class CounterFiles:
         self._files: list[tuple[str, str, str]] = []
         self._kept: dict[str, int] = {}
         self._is_all_kept = False
+        self._given: Sequence[bytes] = ()
         self._problem = ""
+        self.fds: tuple[int, ...] = ()
+        """Of all files, while they are kept open."""
         for read in reads:
             directory = place.directory(read.controller)
             if directory is None:
@@ -64,11 +67,18 @@ class CounterFiles:
             else:
                 self._files.append((f"{read.controller}/{read.file}", directory, read.file))
 
+    def give(self, texts: Sequence[bytes]) -> None:
+        """What has been read from `fds`: the next `read` answers with it."""
+        self._given = texts
+
     def read(self) -> tuple[dict[str, bytes], str]:
         """The files' text and, when there is any, why the first that failed is missing.
 
         One read each. A file that this kernel does not have is no failure as long as its cgroup exists.
         """
+        if self._given:
+            given, self._given = self._given, ()
+            return dict(zip(self._kept, given, strict=True)), self._problem
         if self._is_all_kept:
             pread = os.pread
             try:
@@ -97,6 +107,7 @@ class CounterFiles:
                 else:
                     problem = problem or f"the cgroup of {directory}/{file} is not there: {error.strerror}"
         self._is_all_kept = all(key in self._kept or key in self._absent for key, _directory, _file in self._files)
+        self.fds = tuple(self._kept.values()) if self._is_all_kept else ()
         return counters, problem
 
     def _open_and_read(self, key: str, path: str) -> bytes:
@@ -116,6 +127,7 @@ class CounterFiles:
     def close(self) -> None:
         """Give back what was kept open; reading opens it again."""
         self._is_all_kept = False
+        self.fds = self._given = ()
         while self._kept:
             os.close(self._kept.popitem()[1])
             self._budget.left_count += 1

@@ -25,6 +25,7 @@ from masterd.core.effects import (
     SaveAgentGone,
     SaveAgentResources,
     SaveDeactivated,
+    SaveDrain,
     SaveFramework,
     SaveMaintenance,
     SaveQuotas,
@@ -32,12 +33,13 @@ from masterd.core.effects import (
 )
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
+from masterd.core.views import Drain
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 from paddock.model.offer import Unavailability
 
-FORMAT = 3
+FORMAT = 4
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
 
@@ -61,6 +63,12 @@ CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 _TABLES_SINCE_3 = """
+CREATE TABLE drains (
+    id TEXT PRIMARY KEY, asked_by TEXT NOT NULL, max_grace_ms INTEGER, mark_gone INTEGER NOT NULL, is_done INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+_TABLES_SINCE_4 = """
 CREATE TABLE agent_resources (id TEXT PRIMARY KEY, configured TEXT NOT NULL, resources TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE deactivated_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE maintenance (hostname TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL) WITHOUT ROWID;
@@ -159,6 +167,7 @@ class Registry:
             resources = self._connection.execute("SELECT id, configured, resources FROM agent_resources")
             deactivated = self._connection.execute("SELECT id FROM deactivated_agents")
             maintenance = self._connection.execute("SELECT hostname, start_ns, duration_ns FROM maintenance")
+            drains = self._connection.execute("SELECT id, asked_by, max_grace_ms, mark_gone, is_done FROM drains")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
                 agent_resources=tuple(_agent_resources(row) for row in resources.fetchall()),
@@ -171,6 +180,7 @@ class Registry:
                     (str(hostname), Unavailability(start_ns=int(start_ns), duration_ns=int(duration_ns)))
                     for hostname, start_ns, duration_ns in maintenance.fetchall()
                 ),
+                drains=tuple(_drain(row) for row in drains.fetchall()),
             )
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise _broken(self._path, error) from error
@@ -204,9 +214,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     steps = {
-        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3,
-        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3,
-        2: _TABLES_SINCE_3,
+        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4,
+        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4,
+        2: _TABLES_SINCE_3 + _TABLES_SINCE_4,
+        3: _TABLES_SINCE_4,
     }
     if found in steps:
         connection.executescript(f"BEGIN; {steps[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
@@ -269,12 +280,32 @@ def _agent_resources(row: Sequence[object]) -> SaveAgentResources:
     )
 
 
+def _drain(row: Sequence[object]) -> SaveDrain:
+    agent_id, asked_by, max_grace_ms, mark_gone, is_done = row
+    drain = Drain(
+        asked_by=str(asked_by),
+        max_grace_ms=None if max_grace_ms is None else int(str(max_grace_ms)),
+        mark_gone=bool(mark_gone),
+        is_done=bool(is_done),
+    )
+    return SaveDrain(agent_id=AgentId(str(agent_id)), drain=drain)
+
+
+def _write_drain(connection: sqlite3.Connection, agent_id: AgentId, drain: Drain | None) -> None:
+    connection.execute("DELETE FROM drains WHERE id = ?", (agent_id,))
+    if drain is not None:
+        connection.execute(
+            "INSERT INTO drains (id, asked_by, max_grace_ms, mark_gone, is_done) VALUES (?, ?, ?, ?, ?)",
+            (agent_id, drain.asked_by, drain.max_grace_ms, int(drain.mark_gone), int(drain.is_done)),
+        )
+
+
 def _amounts(text: str) -> dict[str, int]:
     return {str(name): int(milli) for name, milli in json.loads(text).items()}
 
 
 def _forget_of_agent(connection: sqlite3.Connection, agent_id: AgentId) -> None:
-    for table in ("agent_resources", "deactivated_agents"):
+    for table in ("agent_resources", "deactivated_agents", "drains"):
         connection.execute(f"DELETE FROM {table} WHERE id = ?", (agent_id,))  # noqa: S608 - the names are ours
 
 
@@ -310,6 +341,8 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
                 "INSERT INTO maintenance (hostname, start_ns, duration_ns) VALUES (?, ?, ?)",
                 [(hostname, window.start_ns, window.duration_ns) for hostname, window in windows],
             )
+        case SaveDrain(agent_id=agent_id, drain=drain):
+            _write_drain(connection, agent_id, drain)
         case SaveFramework(framework=info):
             connection.execute(
                 "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"

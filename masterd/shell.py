@@ -20,6 +20,7 @@ from masterd.core.effects import (
     SaveAgentGone,
     SaveAgentResources,
     SaveDeactivated,
+    SaveDrain,
     SaveFramework,
     SaveMaintenance,
     SaveQuotas,
@@ -171,9 +172,7 @@ class MasterShell:
                 self.frameworks.close(stream)
             case TaskChanged():
                 self.feed.publish(effect)
-            case SaveAgent() | ForgetAgent() | SaveAgentGone() | SaveFramework() | SaveWeights() | SaveQuotas():
-                raise AssertionError("records are written, not performed")
-            case SaveAgentResources() | SaveDeactivated() | SaveMaintenance():
+            case _:
                 raise AssertionError("records are written, not performed")
 
 
@@ -217,6 +216,16 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveMaintenance(windows=windows):
             _log.info("maintenance is planned anew", extra={"hosts": [hostname for hostname, _ in windows]})
+            return effect
+        case SaveDrain(agent_id=agent_id, drain=drain):
+            phrase = (
+                "agent is to be used again"
+                if drain is None
+                else "agent is drained"
+                if drain.is_done
+                else "agent drains"
+            )
+            _log.info(phrase, extra={"agent_id": agent_id, "asked_by": drain.asked_by if drain else ""})
             return effect
         case SaveAgentGone(agent_id=agent_id):
             _log.info("agent is gone for ever", extra={"agent_id": agent_id})

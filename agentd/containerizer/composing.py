@@ -47,6 +47,16 @@ class ComposingContainerizer(Containerizer):
         self._owners[config.container_id] = member
         member.prepare(config)
 
+    def fetch(self, config: ContainerConfig) -> None:
+        """See the contract."""
+        self._owner(config.container_id).fetch(config)
+
+    def cancel_fetch(self, container_id: ContainerId) -> None:
+        """See the contract. A stop may come before anybody has the container."""
+        owner = self._owners.get(container_id)
+        if owner is not None:
+            owner.cancel_fetch(container_id)
+
     def launch(self, container_id: ContainerId) -> None:
         """See the contract."""
         self._owner(container_id).launch(container_id)

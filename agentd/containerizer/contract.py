@@ -45,8 +45,8 @@ class Restored:
 class Containerizer(ABC):
     """Guarantees: no method blocks the event loop; every verb may be called again; each is answered by one event at least.
 
-    prepare → Prepared | PrepareRefused · launch → Started | LaunchFailed | Ended, later Ended · kill → Ended ·
-    conclude → Concluded | Held.
+    prepare → Prepared | PrepareRefused · fetch → Fetched · launch → Started | LaunchFailed | Ended, later Ended ·
+    kill → Ended · conclude → Concluded | Held.
     """
 
     @abstractmethod
@@ -60,6 +60,14 @@ class Containerizer(ABC):
     @abstractmethod
     def prepare(self, config: ContainerConfig) -> None:
         """Sandbox and plan, nothing visible."""
+
+    @abstractmethod
+    def fetch(self, config: ContainerConfig) -> None:
+        """The command's URIs, into the sandbox of a container that was prepared."""
+
+    @abstractmethod
+    def cancel_fetch(self, container_id: ContainerId) -> None:
+        """End it soon; it answers all the same. Unknown ids are no error."""
 
     @abstractmethod
     def launch(self, container_id: ContainerId) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import os
@@ -12,12 +11,14 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
+from agentd.bulk_usage import BulkUsage
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.exec_session import NativeExec
 from agentd.containerizer.exit_records import record_from
+from agentd.containerizer.fetches import Fetches
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.limit_watcher import LimitWatcher
-from agentd.containerizer.native_recovery import NativeRecovery
+from agentd.containerizer.native_recovery import NativeRecovery, destroy_unknown
 from agentd.containerizer.places import Places
 from agentd.containerizer.plan_json import exec_json, plan_json
 from agentd.containerizer.plan_sealer import PlanSealer
@@ -26,6 +27,7 @@ from agentd.containerizer.shim_words import as_refusal, failure_of_event, starte
 from agentd.containerizer.spare_records import spare_id_of
 from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
+from agentd.fetcher.fetcher import Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.sandbox import make_sandbox
@@ -43,8 +45,6 @@ _log = logging.getLogger(__name__)
 
 DISCARD_AFTER_S = 0.2
 """Records and sockets of that time go together."""
-MEASURED_AT_ONCE_COUNT = 64
-"""Some three milliseconds of the isolation thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,7 @@ class NativeContainerizer(Containerizer):
         isolation: Isolation,
         thread: IsolationThread,
         launcher: LauncherLink,
+        fetcher: Fetcher,
         post: Post,
     ) -> None:
         """Touches nothing before `start`."""
@@ -75,9 +76,11 @@ class NativeContainerizer(Containerizer):
         self._isolation = isolation
         self._thread = thread
         self._launcher = launcher
+        self._fetches = Fetches(fetcher, post)
         self._post = post
         self._watcher = LimitWatcher(isolation, thread, post)
         self._sealer = PlanSealer()
+        self._bulk_usage = BulkUsage(isolation)
         self._ready: dict[ContainerId, _Ready] = {}
         self._plans: dict[ContainerId, LaunchPlan] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
@@ -94,6 +97,7 @@ class NativeContainerizer(Containerizer):
     async def start(self) -> None:
         """The launcher is there."""
         self._places.make()
+        await self._fetches.start()
         await self._launcher.start()
 
     async def recover(self, restored: Sequence[Restored]) -> None:
@@ -109,23 +113,7 @@ class NativeContainerizer(Containerizer):
         for container_id, why in found.held.items():
             self._post(Held(container_id=container_id, what=why))
         for container_id in found.unknown:
-            self._track(self._destroy_unknown(container_id))
-
-    async def _destroy_unknown(self, container_id: ContainerId) -> None:
-        """Ours by its names, and not in our log: nobody will ever ask for it."""
-        _log.warning("orphan is destroyed", extra={"container_id": container_id})
-        connection = await asyncio.to_thread(self._places.connect, container_id)
-        if connection is not None:
-            ended = asyncio.get_running_loop().create_future()
-            link = ShimLink(container_id, connection, lambda _link, _message: None, lambda _: ended.set_result(None))
-            link.tell("kill", signal=9, grace_ms=0)
-            await ended
-        try:
-            await asyncio.to_thread(self._places.sweep, container_id, self._host)
-        except ContainerizerError as error:
-            _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})
-        else:
-            await asyncio.to_thread(self._places.discard, (container_id,))
+            self._track(destroy_unknown(container_id, self._places, self._host))
 
     def prepare(self, config: ContainerConfig) -> None:
         """One hop to the isolation thread and back."""
@@ -159,6 +147,14 @@ class NativeContainerizer(Containerizer):
         except protocol.ProtocolError as error:
             raise ContainerizerError(config.container_id, "plan", str(error)) from None
         return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
+
+    def fetch(self, config: ContainerConfig) -> None:
+        """By outside programs."""
+        self._fetches.begin(config)
+
+    def cancel_fetch(self, container_id: ContainerId) -> None:
+        """Its program is killed."""
+        self._fetches.cancel(container_id)
 
     def launch(self, container_id: ContainerId) -> None:
         """The plan goes to the launcher, and our end of the shim's first connection stays here."""
@@ -232,14 +228,8 @@ class NativeContainerizer(Containerizer):
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
         """Some dozens at a time: a launch that comes meanwhile has its turn on the isolation thread in between."""
-        starts = range(0, len(container_ids), MEASURED_AT_ONCE_COUNT)
-        parts = [container_ids[start : start + MEASURED_AT_ONCE_COUNT] for start in starts]
-        found = await self._thread.run_in_turns("usage", [functools.partial(self._measure, part) for part in parts])
+        found = await self._thread.run_in_turns("usage", self._bulk_usage.turns(container_ids))
         return list(itertools.chain.from_iterable(found))
-
-    def _measure(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
-        """On the isolation thread."""
-        return [self._isolation.usage(container_id) for container_id in container_ids]
 
     async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """Read from the kernel now."""
@@ -276,6 +266,7 @@ class NativeContainerizer(Containerizer):
     async def stop(self) -> None:
         """Every shim goes on by itself."""
         self._watcher.close()
+        await self._fetches.close()
         for link in self._links.values():
             link.close()
         await asyncio.to_thread(self._places.discard, tuple(self._discarding))
@@ -283,6 +274,7 @@ class NativeContainerizer(Containerizer):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._launcher.close()
+        await asyncio.to_thread(self._bulk_usage.close)
 
     def _heard(self, container_id: ContainerId) -> None:
         plan_fd = self._unheard.pop(container_id, None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agentd.containerizer.contract import Restored
 from agentd.containerizer.places import Places
-from agentd.containerizer.shim_link import Message
+from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.core.exit_record import ExitRecord
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
@@ -19,6 +20,7 @@ from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
 
 ANSWER_TIMEOUT_S = 5.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +111,20 @@ def _started(connection: socket.socket) -> Message | None:
     except (OSError, protocol.ProtocolError):
         return None
     return None
+
+
+async def destroy_unknown(container_id: ContainerId, places: Places, host: HostFacts) -> None:
+    """Ours by its names, and not in our log: nobody will ever ask for it."""
+    _log.warning("orphan is destroyed", extra={"container_id": container_id})
+    connection = await asyncio.to_thread(places.connect, container_id)
+    if connection is not None:
+        ended = asyncio.get_running_loop().create_future()
+        link = ShimLink(container_id, connection, lambda _link, _message: None, lambda _: ended.set_result(None))
+        link.tell("kill", signal=9, grace_ms=0)
+        await ended
+    try:
+        await asyncio.to_thread(places.sweep, container_id, host)
+    except ContainerizerError as error:
+        _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})
+    else:
+        await asyncio.to_thread(places.discard, (container_id,))

@@ -15,6 +15,10 @@ class ContainerInput(Enum):
 
     PREPARED = "prepared"
     """Every isolator has planned; nothing was visible so far."""
+    PREPARED_TO_FETCH = "prepared, with URIs"
+    """The same, and its command wants something fetched first."""
+    FETCHED = "fetched"
+    """All of it is in the sandbox, or something could not be fetched while the container was being ended anyway."""
     REFUSED = "refused"
     """An isolator, or the sandbox, refused: there will be no launch."""
     STARTED = "started"
@@ -34,10 +38,15 @@ class ContainerInput(Enum):
 TABLE = MappingProxyType(
     {
         (State.PREPARING, ContainerInput.PREPARED): State.LAUNCHING,
+        (State.PREPARING, ContainerInput.PREPARED_TO_FETCH): State.FETCHING,
         (State.PREPARING, ContainerInput.REFUSED): State.DESTROYING,
         # Clean-up must not race the isolators' preparation: PREPARED or REFUSED follows, and then the clean-up.
         (State.PREPARING, ContainerInput.STOP): State.DESTROYING,
         (State.PREPARING, ContainerInput.ENDED): State.DESTROYING,
+        (State.FETCHING, ContainerInput.FETCHED): State.LAUNCHING,
+        (State.FETCHING, ContainerInput.FAILED): State.DESTROYING,
+        # The clean-up must not race what writes into the sandbox: FETCHED or FAILED follows, and then the clean-up.
+        (State.FETCHING, ContainerInput.STOP): State.DESTROYING,
         (State.LAUNCHING, ContainerInput.STARTED): State.RUNNING,
         (State.LAUNCHING, ContainerInput.FAILED): State.DESTROYING,
         (State.LAUNCHING, ContainerInput.STOP): State.DESTROYING,
@@ -49,6 +58,8 @@ TABLE = MappingProxyType(
         (State.RUNNING, ContainerInput.HELD): State.STUCK,
         # What was under way when the stop came still reports.
         (State.DESTROYING, ContainerInput.PREPARED): State.DESTROYING,
+        (State.DESTROYING, ContainerInput.PREPARED_TO_FETCH): State.DESTROYING,
+        (State.DESTROYING, ContainerInput.FETCHED): State.DESTROYING,
         (State.DESTROYING, ContainerInput.REFUSED): State.DESTROYING,
         (State.DESTROYING, ContainerInput.STARTED): State.DESTROYING,
         (State.DESTROYING, ContainerInput.FAILED): State.DESTROYING,

@@ -8,7 +8,7 @@ from paddock.model.container import ContainerConfig, Termination
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.statistics import Limitation
-from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +22,13 @@ class ContainerLaunched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStopping:
-    """Why it is being ended: a limitation, or else somebody's wish (`by` says whose)."""
+    """Why it is being ended: a limitation, or else somebody's wish (`by` says whose, `reason` what kind of wish)."""
 
     container_id: ContainerId
     policy: KillPolicy
     limitation: Limitation | None = None
     by: str = ""
+    reason: Reason = Reason.KILL_REQUESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,20 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Bring the command's URIs into the sandbox. Visible to others, so it waits for the checkpoint. Answered by Fetched."""
+
+    config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFetch:
+    """Nobody wants it any more. The fetch still answers, soon."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """Hand the prepared plan to the launcher."""
 
@@ -163,6 +177,8 @@ class Registration:
 Effect = (
     Checkpoint
     | Prepare
+    | Fetch
+    | CancelFetch
     | Launch
     | Kill
     | Watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
-from agentd.core.effects import Answer, Conclude, Discard, Kill, SendStandalone
+from agentd.core.effects import Answer, CancelFetch, Conclude, Discard, Kill, SendStandalone
 from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
@@ -44,7 +44,7 @@ def kill_task(turn: Turn, event: KillTask) -> bool:
         return False
     container = turn.state.containers.get(task.container_id)
     if container is not None and not task.state.is_terminal:
-        stop(turn, container, policy=event.policy or task.info.kill_policy, by="the framework")
+        stop(turn, container, policy=event.policy or task.info.kill_policy, by=event.by, reason=event.reason)
     return True
 
 
@@ -68,6 +68,7 @@ def stop(
     *,
     policy: KillPolicy,
     by: str = "",
+    reason: Reason = Reason.KILL_REQUESTED,
     limitation: Limitation | None = None,
 ) -> None:
     """Begin or hasten the end. The first cause stays the cause; a later grace may only be shorter (the shim sees to that)."""
@@ -75,7 +76,9 @@ def stop(
         return
     container_id = container.config.container_id
     if container.stopping is None:
-        turn.commit(ContainerStopping(container_id=container_id, policy=policy, limitation=limitation, by=by))
+        turn.commit(
+            ContainerStopping(container_id=container_id, policy=policy, limitation=limitation, by=by, reason=reason)
+        )
     turn.advance(container, ContainerInput.STOP)
     _send_kill(turn, container, policy)
     turn.publish(container)
@@ -84,7 +87,10 @@ def stop(
 
 def _send_kill(turn: Turn, container: ContainerEntry, policy: KillPolicy) -> None:
     if not container.launched:
-        return  # its preparation is under way, and then comes the clean-up instead of the launch
+        # Its preparation, or fetch, is under way, and then comes the clean-up instead of the launch.
+        if container.config.command.uris:
+            turn.effects.append(CancelFetch(container_id=container.config.container_id))
+        return
     grace_ms = policy.grace_period_ms
     turn.effects.append(Kill(container_id=container.config.container_id, signal=policy.signal, grace_ms=grace_ms))
     overdue_ns = turn.now_ns + grace_ms * _MS + KILL_OVERDUE_NS
@@ -99,9 +105,13 @@ def _tell_killing(turn: Turn, container: ContainerEntry) -> None:
         return
     framework = turn.state.frameworks.get(task.framework_id)
     if framework is not None and FrameworkCapability.TASK_KILLING_STATE in framework.capabilities:
-        reason = Reason.KILL_REQUESTED
-        limitation = container.stopping.limitation if container.stopping else None
-        turn.tell(task, TaskState.KILLING, reason=limitation.reason if limitation else reason)
+        stopping = container.stopping
+        assert stopping is not None
+        if stopping.limitation is not None:
+            turn.tell(task, TaskState.KILLING, reason=stopping.limitation.reason, message=stopping.limitation.message)
+        else:
+            message = f"a kill was asked for by {stopping.by}"
+            turn.tell(task, TaskState.KILLING, reason=stopping.reason, message=message)
 
 
 def resume_stops(turn: Turn) -> None:
@@ -136,8 +146,8 @@ def conclude(turn: Turn, container: ContainerEntry) -> None:
 def concluded(turn: Turn, event: Concluded) -> None:
     """Nothing remains: the last word, and the resources are free again."""
     container = turn.state.containers.get(event.container_id)
-    if container is None or container.is_ended:
-        return
+    if container is None or container.is_ended or not container.end_known:
+        return  # nobody has asked for it
     record = container.record
     facts = EndFacts(
         record=record,

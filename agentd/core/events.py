@@ -10,7 +10,7 @@ from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, TaskInfo
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,14 @@ class Prepared:
     """Sandbox and plan are there."""
 
     container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Nothing of the fetch runs any more. `failure` None: all URIs are in the sandbox."""
+
+    container_id: ContainerId
+    failure: LaunchFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +126,13 @@ class KillContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillTask:
-    """The framework's (or an operator's) kill through the master."""
+    """A kill through the master: the framework's, an operator's, or the master's own; `by` says whose."""
 
     framework_id: FrameworkId
     task_id: TaskId
     policy: KillPolicy | None
+    by: str = "the framework"
+    reason: Reason = Reason.KILL_REQUESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +183,7 @@ Event = (
     LaunchStandalone
     | LaunchTasks
     | Prepared
+    | Fetched
     | PrepareRefused
     | Started
     | LaunchFailed

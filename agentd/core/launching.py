@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from agentd.core import ending
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
-from agentd.core.effects import Answer, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
+from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
 from agentd.core.events import (
+    Fetched,
     LaunchFailed,
     LaunchStandalone,
     LaunchTasks,
@@ -115,18 +116,42 @@ def _launch_task(turn: Turn, framework: FrameworkInfo, launch: TaskLaunch) -> No
 
 
 def prepared(turn: Turn, event: Prepared) -> None:
-    """Launch, unless a stop came meanwhile."""
+    """Launch, or fetch first; unless a stop came meanwhile."""
     container = turn.state.containers.get(event.container_id)
     if container is None:
         return
-    turn.advance(container, ContainerInput.PREPARED)
+    has_uris = bool(container.config.command.uris)
+    turn.advance(container, ContainerInput.PREPARED_TO_FETCH if has_uris else ContainerInput.PREPARED)
     _answer(turn, container, None)
-    if container.state is not ContainerState.LAUNCHING:
+    if container.state is ContainerState.DESTROYING:
         ending.conclude(turn, container)
-        return
+    elif container.state is ContainerState.FETCHING:
+        turn.effects.append(Fetch(config=container.config))
+        turn.publish(container)
+    else:
+        _launch(turn, container)
+
+
+def _launch(turn: Turn, container: ContainerEntry) -> None:
     container.launched = True
-    turn.effects.append(Launch(container_id=event.container_id))
+    turn.effects.append(Launch(container_id=container.config.container_id))
     turn.publish(container)
+
+
+def fetched(turn: Turn, event: Fetched) -> None:
+    """Launch. A kill has ended the fetch when a stop came meanwhile: its failure is then none of the fetch's."""
+    container = turn.state.containers.get(event.container_id)
+    if container is None or container.is_ended or container.launched or container.end_known:
+        return
+    if container.state is ContainerState.FETCHING and event.failure is not None:
+        turn.advance(container, ContainerInput.FAILED)
+        container.failure = event.failure
+    else:
+        turn.advance(container, ContainerInput.FETCHED)
+    if container.state is ContainerState.LAUNCHING:
+        _launch(turn, container)
+    else:
+        ending.conclude(turn, container)
 
 
 def prepare_refused(turn: Turn, event: PrepareRefused) -> None:

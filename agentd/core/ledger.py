@@ -96,12 +96,12 @@ def _queued(state: AgentState, entry: StatusQueued) -> None:
     task.state = entry.status.state
     task.statuses.append(entry.status)
     del task.statuses[:-STATUSES_KEPT_COUNT]
-    task.stream.pending.append(entry.status)
+    task.stream.append(entry.status)
 
 
 def _acknowledged(state: AgentState, entry: StatusAcknowledged) -> None:
     task = state.tasks[entry.framework_id, entry.task_id]
-    task.stream.remove_head()
+    task.stream.remove(entry.uuid)
     if task.state.is_terminal and task.stream.head is None:
         del state.tasks[entry.framework_id, entry.task_id]
         _forget_idle_framework(state, entry.framework_id)

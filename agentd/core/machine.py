@@ -39,14 +39,8 @@ def _handle(turn: Turn, event: Event) -> None:
             launching.launch_standalone(turn, event)
         case events.LaunchTasks():
             launching.launch_tasks(turn, event)
-        case events.Prepared():
-            launching.prepared(turn, event)
-        case events.PrepareRefused():
-            launching.prepare_refused(turn, event)
-        case events.Started():
-            launching.started(turn, event)
-        case events.LaunchFailed():
-            launching.launch_failed(turn, event)
+        case events.Prepared() | events.Fetched() | events.PrepareRefused() | events.Started() | events.LaunchFailed():
+            _handle_launch(turn, event)
         case events.Ended():
             ending.ended(turn, event)
         case events.Concluded():
@@ -59,6 +53,23 @@ def _handle(turn: Turn, event: Event) -> None:
             ending.kill_container(turn, event)
         case _:
             _handle_master(turn, event)
+
+
+def _handle_launch(
+    turn: Turn,
+    event: events.Prepared | events.Fetched | events.PrepareRefused | events.Started | events.LaunchFailed,
+) -> None:
+    match event:
+        case events.Prepared():
+            launching.prepared(turn, event)
+        case events.Fetched():
+            launching.fetched(turn, event)
+        case events.PrepareRefused():
+            launching.prepare_refused(turn, event)
+        case events.Started():
+            launching.started(turn, event)
+        case events.LaunchFailed():
+            launching.launch_failed(turn, event)
 
 
 def _handle_master(

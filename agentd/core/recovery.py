@@ -41,13 +41,20 @@ def _tasks(state: AgentState) -> Iterator[DurableEntry]:
     for task in state.tasks.values():
         framework = state.frameworks[task.framework_id]
         yield TaskAccepted(framework=framework, task=task.info, container_id=task.container_id)
-        pending = {status.uuid for status in task.stream.pending}
-        acknowledged = [status for status in task.statuses if status.uuid not in pending]
-        for status in acknowledged[-1:]:
+        for status in _acknowledged(task)[-1:]:
             yield StatusQueued(framework_id=task.framework_id, status=status)
             yield StatusAcknowledged(framework_id=task.framework_id, task_id=status.task_id, uuid=status.uuid)
         for status in task.stream.pending:
             yield StatusQueued(framework_id=task.framework_id, status=status)
+
+
+def _acknowledged(task: TaskEntry) -> list[TaskStatus]:
+    """Of those that are still shown. What came after the head and does not wait had no room."""
+    head = task.stream.head
+    if head is None:
+        return task.statuses
+    uuids = [status.uuid for status in task.statuses]
+    return task.statuses[: uuids.index(head.uuid)] if head.uuid in uuids else []
 
 
 def _containers(state: AgentState) -> Iterator[DurableEntry]:

@@ -23,9 +23,10 @@ COMMAND_SHOWN_BYTES = 16 * 1024
 
 
 def shown_config(config: ContainerConfig) -> ContainerConfig:
-    """The config for who only looks at it: the same, unless the command is long; then without environment, and cut."""
+    """The config for who only looks at it: the same, unless the command is long; then cut, and without environment and URIs."""
     command = config.command
-    words = (command.value, *command.arguments, *(word for pair in command.environment for word in pair))
+    variables = (word for pair in command.environment for word in pair)
+    words = (command.value, *command.arguments, *variables, *(uri.value for uri in command.uris))
     if len("".join(words).encode()) + len(words) <= COMMAND_SHOWN_BYTES:
         return config
     room = COMMAND_SHOWN_BYTES // 4  # a character has up to four bytes
@@ -36,7 +37,7 @@ def shown_config(config: ContainerConfig) -> ContainerConfig:
         if room <= 0:
             break
     value = command.value if len(command.value) <= room else f"{command.value[: max(room, 0)]}…"
-    return replace(config, command=replace(command, value=value, arguments=tuple(arguments), environment=()))
+    return replace(config, command=replace(command, value=value, arguments=tuple(arguments), environment=(), uris=()))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,9 @@
 
 At least once on the wire, each under one UUID that never changes. The first repetition comes after 10 s, each further one
 after twice the time, 10 minutes at most; a new connection begins with 10 s again.
+
+What waits is bounded, however long the master is away: of many statuses of one state that follow each other, the newest are
+kept. Every state that the task had is told, in its order.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from paddock.model.task import TaskStatus
 
 RETRY_FIRST_NS = 10 * 10**9
 RETRY_LIMIT_NS = 600 * 10**9
+PENDING_LIMIT_COUNT = 64
+"""Of one task."""
 
 
 @dataclass(slots=True)
@@ -27,6 +32,18 @@ class StatusStream:
     def head(self) -> TaskStatus | None:
         """The one that is, or is to be, in flight."""
         return self.pending[0] if self.pending else None
+
+    def append(self, status: TaskStatus) -> None:
+        """Behind all others. Beyond the bound the oldest that only repeats its state goes; never the head, which was sent."""
+        self.pending.append(status)
+        if len(self.pending) <= PENDING_LIMIT_COUNT:
+            return
+        repeated = (
+            at for at in range(1, len(self.pending) - 1) if self.pending[at].state is self.pending[at + 1].state
+        )
+        at = next(repeated, None)
+        if at is not None:
+            del self.pending[at]
 
     def pause(self) -> None:
         """The master is away."""
@@ -47,8 +64,8 @@ class StatusStream:
         """Whether this acknowledgement is for the head: others are late repetitions, and mean nothing."""
         return self.head is not None and self.head.uuid == uuid
 
-    def remove_head(self) -> None:
-        """It was acknowledged; the next one may go at once."""
-        del self.pending[0]
+    def remove(self, uuid: bytes) -> None:
+        """It was acknowledged; the next one may go at once. An older agent's log may acknowledge what had no room here."""
+        self.pending = [status for status in self.pending if status.uuid != uuid]
         self.retry_at_ns = None
         self._delay_ns = RETRY_FIRST_NS

@@ -129,26 +129,38 @@ def _launch_failed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     return _Verdict(TaskState.FAILED, Reason.CONTAINER_LAUNCH_FAILED, message)
 
 
+def _rebooted(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
+    """What a supervisor saw to its end before the host went down is told as it was; of the rest nothing is known but this."""
+    record = facts.record
+    if not facts.rebooted or (record is not None and not _is_lost(record)):
+        return None
+    meanwhile = f", while it was being ended{_by(facts.stopping)}" if facts.stopping is not None else ""
+    message = f"the host was started anew while this ran{meanwhile}; how it ended was not recorded"
+    return _Verdict(TaskState.GONE, Reason.AGENT_REBOOTED, message)
+
+
+def _is_lost(record: ExitRecord) -> bool:
+    return record.supervisor_lost or record.wait_status is None
+
+
 def _never_launched(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     if facts.record is not None:
         return None
-    if facts.rebooted:
-        message = "the host was started anew while this ran; how it ended was not recorded"
-        return _Verdict(TaskState.GONE, Reason.AGENT_REBOOTED, message)
     if facts.stopping is not None:
         message = f"killed during its launch{_by(facts.stopping)}; the command never ran"
-        return _Verdict(TaskState.KILLED, Reason.TASK_KILLED_DURING_LAUNCH, message)
+        return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.TASK_KILLED_DURING_LAUNCH), message)
     message = "the agent went away before it could hand the launch to the launcher; the command never ran"
     return _Verdict(TaskState.DROPPED, Reason.AGENT_RESTARTED, message)
 
 
 def _supervisor_lost(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     record = facts.record
-    if record is None or not (record.supervisor_lost or record.wait_status is None):
+    if record is None or not _is_lost(record):
         return None
     message = "the container's supervisor (its shim) died, and the kernel ended the container with it"
     if facts.stopping is not None and facts.stopping.limitation is None:
-        return _Verdict(TaskState.KILLED, Reason.SUPERVISOR_LOST, f"{message}, while it was being killed on request")
+        message = f"{message}, while it was being killed{_by(facts.stopping) or ' on request'}"
+        return _Verdict(TaskState.KILLED, Reason.SUPERVISOR_LOST, message)
     return _Verdict(TaskState.FAILED, Reason.SUPERVISOR_LOST, message)
 
 
@@ -176,9 +188,9 @@ def _killed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     by = _by(facts.stopping) if facts.stopping else ""
     if stop.escalated:
         message = f"killed{by}: {signal_name(stop.signal)} did not end it within its grace period{_stop(evidence)}"
-        return _Verdict(TaskState.KILLED, Reason.KILL_GRACE_EXPIRED, message + _oom(evidence))
+        return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_GRACE_EXPIRED), message + _oom(evidence))
     message = f"killed{by}{_stop(evidence)}"
-    return _Verdict(TaskState.KILLED, Reason.KILL_REQUESTED, message + _oom(evidence))
+    return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_REQUESTED), message + _oom(evidence))
 
 
 def _memory(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
@@ -213,6 +225,7 @@ def _exited(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 
 _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
     _launch_failed,
+    _rebooted,
     _never_launched,
     _supervisor_lost,
     _max_completion,
@@ -222,6 +235,12 @@ _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
     _signalled,
     _exited,
 )
+
+
+def _reason(stopping: ContainerStopping | None, reason: Reason) -> Reason:
+    """What the wish itself says goes before how it was carried out; the message and the evidence have that."""
+    wish = stopping.reason if stopping is not None else Reason.KILL_REQUESTED
+    return reason if wish is Reason.KILL_REQUESTED else wish
 
 
 def _by(stopping: ContainerStopping | None) -> str:

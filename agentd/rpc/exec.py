@@ -60,6 +60,10 @@ class ExecServicer(ExecServiceServicer):
         if container.state is not ContainerState.RUNNING:
             raise InvalidTransition(f"container {container_id}", container.state.name, "exec")
         command = convert.command_from_wire(first.start.command, "start.command")
+        if command.uris:
+            raise InvalidRequest(
+                "start.command.uris", len(command.uris), "fetch with the container, or by a command of yours"
+            )
         user = container.config.user
         if command.user:
             user = await self._users.by_name(command.user, "start.command.user")

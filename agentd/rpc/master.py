@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from agentd.core import effects, events, recovery
 from agentd.rpc.master_messages import (
+    kill_of,
     launch_refused_to_wire,
     registration_to_wire,
     standalone_to_wire,
@@ -22,6 +23,7 @@ from agentd.users import Users
 from paddock.model.agent import AgentInfo
 from paddock.model.errors import NotLeading, PaddockError, Unavailable
 from paddock.model.ids import framework_id, task_id
+from paddock.rpc.backoff import Backoff
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
 from paddock.rpc.leader import LeaderDetector
@@ -31,7 +33,6 @@ from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryService
 
 _log = logging.getLogger(__name__)
 
-BACKOFF_FIRST_S = 0.1
 BACKOFF_LIMIT_S = 60.0
 REGISTER_TIMEOUT_S = 15.0
 _MS_PER_S = 1000
@@ -59,7 +60,7 @@ class MasterClient:
         self._standalone = StandaloneReport(self._put)
         self._registered = False
         self._silence_s = REGISTER_TIMEOUT_S
-        self._attempt = 0
+        self._backoff = Backoff(random.Random(), longest_s=BACKOFF_LIMIT_S)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -103,10 +104,8 @@ class MasterClient:
                 if self._registered:
                     self._registered = False
                     self._shell.post(events.MasterDisconnected())
-            self._attempt += 1
             # All agents lose their master at the same moment; they must not come back at the same moment.
-            limit_s = min(BACKOFF_FIRST_S * 2**self._attempt, BACKOFF_LIMIT_S)
-            await asyncio.sleep(random.uniform(0, limit_s))
+            await asyncio.sleep(self._backoff.next_s())
 
     async def _connect(self, address: Address) -> None:
         """One connection, from registration to its end."""
@@ -149,7 +148,7 @@ class MasterClient:
     def _on_registered(self, message: pb.MasterMessage) -> None:
         period_s = message.registered.ping_interval_ms * max(message.registered.ping_limit_count, 1) / _MS_PER_S
         self._silence_s = period_s or REGISTER_TIMEOUT_S
-        self._attempt = 0
+        self._backoff.reset()
         self._registered = True
         _log.info("registered with master", extra={"master_id": message.master.master_id})
         self._shell.post(events.MasterConnected())
@@ -159,13 +158,7 @@ class MasterClient:
             case "launch_tasks":
                 await self._launches.launch(message.launch_tasks)
             case "kill_task":
-                kill = message.kill_task
-                policy = convert.kill_policy_from_wire(kill.kill_policy) if kill.HasField("kill_policy") else None
-                self._shell.post(
-                    events.KillTask(
-                        framework_id=framework_id(kill.framework_id), task_id=task_id(kill.task_id), policy=policy
-                    )
-                )
+                self._shell.post(kill_of(message.kill_task))
             case "acknowledge_status":
                 acknowledged = message.acknowledge_status
                 self._shell.post(

@@ -1,11 +1,17 @@
-"""What the agent tells its master, model to protobuf."""
+"""What the agent tells its master, model to protobuf; and the kill that it is told."""
 
 from __future__ import annotations
 
 from agentd.core.effects import Registration, SendLaunchRefused, SendStandalone, SendStatus
+from agentd.core.events import KillTask
 from paddock.model.agent import AgentInfo
+from paddock.model.ids import framework_id, task_id
+from paddock.model.task import Reason
 from paddock.wire import convert
+from paddock.wire.convert import bounds
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
+
+ASKED_BY_LIMIT_BYTES = 1024
 
 
 def registration_to_wire(info: AgentInfo, registration: Registration) -> pb.AgentMessage:
@@ -52,4 +58,15 @@ def launch_refused_to_wire(message: SendLaunchRefused) -> pb.AgentMessage:
         launch_refused=pb.LaunchRefused(
             framework_id=message.framework_id, task_ids=message.task_ids, message=message.message
         )
+    )
+
+
+def kill_of(message: pb.KillTask) -> KillTask:
+    """A master that does not say who asked passes on the framework's kill. Raises InvalidRequest."""
+    return KillTask(
+        framework_id=framework_id(message.framework_id),
+        task_id=task_id(message.task_id),
+        policy=convert.kill_policy_from_wire(message.kill_policy) if message.HasField("kill_policy") else None,
+        by=bounds.text(message.asked_by, "kill_task.asked_by", ASKED_BY_LIMIT_BYTES) or "the framework",
+        reason=Reason.AGENT_DRAINING if int(message.reason) == Reason.AGENT_DRAINING else Reason.KILL_REQUESTED,
     )

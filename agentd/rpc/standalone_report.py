@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agentd.core.effects import SendStandalone
 
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 """Between two reports. A short life changes the sum twice, and a report costs both daemons about what its own call costs."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import availability, offers, reservations, tasks
+from masterd.core import availability, draining, offers, reconciliation, reservations, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -47,6 +47,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     if agent is None:
         agent = AgentEntry(info=event.agent, state=AgentState.RECOVERED)
         turn.state.agents[agent_id] = agent
+    was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.REGISTER)
     reservations.carry_over(turn, agent, event.agent)
     agent.stream = event.stream
@@ -69,7 +70,10 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         _take_over(turn, agent, reported)
     _readmit(turn, agent)
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
+    draining.go_on(turn, agent)
     availability.admit(turn, agent)
+    if was_missing:
+        reconciliation.answer_waiting(turn, agent_id)
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
 
@@ -164,13 +168,15 @@ def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]
     for key, task in list(agent.tasks.items()):
         framework = turn.state.framework(task.framework_id)
         assert framework is not None
-        policy = agent.pending_kills.pop(key, None)
+        kill = agent.pending_kills.pop(key, None)
         if key not in reported:
             turn.tell(agent, TellReconcile(framework_id=key[0], task_id=key[1]))
-        if framework.state is FrameworkState.COMPLETED or task.duplicate:
-            policy = policy or task.info.kill_policy
-        if policy is not None:
-            tasks.tell_kill(turn, agent, task, policy)
+        if framework.state is FrameworkState.COMPLETED:
+            kill = kill or tasks.kill_of(task, "the master, because the framework has ended")
+        elif task.duplicate:
+            kill = kill or tasks.kill_of(task, "the master, because the framework has a task of this id elsewhere")
+        if kill is not None:
+            tasks.tell_kill(turn, agent, kill, task)
     agent.pending_kills.clear()
     for framework_id in {key[0] for key in agent.tasks} & turn.state.completed_frameworks.keys():
         turn.tell(agent, TellFrameworkGone(framework_id=framework_id))
@@ -223,6 +229,7 @@ def answered(agent: AgentEntry, sequence: int) -> None:
 def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     """Unreachable, durably; its tasks may come back with it. A connection that still stands is closed: it can start anew."""
     agent_id = agent.info.agent_id
+    was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.SILENT)
     message = f"agent {agent_id} did not answer for {turn.state.settings.silence_limit_ns // NS_PER_MS} ms"
     if agent.stream is not None:
@@ -238,6 +245,8 @@ def out_of_reach(turn: Turn, agent: AgentEntry) -> None:
     turn.state.allocator.remove_agent(AgentId(agent_id))
     for framework in turn.state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+    if was_missing:
+        reconciliation.answer_waiting(turn, agent_id)
 
 
 def forget_the_oldest(turn: Turn) -> None:
@@ -295,6 +304,7 @@ def mark_gone(turn: Turn, agent_id: AgentId) -> None:
     turn.effects.append(SaveAgentGone(agent_id=agent_id))
     for framework in state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
+    reconciliation.answer_waiting(turn, agent_id)
 
 
 def _lose(turn: Turn, agent: AgentEntry, task: TaskEntry, message: str) -> None:

@@ -40,7 +40,7 @@ def is_offered(state: MasterState, agent: AgentEntry, wall_ns: int) -> bool:
     """As far as operators decide."""
     window = state.maintenance.get(agent.info.hostname)
     under_way = window is not None and window.start_ns <= wall_ns
-    return agent.info.agent_id not in state.deactivated_agent_ids and not under_way
+    return agent.drain is None and agent.info.agent_id not in state.deactivated_agent_ids and not under_way
 
 
 def refresh(turn: Turn, agent: AgentEntry) -> None:

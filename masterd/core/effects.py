@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from masterd.allocator.quota import Quota
-from masterd.core.views import TaskView
+from masterd.core.views import Drain, TaskView
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskStatus
 
 # --- to an agent ---
 
@@ -35,11 +35,13 @@ class TellLaunch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellKill:
-    """Stop this task."""
+    """Stop this task. `asked_by`: in words for its status."""
 
     framework_id: FrameworkId
     task_id: TaskId
     kill_policy: KillPolicy
+    asked_by: str
+    reason: Reason = Reason.KILL_REQUESTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +268,14 @@ class SaveMaintenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDrain:
+    """The agent is being drained, has been, or (None) is not any more."""
+
+    agent_id: AgentId
+    drain: Drain | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
     """For whoever watches tasks. `version` grows by one with each."""
 
@@ -277,6 +287,7 @@ Save = (
     SaveAgent
     | ForgetAgent
     | SaveAgentGone
+    | SaveDrain
     | SaveAgentResources
     | SaveDeactivated
     | SaveMaintenance

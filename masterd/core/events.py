@@ -23,6 +23,10 @@ class Caller:
     uid: int
     user: str
 
+    def __str__(self) -> str:
+        """For people, with the number: names are given anew."""
+        return f"{self.user or 'somebody'} (uid {self.uid})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredTask:
@@ -263,6 +267,24 @@ class AgentMarkedGone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainAgent:
+    """An operator wants nothing to run on an agent any more; a later one replaces an earlier one."""
+
+    caller: Caller
+    agent_id: AgentId
+    max_grace_ms: int | None = None
+    mark_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDrain:
+    """The agent is to be used again."""
+
+    caller: Caller
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CycleDue:
     """Time to allocate. `batch`: the timer's run over all agents."""
 
@@ -301,6 +323,8 @@ Event = (
     | OperatorTeardown
     | InverseOfferAnswered
     | AgentMarkedGone
+    | DrainAgent
+    | CancelDrain
     | CycleDue
     | Tick
 )

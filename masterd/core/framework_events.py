@@ -114,6 +114,8 @@ def _detach(turn: Turn, framework: FrameworkEntry) -> None:
         del turn.state.framework_of_stream[framework.stream]
         framework.stream = None
     framework.subscription_id = ""
+    framework.unanswered.clear()
+    framework.asked_for_all = False
 
 
 def stream_lost(turn: Turn, stream: int) -> None:
@@ -157,7 +159,8 @@ def end(turn: Turn, framework: FrameworkEntry, event: FrameworkEvent) -> None:
         framework.finish(task)
     for task in list(framework.tasks.values()):
         agent = state.agents[task.agent_id]
-        tasks.tell_kill(turn, agent, task, task.info.kill_policy)
+        kill = tasks.kill_of(task, "the master, because the framework has ended")
+        tasks.tell_kill(turn, agent, kill, task)
         if task.state.is_terminal:
             tasks.conclude(turn, agent, framework, task)
     for agent in state.agents.values():

@@ -25,6 +25,7 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         registered_ns=agent.registered_ns,
         deactivated=agent.info.agent_id in state.deactivated_agent_ids,
         unavailability=state.maintenance.get(agent.info.hostname),
+        drain=agent.drain,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from masterd.core import (
     agent_events,
     availability,
+    draining,
     framework_events,
     offers,
     operator_changes,
@@ -22,8 +23,10 @@ from masterd.core.events import (
     AgentMarkedGone,
     AgentRegistered,
     AgentStreamLost,
+    CancelDrain,
     CycleDue,
     Decline,
+    DrainAgent,
     Event,
     FrameworkStreamLost,
     InverseOfferAnswered,
@@ -62,6 +65,8 @@ OperatorEvents = (
     | AgentActivated
     | MaintenanceUpdated
     | AgentMarkedGone
+    | DrainAgent
+    | CancelDrain
 )
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
 
@@ -109,6 +114,8 @@ class Machine:
                 | AgentActivated()
                 | MaintenanceUpdated()
                 | AgentMarkedGone()
+                | DrainAgent()
+                | CancelDrain()
             ):
                 _from_operator(turn, event)
             case _:
@@ -153,6 +160,10 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
         case AgentMarkedGone(agent_id=agent_id, caller=caller):
             availability.check_root(caller, "mark agents as gone")
             agent_events.mark_gone(turn, agent_id)
+        case DrainAgent():
+            draining.begin(turn, event)
+        case CancelDrain():
+            draining.cancel(turn, event)
 
 
 def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
@@ -191,6 +202,8 @@ def _pass_time(turn: Turn) -> None:
             agent_events.ping(turn, agent)
         elif agent.state in {AgentState.DISCONNECTED, AgentState.RECOVERED} and agent.deadline_ns <= now_ns:
             agent_events.out_of_reach(turn, agent)
+    for agent_id in draining.finished(turn):
+        agent_events.mark_gone(turn, agent_id)
     agent_events.forget_the_oldest(turn)
     for framework in list(state.frameworks.values()):
         if framework.state is FrameworkState.SUBSCRIBED:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from masterd.allocator.interface import Allocator, Shuffler
 from masterd.allocator.quota import Quota
 from masterd.core import reservations
-from masterd.core.effects import SaveAgent, SaveAgentResources, SaveFramework
+from masterd.core.effects import SaveAgent, SaveAgentResources, SaveDrain, SaveFramework
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
@@ -33,6 +33,7 @@ class Remembered:
     gone_agent_ids: tuple[AgentId, ...] = ()
     deactivated_agent_ids: tuple[AgentId, ...] = ()
     maintenance: tuple[tuple[str, Unavailability], ...] = ()
+    drains: tuple[SaveDrain, ...] = ()
 
 
 def recover(
@@ -57,6 +58,9 @@ def recover(
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
     for changed in remembered.agent_resources:
         reservations.recover(state, changed)
+    for drained in remembered.drains:
+        if drained.agent_id in state.agents:
+            state.agents[drained.agent_id].drain = drained.drain
     state.quotas = dict(remembered.quotas)
     expected_count = sum(record.unreachable_ns is None for record in remembered.agents)
     allocator.recover_quotas(state.quotas, expected_agent_count=expected_count, now_ns=now_ns)

@@ -9,15 +9,15 @@ from enum import Enum
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.allocator.quota import Quota
 from masterd.core.authorizer import AllowAll, Authorizer
-from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, ToAgent, ToFramework
-from masterd.core.views import AgentState, FrameworkState, TaskView
+from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, TellKill, ToAgent, ToFramework
+from masterd.core.views import AgentState, Drain, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 
 NS_PER_MS = 1_000_000
 STATUSES_LIMIT_COUNT = 20
@@ -139,7 +139,8 @@ class AgentEntry:
     offers: dict[OfferId, None] = field(default_factory=dict)
     standalone: Resources = field(default_factory=Resources)
     configured: Resources = field(default_factory=Resources)
-    pending_kills: dict[TaskKey, KillPolicy] = field(default_factory=dict)
+    pending_kills: dict[TaskKey, TellKill] = field(default_factory=dict)
+    drain: Drain | None = None
     registered_ns: int = 0
     ping_sequence: int = 0
     answered_sequence: int = 0
@@ -157,7 +158,11 @@ class AgentEntry:
 
 @dataclass(slots=True, kw_only=True)
 class FrameworkEntry:
-    """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent."""
+    """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent.
+
+    `unanswered`: tasks that this subscription asked for, by the agent that must be back before anybody can say.
+    `asked_for_all`: it asked for all its tasks while agents were not back.
+    """
 
     info: FrameworkInfo
     state: FrameworkState
@@ -168,6 +173,8 @@ class FrameworkEntry:
     unreachable: dict[TaskId, TaskEntry] = field(default_factory=dict)
     completed: dict[TaskId, TaskEntry] = field(default_factory=dict)
     offers: dict[OfferId, None] = field(default_factory=dict)
+    unanswered: dict[AgentId, dict[TaskId, None]] = field(default_factory=dict)
+    asked_for_all: bool = False
     subscribed_ns: int = 0
     deadline_ns: int = 0
     next_heartbeat_ns: int = 0

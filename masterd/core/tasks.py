@@ -13,6 +13,8 @@ from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.task import KillPolicy, Reason, TaskState, TaskStatus
 
+THE_FRAMEWORK = "the framework"
+
 
 def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> None:
     """Take note and pass on. A status for a task that is on another agent is a lie and changes nothing."""
@@ -110,7 +112,7 @@ def kill(turn: Turn, event: Kill, framework: FrameworkEntry) -> None:
         return
     if event.agent_id and event.agent_id != task.agent_id:
         raise InvalidRequest("agent_id", event.agent_id, f"the task is on {task.agent_id}; name that agent, or none")
-    _kill(turn, task, event.kill_policy)
+    _kill(turn, task, event.kill_policy, THE_FRAMEWORK)
 
 
 def operator_kill(turn: Turn, event: OperatorKill) -> None:
@@ -128,7 +130,7 @@ def operator_kill(turn: Turn, event: OperatorKill) -> None:
             f"task {event.task_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {event.caller.uid} may kill its own tasks only"
         )
-    _kill(turn, task, event.kill_policy)
+    _kill(turn, task, event.kill_policy, f"the operator {event.caller}")
 
 
 def owner_uid(framework: FrameworkEntry) -> int | None:
@@ -142,19 +144,28 @@ def _still_ending(turn: Turn, key: TaskKey) -> TaskEntry | None:
     return next((agent.tasks[key] for agent in turn.state.agents.values() if key in agent.tasks), None)
 
 
-def _kill(turn: Turn, task: TaskEntry, policy: KillPolicy | None) -> None:
-    tell_kill(turn, turn.state.agents[task.agent_id], task, policy or task.info.kill_policy)
+def _kill(turn: Turn, task: TaskEntry, policy: KillPolicy | None, asked_by: str) -> None:
+    tell_kill(turn, turn.state.agents[task.agent_id], kill_of(task, asked_by, policy), task)
 
 
-def tell_kill(turn: Turn, agent: AgentEntry, task: TaskEntry, policy: KillPolicy) -> None:
+def kill_of(task: TaskEntry, asked_by: str, policy: KillPolicy | None = None) -> TellKill:
+    """The kill of a task. The policy that is not given is the task's own."""
+    return TellKill(
+        framework_id=task.framework_id,
+        task_id=task.info.task_id,
+        kill_policy=policy or task.info.kill_policy,
+        asked_by=asked_by,
+    )
+
+
+def tell_kill(turn: Turn, agent: AgentEntry, kill: TellKill, task: TaskEntry) -> None:
     """Now, or when the agent is back."""
-    key = (task.framework_id, task.info.task_id)
     if task.state.is_terminal and task.released:
         return
     if agent.state is AgentState.CONNECTED:
-        turn.tell(agent, TellKill(framework_id=key[0], task_id=key[1], kill_policy=policy))
+        turn.tell(agent, kill)
     else:
-        agent.pending_kills[key] = policy
+        agent.pending_kills[kill.framework_id, kill.task_id] = kill
 
 
 def agent_named(turn: Turn, stream: int) -> AgentEntry | None:

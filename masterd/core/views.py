@@ -35,6 +35,19 @@ class FrameworkState(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """An operator's wish that nothing runs on an agent any more. `max_grace_ms` None: each task's own grace period.
+
+    `is_done`: no task is left. `mark_gone`: the agent is given up then.
+    """
+
+    asked_by: str
+    max_grace_ms: int | None = None
+    mark_gone: bool = False
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """A task with where it is; `statuses` oldest first."""
 
@@ -61,6 +74,7 @@ class AgentView:
     offered: Resources
     standalone: Resources
     registered_ns: int
+    drain: Drain | None
     deactivated: bool = False
     unavailability: Unavailability | None = None
 

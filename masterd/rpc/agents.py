@@ -189,6 +189,8 @@ def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterM
                 framework_id=message.framework_id,
                 task_id=message.task_id,
                 kill_policy=convert.kill_policy_to_wire(message.kill_policy),
+                asked_by=message.asked_by,
+                reason=convert.reason_to_wire(message.reason),
             )
             return pb.MasterMessage(master=master, kill_task=kill)
         case TellAcknowledged():

@@ -13,7 +13,7 @@ from grpc.aio import ServicerContext
 
 from masterd.core import inspection
 from masterd.core.events import OperatorKill
-from masterd.core.views import AgentState, AgentView, FrameworkState, FrameworkView, TaskView
+from masterd.core.views import AgentState, AgentView, Drain, FrameworkState, FrameworkView, TaskView
 from masterd.rpc.callers import current_caller
 from masterd.rpc.schedulers import kill_policy_or_none
 from masterd.shell import MasterShell
@@ -194,7 +194,16 @@ def agent_to_wire(view: AgentView) -> pb.Agent:
         standalone=convert.resources_to_wire(view.standalone),
         deactivated=view.deactivated,
         unavailability=convert.unavailability_to_wire(view.unavailability),
+        drain=drain_to_wire(view.drain),
     )
+
+
+def drain_to_wire(drain: Drain | None) -> pb.Drain | None:
+    """None when there is none."""
+    if drain is None:
+        return None
+    state = pb.DRAINED if drain.is_done else pb.DRAINING
+    return pb.Drain(state=state, asked_by=drain.asked_by, max_grace_ms=drain.max_grace_ms, mark_gone=drain.mark_gone)
 
 
 def framework_to_wire(view: FrameworkView) -> pb.Framework:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from masterd.rpc.agents import AgentRegistry
+from masterd.rpc.drains import Drains
 from masterd.rpc.explanations import Explanations
 from masterd.rpc.lifecycle import Lifecycle
 from masterd.rpc.maintenance import MaintenancePlans
@@ -15,6 +16,7 @@ from masterd.shell import MasterShell
 from paddock.rpc.principal import Authorizer
 from paddock.rpc.server import Service
 from paddock.wire.v1.agent_registry_service_pb2_grpc import add_AgentRegistryServiceServicer_to_server
+from paddock.wire.v1.drain_service_pb2_grpc import add_DrainServiceServicer_to_server
 from paddock.wire.v1.explain_service_pb2_grpc import add_ExplainServiceServicer_to_server
 from paddock.wire.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server
 from paddock.wire.v1.maintenance_service_pb2_grpc import add_MaintenanceServiceServicer_to_server
@@ -31,6 +33,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
     reservations, explanations = Reservations(shell), Explanations(shell)
     lifecycle, maintenance, watches = Lifecycle(shell), MaintenancePlans(shell), Watches(shell)
+    drains = Drains(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -67,5 +70,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.WatchService",
             register=lambda server: add_WatchServiceServicer_to_server(watches, server),
+        ),
+        Service(
+            name="paddock.wire.v1.DrainService",
+            register=lambda server: add_DrainServiceServicer_to_server(drains, server),
         ),
     )

@@ -26,6 +26,7 @@ VERBS = {
     "wait": "wait for a task's end and return its exit code",
     "exec": "run a further command inside a running task",
     "agents": "list agents and what is free on them",
+    "drain": "empty an agent: no offers, its tasks killed; --cancel uses it again",
     "frameworks": "list frameworks",
     "offers": "list the offers that frameworks hold",
     "roles": "list roles with their weights, quotas, reservations and shares",

@@ -1,4 +1,4 @@
-"""From what people type to the task that they mean: the whole id, or a prefix when it is unique."""
+"""From what people type to the task or agent that they mean: the whole id, or a prefix when it is unique."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paddock.model.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.master import MasterClient
-    from paddock.rpc.clients.views import TaskView
+    from paddock.rpc.clients.views import AgentView, TaskView
 
 _NAMED_COUNT = 5
 
@@ -40,3 +40,18 @@ def choose(tasks: tuple[TaskView, ...], text: str) -> TaskView:
     raise Conflict(
         f"{text!r} is the beginning of {len(names)} tasks ({', '.join(names[:_NAMED_COUNT])}{more}): write more of it"
     )
+
+
+async def find_agent(master: MasterClient, text: str) -> AgentView:
+    """By id, a prefix of it, or its host's name. Raises NotFound, or Conflict naming the candidates."""
+    if not text:
+        raise InvalidRequest("AGENT", text, "write an agent's id, a prefix of it, or its host's name")
+    agents = await master.list_agents()
+    whole = [agent for agent in agents if text in {agent.info.agent_id, agent.info.hostname}]
+    found = whole or [agent for agent in agents if agent.info.agent_id.startswith(text)]
+    if not found:
+        raise NotFound("agent", text)
+    if len(found) > 1:
+        names = ", ".join(sorted(agent.info.agent_id for agent in found)[:_NAMED_COUNT])
+        raise Conflict(f"{text!r} means {len(found)} agents ({names}, …): write an id")
+    return found[0]

@@ -16,6 +16,7 @@ from paddock.cli.quantities import (
     size_or_none_bytes,
 )
 from paddock.cli.run_request import RunRequest
+from paddock.cli.uris import command_uri
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role, task_id
 from paddock.model.resource_text import parse_scalar_milli
@@ -57,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--env", metavar="NAME=VALUE", action="append", default=[], help="environment (repeatable)"
     )
+    parser.add_argument(
+        "--uri",
+        metavar="URI[,OPTION…]",
+        action="append",
+        default=[],
+        help="fetch it into the sandbox first (repeatable): executable, extract=no, cache, output=NAME, sha256=HEX",
+    )
     parser.add_argument("-w", "--workdir", metavar="PATH", default="", help="where to run it (default: the sandbox)")
     parser.add_argument("--name", metavar="NAME", default="", help="the task's name (default: the command's)")
     parser.add_argument("--timeout", metavar="DURATION", default="", help="end it after this long; exit code 124")
@@ -93,6 +101,7 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
             environment=tuple(environment_variable(text, "--env") for text in arguments.env),
             user=arguments.user,
             working_directory=arguments.workdir,
+            uris=tuple(command_uri(text, "--uri") for text in arguments.uri),
         ),
         amounts_milli=_amounts(arguments),
         limits=_limits(arguments),

@@ -65,12 +65,15 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 class CallRunner:
-    """Made once, by the launcher; its shims inherit it. `shares_memory`: a child may share its parent's memory."""
+    """Made once, by the launcher; its shims inherit it. `shares_memory`: a child may share its parent's memory.
+
+    `keeps_gil`: whether other threads' Python waits meanwhile; in the child of a raw clone3 nobody may touch the GIL's lock.
+    """
 
     __slots__ = ("_machine_code", "shares_memory")
 
-    def __init__(self, machine: str) -> None:
-        self._machine_code = _load(BYTES.get(machine, b""))
+    def __init__(self, machine: str, *, keeps_gil: bool = True) -> None:
+        self._machine_code = _load(BYTES.get(machine, b""), keeps_gil=keeps_gil)
         self.shares_memory = self._machine_code is not None
 
     def run(self, memory: bytearray | memoryview, first: int) -> int:
@@ -84,7 +87,7 @@ class CallRunner:
         return _run_in_python(memory, base, first)
 
 
-def _load(code: bytes) -> Callable[[int, int], int] | None:
+def _load(code: bytes, *, keeps_gil: bool) -> Callable[[int, int], int] | None:
     """The machine code as a function; None where there is none, or where no memory may be made executable."""
     if not code:
         return None
@@ -94,8 +97,8 @@ def _load(code: bytes) -> Callable[[int, int], int] | None:
     ctypes.memmove(address, code, len(code))
     if _mprotect(address, len(code), _READ_EXECUTE) < 0:
         return None
-    kind = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
-    return kind(address)
+    make_kind = ctypes.PYFUNCTYPE if keeps_gil else ctypes.CFUNCTYPE
+    return make_kind(ctypes.c_long, ctypes.c_void_p, ctypes.c_long)(address)
 
 
 def _run_in_python(memory: bytearray | memoryview, base: int, first: int) -> int:

@@ -121,11 +121,10 @@ def _sweep_locked(
         _unlink(record.temporary_path(path))
         return None
     identity = remains.identity
-    is_this_boot = identity.boot_id == processes.read_boot_id()
-    if note is not None and remains.is_finished and is_this_boot:
+    if note is not None and remains.is_finished and _is_this_boot(identity):
         # Its shim died between the record and its name. (Of another boot nobody knows whether it is whole.)
         return _finish(note, remains, file, timeout_s)
-    if is_this_boot and processes.is_alive(identity.shim_pid, identity.shim_start_time_ticks):
+    if _has_shim(identity):
         raise KernelError("sweep", path, f"shim {identity.shim_pid} is alive", errno.EAGAIN)
     ending = Ending()
     cgroup = ContainerCgroup(remains.place)
@@ -157,9 +156,17 @@ def _end_all(cgroup: ContainerCgroup, ending: Ending, remains: Remains, timeout_
 
 def _remove_remains(remains: Remains, timeout_s: float) -> None:
     """A finished container's cgroups, when its shim died, or gave up, between record and removal."""
-    if processes.is_alive(remains.identity.shim_pid, remains.identity.shim_start_time_ticks):
-        return
-    remove_cgroups(remains.place, timeout_s)
+    if not _has_shim(remains.identity):
+        remove_cgroups(remains.place, timeout_s)
+
+
+def _has_shim(identity: Identity) -> bool:
+    """Start times count from the boot: a pid of another boot names a stranger, even when both numbers are the same."""
+    return _is_this_boot(identity) and processes.is_alive(identity.shim_pid, identity.shim_start_time_ticks)
+
+
+def _is_this_boot(identity: Identity) -> bool:
+    return identity.boot_id == processes.read_boot_id()
 
 
 def remove_cgroups(place: plan.CgroupPlace, timeout_s: float = 5.0) -> None:
@@ -190,7 +197,8 @@ def list_containers(agent_id: str, mode: str, parents: dict[str, str]) -> dict[s
         except FileNotFoundError:
             continue
         for name in names:
-            if name != "launcher" or mode == "v1":
+            # What begins with a dot is the agent's own.
+            if not name.startswith(".") and (name != "launcher" or mode == "v1"):
                 found.setdefault(name, {})[controller] = os.path.join(parent, name)
     return {name: plan.CgroupPlace(mode, directories) for name, directories in found.items()}
 

@@ -49,6 +49,7 @@ class ContainerState(Enum):
     """The containerizer's states; the transitions are one table in agentd.core.container_states."""
 
     PREPARING = "preparing"
+    FETCHING = "fetching"
     LAUNCHING = "launching"
     RUNNING = "running"
     DESTROYING = "destroying"

@@ -7,6 +7,7 @@ from enum import Enum, IntEnum
 
 from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
+from paddock.model.uri import CommandUri
 
 DEFAULT_KILL_SIGNAL = 15
 DEFAULT_KILL_GRACE_MS = 3_000
@@ -119,7 +120,7 @@ class ContainerType(Enum):
 class CommandInfo:
     """A shell line (`shell`: `value` goes to `/bin/sh -c`) or a program with arguments (`arguments[0]` is the program).
 
-    `user` empty: the caller's own user. `working_directory` empty: the sandbox.
+    `user` empty: the caller's own user. `working_directory` empty: the sandbox. `uris` are in the sandbox when it begins.
     """
 
     shell: bool = False
@@ -128,6 +129,7 @@ class CommandInfo:
     environment: tuple[tuple[str, str], ...] = ()
     user: str = ""
     working_directory: str = ""
+    uris: tuple[CommandUri, ...] = ()
 
     @property
     def argv(self) -> tuple[str, ...]:

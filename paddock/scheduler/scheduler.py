@@ -25,9 +25,9 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
+from paddock.rpc.backoff import Backoff
 from paddock.rpc.leader import LeaderDetector, StaticMasters
 from paddock.rpc.scheduling import FrameworkRefused, LinkEvent, SchedulerLink, Subscribed, Updated
-from paddock.scheduler.backoff import Backoff
 from paddock.scheduler.fitting import placed
 from paddock.scheduler.once import HandledOnce
 

@@ -36,7 +36,7 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An agent as the master knows it; `state` is active, disconnected or unreachable."""
+    """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable."""
 
     info: AgentInfo
     state: str

@@ -49,11 +49,19 @@ def task_view(message: pb.Task) -> TaskView:
     )
 
 
+def _agent_state(message: pb.Agent) -> str:
+    """Of an agent that is there, whether it is used is what counts."""
+    state = _AGENT_STATES.get(message.state, f"state {message.state}")
+    if message.HasField("drain") and message.state == pb.AGENT_ACTIVE:
+        return "drained" if message.drain.state == pb.DRAINED else "draining"
+    return state
+
+
 def agent_view(message: pb.Agent) -> AgentView:
     """An agent of the master's."""
     return AgentView(
         info=convert.agent_info_from_wire(message.info),
-        state=_AGENT_STATES.get(message.state, f"state {message.state}"),
+        state=_agent_state(message),
         used=convert.resources_from_wire(message.used),
         offered=convert.resources_from_wire(message.offered),
         standalone=convert.resources_from_wire(message.standalone),

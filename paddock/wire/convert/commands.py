@@ -18,11 +18,14 @@ from paddock.model.task import (
     ResourceLimits,
     Rlimit,
 )
+from paddock.model.uri import CommandUri, check_uri
 from paddock.wire.convert import bounds
 from paddock.wire.v1 import tasks_pb2 as pb
 
 UNLIMITED = -1
 """As a limit: none."""
+
+URIS_LIMIT_COUNT = 100
 
 _SIGNAL_LIMIT = 64
 _CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
@@ -81,6 +84,7 @@ def command_from_wire(message: pb.CommandInfo, field: str = "command") -> Comman
         environment=environment_from_wire(message.environment, f"{field}.environment"),
         user=bounds.text(message.user, f"{field}.user"),
         working_directory=bounds.text(message.working_directory, f"{field}.working_directory", bounds.PATH_LIMIT_BYTES),
+        uris=uris_from_wire(message.uris, f"{field}.uris"),
     )
 
 
@@ -93,6 +97,41 @@ def command_to_wire(command: CommandInfo) -> pb.CommandInfo:
         environment=[pb.EnvironmentVariable(name=name, value=value) for name, value in command.environment],
         user=command.user,
         working_directory=command.working_directory,
+        uris=[_uri_to_wire(uri) for uri in command.uris],
+    )
+
+
+def uris_from_wire(messages: Sequence[pb.CommandUri], field: str = "uris") -> tuple[CommandUri, ...]:
+    """Each by its own rule; two for one file would leave open which of them the command finds there."""
+    bounds.count(messages, field, URIS_LIMIT_COUNT)
+    uris = tuple(check_uri(_uri_from_wire(message), f"{field}[{index}]") for index, message in enumerate(messages))
+    places: set[str] = set()
+    for index, uri in enumerate(uris):
+        if uri.archive is None and uri.file_name in places:
+            raise InvalidRequest(f"{field}[{index}].output_file", uri.file_name, "give each file a name of its own")
+        places.add(uri.file_name)
+    return uris
+
+
+def _uri_from_wire(message: pb.CommandUri) -> CommandUri:
+    return CommandUri(
+        value=message.value,
+        executable=message.executable,
+        extract=message.extract if message.HasField("extract") else True,
+        cache=message.cache,
+        output_file=message.output_file,
+        checksum=message.checksum,
+    )
+
+
+def _uri_to_wire(uri: CommandUri) -> pb.CommandUri:
+    return pb.CommandUri(
+        value=uri.value,
+        executable=uri.executable,
+        extract=uri.extract,
+        cache=uri.cache,
+        output_file=uri.output_file,
+        checksum=uri.checksum,
     )
 
 

@@ -30,6 +30,7 @@ from paddock.wire.v1 import containers_pb2 as pb
 
 _STATES_TO_WIRE = {
     ContainerState.PREPARING: pb.CONTAINER_PREPARING,
+    ContainerState.FETCHING: pb.CONTAINER_FETCHING,
     ContainerState.LAUNCHING: pb.CONTAINER_LAUNCHING,
     ContainerState.RUNNING: pb.CONTAINER_RUNNING,
     ContainerState.DESTROYING: pb.CONTAINER_DESTROYING,

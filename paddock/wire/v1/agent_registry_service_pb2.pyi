@@ -324,8 +324,14 @@ class KillTask(_message.Message):
     FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     KILL_POLICY_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     task_id: _builtins.str
+    asked_by: _builtins.str
+    """Who asked, in words for the task's status; empty: the framework."""
+    reason: _tasks_pb2.Reason.ValueType
+    """Why: REASON_KILL_REQUESTED (also when it is absent) or REASON_AGENT_DRAINING."""
     @_builtins.property
     def kill_policy(self) -> _tasks_pb2.KillPolicy: ...
     def __init__(
@@ -334,10 +340,12 @@ class KillTask(_message.Message):
         framework_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
         kill_policy: _tasks_pb2.KillPolicy | None = ...,
+        asked_by: _builtins.str = ...,
+        reason: _tasks_pb2.Reason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kill_policy", b"kill_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "kill_policy", b"kill_policy", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_by", b"asked_by", "framework_id", b"framework_id", "kill_policy", b"kill_policy", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

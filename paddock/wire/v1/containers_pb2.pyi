@@ -36,6 +36,8 @@ class _ContainerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Contai
     CONTAINER_STUCK: _ContainerState.ValueType  # 5
     """Destroy was tried and the kernel still holds something: Container.stuck says what. It is tried again."""
     CONTAINER_TERMINATED: _ContainerState.ValueType  # 6
+    CONTAINER_FETCHING: _ContainerState.ValueType  # 7
+    """Between PREPARING and LAUNCHING, when its command has URIs."""
 
 class ContainerState(_ContainerState, metaclass=_ContainerStateEnumTypeWrapper): ...
 
@@ -47,6 +49,8 @@ CONTAINER_DESTROYING: ContainerState.ValueType  # 4
 CONTAINER_STUCK: ContainerState.ValueType  # 5
 """Destroy was tried and the kernel still holds something: Container.stuck says what. It is tried again."""
 CONTAINER_TERMINATED: ContainerState.ValueType  # 6
+CONTAINER_FETCHING: ContainerState.ValueType  # 7
+"""Between PREPARING and LAUNCHING, when its command has URIs."""
 Global___ContainerState: _TypeAlias = ContainerState  # noqa: Y015
 
 @_typing.final

@@ -43,6 +43,27 @@ AGENT_DISCONNECTED: AgentState.ValueType  # 2
 AGENT_UNREACHABLE: AgentState.ValueType  # 3
 Global___AgentState: _TypeAlias = AgentState  # noqa: Y015
 
+class _DrainState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrainStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrainState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRAIN_STATE_UNSPECIFIED: _DrainState.ValueType  # 0
+    DRAINING: _DrainState.ValueType  # 1
+    """Tasks are left."""
+    DRAINED: _DrainState.ValueType  # 2
+    """No task is left, and none comes."""
+
+class DrainState(_DrainState, metaclass=_DrainStateEnumTypeWrapper): ...
+
+DRAIN_STATE_UNSPECIFIED: DrainState.ValueType  # 0
+DRAINING: DrainState.ValueType  # 1
+"""Tasks are left."""
+DRAINED: DrainState.ValueType  # 2
+"""No task is left, and none comes."""
+Global___DrainState: _TypeAlias = DrainState  # noqa: Y015
+
 @_typing.final
 class GetMasterRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -70,6 +91,7 @@ class Agent(_message.Message):
     STANDALONE_FIELD_NUMBER: _builtins.int
     DEACTIVATED_FIELD_NUMBER: _builtins.int
     UNAVAILABILITY_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     state: Global___AgentState.ValueType
     deactivated: _builtins.bool
     """An operator has taken it out of use."""
@@ -87,6 +109,10 @@ class Agent(_message.Message):
     def unavailability(self) -> _offers_pb2.Unavailability:
         """Planned, or under way."""
 
+    @_builtins.property
+    def drain(self) -> Global___Drain:
+        """Absent: it is not drained."""
+
     def __init__(
         self,
         *,
@@ -98,14 +124,46 @@ class Agent(_message.Message):
         standalone: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         deactivated: _builtins.bool = ...,
         unavailability: _offers_pb2.Unavailability | None = ...,
+        drain: Global___Drain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info", "registered", b"registered", "unavailability", b"unavailability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "registered", b"registered", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "drain", b"drain", "info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    MAX_GRACE_MS_FIELD_NUMBER: _builtins.int
+    MARK_GONE_FIELD_NUMBER: _builtins.int
+    state: Global___DrainState.ValueType
+    asked_by: _builtins.str
+    """Who asked for it, in words."""
+    max_grace_ms: _builtins.int
+    mark_gone: _builtins.bool
+    def __init__(
+        self,
+        *,
+        state: Global___DrainState.ValueType = ...,
+        asked_by: _builtins.str = ...,
+        max_grace_ms: _builtins.int | None = ...,
+        mark_gone: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms", "max_grace_ms", b"max_grace_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms", "asked_by", b"asked_by", "mark_gone", b"mark_gone", "max_grace_ms", b"max_grace_ms", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_grace_ms: _TypeAlias = _typing.Literal["max_grace_ms"]  # noqa: Y015
+    _WhichOneofArgType__max_grace_ms: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_grace_ms) -> _WhichOneofReturnType__max_grace_ms | None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class ListAgentsRequest(_message.Message):

@@ -226,6 +226,50 @@ class EnvironmentVariable(_message.Message):
 Global___EnvironmentVariable: _TypeAlias = EnvironmentVariable  # noqa: Y015
 
 @_typing.final
+class CommandUri(_message.Message):
+    """One thing that is to be in the sandbox before the command begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    EXECUTABLE_FIELD_NUMBER: _builtins.int
+    EXTRACT_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FILE_FIELD_NUMBER: _builtins.int
+    CHECKSUM_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """A URL of http or https, file:///path, or an absolute path of the agent's host, which is read with the task user's rights."""
+    executable: _builtins.bool
+    """A program: made executable, never unpacked."""
+    extract: _builtins.bool
+    """Unpack .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz and .zip. Absent: true."""
+    cache: _builtins.bool
+    """Keep it on the agent for the next tasks of the same user."""
+    output_file: _builtins.str
+    """Relative to the sandbox; for an archive its name alone counts. Empty: the last part of the URI's path."""
+    checksum: _builtins.str
+    """sha256: or sha512: and lower-case hex digits. Empty: not checked."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        executable: _builtins.bool = ...,
+        extract: _builtins.bool | None = ...,
+        cache: _builtins.bool = ...,
+        output_file: _builtins.str = ...,
+        checksum: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_extract", b"_extract", "extract", b"extract"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_extract", b"_extract", "cache", b"cache", "checksum", b"checksum", "executable", b"executable", "extract", b"extract", "output_file", b"output_file", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__extract: _TypeAlias = _typing.Literal["extract"]  # noqa: Y015
+    _WhichOneofArgType__extract: _TypeAlias = _typing.Literal["_extract", b"_extract"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__extract) -> _WhichOneofReturnType__extract | None: ...
+
+Global___CommandUri: _TypeAlias = CommandUri  # noqa: Y015
+
+@_typing.final
 class CommandInfo(_message.Message):
     """Either a shell line (shell=true, value) or a program with its arguments (arguments[0] is the program, value is empty)."""
 
@@ -237,6 +281,7 @@ class CommandInfo(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    URIS_FIELD_NUMBER: _builtins.int
     shell: _builtins.bool
     value: _builtins.str
     user: _builtins.str
@@ -246,6 +291,10 @@ class CommandInfo(_message.Message):
     def arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def environment(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]: ...
+    @_builtins.property
+    def uris(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandUri]:
+        """Fetched one after the other, as the task's user. Not for exec."""
+
     def __init__(
         self,
         *,
@@ -255,10 +304,11 @@ class CommandInfo(_message.Message):
         environment: _abc.Iterable[Global___EnvironmentVariable] | None = ...,
         user: _builtins.str = ...,
         working_directory: _builtins.str = ...,
+        uris: _abc.Iterable[Global___CommandUri] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "environment", b"environment", "shell", b"shell", "user", b"user", "value", b"value", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "environment", b"environment", "shell", b"shell", "uris", b"uris", "user", b"user", "value", b"value", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

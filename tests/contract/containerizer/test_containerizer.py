@@ -17,8 +17,11 @@ from agentd.containerizer.launcher_process import LauncherCommand
 from agentd.containerizer.native import NativeContainerizer
 from agentd.containerizer.places import Places
 from agentd.core import events
+from agentd.fetcher.cache import FetchCache
+from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
+from agentd.outside.programs import Programs
 from agentd.sandbox import sandbox_path
 from isolators import table
 from isolators.host import read_host_facts
@@ -97,6 +100,12 @@ def make(subject: Subject, *, composed: bool) -> tuple[Containerizer, IsolationT
     settings = Settings()
     native = NativeContainerizer(
         host=host,
+        fetcher=Fetcher(
+            programs=Programs(host),
+            cache=FetchCache(f"{directory}/fetched", 2**30),
+            bounds=FetchBounds(deadline_s=TIMEOUT_S, stall_s=TIMEOUT_S, size_limit_bytes=2**30),
+            environment={},
+        ),
         places=places,
         isolation=Isolation(table.create(settings.isolation, host, settings.for_isolators)),
         thread=thread,

@@ -73,6 +73,9 @@ def test_a_wrong_argument_is_usage() -> None:
         (("--role", "a/../b"), "--role"),
         (("--env", "no-equals"), "--env"),
         (("--signal", "HUHU"), "--signal"),
+        (("--uri", "ftp://example.com/x"), "--uri.value"),
+        (("--uri", "/x,exectuable"), "--uri"),
+        (("--uri", "/x,sha256=12"), "--uri.checksum"),
     ],
 )
 def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag: str) -> None:

@@ -19,12 +19,14 @@ from masterd.core.effects import (
     SaveAgentGone,
     SaveAgentResources,
     SaveDeactivated,
+    SaveDrain,
     SaveFramework,
     SaveMaintenance,
     SaveQuotas,
     SaveWeights,
 )
 from masterd.core.recovery import Remembered
+from masterd.core.views import Drain
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
@@ -77,6 +79,20 @@ def test_quotas_and_agents_that_are_gone_come_back_too(tmp_path: Path) -> None:
     registry.close()
     assert remembered.quotas == (("a/b", quota),)
     assert (remembered.agents, remembered.gone_agent_ids) == ((), (AgentId("a1"),))
+
+
+def test_a_drain_comes_back_and_goes_with_its_agent(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    plain = SaveDrain(agent_id=AgentId("a1"), drain=Drain(asked_by="root (uid 0)"))
+    done = Drain(asked_by="ünï", max_grace_ms=0, mark_gone=True, is_done=True)
+    registry.write((AGENT, plain, *(SaveDrain(agent_id=AgentId(name), drain=done) for name in ("a2", "a3", "a4"))))
+    registry.write((SaveDrain(agent_id=AgentId("a2"), drain=None), SaveAgentGone(agent_id=AgentId("a3"))))
+    registry.close()
+    registry = Registry.open(str(tmp_path))
+    assert registry.load().drains == (plain, SaveDrain(agent_id=AgentId("a4"), drain=done))
+    registry.write((ForgetAgent(agent_id=AgentId("a4")), SaveDrain(agent_id=AgentId("a1"), drain=done)))
+    assert registry.load().drains == (SaveDrain(agent_id=AgentId("a1"), drain=done),)
+    registry.close()
 
 
 RESERVED = SaveAgentResources(
@@ -160,13 +176,20 @@ def test_agents_out_of_use_and_maintenance_come_back(tmp_path: Path) -> None:
     assert (remembered.deactivated_agent_ids, remembered.maintenance) == ((AgentId("a1"),), windows)
 
 
-def test_format_2_is_brought_forward(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("found", "newer"),
+    [
+        (2, ("agent_resources", "deactivated_agents", "maintenance", "drains")),
+        (3, ("agent_resources", "deactivated_agents", "maintenance")),
+    ],
+)
+def test_older_formats_are_brought_forward(tmp_path: Path, found: int, newer: tuple[str, ...]) -> None:
     registry = Registry.open(str(tmp_path))
     registry.write((AGENT, SaveQuotas(quotas=(("r", Quota(limits_milli={"cpus": 1})),))))
     with registry._connection as connection:
-        for table in ("agent_resources", "deactivated_agents", "maintenance"):
+        for table in newer:
             connection.execute(f"DROP TABLE {table}")
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {found}")
     registry.close()
     assert [role for role, _ in loaded(tmp_path).quotas] == ["r"]
     registry = Registry.open(str(tmp_path))
@@ -237,6 +260,16 @@ PRAGMA user_version = 1;
 """
 
 
+TO_FORMAT_2 = """
+ALTER TABLE agents ADD COLUMN unreachable_ns INTEGER;
+ALTER TABLE agents DROP COLUMN reachable;
+CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO gone_agents VALUES ('g');
+PRAGMA user_version = 2;
+"""
+
+
 def write_format_1(state_dir: Path) -> None:
     """As the masterd of that format left it."""
     connection = sqlite3.connect(state_dir / FILE_NAME)
@@ -289,6 +322,21 @@ def columns(state_dir: Path) -> list[tuple[str, str, str, bool]]:
     ).fetchall()
     connection.close()
     return found
+
+
+def test_a_registry_of_the_second_format_is_brought_forward(tmp_path: Path) -> None:
+    write_format_1(tmp_path)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(TO_FORMAT_2)
+    connection.close()
+    for _ in range(2):
+        registry = Registry.open(str(tmp_path))
+        remembered = registry.load()
+        registry.close()
+        assert remembered.agents[0] == AGENT
+        assert (remembered.gone_agent_ids, remembered.drains) == ((AgentId("g"),), ())
+    (tmp_path / "new").mkdir()
+    assert columns(tmp_path) == columns(tmp_path / "new")
 
 
 def test_the_id_stays_and_the_epoch_grows(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -24,7 +23,6 @@ from paddock.scheduler import (
     Updated,
     fits,
 )
-from paddock.scheduler.backoff import Backoff
 from paddock.scheduler.once import HandledOnce
 from paddock.wire.convert import task_status_from_wire
 from paddock.wire.v1 import scheduler_service_pb2 as pb
@@ -315,16 +313,6 @@ async def test_the_other_calls_carry_what_they_were_given(tmp_path: Path) -> Non
                 await scheduler.decline(offered.offers, refuse_s=wrong)
         with pytest.raises(InvalidRequest, match="offers"):
             await scheduler.accept([], [])
-
-
-def test_the_wait_grows_is_jittered_and_bounded() -> None:
-    backoff = Backoff(Random(1), first_s=0.1, longest_s=1.0)
-    waits = [backoff.next_s() for _ in range(20)]
-    for wait, most in zip(waits, [0.1, 0.2, 0.4, 0.8] + [1.0] * 16, strict=True):
-        assert most / 2 <= wait <= most
-    assert len(set(waits)) == 20
-    backoff.reset()
-    assert backoff.next_s() <= 0.1
 
 
 async def test_only_the_newest_uuids_are_remembered() -> None:

@@ -55,6 +55,7 @@ from paddock.model.task import (
     TaskState,
     TaskStatus,
 )
+from paddock.model.uri import CommandUri
 from paddock.wire.convert.bounds import DURATION_LIMIT_MS, TIME_LIMIT_MS
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -127,8 +128,22 @@ attributes = st.lists(
 variable_names = st.text(st.characters(codec="utf-8", exclude_characters="=\0"), min_size=1, max_size=10)
 environments = st.dictionaries(variable_names, texts, max_size=4).map(lambda d: tuple(d.items()))
 users = st.from_regex(r"[a-z][a-z0-9-]{0,8}|", fullmatch=True)
+digests = st.sampled_from(["", "sha256:" + "0a" * 32, "sha512:" + "f1" * 64])
+uris = st.lists(
+    st.builds(
+        CommandUri,
+        value=st.sampled_from(["/srv/x", "file:///srv/x.tar", "http://example.com:80/é/x.zip?a=b", "https://[::1]/"]),
+        executable=st.booleans(),
+        extract=st.booleans(),
+        cache=st.booleans(),
+        output_file=names.filter(lambda name: not name.startswith("std")),
+        checksum=digests,
+    ),
+    max_size=3,
+    unique_by=lambda uri: uri.output_file,
+).map(tuple)
 shell_lines = st.builds(
-    CommandInfo, shell=st.just(True), value=texts.filter(bool), environment=environments, user=users
+    CommandInfo, shell=st.just(True), value=texts.filter(bool), environment=environments, user=users, uris=uris
 )
 programs = st.builds(
     CommandInfo,
@@ -136,6 +151,7 @@ programs = st.builds(
     environment=environments,
     user=users,
     working_directory=texts,
+    uris=uris,
 )
 commands = shell_lines | programs
 kill_policies = st.builds(KillPolicy, signal=signals, grace_period_ms=durations_ms)

@@ -8,6 +8,7 @@ from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, TaskInfo
+from paddock.model.uri import CommandUri
 
 AGENT = AgentId("a1")
 FRAMEWORK = FrameworkInfo(
@@ -20,12 +21,17 @@ BOOT = "boot-1"
 
 
 def config(
-    container_id: str, *, resources: Resources = ONE, task_id: str = "", framework: FrameworkInfo = FRAMEWORK
+    container_id: str,
+    *,
+    resources: Resources = ONE,
+    task_id: str = "",
+    framework: FrameworkInfo = FRAMEWORK,
+    uris: tuple[CommandUri, ...] = (),
 ) -> ContainerConfig:
     return ContainerConfig(
         container_id=ContainerId(container_id),
         agent_id=AGENT,
-        command=CommandInfo(arguments=("/bin/true",)),
+        command=CommandInfo(arguments=("/bin/true",), uris=uris),
         resources=resources,
         user=ROOT,
         sandbox=f"/sandbox/{container_id}",

@@ -16,6 +16,7 @@ from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason
+from paddock.model.uri import CommandUri
 from tests.unit.agentd.core import made
 
 CONTAINERS = strategies.sampled_from([f"c{n}" for n in range(5)])
@@ -50,6 +51,10 @@ class Histories(RuleBasedStateMachine):
                         self.terminal.pop((effect.entry.framework.framework_id, effect.entry.task.task_id), None)
                 case effects.SendStatus() if effect.status.uuid:
                     self.sent(effect)
+                case effects.Fetch():
+                    entry = self.machine.state.containers[effect.config.container_id]
+                    assert entry.state is ContainerState.FETCHING
+                    assert not entry.launched
                 case effects.Launch():
                     assert self.machine.state.containers[effect.container_id].launched
                 case _:
@@ -65,9 +70,10 @@ class Histories(RuleBasedStateMachine):
             uuids.add(sent.status.uuid)
             assert len(uuids) == 1
 
-    @rule(container_id=CONTAINERS)
-    def launch(self, container_id: str) -> None:
-        self.tell(events.LaunchStandalone(request_id=self.now_ns + 1, config=made.config(container_id)))
+    @rule(container_id=CONTAINERS, wants_file=strategies.booleans())
+    def launch(self, container_id: str, wants_file: bool) -> None:
+        config = made.config(container_id, uris=(CommandUri(value="/srv/x"),) if wants_file else ())
+        self.tell(events.LaunchStandalone(request_id=self.now_ns + 1, config=config))
 
     @rule(task_id=TASKS, names_user=strategies.booleans())
     def launch_task(self, task_id: str, names_user: bool) -> None:
@@ -80,7 +86,7 @@ class Histories(RuleBasedStateMachine):
         known = [*self.machine.state.containers, ContainerId("nobody")]
         return data.draw(strategies.sampled_from(known))
 
-    @rule(data=strategies.data(), which=strategies.integers(0, 9))
+    @rule(data=strategies.data(), which=strategies.integers(0, 11))
     def something_happens(self, data: strategies.DataObject, which: int) -> None:
         c = self.any_container(data)
         record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
@@ -104,6 +110,8 @@ class Histories(RuleBasedStateMachine):
                 events.Held(container_id=c, what="EBUSY"),
                 events.Limited(limitation=limitation, evidence=Evidence()),
                 events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
+                events.Fetched(container_id=c),
+                events.Fetched(container_id=c, failure=FAILURE),
             )[which]
         )
 

@@ -1,12 +1,12 @@
 """The machine, told stories: what comes out, in which order, and what is durable before it."""
 
-from agentd.core import effects, events
+from agentd.core import effects, events, recovery
 from agentd.core.durable import ContainerEnded, ContainerLaunched, ContainerStopping, StatusQueued
 from agentd.core.effects import Checkpoint, Effect
 from agentd.core.ending import KILL_OVERDUE_NS
 from agentd.core.exit_record import KillOutcome
 from agentd.core.machine import Machine
-from agentd.core.status_updates import RETRY_FIRST_NS
+from agentd.core.status_updates import PENDING_LIMIT_COUNT, RETRY_FIRST_NS
 from paddock.model.container import ContainerState
 from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, ResourcesExhausted
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
@@ -281,6 +281,37 @@ def test_statuses_wait_for_the_master_and_are_repeated() -> None:
     assert not statuses(story.tell(events.TimePassed()))
     (third,) = statuses(story.tell(events.MasterConnected()))
     assert third.status.uuid == first.status.uuid
+
+
+def test_a_master_that_is_away_for_long_costs_a_bounded_log_and_no_state() -> None:
+    story = Story()
+    story.run_task()
+    story.tell(events.MasterDisconnected())
+    limitation = Limitation(
+        container_id=C, isolator="x", reason=Reason.CONTAINER_LIMITATION_MEMORY, message="m", fatal=False
+    )
+    for _ in range(3 * PENDING_LIMIT_COUNT):
+        story.tell(events.Limited(limitation=limitation, evidence=Evidence()))
+    kill = events.KillTask(framework_id=F, task_id=T, policy=None)
+    story.tell(kill)
+    for _ in range(3 * PENDING_LIMIT_COUNT):
+        story.tell(events.Limited(limitation=limitation, evidence=Evidence()))
+    entries_of_a_snapshot = recovery.snapshot(story.state)
+    assert sum(isinstance(entry, StatusQueued) for entry in entries_of_a_snapshot) <= PENDING_LIMIT_COUNT + 1
+    restored = made.state()
+    recovery.restore(restored, entries_of_a_snapshot)
+    assert restored.tasks[F, T].stream.pending == story.state.tasks[F, T].stream.pending
+    assert restored.tasks[F, T].state is TaskState.KILLING
+    story.end(15, KillOutcome(signal=15, grace_ms=3000, escalated=False, took_ms=1))
+    story.tell(events.MasterConnected())
+    told = []
+    while (F, T) in story.state.tasks:
+        head = story.state.tasks[F, T].stream.head
+        assert head is not None
+        told.append(head.state)
+        story.acknowledge()
+    assert list(dict.fromkeys(told)) == [TaskState.RUNNING, TaskState.KILLING, TaskState.KILLED]
+    assert len(told) == PENDING_LIMIT_COUNT
 
 
 def test_a_task_that_no_longer_fits_is_given_back_and_the_others_run() -> None:

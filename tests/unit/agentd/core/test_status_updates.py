@@ -1,14 +1,12 @@
 """One in flight, in order, repeated with growing pauses until acknowledged."""
 
-from agentd.core.status_updates import RETRY_FIRST_NS, RETRY_LIMIT_NS, StatusStream
+from agentd.core.status_updates import PENDING_LIMIT_COUNT, RETRY_FIRST_NS, RETRY_LIMIT_NS, StatusStream
 from paddock.model.ids import TaskId
 from paddock.model.task import StatusSource, TaskState, TaskStatus
 
 
-def status(number: int) -> TaskStatus:
-    return TaskStatus(
-        task_id=TaskId("t"), state=TaskState.RUNNING, source=StatusSource.AGENT, uuid=number.to_bytes(16, "big")
-    )
+def status(number: int, state: TaskState = TaskState.RUNNING) -> TaskStatus:
+    return TaskStatus(task_id=TaskId("t"), state=state, source=StatusSource.AGENT, uuid=number.to_bytes(16, "big"))
 
 
 def test_the_pauses_double_up_to_ten_minutes() -> None:
@@ -30,7 +28,7 @@ def test_only_the_head_is_sent_and_acknowledged() -> None:
     assert stream.take_due(0) == status(1)
     assert not stream.awaits(status(2).uuid)
     assert stream.awaits(status(1).uuid)
-    stream.remove_head()
+    stream.remove(status(1).uuid)
     assert stream.take_due(1) == status(2)
     assert not stream.awaits(status(1).uuid)
 
@@ -48,3 +46,18 @@ def test_an_empty_stream_has_nothing() -> None:
     stream = StatusStream()
     assert stream.take_due(0) is None
     assert not stream.awaits(b"")
+
+
+def test_what_waits_is_bounded_and_every_state_is_told() -> None:
+    stream = StatusStream()
+    for number in range(1000):
+        stream.append(status(number))
+    for number in range(1000, 1100):
+        stream.append(status(number, TaskState.KILLING))
+    stream.append(status(1100, TaskState.KILLED))
+    assert len(stream.pending) == PENDING_LIMIT_COUNT
+    assert stream.head == status(0)
+    assert [each.state for each in stream.pending[-2:]] == [TaskState.KILLING, TaskState.KILLED]
+    numbers = [int.from_bytes(each.uuid, "big") for each in stream.pending]
+    assert numbers == sorted(numbers)
+    assert {each.state for each in stream.pending} == {TaskState.RUNNING, TaskState.KILLING, TaskState.KILLED}

@@ -26,6 +26,7 @@ MIB = 2**20
 MAIN = OomVictim(pid=100, comm="python3", main=True)
 CHILD = OomVictim(pid=101, comm="hungry", main=False)
 KILL = ContainerStopping(container_id=C, policy=KillPolicy(), by="the framework")
+DRAIN = replace(KILL, by="root (uid 0), who drains the agent", reason=Reason.AGENT_DRAINING)
 DISK = DiskEvidence(limit_bytes=16 * MIB, used_bytes=20 * MIB)
 DISK_LIMIT = ContainerStopping(
     container_id=C,
@@ -159,6 +160,36 @@ ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
     ),
     "the launch never arrived": (EndFacts(record=None), TaskState.DROPPED, Reason.AGENT_RESTARTED, ("never ran",)),
     "another boot": (EndFacts(record=None, rebooted=True), TaskState.GONE, Reason.AGENT_REBOOTED, ("started anew",)),
+    "another boot, and a note of its supervisor": (
+        EndFacts(record=ended(None, supervisor_lost=True), rebooted=True, stopping=KILL),
+        TaskState.GONE,
+        Reason.AGENT_REBOOTED,
+        ("started anew", "while it was being ended on request"),
+    ),
+    "drained": (
+        EndFacts(record=ended(15, kill=KillOutcome(signal=15, grace_ms=9, escalated=False, took_ms=1)), stopping=DRAIN),
+        TaskState.KILLED,
+        Reason.AGENT_DRAINING,
+        ("on request of root (uid 0), who drains the agent", "SIGTERM", "grace 9 ms"),
+    ),
+    "drained, and did not listen": (
+        EndFacts(record=ended(9, kill=KillOutcome(signal=15, grace_ms=9, escalated=True, took_ms=10)), stopping=DRAIN),
+        TaskState.KILLED,
+        Reason.AGENT_DRAINING,
+        ("who drains the agent", "did not end it within its grace period"),
+    ),
+    "drained during its launch": (
+        EndFacts(record=None, stopping=DRAIN),
+        TaskState.KILLED,
+        Reason.AGENT_DRAINING,
+        ("during its launch", "who drains the agent"),
+    ),
+    "ended before another boot": (
+        EndFacts(record=ended(5 << 8), rebooted=True),
+        TaskState.FAILED,
+        Reason.COMMAND_EXITED,
+        ("code 5",),
+    ),
 }
 
 

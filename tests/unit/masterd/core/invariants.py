@@ -29,6 +29,7 @@ class Books(Protocol):
 
 def violations(state: MasterState, books: Books) -> Iterator[str]:
     """Every broken invariant, in words; nothing when all is well."""
+    yield from _availability_violations(state)
     yield from _offer_violations(state)
     yield from _agent_task_violations(state)
     yield from _framework_task_violations(state)
@@ -38,7 +39,7 @@ def violations(state: MasterState, books: Books) -> Iterator[str]:
             yield from _conservation_violations(state, books, agent_id)
 
 
-def _offer_violations(state: MasterState) -> Iterator[str]:
+def _availability_violations(state: MasterState) -> Iterator[str]:
     for offer_id, entry in state.offers.items():
         if entry.offer.agent_id in state.deactivated_agent_ids:
             yield f"offer {offer_id} is of an agent that is out of use"
@@ -46,10 +47,16 @@ def _offer_violations(state: MasterState) -> Iterator[str]:
             yield f"offer {offer_id} does not tell of the maintenance that is planned"
         if entry.offer.hostname in state.begun_hostnames:
             yield f"offer {offer_id} is of a host under maintenance"
+
+
+def _offer_violations(state: MasterState) -> Iterator[str]:
+    for offer_id, entry in state.offers.items():
         agent = state.agents.get(entry.offer.agent_id)
         framework = state.frameworks.get(entry.offer.framework_id)
         if agent is None or offer_id not in agent.offers or agent.state is not AgentState.CONNECTED:
             yield f"offer {offer_id} is of an agent that is not connected or does not know it"
+        elif agent.drain is not None:
+            yield f"offer {offer_id} is of an agent that is drained"
         if framework is None or offer_id not in framework.offers or framework.state is not FrameworkState.SUBSCRIBED:
             yield f"offer {offer_id} is held by a framework that is not subscribed or does not know it"
         elif entry.offer.role not in framework.info.roles:

@@ -142,18 +142,6 @@ def test_a_task_that_does_not_come_back_is_gone() -> None:
     assert status.state is TaskState.GONE
 
 
-def test_nobody_answers_for_agents_that_are_not_back_yet() -> None:
-    saved = SaveAgent(agent_id=AgentId("old"), hostname="h", unix_address="", tcp_address="", unreachable_ns=None)
-    world = World(remembered=Remembered(agents=(saved,)))
-    framework = world.framework(aware=True)
-    for agent_id in ("old", ""):
-        world.do(Reconcile(**call(framework), tasks=((TaskId("t"), AgentId(agent_id)),)))
-    assert world.statuses(framework[2]) == []
-    world.advance(601)
-    world.do(Reconcile(**call(framework), tasks=((TaskId("t"), AgentId("old")),)))
-    assert world.statuses(framework[2])[-1].state is TaskState.UNREACHABLE
-
-
 def test_an_agent_that_is_away_for_too_long_is_forgotten_and_its_task_is_history() -> None:
     world = World(settings=Settings(unreachable_age_limit_ms=100_000))
     agent, framework = launched(world, aware=True)

@@ -16,7 +16,9 @@ from masterd.core.events import (
     AgentActivated,
     AgentMarkedGone,
     Caller,
+    CancelDrain,
     CycleDue,
+    DrainAgent,
     InverseOfferAnswered,
     MaintenanceUpdated,
     OperatorTeardown,
@@ -191,3 +193,20 @@ def test_an_operator_ends_a_framework_connected_or_not() -> None:
     world.do(OperatorTeardown(caller=ROOT, framework_id=here[0]))
     assert not world.state.frameworks
     assert world.state.refused_framework_ids.keys() == {here[0], away[0]}
+
+
+def test_the_end_of_a_drain_does_not_bring_an_agent_back_that_is_out_of_use() -> None:
+    world = World()
+    framework = world.framework("r")
+    world.agent("a1")
+    world.do(DrainAgent(caller=ROOT, agent_id=A1))
+    activate(world, active=False)
+    world.do(CancelDrain(caller=ROOT, agent_id=A1))
+    world.cycle(batch=True)
+    assert not world.offers(framework[2])
+    world.do(DrainAgent(caller=ROOT, agent_id=A1))
+    activate(world, active=True)
+    assert not world.offers(framework[2])
+    world.do(CancelDrain(caller=ROOT, agent_id=A1))
+    world.cycle(batch=True)
+    assert world.offers(framework[2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -14,6 +16,7 @@ from masterd.core.effects import (
     SaveAgentGone,
     SaveAgentResources,
     SaveDeactivated,
+    SaveDrain,
     SaveFramework,
     SaveMaintenance,
     SaveQuotas,
@@ -26,7 +29,9 @@ from masterd.core.events import (
     AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
+    CancelDrain,
     Decline,
+    DrainAgent,
     Kill,
     LaunchRefused,
     MaintenanceUpdated,
@@ -320,6 +325,15 @@ class MasterMachine(RuleBasedStateMachine):
         if not chance:
             self.attempt(AgentMarkedGone(agent_id=AgentId(name)))
 
+    @rule(name=agents, chance=st.integers(0, 9), mark_gone=st.integers(0, 9))
+    def operator_drains(self, name: str, chance: int, mark_gone: int) -> None:
+        if not chance:
+            self.attempt(DrainAgent(caller=ROOT, agent_id=AgentId(name), max_grace_ms=5, mark_gone=not mark_gone))
+
+    @rule(name=agents)
+    def operator_cancels_a_drain(self, name: str) -> None:
+        self.attempt(CancelDrain(caller=ROOT, agent_id=AgentId(name)))
+
     @rule(pick=st.integers(0, 9), undo=st.booleans(), cpus_milli=st.sampled_from((1, 500, 9_000)))
     def framework_reserves(self, pick: int, undo: bool, cpus_milli: int) -> None:
         state = self.world.state
@@ -410,6 +424,8 @@ class MasterMachine(RuleBasedStateMachine):
             weights_milli=weights[-1] if weights else (),
         )
         before = {name: agent for name, agent in self.world.state.agents.items() if name in changed}
+        drains = {e.agent_id: e for e in self.saved if isinstance(e, SaveDrain) and e.agent_id in agents}
+        remembered = replace(remembered, drains=tuple(each for each in drains.values() if each.drain is not None))
         refused = {name for name, record in frameworks.items() if record.completed}
         self.epoch += 1
         streams = self.world.streams

@@ -1,0 +1,82 @@
+"""Agents that are to be empty: no offers, every task killed, and durably so until the drain is cancelled.
+
+DRAINING: tasks are left. DRAINED: none is, each end was acknowledged, and nothing new comes. An agent that is away is
+drained when it is back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from masterd.core import availability, offers, tasks
+from masterd.core.effects import SaveDrain, TellKill
+from masterd.core.events import Caller, CancelDrain, DrainAgent
+from masterd.core.state import AgentEntry, TaskEntry, Turn
+from masterd.core.views import AgentState, Drain
+from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
+from paddock.model.ids import AgentId
+from paddock.model.task import Reason
+
+
+def begin(turn: Turn, event: DrainAgent) -> None:
+    """From now on, or with these terms from now on: a grace period that has begun can only become shorter."""
+    agent = _agent(turn, event.caller, event.agent_id)
+    asked_by = str(event.caller)
+    agent.drain = Drain(asked_by=asked_by, max_grace_ms=event.max_grace_ms, mark_gone=event.mark_gone)
+    turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=agent.drain))
+    offers.rescind_all(turn, agent)
+    go_on(turn, agent)
+
+
+def go_on(turn: Turn, agent: AgentEntry) -> None:
+    """While the agent is there, and when it is back: what runs there may have missed its kill."""
+    if agent.drain is None or agent.state is not AgentState.CONNECTED:
+        return
+    turn.state.allocator.set_agent_active(agent.info.agent_id, active=False)
+    if agent.drain.is_done and agent.tasks:
+        agent.drain = replace(agent.drain, is_done=False)
+        turn.effects.append(SaveDrain(agent_id=agent.info.agent_id, drain=agent.drain))
+    for task in agent.tasks.values():
+        if not task.state.is_terminal:
+            tasks.tell_kill(turn, agent, _kill_of(task, agent.drain), task)
+
+
+def _kill_of(task: TaskEntry, drain: Drain) -> TellKill:
+    policy = task.info.kill_policy
+    if drain.max_grace_ms is not None:
+        policy = replace(policy, grace_period_ms=min(policy.grace_period_ms, drain.max_grace_ms))
+    asked_by = f"{drain.asked_by}, who drains the agent"
+    return replace(tasks.kill_of(task, asked_by, policy), reason=Reason.AGENT_DRAINING)
+
+
+def finished(turn: Turn) -> list[AgentId]:
+    """Note which agents are empty now. Those that are returned are to be marked as gone."""
+    gone = []
+    for agent in turn.state.agents.values():
+        drain = agent.drain
+        if drain is None or drain.is_done or agent.tasks or agent.state is not AgentState.CONNECTED:
+            continue
+        agent.drain = replace(drain, is_done=True)
+        turn.effects.append(SaveDrain(agent_id=agent.info.agent_id, drain=agent.drain))
+        if drain.mark_gone:
+            gone.append(agent.info.agent_id)
+    return gone
+
+
+def cancel(turn: Turn, event: CancelDrain) -> None:
+    """Offers again. What was told to end ends all the same."""
+    agent = _agent(turn, event.caller, event.agent_id)
+    if agent.drain is None:
+        raise InvalidRequest("agent_id", event.agent_id, "this agent is not drained; `paddock agents` says which are")
+    agent.drain = None
+    turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=None))
+    availability.refresh(turn, agent)
+
+
+def _agent(turn: Turn, caller: Caller, agent_id: AgentId) -> AgentEntry:
+    if caller.uid != 0:
+        raise PermissionRefused(f"{caller} may not drain agents, and not cancel that; ask root")
+    agent = turn.state.agents.get(agent_id)
+    if agent is None:
+        raise NotFound("agent", agent_id)
+    return agent
