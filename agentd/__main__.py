@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,11 @@ from isolators.contract import HostFacts
 from isolators.host import read_host_facts
 from paddock.daemon.config import Shown
 from paddock.daemon.logging import set_up_logging
+from paddock.doctor.agents import AgentPlaces, write_places
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.model.ids import AgentId
+
+_log = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -62,6 +66,7 @@ def _run(settings: Settings) -> int:
     reconfiguration.remember(settings, resources)
     host = read_host_facts(identity, settings.cgroup_parent or cgroup_parent(settings.systemd_enable_support))
     launcher = _launcher(settings, host)
+    _write_places(settings, host)
     launcher.ensure()
     # Only now: a thread of grpc's beside us could otherwise be caught in a fork.
     from agentd.daemon import Daemon  # noqa: PLC0415
@@ -85,6 +90,23 @@ def _make_state_dir(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError((f"--state-dir={path}: {error.strerror}; name a directory that root can make",)) from None
+
+
+def _write_places(settings: Settings, host: HostFacts) -> None:
+    """For `paddock doctor`, which must find what is ours while we are down. A full disk keeps no agent from its containers."""
+    unix = [address.removeprefix("unix:") for address in settings.listen if address.startswith(("unix:", "/"))]
+    places = AgentPlaces(
+        agent_id=host.agent_id,
+        state_dir=settings.state_dir,
+        runtime_dir=settings.sockets_dir,
+        work_dir=settings.work_dir,
+        cgroup_roots=host.cgroup_roots,
+        listen=tuple(unix),
+    )
+    try:
+        write_places(places)
+    except OSError as error:
+        _log.warning("doctor will not find all of this agent", extra={"error": str(error)})
 
 
 def _launcher(settings: Settings, host: HostFacts) -> LauncherLink:

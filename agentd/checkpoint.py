@@ -4,6 +4,11 @@ A file begins with a line naming its format. A frame is length (4 bytes), CRC-32
 many bytes; the sum covers sequence and bytes. (zlib's CRC-32: the standard library has no CRC-32C.) A frame is
 written only after the one before it is durable. So an unreadable frame with nothing readable behind it was never promised to
 anybody: it is cut off. With a readable one behind it, it was durable once: somebody changed the file, and the agent stops.
+
+After a write or a sync that failed nobody knows what of it is on the disk, and a second sync that succeeds proves nothing: the
+kernel may have given up the pages already. So such a file is never written again. `replace` makes a new one of what is in
+memory. And the last frame that is found at the start is written once more before it is built upon: an agent that was killed
+after a failed sync may have left one that is in the page cache only.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from paddock.kernel.paths import sync_directory
@@ -25,8 +31,11 @@ FRAME_LIMIT_BYTES = 64 * 2**20
 class CheckpointLog:
     """One file, one writer. Everything in here blocks: it belongs to the writer thread."""
 
-    def __init__(self, path: str, fd: int, *, sequence: int, size_bytes: int) -> None:
-        """Use `open`."""
+    def __init__(
+        self, path: str, fd: int, *, sequence: int, size_bytes: int, failure: CheckpointError | None = None
+    ) -> None:
+        """Use `open`. `failure`: what was read cannot be built upon; only `replace` may follow."""
+        self.failure = failure
         self.path = path
         self._fd = fd
         self._sequence = sequence
@@ -39,6 +48,7 @@ class CheckpointLog:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CheckpointError(path, 0, f"it cannot be opened: {error.strerror}; look at its directory") from None
+        failure = None
         try:
             content = _read_all(fd)
             if len(content) < len(_MAGIC) and _MAGIC.startswith(content):
@@ -52,7 +62,8 @@ class CheckpointLog:
                 frames, sequence, end = parse(path, content)
                 if end < len(content):
                     os.ftruncate(fd, end)
-                    os.fsync(fd)
+                begin = end - _HEADER.size - len(frames[-1]) if frames else 0
+                failure = _write_again(path, fd, content[begin:end], begin)
             os.lseek(fd, end, os.SEEK_SET)
         except OSError as error:
             os.close(fd)
@@ -60,10 +71,10 @@ class CheckpointLog:
         except BaseException:
             os.close(fd)
             raise
-        return cls(path, fd, sequence=sequence, size_bytes=end), frames
+        return cls(path, fd, sequence=sequence, size_bytes=end, failure=failure), frames
 
     def append(self, content: bytes) -> None:
-        """Durable when this returns. Raises CheckpointError; then the log must not be written any more."""
+        """Durable when this returns. Raises CheckpointError; then only `replace` may follow."""
         frame = frame_of(content, self._sequence + 1)
         try:
             _write_all(self._fd, frame)
@@ -74,9 +85,13 @@ class CheckpointLog:
         self.size_bytes += len(frame)
 
     def replace(self, contents: Sequence[bytes]) -> None:
-        """Put these frames in place of all that is there: a new file, synced, renamed over the old one."""
+        """Put these frames in place of all that is there: a new file, synced, renamed over the old one.
+
+        Raises CheckpointError: then all is as it was, and it may be tried again.
+        """
         temporary = f"{self.path}.new"
         sequence = self._sequence
+        fd = -1
         try:
             fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             size_bytes = _write_all(fd, _MAGIC)
@@ -87,6 +102,11 @@ class CheckpointLog:
             os.rename(temporary, self.path)
             sync_directory(os.path.dirname(self.path))
         except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            # What it has taken may be just what is missing.
+            with suppress(OSError):
+                os.unlink(temporary)
             raise CheckpointError(temporary, 0, _cannot_write(error)) from None
         os.close(self._fd)
         self._fd, self._sequence, self.size_bytes = fd, sequence, size_bytes
@@ -147,7 +167,16 @@ def _damaged(why: str) -> str:
 
 
 def _cannot_write(error: OSError) -> str:
-    return f"it cannot be written: {error.strerror}; make room or repair the file system, then start the agent again"
+    return f"it cannot be written: {error.strerror}; make room, or repair the file system"
+
+
+def _write_again(path: str, fd: int, content: bytes, offset: int) -> CheckpointError | None:
+    try:
+        os.pwrite(fd, content, offset)
+        os.fsync(fd)
+    except OSError as error:
+        return CheckpointError(path, offset, _cannot_write(error))
+    return None
 
 
 def _read_all(fd: int) -> bytes:

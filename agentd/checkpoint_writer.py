@@ -1,4 +1,7 @@
-"""The writer thread: entries that come while it syncs go into the next frame together."""
+"""The writer thread: entries that come while it syncs go into the next frame together.
+
+When the log cannot be written, the thread goes on: it says so, and takes nothing but a snapshot of everything from then on.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ def decode_frames(path: str, frames: Sequence[bytes]) -> Iterator[DurableEntry]:
 
 
 class CheckpointWriter:
-    """Owns the log. `on_durable(number)` and `on_failure(error)` are called on the writer thread."""
+    """Owns the log. `on_durable(number)` and `on_failure(error)` are called on the writer thread.
+
+    After a failure appended entries are let go of, until a `replace` that says them too has succeeded: `on_durable` tells that.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class CheckpointWriter:
         self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
         self._collected: list[DurableEntry] = []
         self.last_number = 0
+        self._has_failed = log.failure is not None
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -89,16 +96,16 @@ class CheckpointWriter:
         self._queue.put(_Replace(self.last_number, entries))
 
     def close(self) -> None:
-        """Everything appended is durable when this returns."""
+        """Everything appended is durable when this returns, unless the log cannot be written."""
         self.flush()
         self._queue.put(_Close())
         self._thread.join()
 
     def _run(self) -> None:
+        if self._log.failure is not None:
+            self._on_failure(self._log.failure)
         try:
             self._write_until_closed()
-        except CheckpointError as error:
-            self._on_failure(error)
         finally:
             self._log.close()
 
@@ -113,16 +120,31 @@ class CheckpointWriter:
                         self._sync(waiting)
                 case _Replace():
                     waiting.clear()
-                    self._log.replace([to_bytes(entry, DurableEntry) for entry in item.entries])
-                    self._on_durable(item.number)
+                    self._replace(item)
                 case _Close():
                     self._sync(waiting)
                     return
 
     def _sync(self, waiting: list[_Append]) -> None:
-        if waiting:
+        if waiting and not self._has_failed:
             entries = [entry for append in waiting for entry in append.entries]
-            self._log.append(b"\n".join([to_bytes(entry, DurableEntry) for entry in entries]))
-            number = waiting[-1].number
-            waiting.clear()
-            self._on_durable(number)
+            try:
+                self._log.append(b"\n".join([to_bytes(entry, DurableEntry) for entry in entries]))
+            except CheckpointError as error:
+                self._fail(error)
+            else:
+                self._on_durable(waiting[-1].number)
+        waiting.clear()
+
+    def _replace(self, item: _Replace) -> None:
+        try:
+            self._log.replace([to_bytes(entry, DurableEntry) for entry in item.entries])
+        except CheckpointError as error:
+            self._fail(error)
+        else:
+            self._has_failed = False
+            self._on_durable(item.number)
+
+    def _fail(self, error: CheckpointError) -> None:
+        self._has_failed = True
+        self._on_failure(error)

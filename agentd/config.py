@@ -27,6 +27,13 @@ from paddock.daemon.settings import (
     whole,
 )
 from paddock.model.resource_text import parse_attributes, parse_resources
+from paddock.model.task import (
+    DEFAULT_LOG_POLICY,
+    LOG_FILE_LEAST_BYTES,
+    LOG_FILE_MOST_BYTES,
+    LOG_FILE_MOST_COUNT,
+    LogPolicy,
+)
 
 DEFAULT_FILE = "/etc/paddock/agentd.toml"
 VERSION = "0.1.0"
@@ -45,9 +52,15 @@ def _check_level(text: str) -> None:
         raise Rejected("write debug, info, warning or error")
 
 
+def _check_log_size(size_bytes: int | None) -> None:
+    if size_bytes is not None and not LOG_FILE_LEAST_BYTES <= size_bytes <= LOG_FILE_MOST_BYTES:
+        raise Rejected("write a size from 64KiB to 1024TiB, or nothing for no limit")
+
+
 _RESOURCES: Kind[str] = checked(TEXT, _check_resources)
 _ATTRIBUTES: Kind[str] = checked(TEXT, _check_attributes)
 _LEVEL: Kind[str] = checked(TEXT, _check_level)
+_LOG_SIZE: Kind[int | None] = checked(optional(SIZE_BYTES), _check_log_size)
 _PATH_OR_NONE: Kind[str | None] = optional(PATH)
 
 
@@ -67,6 +80,19 @@ def _show_rlimits(allowed: tuple[tuple[str, int | None], ...]) -> str:
     return ",".join(f"{name}={'unlimited' if limit is None else limit}" for name, limit in allowed)
 
 
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"(0|1|0?\.[0-9]{1,6}|1\.0{1,6})", text, re.ASCII):
+        raise Rejected("write a fraction from 0 to 1: 0.1")
+    return float(text)
+
+
+def _check_interval(seconds: float) -> None:
+    if seconds < 0.01:
+        raise Rejected("write at least 10ms")
+
+
+_FRACTION: Kind[float] = Kind("0…1", _fraction)
+_INTERVAL_S: Kind[float] = checked(DURATION_S, _check_interval)
 _RLIMITS = Kind("NAME=N,…", _allowed_rlimits, _show_rlimits)
 _WORDS_OR_NONE: Kind[tuple[str, ...] | None] = optional(WORDS)
 
@@ -116,6 +142,15 @@ class Settings:
         "what names this boot of the host; pids of another boot are never trusted",
         PATH,
     )
+    gc_delay_s: float = setting(
+        7 * 86_400.0, "sandboxes: how long they stay after the end, on an empty disk", DURATION_S, name="gc_delay"
+    )
+    gc_disk_headroom: float = setting(
+        0.1, "sandboxes: the part of the disk that is to stay free: the nearer to it, the sooner they go", _FRACTION
+    )
+    disk_watch_interval_s: float = setting(
+        60.0, "sandboxes: between two looks at the disk", _INTERVAL_S, name="disk_watch_interval"
+    )
     fetcher_cache_size_bytes: int = setting(
         2 * 2**30, "fetcher: how much is kept of what tasks want cached", SIZE_BYTES, name="fetcher_cache_size"
     )
@@ -131,6 +166,18 @@ class Settings:
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))
     log_level: str = setting("info", "debug, info, warning or error", _LEVEL)
+    container_log_size_bytes: int | None = setting(
+        DEFAULT_LOG_POLICY.file_bytes,
+        "of one file of a task's stdout or stderr, for tasks that name none; no limit, and one file, when empty",
+        _LOG_SIZE,
+        name="container_log_size",
+    )
+    container_log_file_count: int = setting(
+        DEFAULT_LOG_POLICY.file_count or 1,
+        "files of each log, the active one included, for tasks that name none",
+        whole(1, LOG_FILE_MOST_COUNT),
+        name="container_log_files",
+    )
     cgroups_enable_cfs: bool = setting(False, "cgroups/cpu: make every request a limit too", BOOLEAN)
     cgroups_limit_swap: bool = setting(True, "cgroups/mem: memory and swap together are limited", BOOLEAN)
     default_pids_limit_count: int = setting(
@@ -168,6 +215,12 @@ class Settings:
     def sockets_dir(self) -> str:
         """Where launcher and shims listen."""
         return self.runtime_dir or f"{self.state_dir}/run"
+
+    @property
+    def log_policy(self) -> LogPolicy:
+        """What tasks' own policies stand upon."""
+        size_bytes = self.container_log_size_bytes
+        return LogPolicy(file_bytes=-1 if size_bytes is None else size_bytes, file_count=self.container_log_file_count)
 
     @property
     def for_isolators(self) -> IsolatorSettings:

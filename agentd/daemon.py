@@ -23,6 +23,10 @@ from agentd.core.machine import Machine
 from agentd.core.state import AgentState, new_state
 from agentd.fetcher.cache import FetchCache
 from agentd.fetcher.fetcher import FetchBounds, Fetcher
+from agentd.gc.collector import Collector, CollectorSettings
+from agentd.gc.pins import Pins
+from agentd.gc.places import SandboxPlaces
+from agentd.health_checker import HealthChecker
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
@@ -36,7 +40,6 @@ from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.readiness import Readiness
-from paddock.model.errors import CheckpointError
 from paddock.model.ids import AgentId
 from paddock.model.task import ContainerType
 from paddock.rpc.leader import StaticMasters
@@ -56,7 +59,6 @@ class Daemon:
         self._identity = identity
         self._host = host
         self._launcher = launcher
-        self._failure: Exception | None = None
         self._readiness = Readiness()
 
     async def run(self) -> None:
@@ -69,43 +71,38 @@ class Daemon:
         log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
         state = self._restored_state(log.path, frames)
 
-        def failed(error: CheckpointError) -> None:
-            self._failure = error
-            stopping.set()
-
         writer = CheckpointWriter(
             log,
             on_durable=lambda number: _call_on(loop, lambda: shell.durable_up_to(number)),
-            on_failure=lambda error: _call_on(loop, lambda: failed(error)),
+            on_failure=lambda error: _call_on(loop, lambda: shell.log_blocked(str(error))),
         )
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
         places = Places.at(f"{self._settings.state_dir}/records", self._settings.sockets_dir)
+        programs = Programs(self._host)
         native = NativeContainerizer(
             host=self._host,
             places=places,
             isolation=Isolation(isolators),
             thread=thread,
             launcher=self._launcher,
-            fetcher=self._fetcher(),
+            fetcher=self._fetcher(programs),
             post=shell.post,
         )
         containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
         try:
-            await self._serve(shell, containerizer, stopping)
+            await self._serve(shell, containerizer, programs, stopping)
         finally:
             shell.close()
             # First the log: what becomes durable by this lets go of exit records.
             await asyncio.to_thread(writer.close)
             await containerizer.stop()
             await asyncio.to_thread(thread.close)
-        if self._failure is not None:
-            raise self._failure
 
-    def _fetcher(self) -> Fetcher:
+    def _fetcher(self, programs: Programs) -> Fetcher:
         settings = self._settings
         return Fetcher(
-            programs=Programs(self._host),
+            programs=programs,
             cache=FetchCache(f"{settings.state_dir}/fetched", settings.fetcher_cache_size_bytes),
             bounds=FetchBounds(
                 deadline_s=settings.fetcher_timeout_s,
@@ -128,13 +125,32 @@ class Daemon:
         recovery.restore(state, decode_frames(path, frames))
         return state
 
-    async def _serve(self, shell: Shell, containerizer: ComposingContainerizer, stopping: asyncio.Event) -> None:
-        users, powers = Users(), Powers.of(self._settings)
-        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers)
+    def _collector(self, shell: Shell, pins: Pins, programs: Programs) -> Collector:
+        settings = self._settings
+        return Collector(
+            state=shell.state,
+            pins=pins,
+            places=SandboxPlaces(work_dir=settings.work_dir, agent_id=self._identity),
+            programs=programs,
+            clock=SystemClock(),
+            settings=CollectorSettings(
+                delay_s=settings.gc_delay_s,
+                headroom=settings.gc_disk_headroom,
+                interval_s=settings.disk_watch_interval_s,
+            ),
+        )
+
+    async def _serve(
+        self, shell: Shell, containerizer: ComposingContainerizer, programs: Programs, stopping: asyncio.Event
+    ) -> None:
+        users, powers, pins = Users(), Powers.of(self._settings), Pins()
+        services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
-        shell.connect(containerizer, master)
+        health = HealthChecker(containerizer, shell.post, SystemClock())
+        shell.connect(containerizer, master, health)
         await containerizer.start()
         await self._recover(shell, containerizer)
+        collecting = asyncio.create_task(self._collector(shell, pins, programs).run())
         try:
             await services.start()
             if client is not None:
@@ -142,14 +158,27 @@ class Daemon:
             self._readiness.ready(f"agent {self._identity}")
             _log.info("agent serves", extra={"agent_id": self._identity, "listen": self._settings.listen})
             watchdog = asyncio.create_task(self._readiness.keep_watchdog())
+            telling = asyncio.create_task(self._tell_problems(shell, services))
             await stopping.wait()
             watchdog.cancel()
+            telling.cancel()
             self._readiness.stopping()
             _log.info("agent stops; its containers go on")
         finally:
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
             if client is not None:
                 await client.stop()
+            await health.stop()
             await services.stop(grace_s=STOP_GRACE_S)
+
+    async def _tell_problems(self, shell: Shell, services: Services) -> None:
+        """Health says NOT_SERVING while no new work is taken; everything else is answered as ever."""
+        while True:
+            await shell.problem_changed.wait()
+            shell.problem_changed.clear()
+            await services.set_serving(serving=not shell.problem)
+            self._readiness.status(shell.problem or f"agent {self._identity}")
 
     def _master(
         self, shell: Shell, users: Users, powers: Powers, services: Services
@@ -162,6 +191,7 @@ class Daemon:
             users,
             powers,
             work_dir=self._settings.work_dir,
+            log_policy=self._settings.log_policy,
             info=lambda: host_facts.agent_info(
                 self._settings,
                 self._identity,

@@ -11,7 +11,7 @@ from isolators.contract import Isolator, LiveContainer, Source, Watch, is_measur
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, PaddockError
 from paddock.model.ids import ContainerId
-from paddock.model.launch_plan import LaunchPlan, PlanMerger
+from paddock.model.launch_plan import CgroupWrite, LaunchPlan, PlanMerger
 from paddock.model.statistics import EffectiveLimit, Limitation, ResourceStatistics
 from paddock.model.task import Evidence, MemoryEvidence
 
@@ -78,6 +78,23 @@ class Isolation:
             except Exception as error:  # noqa: BLE001 - partial is fine, and the others must be asked
                 found.missing += ((isolator.name, str(error)),)
         return found
+
+    def update(self, config: ContainerConfig) -> tuple[CgroupWrite, ...]:
+        """All writes that give a running container this config's size, in the table's order. Raises what an isolator raises;
+        `put_back` must follow then, and when the writes could not be applied.
+        """
+        found: list[CgroupWrite] = []
+        for isolator in self._isolators:
+            found += isolator.update(config.container_id, config.resources, config.limits)
+        return tuple(found)
+
+    def put_back(self, config: ContainerConfig) -> None:
+        """They are to compare with this size again; the kernel's files never left it."""
+        for isolator in self._isolators:
+            try:
+                isolator.update(config.container_id, config.resources, config.limits)
+            except Exception:  # noqa: BLE001 - the next one must have its turn
+                _log.exception("isolator failed to take a size back", extra=_named(isolator, config.container_id))
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """What was asked, planned, and is in force."""

@@ -21,6 +21,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
 
 READ_LIMIT_BYTES = 2**20
 PATH_LIMIT_BYTES = 4095
+_MAKE_TRIES_COUNT = 10
 _PARENT_MODE = 0o711
 """A task's user must be able to reach its sandbox, and need not see whose others there are."""
 
@@ -60,10 +61,14 @@ def sandbox_path(
 def make_sandbox(path: str, user: UserIdentity, container_id: ContainerId) -> None:
     """The user's own, mode 0700. Raises ContainerizerError; an existing one is an error, because ids are never used twice."""
     try:
-        try:
-            os.mkdir(path, 0o700)
-        except FileNotFoundError:
-            make_parents(os.path.dirname(path))
+        for _ in range(_MAKE_TRIES_COUNT):
+            try:
+                os.mkdir(path, 0o700)
+                break
+            except FileNotFoundError:
+                # Missing, or empty and just removed by the collector.
+                make_parents(os.path.dirname(path))
+        else:
             os.mkdir(path, 0o700)
         os.chown(path, user.uid, user.gid)
     except OSError as error:
@@ -81,6 +86,8 @@ def make_parents(path: str) -> None:
         os.chmod(path, _PARENT_MODE)
     except FileExistsError:
         pass  # another launch made it just now
+    except FileNotFoundError:
+        pass  # the collector removed it, or what is above it, just now: the caller tries again
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from agentd.core.effects import Effect, TaskView
 from agentd.core.events import Event
 from agentd.core.machine import Machine
 from paddock.daemon.clock import Clock
-from paddock.model.container import Container
+from paddock.model.container import Container, ContainerConfig
 from paddock.model.errors import InvalidTransition, PaddockError
 from paddock.model.ids import ContainerId
 
@@ -30,11 +30,14 @@ _log = logging.getLogger(__name__)
 RELAXED_DELAY_S = 0.2
 """How long an entry for which nothing waits may wait for company: the sync is what costs."""
 
+RETRY_S = 1.0
+"""Between two attempts to write a log that could not be written."""
+
 COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
 
-MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused
+MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused | effects.SendProblem
 
 
 class MasterLink(Protocol):
@@ -49,6 +52,16 @@ class NoMaster:
 
     def send(self, message: MasterMessage) -> None:
         """Nobody listens."""
+
+
+class HealthChecks(Protocol):
+    """Who makes them."""
+
+    def check(self, config: ContainerConfig, at_ns: int) -> None:
+        """Then, once."""
+
+    def cancel(self, container_id: ContainerId) -> None:
+        """Idempotent."""
 
 
 class Shell:
@@ -80,14 +93,20 @@ class Shell:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at_ns = 0
         self._flush: asyncio.TimerHandle | None = None
+        self.problem = ""
+        """Why nothing can be made durable."""
+        self.problem_changed = asyncio.Event()
+        self._retry: asyncio.TimerHandle | None = None
         self._compacting_number = 0
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
+        self._health: HealthChecks
         self._master: MasterLink = NoMaster()
 
-    def connect(self, containerizer: Containerizer, master: MasterLink) -> None:
-        """Explicit wiring: both need `post` first."""
+    def connect(self, containerizer: Containerizer, master: MasterLink, health: HealthChecks) -> None:
+        """Explicit wiring: all need `post` first."""
         self._containerizer = containerizer
+        self._health = health
         self._master = master
 
     def post(self, event: Event) -> None:
@@ -134,15 +153,51 @@ class Shell:
         """The log has every entry up to this number."""
         self._durable_number = number
         self._release()
+        if self.problem:
+            self._log_freed()
         if 0 < self._compacting_number <= number:
             self._compacting_number = 0
             self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 4 * self._writer.size_bytes)
         while self._discards and self._discards[0][0] <= number:
             self._containerizer.discard(self._discards.popleft()[1])
 
+    def log_blocked(self, problem: str) -> None:
+        """The log cannot be written: what waits for it waits, and it is made anew from what is known, as soon as that works.
+
+        A full disk must not keep the task that fills it alive: kills and the watch over limits wait for nothing.
+        """
+        if not self.problem:
+            _log.error("the log cannot be written; no new work is taken", extra={"error": problem})
+        self.problem = problem
+        self.problem_changed.set()
+        self._compacting_number = 0
+        waiting, self._waiting = self._waiting, deque()
+        for number, effect in waiting:
+            if self._may_overtake(effect):
+                self._perform(effect)
+            else:
+                self._waiting.append((number, effect))
+        self._retry = self._loop.call_later(RETRY_S, self._write_anew)
+        self.post(events.LogBlocked(problem=problem))
+
+    def _write_anew(self) -> None:
+        self._writer.replace(recovery.snapshot(self.state))
+
+    def _log_freed(self) -> None:
+        self.problem = ""
+        self.problem_changed.set()
+        _log.info("the log can be written again; new work is taken")
+        self.post(events.LogBlocked(problem=""))
+
+    def _may_overtake(self, effect: Effect) -> bool:
+        if not self.problem or not isinstance(effect, effects.Kill | effects.Watch):
+            return False
+        launch = effects.Launch(container_id=effect.container_id)
+        return all(waiting != launch for _, waiting in self._waiting)
+
     def close(self) -> None:
         """No more timers. Whoever still waits is told by gRPC that the server went away."""
-        for timer in (self._wake, self._flush):
+        for timer in (self._wake, self._flush, self._retry):
             if timer is not None:
                 timer.cancel()
 
@@ -174,6 +229,10 @@ class Shell:
                 self._containerizer.prepare(effect.config)
             case effects.Discard():
                 self._discards.append((self._writer.last_number, effect.container_id))
+            case effects.Answer(at_once=True) | effects.SendLaunchRefused(at_once=True) | effects.SendProblem():
+                self._perform(effect)
+            case _ if self._may_overtake(effect):
+                self._perform(effect)
             case _ if self._waiting or self._required_number > self._durable_number:
                 self._waiting.append((self._required_number, effect))
             case _:
@@ -190,19 +249,25 @@ class Shell:
     def _perform(self, effect: Effect) -> None:
         _log.debug("effect", extra={"effect": effect})
         match effect:
-            case effects.Fetch() | effects.CancelFetch() | effects.Launch():
-                self._bring_up(effect)
-            case effects.Kill():
-                self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
-            case effects.Watch():
-                self._containerizer.watch(effect.container_id)
-            case effects.Conclude():
-                self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
+            case effects.Fetch():
+                self._containerizer.fetch(effect.config)
+            case effects.CancelFetch():
+                self._containerizer.cancel_fetch(effect.container_id)
+            case (
+                effects.Launch()
+                | effects.Kill()
+                | effects.Resize()
+                | effects.Watch()
+                | effects.CheckHealth()
+                | effects.CancelHealthCheck()
+                | effects.Conclude()
+            ):
+                self._perform_on_container(effect)
             case effects.Publish():
                 self._publish(effect)
             case effects.PublishTask():
                 self._publish_task(effect)
-            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused():
+            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused() | effects.SendProblem():
                 self._master.send(effect)
             case effects.Answer():
                 self._answer(effect.request_id, effect.error)
@@ -213,14 +278,24 @@ class Shell:
             case _:
                 assert_never(effect)
 
-    def _bring_up(self, effect: effects.Fetch | effects.CancelFetch | effects.Launch) -> None:
+    def _perform_on_container(self, effect: effects.ContainerEffect) -> None:
         match effect:
-            case effects.Fetch():
-                self._containerizer.fetch(effect.config)
-            case effects.CancelFetch():
-                self._containerizer.cancel_fetch(effect.container_id)
             case effects.Launch():
                 self._containerizer.launch(effect.container_id)
+            case effects.Kill():
+                self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
+            case effects.Resize():
+                self._containerizer.resize(effect.config)
+            case effects.Watch():
+                self._containerizer.watch(effect.container_id)
+            case effects.CheckHealth():
+                self._health.check(effect.config, effect.at_ns)
+            case effects.CancelHealthCheck():
+                self._health.cancel(effect.container_id)
+            case effects.Conclude():
+                self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
+            case _:
+                assert_never(effect)
 
     def _publish_task(self, effect: effects.PublishTask) -> None:
         self.version = effect.version
@@ -265,6 +340,6 @@ class Shell:
 
     def _compact_when_due(self) -> None:
         """When the log is four times what a snapshot took last, and worth the while."""
-        if self._compacting_number == 0 and self._writer.size_bytes > self._compact_above_bytes:
+        if self._compacting_number == 0 and not self.problem and self._writer.size_bytes > self._compact_above_bytes:
             self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))

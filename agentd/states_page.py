@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from agentd.core import container_states, task_states
+from agentd.core import container_states, health, task_states
 
 _HEAD = """# States
 
@@ -18,6 +18,7 @@ def page() -> str:
     """The whole page."""
     containers = [(a.name, happened.name, b.name) for (a, happened), b in container_states.TABLE.items()]
     tasks = [(a.name, when, b.name) for (a, b), when in task_states.TABLE.items()]
+    checks = [(a.name, found.name, b.name) for (a, found), b in health.TABLE.items()]
     return "\n".join(
         [
             _HEAD,
@@ -32,6 +33,12 @@ def page() -> str:
             *_diagram([(a, "", b) for a, _, b in tasks]),
             "",
             *_table(("State", "When", "Then"), tasks),
+            "",
+            "## A task's health (`agentd/core/health.py`)",
+            "",
+            *_diagram(checks),
+            "",
+            *_table(("Health", "What the check found", "Then"), checks),
             "",
         ]
     )

@@ -128,12 +128,14 @@ class CgroupIsolator(Isolator):
     def update(
         self, container_id: ContainerId, resources: Resources, limits: ResourceLimits
     ) -> tuple[CgroupWrite, ...]:
-        """The same values written again are no change; nothing for a container that this isolator does not hold."""
+        """The same values written again are no change; nothing for a container that this isolator does not hold. What is shown
+        afterwards is as for a launch with this size: a limit that went away is none.
+        """
         held = self._held.get(container_id)
         if held is None:
             return ()
         writes = self.resize_writes(container_id, held.place, resources, limits)
-        self._held[container_id] = replace(held, writes=writes)
+        self._held[container_id] = replace(held, writes=self.launch_writes(resources, limits))
         return writes
 
     def place_of(self, container_id: ContainerId) -> CgroupPlace | None:

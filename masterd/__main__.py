@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 
-from masterd.allocator.drf_allocator import DrfAllocator
+from masterd import allocators
 from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
@@ -78,7 +78,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         remembered,
         master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
         settings=settings.core,
-        allocator=DrfAllocator(settings.allocator),
+        allocator=allocators.create(settings.allocator, settings.allocator_settings),
         shuffler=random.Random(settings.allocator_seed),
         now_ns=clock.monotonic_ns(),
         wall_ns=clock.wall_ns(),
@@ -98,7 +98,11 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         await server.set_serving(serving=True)
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
         readiness.ready(f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}")
-        await asyncio.shield(running)
+        telling = asyncio.create_task(_tell_problems(shell, server, readiness))
+        try:
+            await asyncio.shield(running)
+        finally:
+            telling.cancel()
     finally:
         readiness.stopping()
         shell.stop()
@@ -108,6 +112,15 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
             await watchdog
         await _ended(running)
     _log.info("master stopped")
+
+
+async def _tell_problems(shell: MasterShell, server: RpcServer, readiness: Readiness) -> None:
+    """Health says NOT_SERVING while nothing can be made durable; what can be answered is."""
+    while True:
+        await shell.problem_changed.wait()
+        shell.problem_changed.clear()
+        await server.set_serving(serving=not shell.problem)
+        readiness.status(shell.problem or "it serves")
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from masterd import allocators
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.shares import WEIGHT_LIMIT_MILLI
 from masterd.core.state import Settings
@@ -65,6 +66,13 @@ def _level(text: str) -> str:
     return text
 
 
+def _allocator(text: str) -> str:
+    problem = allocators.check_name(text)
+    if problem is not None:
+        raise Rejected(problem)
+    return text
+
+
 _INTERVAL_S = checked(DURATION_S, _check_positive)
 
 
@@ -80,6 +88,9 @@ class MasterSettings:
     state_dir: str = setting("/var/lib/paddock/masterd", "where the registry is kept; masterd's own directory", PATH)
     allocation_interval_s: float = setting(
         1.0, "how often all free resources are offered anew", _INTERVAL_S, name="allocation_interval"
+    )
+    allocator: str = setting(
+        "drf", "who decides: drf (fair shares), random (weighted lots), or an installed one", Kind("NAME", _allocator)
     )
     weights: tuple[str, ...] = setting(
         (), "weights of roles, role=weight; they replace what the registry has", checked(WORDS, _check_weights)
@@ -160,6 +171,6 @@ class MasterSettings:
         )
 
     @property
-    def allocator(self) -> AllocatorSettings:
+    def allocator_settings(self) -> AllocatorSettings:
         """As the allocator takes them."""
         return AllocatorSettings(interval_ns=int(self.allocation_interval_s * _NS_PER_S))

@@ -34,52 +34,27 @@ from masterd.core.effects import (
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from masterd.core.views import Drain
-from paddock.model.errors import CheckpointError, ConfigError
+from masterd.registry_formats import FORMAT, STEPS
+from paddock.model.errors import CheckpointBlocked, CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 from paddock.model.offer import Unavailability
 
-FORMAT = 4
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
 
-_TABLES = """
-CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
-CREATE TABLE agents (
-    id TEXT PRIMARY KEY, hostname TEXT NOT NULL, unix_address TEXT NOT NULL, tcp_address TEXT NOT NULL,
-    unreachable_ns INTEGER
-) WITHOUT ROWID;
-CREATE TABLE frameworks (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
-    capabilities TEXT NOT NULL, failover_timeout_ms INTEGER NOT NULL, labels TEXT NOT NULL, hostname TEXT NOT NULL,
-    webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
-);
-CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_TABLES_SINCE_2 = """
-CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-
-_TABLES_SINCE_3 = """
-CREATE TABLE drains (
-    id TEXT PRIMARY KEY, asked_by TEXT NOT NULL, max_grace_ms INTEGER, mark_gone INTEGER NOT NULL, is_done INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-
-_TABLES_SINCE_4 = """
-CREATE TABLE agent_resources (id TEXT PRIMARY KEY, configured TEXT NOT NULL, resources TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE deactivated_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE maintenance (hostname TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_FROM_FORMAT_1 = """
-ALTER TABLE agents ADD COLUMN unreachable_ns INTEGER;
-UPDATE agents SET unreachable_ns = strftime('%s', 'now') * 1000000000 WHERE reachable = 0;
-ALTER TABLE agents DROP COLUMN reachable;
-"""
-"""Format 1 did not say since when an agent was out of reach: since now."""
+_PRIMARY_CODE = 0xFF
+_MAY_PASS = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
+)
+"""The disk's errors, not ours."""
 
 _FORGET_THE_OLDEST = (
     "DELETE FROM frameworks WHERE completed = 1 AND rowid NOT IN"
@@ -186,12 +161,19 @@ class Registry:
             raise _broken(self._path, error) from error
 
     def write(self, records: Sequence[Save]) -> None:
-        """One transaction for the group; on disk when it returns. Runs on the writer thread."""
+        """One transaction for the group; on disk when it returns. Runs on the writer thread.
+
+        Raises CheckpointBlocked when there is no space, or the disk fails: nothing of it is in the registry then. Whoever tries
+        again must begin with the same group: then SQLite puts the same pages where they stood, and what a failed sync has
+        left in doubt is written anew.
+        """
         try:
             with self._connection as connection:
                 for record in records:
                     _write(connection, record)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _MAY_PASS:
+                raise _blocked(self._path, error) from error
             raise _broken(self._path, error) from error
 
 
@@ -204,6 +186,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # What a master that was killed after a failed sync has left may be in the page cache only: have it written once more.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         _bring_to_format(connection, path)
     except BaseException:
         connection.close()
@@ -213,17 +197,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    steps = {
-        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4,
-        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4,
-        2: _TABLES_SINCE_3 + _TABLES_SINCE_4,
-        3: _TABLES_SINCE_4,
-    }
-    if found in steps:
-        connection.executescript(f"BEGIN; {steps[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
+    if found in STEPS:
+        connection.executescript(f"BEGIN; {STEPS[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
         message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
+
+
+def _blocked(path: Path, error: Exception) -> CheckpointBlocked:
+    remedy = "make room, or repair the file system"
+    return CheckpointBlocked(str(path), 0, f"it cannot be written: {error}; {remedy}")
 
 
 def _broken(path: Path, error: Exception) -> CheckpointError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,6 +15,7 @@ from masterd.core.effects import (
     Effect,
     ForgetAgent,
     FrameworkMessage,
+    NoteHeartbeat,
     Save,
     SaveAgent,
     SaveAgentGone,
@@ -26,10 +27,36 @@ from masterd.core.effects import (
     SaveQuotas,
     SaveWeights,
     TaskChanged,
+    TellKill,
+    TellLaunch,
+    TellPing,
     ToAgent,
     ToFramework,
 )
-from masterd.core.events import CycleDue, Event, Tick
+from masterd.core.events import (
+    Accept,
+    AgentActivated,
+    AgentAnswered,
+    AgentMarkedGone,
+    AgentRegistered,
+    CancelDrain,
+    CycleDue,
+    DrainAgent,
+    Event,
+    LaunchRefused,
+    MaintenanceUpdated,
+    OperatorTeardown,
+    ProblemReported,
+    QuotasChanged,
+    QuotasUpdated,
+    ResourcesChanged,
+    StandaloneChanged,
+    StatusReported,
+    Subscribe,
+    Teardown,
+    Tick,
+    WeightsChanged,
+)
 from masterd.core.machine import Machine
 from masterd.streams import Streams
 from masterd.task_feed import TaskFeed
@@ -57,6 +84,29 @@ class Answer:
     """The effect that tells the caller: everything before it was done, durably where it had to be."""
 
     answer: asyncio.Future[None]
+    tells_nothing: bool = False
+    """It only lets an agent's next message in."""
+
+
+_REFUSED_WHILE_BLOCKED = (
+    AgentRegistered
+    | Subscribe
+    | Accept
+    | Teardown
+    | WeightsChanged
+    | QuotasChanged
+    | QuotasUpdated
+    | ResourcesChanged
+    | AgentActivated
+    | MaintenanceUpdated
+    | OperatorTeardown
+    | AgentMarkedGone
+    | DrainAgent
+    | CancelDrain
+)
+"""What must be durable, or promises something. Kills, statuses, liveness and everything that is only asked go on."""
+
+_OF_AGENTS = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
 
 
 class MasterShell:
@@ -81,7 +131,18 @@ class MasterShell:
             perform=self._perform,
             write=write,
             refused=_refuse,
+            may_overtake=_may_overtake,
         )
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be made durable; empty: it can."""
+        return self._shell.problem
+
+    @property
+    def problem_changed(self) -> asyncio.Event:
+        """Set at each change; whoever waits for it clears it."""
+        return self._shell.problem_changed
 
     @property
     def machine(self) -> Machine:
@@ -110,6 +171,8 @@ class MasterShell:
         """Returns when the event was handled and what had to be durable is. Raises the core's PaddockError."""
         if self._is_stopping:
             raise Unavailable("masterd is stopping; call again when it is back")
+        if self.problem and isinstance(event, _REFUSED_WHILE_BLOCKED):
+            raise Unavailable(f"masterd cannot make anything durable: {self.problem}")
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shell.submit(Posted(event=event, answer=answer))
         await answer
@@ -154,7 +217,7 @@ class MasterShell:
             self._cycle_is_queued = True
             self.post(CycleDue(batch=False))
         if posted.answer is not None:
-            effects.append(Answer(answer=posted.answer))
+            effects.append(Answer(answer=posted.answer, tells_nothing=isinstance(event, _OF_AGENTS)))
         return effects
 
     def _perform(self, effect: Effect | Answer) -> None:
@@ -232,6 +295,22 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case _:
             return None
+
+
+def _may_overtake(effect: Effect | Answer, waiting: Iterable[Effect | Answer]) -> bool:
+    """Liveness, and kills, unless the launch of something waits on the same stream."""
+    match effect:
+        case Answer(tells_nothing=tells_nothing):
+            return tells_nothing
+        case ToAgent(message=TellPing()) | ToFramework(message=NoteHeartbeat()):
+            return True
+        case ToAgent(stream=stream, message=TellKill()):
+            return not any(
+                isinstance(other, ToAgent) and other.stream == stream and isinstance(other.message, TellLaunch)
+                for other in waiting
+            )
+        case _:
+            return False
 
 
 def _refuse(posted: Posted, error: PaddockError) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests import leftovers
 
 # From what is cheap and says most to what is dear: the first failure is the one to read.
-PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "cluster", "vm")
+PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "cluster", "faults", "vm")
 
 
 class SessionRules:

@@ -69,6 +69,10 @@ class ComposingContainerizer(Containerizer):
         """See the contract."""
         self._owner(container_id).kill(container_id, signal, grace_ms)
 
+    def resize(self, config: ContainerConfig) -> None:
+        """See the contract."""
+        self._owner(config.container_id).resize(config)
+
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """See the contract. What nobody ever had leaves nothing."""
         owner = self._owners.get(config.container_id)

@@ -33,6 +33,10 @@ class ExecSession(ABC):
     async def signal(self, number: int) -> None:
         """To the process alone."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Instead of the caller: its pipes are closed, and it is killed. `wait` tells when it is gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
@@ -46,7 +50,7 @@ class Containerizer(ABC):
     """Guarantees: no method blocks the event loop; every verb may be called again; each is answered by one event at least.
 
     prepare → Prepared | PrepareRefused · fetch → Fetched · launch → Started | LaunchFailed | Ended, later Ended ·
-    kill → Ended · conclude → Concluded | Held.
+    kill → Ended · resize → Resized · conclude → Concluded | Held.
     """
 
     @abstractmethod
@@ -80,6 +84,10 @@ class Containerizer(ABC):
     @abstractmethod
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """The signal, then SIGKILL to everything. A later call may only shorten the grace."""
+
+    @abstractmethod
+    def resize(self, config: ContainerConfig) -> None:
+        """Have the resources and limits of this config in force, or all of the earlier ones. One at a time per container."""
 
     @abstractmethod
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:

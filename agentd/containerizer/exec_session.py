@@ -11,9 +11,8 @@ from typing import Self
 from agentd.containerizer.contract import ExecSession
 from agentd.containerizer.plan_json import Json
 from agentd.containerizer.shim_link import Message, ShimLink
+from agentd.containerizer.shim_words import words_of_error
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch import protocol
-from paddock.launch.record import decode_error
 from paddock.model.errors import ContainerizerError, Unavailable
 
 
@@ -69,7 +68,7 @@ class NativeExec(ExecSession):
     def _begun(cls, link: ShimLink, answer: Message, ours: tuple[int, int, int]) -> Self:
         exec_id, pid, error = answer.get("exec_id"), answer.get("pid"), answer.get("error")
         if error is not None or not isinstance(exec_id, str) or not isinstance(pid, int):
-            raise ContainerizerError(link.container_id, "exec", _words(error))
+            raise ContainerizerError(link.container_id, "exec", words_of_error(error))
         for fd in ours:
             os.set_blocking(fd, False)
         return cls(link, exec_id, pid, ours)
@@ -83,7 +82,7 @@ class NativeExec(ExecSession):
         await self._link.ask("exec_kill", exec_id=self.exec_id, signal=number)
 
     def abandon(self) -> None:
-        """Nobody wants it any more, and nobody has its pipes."""
+        """See ExecSession."""
         for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.close(fd)
         self._link.tell("exec_kill", exec_id=self.exec_id, signal=signal.SIGKILL.value)
@@ -99,12 +98,3 @@ class NativeExec(ExecSession):
         if not self._end.done():
             self._end.set_exception(Unavailable(f"container {self._link.container_id} has ended"))
             self._end.exception()  # nobody may be waiting
-
-
-def _words(error: object) -> str:
-    if isinstance(error, dict):
-        try:
-            return decode_error(error, "error").message
-        except protocol.ProtocolError:
-            return str(error)
-    return str(error or "the shim gave no reason")

@@ -74,6 +74,10 @@ class LimitWatcher:
         if container_id not in self._opening:
             self._opening[container_id] = self._loop.call_later(WATCH_AFTER_S, self._begin, container_id)
 
+    def ask_again(self, container_id: ContainerId) -> None:
+        """Its limits are others now, and when to ask may be, too."""
+        self._ask(container_id)
+
     def _begin(self, container_id: ContainerId) -> None:
         self._thread.submit(
             "watches",

@@ -22,6 +22,7 @@ from agentd.containerizer.native_recovery import NativeRecovery, destroy_unknown
 from agentd.containerizer.places import Places
 from agentd.containerizer.plan_json import exec_json, plan_json
 from agentd.containerizer.plan_sealer import PlanSealer
+from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, failure_of_event, started_event
 from agentd.containerizer.spare_records import spare_id_of
@@ -93,6 +94,7 @@ class NativeContainerizer(Containerizer):
         self._beginning: dict[ContainerId, dict[str, Message]] = {}
         self._begin_counts: Counter[ContainerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._resizer = Resizer(isolation, thread, post, self._watcher, links=self._links, configs=self._configs)
 
     async def start(self) -> None:
         """The launcher is there."""
@@ -106,7 +108,7 @@ class NativeContainerizer(Containerizer):
         recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
         found = await recovery.run(restored)
         for container_id, live in found.live.items():
-            self._started(container_id, live.started)
+            self._post(started_event(container_id, live.started))
             self._link(container_id, live.connection)
         for container_id, record in found.ended.items():
             self._post(Ended(container_id=container_id, record=record))
@@ -175,6 +177,10 @@ class NativeContainerizer(Containerizer):
             link.tell("kill", signal=signal, grace_ms=grace_ms)
         else:
             self._track(self._settle(container_id))
+
+    def resize(self, config: ContainerConfig) -> None:
+        """See Resizer."""
+        self._track(self._resizer.resize(config))
 
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """One hop to the isolation thread, unless something is left in the kernel."""
@@ -288,7 +294,7 @@ class NativeContainerizer(Containerizer):
             case protocol.EVENT_CREATED:
                 self._created(link, message)
             case protocol.EVENT_STARTED:
-                self._started(container_id, message)
+                self._post(started_event(container_id, message))
             case protocol.EVENT_DIED:
                 pass
             case protocol.EVENT_FAILED:
@@ -318,9 +324,6 @@ class NativeContainerizer(Containerizer):
         self._thread.submit(
             "isolate", lambda: self._isolation.isolate(container_id, pid), lambda _: link.tell("start"), refused
         )
-
-    def _started(self, container_id: ContainerId, message: Message) -> None:
-        self._post(started_event(container_id, message))
 
     def _failed(self, container_id: ContainerId, message: Message) -> None:
         self._drop(container_id)

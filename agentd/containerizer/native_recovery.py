@@ -86,14 +86,18 @@ class NativeRecovery:
         for each in restored:
             container_id = each.container.config.container_id
             if container_id not in found.live:
-                self._settle(container_id, found)
+                self._settle(each, found)
         known = {each.container.config.container_id for each in restored}
         found.unknown = self._places.unknown(known, self._host)
         return found
 
-    def _settle(self, container_id: ContainerId, found: Found) -> None:
+    def _settle(self, restored: Restored, found: Found) -> None:
+        container_id = restored.container.config.container_id
         try:
-            found.ended[container_id] = self._places.sweep(container_id, self._host)
+            record = self._places.sweep(container_id, self._host)
+            if record is None and restored.same_boot:
+                self._places.forbid(container_id)
+            found.ended[container_id] = record
         except ContainerizerError as error:
             found.held[container_id] = str(error)
 

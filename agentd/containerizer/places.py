@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentd.containerizer.exit_records import converted
 from agentd.containerizer.plan_json import PlanPlaces
@@ -14,6 +14,7 @@ from agentd.containerizer.spare_records import SpareRecords
 from agentd.core.exit_record import ExitRecord
 from isolators.contract import HostFacts
 from paddock.launch import protocol, sweep
+from paddock.launch.ear import unready_path
 from paddock.launch.plan import CgroupPlace
 from paddock.launch.record import is_held, temporary_path
 from paddock.model.errors import ContainerizerError
@@ -21,6 +22,7 @@ from paddock.model.ids import ContainerId
 
 EAR_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 0.005
+_TAKE_PLACE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Places:
     records_dir: str
     sockets_dir: str
     spares: SpareRecords
+    forbidden: set[ContainerId] = field(default_factory=set)
 
     @classmethod
     def at(cls, records_dir: str, sockets_dir: str) -> Places:
@@ -101,6 +104,18 @@ class Places:
             raise ContainerizerError(container_id, "destroy", str(error)) from None
         return None if found is None else converted(found, container_id)
 
+    def forbid(self, container_id: ContainerId) -> None:
+        """No launch of it, however late, may come to anything: of an earlier agent's one may still be under way.
+
+        The empty file stands where its record would begin, and stays for this agent's life; the next one sweeps it up.
+        Raises ContainerizerError when the launch was faster.
+        """
+        try:
+            os.close(os.open(temporary_path(self.record(container_id)), _TAKE_PLACE, 0o600))
+        except OSError as error:
+            raise ContainerizerError(container_id, "destroy", f"its launch is under way: {error.strerror}") from None
+        self.forbidden.add(container_id)
+
     @staticmethod
     def _place(container_id: ContainerId, host: HostFacts) -> CgroupPlace:
         return CgroupPlace(host.cgroup_mode, dict(host.place(container_id).directories))
@@ -108,9 +123,13 @@ class Places:
     def discard(self, container_ids: Iterable[ContainerId]) -> None:
         """Records and sockets; what is not there is no error."""
         for container_id in container_ids:
+            if container_id in self.forbidden:
+                continue
             record = self.record(container_id)
             self.spares.give(record)
-            for path in (temporary_path(record), self.ear(container_id)):
+            ear = self.ear(container_id)
+            # A shim may have died between its ear's two names.
+            for path in (temporary_path(record), ear, unready_path(ear)):
                 try:
                     os.unlink(path)
                 except FileNotFoundError:
@@ -120,5 +139,6 @@ class Places:
         """Containers of this agent, by their cgroups, records and sockets, that are not among the known ones."""
         found = set(sweep.list_containers(host.agent_id, host.cgroup_mode, dict(host.cgroup_roots)))
         found |= {name.partition(".json")[0] for name in os.listdir(self.records_dir) if ".json" in name}
-        found |= {name.removesuffix(".sock") for name in os.listdir(self.sockets_dir) if name.endswith(".sock")}
+        ears = {name.removesuffix(".new") for name in os.listdir(self.sockets_dir)}
+        found |= {name.removesuffix(".sock") for name in ears if name.endswith(".sock")}
         return tuple(sorted(ContainerId(name) for name in found - known - {"launcher"}))

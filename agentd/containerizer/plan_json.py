@@ -10,7 +10,7 @@ from isolators.contract import CgroupPlace
 from paddock.launch.launcher_facts import LauncherFacts
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, with_environment
-from paddock.model.task import CommandInfo, Rlimit
+from paddock.model.task import CommandInfo, LogPolicy, Rlimit
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -50,6 +50,7 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, fac
         "sandbox": config.sandbox,
         "stdout": "stdout",
         "stderr": "stderr",
+        "log_limits": _log_limits_json(config.log_policy),
         "kill": {"signal": config.kill_policy.signal, "grace_ms": config.kill_policy.grace_period_ms},
         "max_completion_ms": config.max_completion_time_ms or None,
         "barrier": plan.needs_barrier,
@@ -107,6 +108,12 @@ def _capabilities_json(capabilities: Capabilities | None) -> Json:
         "effective": list(capabilities.effective),
         "ambient": list(capabilities.ambient),
     }
+
+
+def _log_limits_json(policy: LogPolicy) -> Json:
+    if policy.file_bytes is None or policy.file_bytes < 0:
+        return {"file_bytes": 0, "file_count": 1}
+    return {"file_bytes": policy.file_bytes, "file_count": policy.file_count or 1}
 
 
 def _rlimit_json(rlimit: Rlimit) -> Json:

@@ -8,6 +8,7 @@ import logging
 from agentd.containerizer.exit_records import failure_from
 from agentd.core.events import Started
 from paddock.launch.protocol import ProtocolError
+from paddock.launch.record import decode_error
 from paddock.model.errors import ContainerizerError, PaddockError
 from paddock.model.ids import ContainerId
 from paddock.model.task import LaunchFailure
@@ -26,7 +27,7 @@ def started_event(container_id: ContainerId, message: dict[str, object]) -> Star
         shim_pid=_number(message.get("shim_pid")),
         started_ns=_number(message.get("started_ns")),
         cgroup_paths=tuple(dict.fromkeys(directories.values())) if isinstance(directories, dict) else (),
-        unapplied=tuple(_unapplied_words(each) for each in unapplied) if isinstance(unapplied, list) else (),
+        unapplied=tuple(unapplied_words(each) for each in unapplied) if isinstance(unapplied, list) else (),
     )
 
 
@@ -38,20 +39,31 @@ def failure_of_event(message: dict[str, object]) -> LaunchFailure:
         return LaunchFailure(stage="launch", message=f"the shim's reason could not be read: {error}")
 
 
-def as_refusal(container_id: ContainerId, error: Exception) -> PaddockError:
-    """What stopped a preparation, in the words for whoever asked for it."""
+def as_refusal(container_id: ContainerId, error: Exception, stage: str = "prepare") -> PaddockError:
+    """What stopped a preparation or a resize, in the words for whoever asked for it."""
     if isinstance(error, PaddockError):
         return error
-    _log.error("preparation failed", extra={"container_id": container_id}, exc_info=error)
-    return ContainerizerError(container_id, "prepare", f"{type(error).__name__}: {error}")
+    _log.error("isolation failed", extra={"container_id": container_id, "stage": stage}, exc_info=error)
+    return ContainerizerError(container_id, stage, f"{type(error).__name__}: {error}")
 
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _unapplied_words(value: object) -> str:
+def unapplied_words(value: object) -> str:
+    """A default that could not be applied, for people."""
     if not isinstance(value, dict):
         return str(value)
     name = errno.errorcode.get(_number(value.get("errno")), "no reason")
     return f"{value.get('file')} = {value.get('value')} could not be applied here ({name})"
+
+
+def words_of_error(error: object) -> str:
+    """What a shim says when it could not: operation, path, value and the kernel's own name for why."""
+    if isinstance(error, dict):
+        try:
+            return decode_error(error, "error").message
+        except ProtocolError:
+            return str(error)
+    return str(error or "the shim gave no reason")

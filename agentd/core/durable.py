@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from paddock.model.container import ContainerConfig, Termination
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
-from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskStatus
+from paddock.model.task import KillPolicy, Reason, ResourceLimits, TaskInfo, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,26 @@ class ContainerStopping:
     limitation: Limitation | None = None
     by: str = ""
     reason: Reason = Reason.KILL_REQUESTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerResizing:
+    """Written before the kernel hears of the new size, whole: an agent that dies in between does it again. `by` says whose
+    wish it is.
+    """
+
+    container_id: ContainerId
+    resources: Resources
+    limits: ResourceLimits
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerResized:
+    """The new size is in force, or (`applied` False) the old one still is."""
+
+    container_id: ContainerId
+    applied: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +100,8 @@ class StatusAcknowledged:
 DurableEntry = (
     ContainerLaunched
     | ContainerStopping
+    | ContainerResizing
+    | ContainerResized
     | ContainerEnded
     | ContainerForgotten
     | TaskAccepted

@@ -63,8 +63,30 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """Have the shim write the limits of this config, all or none of them. Answered by Resized."""
+
+    config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Ask the isolators when to ask them, and do so."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckHealth:
+    """Check it then (the clock of `now_ns`), once; answered by HealthChecked, or by nothing when it is cancelled."""
+
+    config: ContainerConfig
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelHealthCheck:
+    """Nobody wants to know any more; a command that checks is killed."""
 
     container_id: ContainerId
 
@@ -132,20 +154,32 @@ class SendStandalone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendProblem:
+    """To the master: why no new work is taken. It waits for no checkpoint: mostly it tells that there can be none."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendLaunchRefused:
     """To the master: these tasks no longer fit here."""
 
     framework_id: FrameworkId
     task_ids: tuple[TaskId, ...]
     message: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """To the caller who waits under this number; `error` None: it is done."""
+    """To the caller who waits under this number; `error` None: it is done.
+
+    `at_once`, here and elsewhere: it tells nothing that a restart would not know, so it waits for no checkpoint.
+    """
 
     request_id: int
     error: PaddockError | None = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,21 +208,22 @@ class Registration:
     standalone: Resources
 
 
+ContainerEffect = Launch | Kill | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
+"""What is done with a container that exists."""
+
 Effect = (
-    Checkpoint
+    ContainerEffect
+    | Checkpoint
     | Prepare
     | Fetch
     | CancelFetch
-    | Launch
-    | Kill
-    | Watch
-    | Conclude
     | Discard
     | Publish
     | PublishTask
     | SendStatus
     | SendStandalone
     | SendLaunchRefused
+    | SendProblem
     | Answer
     | WakeAt
 )

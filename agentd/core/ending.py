@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
-from agentd.core.effects import Answer, CancelFetch, Conclude, Discard, Kill, SendStandalone
+from agentd.core.effects import Answer, CancelFetch, CancelHealthCheck, Conclude, Discard, Kill, SendStandalone
 from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
 from agentd.core.turn import Turn
-from paddock.model.errors import NotFound
+from paddock.model.errors import NotFound, Unavailable
 from paddock.model.framework import FrameworkCapability
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskState
@@ -80,9 +80,17 @@ def stop(
             ContainerStopping(container_id=container_id, policy=policy, limitation=limitation, by=by, reason=reason)
         )
     turn.advance(container, ContainerInput.STOP)
+    _end_health_checks(turn, container)
     _send_kill(turn, container, policy)
     turn.publish(container)
     _tell_killing(turn, container)
+
+
+def _end_health_checks(turn: Turn, container: ContainerEntry) -> None:
+    """No more of them; one that is under way is given up."""
+    if container.health is not None:
+        container.health = None
+        turn.effects.append(CancelHealthCheck(container_id=container.config.container_id))
 
 
 def _send_kill(turn: Turn, container: ContainerEntry, policy: KillPolicy) -> None:
@@ -107,11 +115,20 @@ def _tell_killing(turn: Turn, container: ContainerEntry) -> None:
     if framework is not None and FrameworkCapability.TASK_KILLING_STATE in framework.capabilities:
         stopping = container.stopping
         assert stopping is not None
-        if stopping.limitation is not None:
-            turn.tell(task, TaskState.KILLING, reason=stopping.limitation.reason, message=stopping.limitation.message)
-        else:
-            message = f"a kill was asked for by {stopping.by}"
-            turn.tell(task, TaskState.KILLING, reason=stopping.reason, message=message)
+        limitation = stopping.limitation
+        turn.tell(
+            task,
+            TaskState.KILLING,
+            reason=stopping.reason if limitation is None else limitation.reason,
+            message=f"a kill was asked for by {stopping.by}" if limitation is None else limitation.message,
+            healthy=_health_of(container),
+        )
+
+
+def _health_of(container: ContainerEntry) -> bool | None:
+    """False for one that is ended for its health; None: as it was told before."""
+    limitation = container.stopping.limitation if container.stopping else None
+    return False if limitation is not None and limitation.health is not None else None
 
 
 def resume_stops(turn: Turn) -> None:
@@ -138,7 +155,12 @@ def ended(turn: Turn, event: Ended) -> None:
 def conclude(turn: Turn, container: ContainerEntry) -> None:
     """Whatever the way here: the end is known, and what remains must go."""
     container.end_known = True
+    _end_health_checks(turn, container)
     container.kill_overdue_ns = None
+    if container.resize_request_id:
+        gone = Unavailable(f"container {container.config.container_id} ended while its size was being changed")
+        turn.effects.append(Answer(request_id=container.resize_request_id, error=gone))
+        container.resize_request_id = 0
     turn.effects.append(Conclude(config=container.config, record=container.record, launched=container.launched))
     turn.publish(container)
 
@@ -185,6 +207,7 @@ def _tell_end(turn: Turn, container: ContainerEntry) -> None:
             reason=termination.reason,
             message=termination.message,
             evidence=termination.evidence,
+            healthy=_health_of(container),
         )
     if not container.config.framework_id and turn.state.connected:
         turn.effects.append(SendStandalone(resources=turn.state.standalone))

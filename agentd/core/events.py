@@ -8,9 +8,11 @@ from agentd.core.exit_record import ExitRecord
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
+from paddock.model.health import HealthEvidence
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskInfo
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, ResourceLimits, TaskInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,14 @@ class Limited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChecked:
+    """A check that was asked for has been made."""
+
+    container_id: ContainerId
+    evidence: HealthEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer:
     """An operator's kill. `policy` None: the container's own. `by` names who asked."""
 
@@ -122,6 +132,28 @@ class KillContainer:
     container_id: ContainerId
     policy: KillPolicy | None
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeContainer:
+    """Another size for a running container: `resources` names what changes, a limit that is None stays. Answered under
+    `request_id` when the new size is in force and durable, or refused.
+    """
+
+    request_id: int
+    container_id: ContainerId
+    resources: Resources
+    limits: ResourceLimits
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resized:
+    """The size that was tried is in force; with `error` the one before it still is."""
+
+    container_id: ContainerId
+    error: PaddockError | None = None
+    unapplied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +207,13 @@ class RecoveryEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogBlocked:
+    """Nothing can be made durable: `problem` says why, and may change. Empty: everything is durable again."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed:
     """A wish of WakeAt came true, or nothing at all: it is level-triggered."""
 
@@ -191,7 +230,10 @@ Event = (
     | Concluded
     | Held
     | Limited
+    | HealthChecked
     | KillContainer
+    | ResizeContainer
+    | Resized
     | KillTask
     | AcknowledgeStatus
     | ReconcileTask
@@ -199,5 +241,6 @@ Event = (
     | MasterConnected
     | MasterDisconnected
     | RecoveryEnded
+    | LogBlocked
     | TimePassed
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.core import ending
+from agentd.core import ending, health_checks
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
 from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
@@ -21,12 +21,14 @@ from agentd.core.events import (
 from agentd.core.state import AgentState, ContainerEntry
 from agentd.core.turn import Turn
 from paddock.model.container import ContainerConfig, ContainerState
-from paddock.model.errors import AlreadyExists, PaddockError, ResourcesExhausted
+from paddock.model.errors import AlreadyExists, PaddockError, ResourcesExhausted, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
 from paddock.model.task import LaunchFailure, Reason, TaskState
+
+NO_WORK = "the agent takes no new work"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,10 @@ def _lack(state: AgentState, asked: Resources) -> _Lack | None:
 
 def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:
     """Answered at once when it is refused; else when it is durable and every isolator agreed."""
+    if turn.state.problem:
+        error = Unavailable(f"{NO_WORK}: {turn.state.problem}")
+        turn.effects.append(Answer(request_id=event.request_id, error=error, at_once=True))
+        return
     problem = _refusal(turn.state, event.config)
     if problem is not None:
         turn.effects.append(Answer(request_id=event.request_id, error=problem))
@@ -78,6 +84,9 @@ def _begin(turn: Turn, config: ContainerConfig) -> ContainerEntry:
 
 def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
     """Each task by itself: one that does not fit, or cannot have a container, does not hinder the next."""
+    if turn.state.problem:
+        _refuse_all(turn, event)
+        return
     refused = []
     lacks = []
     for launch in event.launches:
@@ -95,6 +104,19 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
                 framework_id=event.framework.framework_id, task_ids=tuple(refused), message="; ".join(lacks)
             )
         )
+
+
+def _refuse_all(turn: Turn, event: LaunchTasks) -> None:
+    framework_id = event.framework.framework_id
+    asked = [launch.task.task_id for launch in event.launches]
+    turn.effects.append(
+        SendLaunchRefused(
+            framework_id=framework_id,
+            task_ids=tuple(task_id for task_id in asked if (framework_id, task_id) not in turn.state.tasks),
+            message=f"{NO_WORK}: {turn.state.problem}",
+            at_once=True,
+        )
+    )
 
 
 def _launch_task(turn: Turn, framework: FrameworkInfo, launch: TaskLaunch) -> None:
@@ -187,6 +209,7 @@ def started(turn: Turn, event: Started) -> None:
     task = turn.state.task_of(container.config)
     if task is not None and task.state is TaskState.STAGING:
         turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
+    health_checks.begin(turn, container)
 
 
 def launch_failed(turn: Turn, event: LaunchFailed) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agentd.core.container_states import ContainerInput, next_state
 from agentd.core.durable import (
     ContainerEnded,
     ContainerForgotten,
     ContainerLaunched,
+    ContainerResized,
+    ContainerResizing,
     ContainerStopping,
     DurableEntry,
     StatusAcknowledged,
@@ -16,8 +20,9 @@ from agentd.core.durable import (
 from agentd.core.state import STATUSES_KEPT_COUNT, AgentState, ContainerEntry, TaskEntry
 from agentd.core.task_states import check_follows
 from paddock.model.container import ContainerState
+from paddock.model.errors import InvalidTransition
 from paddock.model.ids import FrameworkId
-from paddock.model.resources import Resources, Scalar
+from paddock.model.resources import Resources, Scalar, excess
 
 
 def apply(state: AgentState, entry: DurableEntry) -> None:
@@ -27,6 +32,10 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
             _launched(state, entry)
         case ContainerStopping():
             state.containers[entry.container_id].stopping = entry
+        case ContainerResizing():
+            _resizing(state, entry)
+        case ContainerResized():
+            _resized(state, entry)
         case ContainerEnded():
             _ended(state, entry)
         case ContainerForgotten():
@@ -70,6 +79,35 @@ def _taken(free: Resources, asked: Resources) -> Resources:
     return Resources.of(resource for resource in asked if free.contains(Resources.of([resource])))
 
 
+def _resizing(state: AgentState, entry: ContainerResizing) -> None:
+    """What it grows by is taken at once: nobody else may get it meanwhile."""
+    container = state.containers[entry.container_id]
+    growth = excess(entry.resources.unallocated(), container.config.resources.unallocated())
+    taken = _taken(state.free, growth)  # all of it, unless the operator made the agent smaller since
+    state.free -= taken
+    container.counted += taken
+    if not container.config.framework_id:
+        state.standalone += growth
+    container.resizing = entry
+
+
+def _resized(state: AgentState, entry: ContainerResized) -> None:
+    container = state.containers[entry.container_id]
+    resizing, container.resizing = container.resizing, None
+    if resizing is None:
+        raise InvalidTransition(f"container {entry.container_id}", "not being resized", "RESIZED")
+    before, after = container.config.resources.unallocated(), resizing.resources.unallocated()
+    kept, left = (after, before) if entry.applied else (before, after)
+    surplus = excess(container.counted, kept)
+    container.counted -= surplus
+    state.free += surplus
+    if not container.config.framework_id:
+        state.standalone -= excess(left, kept)
+    if entry.applied:
+        container.config = replace(container.config, resources=resizing.resources, limits=resizing.limits)
+        container.shown = None
+
+
 def _ended(state: AgentState, entry: ContainerEnded) -> None:
     container = state.containers[entry.container_id]
     if container.state is not ContainerState.DESTROYING and container.state is not ContainerState.STUCK:
@@ -85,7 +123,11 @@ def _ended(state: AgentState, entry: ContainerEnded) -> None:
     state.free += container.counted
     container.counted = Resources()
     if not container.config.framework_id:
+        if container.resizing is not None:
+            resources = container.config.resources.unallocated()
+            state.standalone -= excess(container.resizing.resources.unallocated(), resources)
         state.standalone = _standalone_without(state, container.config.resources.unallocated())
+    container.resizing = None
     container.forget_command()
     state.ended[entry.container_id] = None
 

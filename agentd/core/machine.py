@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, launching
+from agentd.core import ending, events, health_checks, launching, resizing
 from agentd.core.durable import StatusAcknowledged
-from agentd.core.effects import Effect, SendStatus
+from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
 from agentd.core.recovery import reconciled_status
 from agentd.core.state import AgentState
@@ -41,6 +41,33 @@ def _handle(turn: Turn, event: Event) -> None:
             launching.launch_tasks(turn, event)
         case events.Prepared() | events.Fetched() | events.PrepareRefused() | events.Started() | events.LaunchFailed():
             _handle_launch(turn, event)
+        case (
+            events.Ended()
+            | events.Concluded()
+            | events.Held()
+            | events.Limited()
+            | events.HealthChecked()
+            | events.KillContainer()
+            | events.ResizeContainer()
+            | events.Resized()
+        ):
+            _handle_container(turn, event)
+        case _:
+            _handle_master(turn, event)
+
+
+def _handle_container(
+    turn: Turn,
+    event: events.Ended
+    | events.Concluded
+    | events.Held
+    | events.Limited
+    | events.HealthChecked
+    | events.KillContainer
+    | events.ResizeContainer
+    | events.Resized,
+) -> None:
+    match event:
         case events.Ended():
             ending.ended(turn, event)
         case events.Concluded():
@@ -49,10 +76,16 @@ def _handle(turn: Turn, event: Event) -> None:
             ending.held(turn, event)
         case events.Limited():
             ending.limited(turn, event)
+        case events.HealthChecked():
+            health_checks.checked(turn, event)
         case events.KillContainer():
             ending.kill_container(turn, event)
+        case events.ResizeContainer():
+            resizing.resize_container(turn, event)
+        case events.Resized():
+            resizing.resized(turn, event)
         case _:
-            _handle_master(turn, event)
+            assert_never(event)
 
 
 def _handle_launch(
@@ -81,6 +114,7 @@ def _handle_master(
     | events.MasterConnected
     | events.MasterDisconnected
     | events.RecoveryEnded
+    | events.LogBlocked
     | events.TimePassed,
 ) -> None:
     match event:
@@ -94,8 +128,7 @@ def _handle_master(
         case events.RemoveFramework():
             ending.remove_framework(turn, event)
         case events.MasterConnected():
-            turn.state.connected = True
-            _send_all(turn)
+            _connected(turn)
         case events.MasterDisconnected():
             turn.state.connected = False
             for task in turn.state.tasks.values():
@@ -103,11 +136,27 @@ def _handle_master(
         case events.RecoveryEnded():
             turn.state.recovered = True
             ending.resume_stops(turn)
+            resizing.resume_resizes(turn)
+        case events.LogBlocked():
+            _blocked(turn, event.problem)
         case events.TimePassed():
             ending.retry_overdue(turn)
             _send_all(turn)
         case _:
             assert_never(event)
+
+
+def _blocked(turn: Turn, problem: str) -> None:
+    if turn.state.connected and problem != turn.state.problem:
+        turn.effects.append(SendProblem(problem=problem))
+    turn.state.problem = problem
+
+
+def _connected(turn: Turn) -> None:
+    turn.state.connected = True
+    if turn.state.problem:
+        turn.effects.append(SendProblem(problem=turn.state.problem))
+    _send_all(turn)
 
 
 def _send_all(turn: Turn) -> None:

@@ -63,6 +63,8 @@ def _containers(state: AgentState) -> Iterator[DurableEntry]:
         yield ContainerLaunched(config=container.config, created_ns=container.created_ns, boot_id=container.boot_id)
         if container.stopping is not None:
             yield container.stopping
+        if container.resizing is not None:
+            yield container.resizing
         if container.termination is not None:
             yield _ended(container)
 
@@ -111,4 +113,5 @@ def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None
         timestamp_ns=wall_ns,
         agent_id=state.agent_id,
         container_id=task.container_id,
+        healthy=latest.healthy if latest else None,
     )

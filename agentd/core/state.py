@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agentd.core.durable import ContainerStopping
+from agentd.core.durable import ContainerResizing, ContainerStopping
 from agentd.core.effects import TaskView
 from agentd.core.exit_record import ExitRecord
+from agentd.core.health import HealthWatch
 from agentd.core.status_updates import StatusStream
 from paddock.model.container import Container, ContainerConfig, ContainerState, Termination
 from paddock.model.framework import FrameworkInfo
@@ -59,6 +60,11 @@ class ContainerEntry:
     cgroup_paths: tuple[str, ...] = ()
     unapplied: tuple[str, ...] = ()
     stopping: ContainerStopping | None = None
+    resizing: ContainerResizing | None = None
+    """A size that is being tried. Until its outcome is known the larger of old and new is taken off `free`."""
+    resize_request_id: int = 0
+    health: HealthWatch | None = None
+    """While its health is being checked."""
     kill_overdue_ns: int | None = None
     """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
     retry_delay_ns: int = 0
@@ -150,6 +156,8 @@ class AgentState:
     """Grows by one with each change that watchers see. Not durable: a new agent starts above all that an older one gave."""
     connected: bool = False
     recovered: bool = False
+    problem: str = ""
+    """Why no new work is taken; empty: it is."""
 
     def task_of(self, config: ContainerConfig) -> TaskEntry | None:
         """The task that a container runs, if it is still somebody's."""

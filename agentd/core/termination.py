@@ -114,6 +114,7 @@ def _evidence(facts: EndFacts) -> Evidence:
         signal=ending_signal(record.wait_status),
         memory=memory,
         disk=limitation.disk if limitation and limitation.disk else facts.evidence.disk,
+        health=limitation.health if limitation else None,
         stop=stop,
         launch_failure=failure,
         dropped_log_bytes=record.dropped_log_bytes,
@@ -175,9 +176,17 @@ def _max_completion(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 
 def _limited(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     limitation = facts.stopping.limitation if facts.stopping else None
-    if limitation is None:
+    if limitation is None or limitation.health is not None:
         return None
     return _Verdict(TaskState.FAILED, limitation.reason, limitation.message + _oom(evidence))
+
+
+def _unhealthy(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
+    """Mesos' state for it too: it was killed, and did not fail by itself. When it did, before the kill, that is told below."""
+    limitation = facts.stopping.limitation if facts.stopping else None
+    if limitation is None or limitation.health is None or evidence.stop is None:
+        return None
+    return _Verdict(TaskState.KILLED, limitation.reason, limitation.message + _stop(evidence) + _oom(evidence))
 
 
 def _killed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
@@ -229,6 +238,7 @@ _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
     _never_launched,
     _supervisor_lost,
     _max_completion,
+    _unhealthy,
     _limited,
     _killed,
     _memory,

@@ -50,8 +50,11 @@ class Turn:
         reason: int = Reason.UNSPECIFIED,
         message: str = "",
         evidence: Evidence | None = None,
+        healthy: bool | None = None,
     ) -> None:
-        """Queue a status, durably, and send it when it is the next one."""
+        """Queue a status, durably, and send it when it is the next one. `healthy` None: as the one before says."""
+        if healthy is None and task.statuses:
+            healthy = task.statuses[-1].healthy
         status = TaskStatus(
             task_id=task.info.task_id,
             state=state,
@@ -63,6 +66,7 @@ class Turn:
             timestamp_ns=self.wall_ns,
             agent_id=self.state.agent_id,
             container_id=task.container_id,
+            healthy=healthy,
         )
         self.commit(StatusQueued(framework_id=task.framework_id, status=status))
         self.publish_task(task)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 from agentd.containerizer.contract import Containerizer
-from agentd.core.events import KillContainer, LaunchStandalone
+from agentd.core.events import KillContainer, LaunchStandalone, ResizeContainer
 from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
 from agentd.sandbox import sandbox_path
@@ -16,6 +16,7 @@ from agentd.users import Users
 from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.errors import InvalidRequest, Unavailable
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
+from paddock.model.task import LogPolicy
 from paddock.rpc.guard import Context
 from paddock.rpc.pages import page_on_wire
 from paddock.rpc.principal import Principal, current_principal
@@ -51,6 +52,7 @@ class ContainerServicer(ContainerServiceServicer):
         users: Users,
         powers: Powers,
         work_dir: str,
+        log_policy: LogPolicy,
     ) -> None:
         """All are the agent's own."""
         self._shell = shell
@@ -59,6 +61,7 @@ class ContainerServicer(ContainerServiceServicer):
         self._users = users
         self._powers = powers
         self._work_dir = work_dir
+        self._log_policy = log_policy
 
     async def LaunchContainer(  # noqa: N802 - the wire's name
         self, request: pb.LaunchContainerRequest, context: Context
@@ -107,6 +110,7 @@ class ContainerServicer(ContainerServiceServicer):
             max_completion_time_ms=launch.max_completion_time_ms,
             name=launch.name,
             labels=launch.labels,
+            log_policy=launch.log_policy.over(self._log_policy),
         )
 
     async def KillContainer(  # noqa: N802
@@ -123,6 +127,29 @@ class ContainerServicer(ContainerServiceServicer):
             )
         )
         return pb.KillContainerResponse()
+
+    async def UpdateContainer(  # noqa: N802
+        self, request: pb.UpdateContainerRequest, context: Context
+    ) -> pb.UpdateContainerResponse:
+        """Answered when it is in force and durable, or when the old size is in force again."""
+        principal = current_principal()
+        update = convert.container_update_from_wire(request)
+        self._access.container(principal, "resize", update.container_id)
+        await self._shell.ask(
+            lambda request_id: ResizeContainer(
+                request_id=request_id,
+                container_id=update.container_id,
+                resources=update.resources,
+                limits=update.limits,
+                by=principal.name,
+            )
+        )
+        container = self._access.container(principal, "read", update.container_id)
+        limits = await self._containerizer.limits(update.container_id)
+        return pb.UpdateContainerResponse(
+            container=convert.container_to_wire(container),
+            limits=[convert.effective_limit_to_wire(limit) for limit in limits],
+        )
 
     async def WaitContainer(  # noqa: N802
         self, request: pb.WaitContainerRequest, context: Context

@@ -1,4 +1,4 @@
-"""Being told when an open file grows: one inotify watch per open file, all on one inotify instance.
+"""Being told when an open file grows, or is marked: one inotify watch per open file, all on one inotify instance.
 
 The kernel gives each user 128 instances, and ours is root: one for each follower, and anybody who may call us could leave
 the host's other daemons without.
@@ -33,7 +33,9 @@ class FileWatches:
             if self._fd < 0:
                 self._fd = notify.open_inotify()
                 asyncio.get_running_loop().add_reader(self._fd, self._readable)
-            number = notify.add_inotify_watch(self._fd, f"/proc/self/fd/{fd}")
+            # A log's last word is an attribute: see paddock.launch.log_rotation.
+            mask = notify.IN_MODIFY | notify.IN_ATTRIB
+            number = notify.add_inotify_watch(self._fd, f"/proc/self/fd/{fd}", mask)
         except KernelError:
             self._close_unused()
             return -1

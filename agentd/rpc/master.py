@@ -11,6 +11,7 @@ from agentd.core import effects, events, recovery
 from agentd.rpc.master_messages import (
     kill_of,
     launch_refused_to_wire,
+    problem_to_wire,
     registration_to_wire,
     standalone_to_wire,
     status_to_wire,
@@ -23,6 +24,7 @@ from agentd.users import Users
 from paddock.model.agent import AgentInfo
 from paddock.model.errors import NotLeading, PaddockError, Unavailable
 from paddock.model.ids import framework_id, task_id
+from paddock.model.task import LogPolicy
 from paddock.rpc.backoff import Backoff
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
@@ -49,12 +51,13 @@ class MasterClient:
         powers: Powers,
         *,
         work_dir: str,
+        log_policy: LogPolicy,
         info: Callable[[], AgentInfo],
     ) -> None:
         """`info` is asked at each registration."""
         self._masters = masters
         self._shell = shell
-        self._launches = TaskLaunches(shell, users, powers, work_dir)
+        self._launches = TaskLaunches(shell, users, powers, work_dir, log_policy=log_policy)
         self._info = info
         self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
         self._standalone = StandaloneReport(self._put)
@@ -188,3 +191,5 @@ def _to_wire(message: MasterMessage) -> pb.AgentMessage:
             return standalone_to_wire(message)
         case effects.SendLaunchRefused():
             return launch_refused_to_wire(message)
+        case effects.SendProblem():
+            return problem_to_wire(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.core.effects import Registration, SendLaunchRefused, SendStandalone, SendStatus
+from agentd.core.effects import Registration, SendLaunchRefused, SendProblem, SendStandalone, SendStatus
 from agentd.core.events import KillTask
 from paddock.model.agent import AgentInfo
 from paddock.model.ids import framework_id, task_id
@@ -70,3 +70,8 @@ def kill_of(message: pb.KillTask) -> KillTask:
         by=bounds.text(message.asked_by, "kill_task.asked_by", ASKED_BY_LIMIT_BYTES) or "the framework",
         reason=Reason.AGENT_DRAINING if int(message.reason) == Reason.AGENT_DRAINING else Reason.KILL_REQUESTED,
     )
+
+
+def problem_to_wire(message: SendProblem) -> pb.AgentMessage:
+    """Empty: there is none any more."""
+    return pb.AgentMessage(problem=pb.AgentProblem(message=message.problem))

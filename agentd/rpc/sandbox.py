@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 
+from agentd.gc.pins import Pins
+from agentd.log_files import LogFiles, LogReader, tail_position
 from agentd.rpc.access import Access
 from agentd.rpc.file_watch import FileWatches
+from agentd.rpc.log_follow import follow_log
 from agentd.sandbox import READ_LIMIT_BYTES, FileInfo, FileType, list_files, open_file, read_file, read_piece
 from agentd.shell import Shell
 from paddock.model.container import Container, ContainerState
 from paddock.model.errors import InvalidRequest
+from paddock.model.ids import ContainerId
 from paddock.rpc.guard import Context
 from paddock.rpc.pages import page_count
 from paddock.rpc.principal import current_principal
@@ -32,6 +37,8 @@ _TYPES = {
     FileType.OTHER: pb.FILE_TYPE_OTHER,
 }
 
+_STREAMS: dict[pb.LogStream.ValueType, str] = {pb.LOG_STREAM_STDOUT: "stdout", pb.LOG_STREAM_STDERR: "stderr"}
+
 
 def _has_sandbox(container: Container) -> bool:
     """Its logs exist from the command's start on; after the end they stay."""
@@ -41,8 +48,9 @@ def _has_sandbox(container: Container) -> bool:
 class SandboxServicer(SandboxServiceServicer):
     """File system calls run beside the event loop."""
 
-    def __init__(self, shell: Shell, access: Access) -> None:
-        """For views and their changes."""
+    def __init__(self, shell: Shell, access: Access, pins: Pins) -> None:
+        """For views and their changes; what is looked at is pinned."""
+        self._pins = pins
         self._shell = shell
         self._access = access
         self._watches = FileWatches()
@@ -65,6 +73,7 @@ class SandboxServicer(SandboxServiceServicer):
             raise InvalidRequest("length_bytes", request.length_bytes, f"use at most {READ_LIMIT_BYTES}")
         if request.offset_bytes >= 2**63:
             raise InvalidRequest("offset_bytes", request.offset_bytes, "use less than 2**63")
+        self._pins.read(container_id, time.monotonic())
         length_bytes = request.length_bytes or _DEFAULT_LENGTH_BYTES
         content, size_bytes = await asyncio.to_thread(
             read_file, container.config.sandbox, request.path, request.offset_bytes, length_bytes
@@ -78,7 +87,11 @@ class SandboxServicer(SandboxServiceServicer):
         container_id = convert.container_id_from_wire(request.container_id)
         self._access.container(current_principal(), "read the files of", container_id)
         container = await self._shell.wait_for(container_id, _has_sandbox)
-        with open_file(container.config.sandbox, request.path) as fd, self._watches.of(fd) as watch:
+        with (
+            self._pins.held(container_id),
+            open_file(container.config.sandbox, request.path) as fd,
+            self._watches.of(fd) as watch,
+        ):
             size_bytes = os.fstat(fd).st_size
             offset_bytes = request.offset_bytes
             if offset_bytes < 0:
@@ -100,6 +113,45 @@ class SandboxServicer(SandboxServiceServicer):
                     await watch.changed()
             finally:
                 ending.cancel()
+
+    async def FollowLog(  # noqa: N802
+        self, request: pb.FollowLogRequest, context: Context
+    ) -> AsyncIterator[pb.FollowLogResponse]:
+        """Through all of its files; with `follow` until the container has ended and everything was sent."""
+        container_id = convert.container_id_from_wire(request.container_id)
+        stream, position = _log_asked(request)
+        container = self._access.container(current_principal(), "read the files of", container_id)
+        if request.follow:
+            container = await self._shell.wait_for(container_id, _has_sandbox)
+        files = LogFiles(container.config.sandbox, stream, container.config.log_policy.file_count or 1)
+        if request.HasField("tail_line_count"):
+            position = await asyncio.to_thread(tail_position, files, request.tail_line_count)
+        reader = LogReader(files, position)
+        ending = asyncio.ensure_future(self._has_ended(container_id))
+        try:
+            async for piece in follow_log(reader, self._watches, ending if request.follow else None):
+                yield pb.FollowLogResponse(data=piece.content, position=piece.position, lost_bytes=piece.lost_bytes)
+            if await asyncio.to_thread(reader.is_moved):
+                yield pb.FollowLogResponse(position=reader.position, moved=True)
+        finally:
+            ending.cancel()
+            reader.close()
+
+    async def _has_ended(self, container_id: ContainerId) -> None:
+        await self._shell.wait_for(container_id, lambda view: view.state is ContainerState.TERMINATED)
+
+
+def _log_asked(request: pb.FollowLogRequest) -> tuple[str, int | None]:
+    """The log's name and the position. Raises InvalidRequest."""
+    if request.stream not in _STREAMS:
+        raise InvalidRequest("stream", request.stream, "use LOG_STREAM_STDOUT or LOG_STREAM_STDERR")
+    if not request.HasField("position"):
+        return _STREAMS[request.stream], None
+    if request.HasField("tail_line_count"):
+        raise InvalidRequest("tail_line_count", request.tail_line_count, "leave it out, or leave position out")
+    if request.position >= 2**62:
+        raise InvalidRequest("position", request.position, "use less than 2**62")
+    return _STREAMS[request.stream], request.position
 
 
 def _file_to_wire(info: FileInfo) -> pb.FileInfo:

@@ -6,6 +6,7 @@ import os
 
 from agentd.config import Settings
 from agentd.containerizer.contract import Containerizer
+from agentd.gc.pins import Pins
 from agentd.rpc import containers, exec, sandbox, tasks  # noqa: A004 - the service's own name
 from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
@@ -32,12 +33,13 @@ class Services:
         access: Access,
         users: Users,
         powers: Powers,
+        pins: Pins,
     ) -> None:
         """Raises ConfigError when an address is none, or there are more than the server takes."""
         container_servicer = containers.ContainerServicer(
-            shell, containerizer, access, users, powers, settings.work_dir
+            shell, containerizer, access, users, powers, settings.work_dir, settings.log_policy
         )
-        sandbox_servicer = sandbox.SandboxServicer(shell, access)
+        sandbox_servicer = sandbox.SandboxServicer(shell, access, pins)
         exec_servicer = exec.ExecServicer(shell, containerizer, access, users)
         task_servicer = tasks.TaskServicer(shell, access)
         issuer = TokenIssuer()
@@ -79,6 +81,10 @@ class Services:
             os.makedirs(os.path.dirname(self._unix_path), mode=0o755, exist_ok=True)
         await self._server.start()
         await self._server.set_serving(serving=True)
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """What health says."""
+        await self._server.set_serving(serving=serving)
 
     async def stop(self, *, grace_s: float) -> None:
         """Idempotent."""

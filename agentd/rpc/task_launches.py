@@ -13,7 +13,7 @@ from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import InvalidRequest, PermissionRefused
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId
-from paddock.model.task import LaunchFailure, TaskInfo
+from paddock.model.task import LaunchFailure, LogPolicy, TaskInfo
 from paddock.rpc.principal import ROOT_UID
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
@@ -25,12 +25,13 @@ _UID_PREFIX = "uid:"
 class TaskLaunches:
     """Whatever is wrong with one task is that task's failure, never the others'."""
 
-    def __init__(self, shell: Shell, users: Users, powers: Powers, work_dir: str) -> None:
-        """Events go to the shell."""
+    def __init__(self, shell: Shell, users: Users, powers: Powers, work_dir: str, *, log_policy: LogPolicy) -> None:
+        """Events go to the shell. `log_policy`: for tasks that name none."""
         self._shell = shell
         self._users = users
         self._powers = powers
         self._work_dir = work_dir
+        self._log_policy = log_policy
 
     async def launch(self, message: pb.LaunchTasks) -> None:
         """Raises InvalidRequest when the message as a whole cannot be read."""
@@ -81,4 +82,6 @@ class TaskLaunches:
             task_id=task.task_id,
             name=task.name,
             labels=task.labels,
+            health_check=task.health_check,
+            log_policy=task.log_policy.over(self._log_policy),
         )

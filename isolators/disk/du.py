@@ -11,7 +11,7 @@ from typing import ClassVar
 from isolators.contract import HostFacts, Interval, Isolator, IsolatorSettings, LiveContainer, Watch
 from isolators.disk_scan import DiskScan, ScanFailure, ScanResult
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import ConfigError
+from paddock.model.errors import ConfigError, ContainerizerError
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupWrite, LaunchPlan
 from paddock.model.resource_text import format_scalar
@@ -95,14 +95,27 @@ class DiskUsageIsolator(Isolator):
     def update(
         self, container_id: ContainerId, resources: Resources, limits: ResourceLimits
     ) -> tuple[CgroupWrite, ...]:
-        """The new limit holds from now; the last count is compared with it at once."""
+        """The new limit holds from now. Below the last count it is refused: it would end the container at once."""
         del limits  # disk has none of its own
         tracked = self._tracked.get(container_id)
         if tracked is not None:
-            tracked.limit_bytes = limit_bytes(resources)
+            new_bytes = limit_bytes(resources)
+            if tracked.exceeded is None:
+                self._refuse_ending(container_id, tracked, new_bytes)
+            tracked.limit_bytes = new_bytes
             tracked.exceeded = None
             self._compare(tracked)
         return ()
+
+    def _refuse_ending(self, container_id: ContainerId, tracked: Tracked, new_bytes: int) -> None:
+        found = tracked.measured
+        if self.settings.enforce_container_disk_quota and found is not None and 0 < new_bytes < found.used_bytes:
+            raise ContainerizerError(
+                container_id,
+                "update",
+                f"the disk limit of {tracked.sandbox} is not lowered to {new_bytes}: it holds {found.used_bytes} bytes; the "
+                "old limit stays. Ask for more, or remove files first",
+            )
 
     def measure(self, container_id: ContainerId, found: ResourceStatistics) -> None:
         """The last count, with its own time; nothing for a container without a disk resource."""

@@ -5,15 +5,20 @@ Everything is kept current with each change, so that a run asks and never adds u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from masterd.allocator.quantities import Quantities
 from masterd.allocator.quota import NO_QUOTA, Quota, consumed
 from masterd.allocator.reservations import ancestors
 
+_NO_NAMES: frozenset[str] = frozenset()
+
 
 class Account:
-    """One role's, with all below it. `need`: what has to stay free so that its guarantees, and those below, can be met."""
+    """One role's, with all below it. `need`: what has to stay free so that its guarantees, and those below, can be met.
+
+    `owed_names`: the resources of which it has less than its own guarantee.
+    """
 
     __slots__ = (
         "charged",
@@ -21,8 +26,8 @@ class Account:
         "children_need",
         "in_use",
         "is_full",
-        "is_owed",
         "need",
+        "owed_names",
         "parent",
         "path",
         "quota",
@@ -41,7 +46,7 @@ class Account:
         self.need: dict[str, int] = {}
         self.children_need: dict[str, int] = {}
         self.is_full = False
-        self.is_owed = False
+        self.owed_names = _NO_NAMES
         self.role_is_known = False
 
     def consumed(self, name: str) -> int:
@@ -141,7 +146,7 @@ class Accounts:
         other.plain_milli = dict(self.plain_milli)
         for mine in self.root.below():
             theirs = other.ensure(mine.path) if mine.path else other.root
-            theirs.quota, theirs.is_full, theirs.is_owed = mine.quota, mine.is_full, mine.is_owed
+            theirs.quota, theirs.is_full, theirs.owed_names = mine.quota, mine.is_full, mine.owed_names
             theirs.reserved, theirs.charged = dict(mine.reserved), dict(mine.charged)
             theirs.need, theirs.children_need = dict(mine.need), dict(mine.children_need)
             theirs.role_is_known = mine.role_is_known
@@ -204,30 +209,42 @@ class Accounts:
                 self._settle_need(each)
             quota = each.quota
             full = bool(quota.limits_milli) and not self._has_room(each)
-            owed = bool(quota.guarantees_milli) and any(
-                milli > each.consumed(name) for name, milli in quota.guarantees_milli.items()
-            )
-            if full != each.is_full or owed != each.is_owed:
-                each.is_full, each.is_owed = full, owed
+            owed = _NO_NAMES
+            if quota.guarantees_milli:
+                owed = frozenset(each.unsatisfied())
+            turned = full != each.is_full or bool(owed) != bool(each.owed_names)
+            each.is_full, each.owed_names = full, owed
+            if turned:
                 self.turned.append(each)
 
     def _settle_need(self, account: Account) -> None:
         guarantees, above = account.quota.guarantees_milli, account.parent
         assert above is not None
-        for name in {*guarantees, *account.need, *account.children_need}:
-            own = guarantees[name] - account.consumed(name) if name in guarantees else 0
-            after, before = max(own, account.children_need.get(name, 0), 0), account.need.get(name, 0)
-            if after != before:
-                _add(account.need, {name: after - before}, 1)
-                _add(above.children_need, {name: after - before}, 1)
+        need, children_need = account.need, account.children_need
+        names = (
+            guarantees
+            if need.keys() <= guarantees.keys() and not children_need
+            else {*guarantees, *need, *children_need}
+        )
+        for name in names:
+            after = children_need.get(name, 0)
+            if name in guarantees:
+                after = max(after, guarantees[name] - account.consumed(name))
+            more = after - need.get(name, 0)
+            if more:
+                _add(need, {name: more}, 1)
+                _add(above.children_need, {name: more}, 1)
 
     def _has_room(self, account: Account) -> bool:
         """Whether the limits leave enough for an offer that is worth sending, as far as the account alone decides."""
-        limits = account.quota.limits_milli
-        return not self._minimum or any(
-            all(name not in limits or limits[name] - account.consumed(name) >= milli for name, milli in wanted.items())
-            for wanted in self._minimum
-        )
+        limits, reserved, charged = account.quota.limits_milli, account.reserved, account.charged
+        for wanted in self._minimum:
+            for name, milli in wanted.items():
+                if name in limits and limits[name] - reserved.get(name, 0) - charged.get(name, 0) < milli:
+                    break
+            else:
+                return True
+        return not self._minimum
 
     # --- questions ---
 
@@ -241,7 +258,13 @@ class Accounts:
 
     def is_owed(self, account: Account) -> bool:
         """Whether a guarantee that the role can draw on is not met."""
-        return bool(self.guarantee_count) and any(each.is_owed for each in self.binding(account))
+        return bool(self.guarantee_count) and any(each.owed_names for each in self.binding(account))
+
+    def is_owed_some(self, account: Account, names: Collection[str]) -> bool:
+        """Whether one of these resources may be owed to the role: False is certain."""
+        if not self.nested or account.parent is self.root:
+            return not account.owed_names.isdisjoint(names)
+        return any(not each.owed_names.isdisjoint(names) for each in account.line())
 
     def room(self, account: Account) -> dict[str, int]:
         """How much more the limits allow, by name; names that are not in it are unlimited."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from masterd.allocator.bundle import NOTHING, Bundle
 from masterd.allocator.filters import Filter
 from masterd.allocator.interface import AgentTraits
@@ -19,6 +17,7 @@ class AllocatorAgent:
     """`free` is always total minus held minus withheld, computed when it is next asked for; a shared volume stays free
     however often it is held.
 
+    `known_free` is None when it has to be computed.
     `is_ordinary`: nothing of the agent itself hides it from anybody. `allowed`: by the whitelist.
     `barren_at`: the allocator's count of openings when a run last found nobody to offer this agent to; while nothing
     has changed since, a run need not look again before `wake_ns`, when the first of its filters may end.
@@ -28,7 +27,6 @@ class AllocatorAgent:
 
     __slots__ = (
         "_covered_free",
-        "_free",
         "active",
         "agent_id",
         "allowed",
@@ -40,6 +38,7 @@ class AllocatorAgent:
         "held",
         "in_use",
         "is_ordinary",
+        "known_free",
         "total",
         "traits",
         "unavailable_at_ns",
@@ -62,7 +61,7 @@ class AllocatorAgent:
         self.barren_at = -1
         self.wake_ns = NEVER_NS
         self._covered_free = NOTHING
-        self._free: Bundle | None = None
+        self.known_free: Bundle | None = None
         self.set_traits(traits)
         self.set_total(total)
 
@@ -87,7 +86,7 @@ class AllocatorAgent:
 
     def touch(self) -> None:
         """Something about it changed: compute again, look again."""
-        self._free = None
+        self.known_free = None
         self.barren_at = -1
 
     def give(self, holder: Holder, bundle: Bundle) -> None:
@@ -95,18 +94,17 @@ class AllocatorAgent:
         present = self.held.get(holder)
         self.held[holder] = bundle if present is None else present.plus(bundle)
         self.barren_at = -1
-        free = self._free
+        free = self.known_free
         if free is None or bundle.shared or free.shared:
-            self._free = None
+            self.known_free = None
         else:
-            self._free = NOTHING if bundle is free else free.without_part(bundle)
+            self.known_free = NOTHING if bundle is free else free.without_part(bundle)
 
-    def give_all(self, holder: Holder) -> None:
+    def give_all(self, holder: Holder, free: Bundle) -> None:
         """All that is free, and nothing of it shared."""
-        present = self.held.get(holder)
-        free = self.free
-        self.held[holder] = free if present is None else present.plus(free)
-        self._free = NOTHING
+        held = self.held
+        held[holder] = held[holder].plus(free) if holder in held else free
+        self.known_free = NOTHING
         self.barren_at = -1
 
     def take_back(self, holder: Holder, bundle: Bundle) -> None:
@@ -140,7 +138,7 @@ class AllocatorAgent:
     @property
     def free(self) -> Bundle:
         """What is left. Never negative: an agent that shrank has nothing free until enough came back."""
-        free = self._free
+        free = self.known_free
         if free is None:
             free = self.total.minus(self.withheld)
             for bundle in self.held.values():
@@ -148,12 +146,12 @@ class AllocatorAgent:
             if self.total.shared:
                 missing = [kind for kind in self.total.shared if kind not in free.amounts]
                 free = free.plus(self.total.only(missing))
-            self._free = free
+            self.known_free = free
         return free
 
     # --- refusals ---
 
-    def refuse(self, holder: Holder, new: Filter, line: Iterable[str]) -> None:
+    def refuse(self, holder: Holder, new: Filter, line: tuple[str, ...]) -> None:
         """Remember a refusal. `line`: the roles whose reservations the holder may use."""
         self.filters[holder] = (*self.filters.get(holder, ()), new)
         self.wake_ns = min(self.wake_ns, new.expires_ns)

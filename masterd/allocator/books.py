@@ -7,8 +7,10 @@ from fractions import Fraction
 
 from masterd.allocator.agenda import Agenda
 from masterd.allocator.agents import Holder
+from masterd.allocator.drf import Sorter
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.ledger import Ledger
+from masterd.allocator.shares import ClusterTotals
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import Resources
 
@@ -18,9 +20,13 @@ class Books:
 
     def __init__(self, settings: AllocatorSettings) -> None:
         self.settings = settings
-        self.ledger = Ledger(settings)
+        self.ledger = Ledger(settings, self.make_sorter)
         self.agenda = Agenda()
         self.whitelist: frozenset[str] | None = None
+
+    def make_sorter(self, totals: ClusterTotals, weights_milli: Mapping[str, int], *, list_count: int) -> Sorter:
+        """What orders roles, and in each role its frameworks."""
+        return Sorter(totals, weights_milli, list_count=list_count)
 
     @property
     def run_count(self) -> int:

@@ -19,7 +19,7 @@ class Branch:
 
     `lists`: the children that have members of each list below them, sorted; only those that are `built`. They, and the
     children's entries, are of the totals' `version`. An `entry` is None when it has to be computed; `best` is the numerator of
-    the dominant share that it was made of.
+    the dominant share that it was made of, `top` the dominant resource.
     """
 
     __slots__ = (
@@ -35,6 +35,7 @@ class Branch:
         "member_counts",
         "parent",
         "path",
+        "top",
         "version",
     )
 
@@ -45,6 +46,7 @@ class Branch:
         self.client: str | None = None
         self.allocated_milli: dict[str, int] = {}
         self.best = 0
+        self.top = ""
         self.copies: dict[tuple[Hashable, Kind], int] = {}
         self.count = 0
         self.entry: Entry | None = None

@@ -7,14 +7,12 @@ own) has its size in the kind, and its amount is how many of it there are: 1, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
+from masterd.allocator.amounts import Amount, covers, is_some, rest_of, sum_of
 from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar, Value
-
-Amount = int | Ranges | Items
-"""Scalars are plain integers in 1/1000 of their unit, or counts of what is whole; ranges and sets are the model's own."""
 
 
 class Kind:
@@ -108,7 +106,7 @@ class Kinds:
             value = resource.value
             amount: Amount = (1 if kind.size_milli else value.milli) if isinstance(value, Scalar) else value
             present = amounts.get(kind)
-            amounts[kind] = amount if present is None else _plus(present, amount)
+            amounts[kind] = amount if present is None else sum_of(present, amount)
         return self.interned(Bundle(amounts))
 
     def interned(self, bundle: Bundle) -> Bundle:
@@ -120,54 +118,16 @@ class Kinds:
         return known
 
 
-def _is_some(amount: Amount) -> bool:
-    match amount:
-        case int():
-            return amount > 0
-        case Ranges(spans=spans):
-            return bool(spans)
-        case Items(names=names):
-            return bool(names)
-
-
-def _plus(one: Amount, two: Amount) -> Amount:
-    if isinstance(one, int) and isinstance(two, int):
-        return one + two
-    if isinstance(one, Ranges) and isinstance(two, Ranges):
-        return Ranges.of((*one.spans, *two.spans))
-    if isinstance(one, Items) and isinstance(two, Items):
-        return Items(names=one.names | two.names)
-    raise TypeError(f"{one!r} and {two!r} are of different kinds")
-
-
-def _minus(one: Amount, two: Amount) -> Amount:
-    if isinstance(one, int) and isinstance(two, int):
-        return max(0, one - two)
-    if isinstance(one, Ranges) and isinstance(two, Ranges):
-        return one.minus(two)
-    if isinstance(one, Items) and isinstance(two, Items):
-        return Items(names=one.names - two.names)
-    raise TypeError(f"{one!r} and {two!r} are of different kinds")
-
-
-def _contains(one: Amount, two: Amount) -> bool:
-    if isinstance(one, int) and isinstance(two, int):
-        return one >= two
-    if isinstance(one, Ranges) and isinstance(two, Ranges):
-        return one.contains(two)
-    if isinstance(one, Items) and isinstance(two, Items):
-        return one.names >= two.names
-    raise TypeError(f"{one!r} and {two!r} are of different kinds")
-
-
 class Bundle:
     """An immutable bag of amounts by kind; nothing in it is empty. What is asked of it is computed once.
 
-    `asked_minimum` and `meets_minimum`: the last question whether it is worth an offer, and the answer.
+    `asked_minimum` and `meets_minimum`: the last question whether it is worth an offer, and the answer. `weighed`: see
+    `ClusterTotals.weighed`.
     """
 
     __slots__ = (
         "__weakref__",
+        "_by_charge",
         "_charged",
         "_is_plain",
         "_is_simple",
@@ -176,11 +136,12 @@ class Bundle:
         "_resources",
         "_scalars",
         "_shared",
+        "_splits",
         "amounts",
         "asked_minimum",
-        "for_roles",
         "marked",
         "meets_minimum",
+        "weighed",
     )
 
     def __init__(self, amounts: Mapping[Kind, Amount]) -> None:
@@ -188,8 +149,9 @@ class Bundle:
         self.amounts = amounts
         self.asked_minimum: object = None
         self.meets_minimum = False
-        self.for_roles: dict[tuple[str, ...], Bundle] = {}
+        self.weighed: tuple[int, tuple[Sequence[tuple[str, int]], str, int]] | None = None
         self.marked: dict[str, Resources] = {}
+        self._by_charge: tuple[Bundle, Bundle] | None = None
         self._charged: Mapping[str, int] | None = None
         self._is_plain: bool | None = None
         self._is_simple: bool | None = None
@@ -198,6 +160,7 @@ class Bundle:
         self._resources: Resources | None = None
         self._scalars: Mapping[str, int] | None = None
         self._shared: tuple[Kind, ...] | None = None
+        self._splits: dict[tuple[str, ...], tuple[Bundle, Bundle]] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -218,20 +181,22 @@ class Bundle:
         amounts = dict(self.amounts)
         for kind, amount in other.amounts.items():
             present = amounts.get(kind)
-            amounts[kind] = amount if present is None else _plus(present, amount)
+            amounts[kind] = amount if present is None else sum_of(present, amount)
         return Bundle(amounts)
 
     def minus(self, other: Bundle) -> Bundle:
         """What is left, never below nothing: an agent that shrank may have less than what it has given away."""
         if not other.amounts:
             return self
+        if other is self:
+            return NOTHING
         amounts = dict(self.amounts)
         for kind, amount in other.amounts.items():
             present = amounts.get(kind)
             if present is None:
                 continue
-            rest = _minus(present, amount)
-            if _is_some(rest):
+            rest = rest_of(present, amount)
+            if is_some(rest):
                 amounts[kind] = rest
             else:
                 del amounts[kind]
@@ -244,7 +209,7 @@ class Bundle:
         amounts = self.amounts
         for kind, amount in other.amounts.items():
             present = amounts.get(kind)
-            if present is None or not _contains(present, amount):
+            if present is None or not covers(present, amount):
                 return False
         return True
 
@@ -261,6 +226,14 @@ class Bundle:
         if self._charged is None:
             self._charged = _sums(self.amounts, (kind for kind in self.amounts if kind.charged))
         return self._charged
+
+    @property
+    def by_charge(self) -> tuple[Bundle, Bundle]:
+        """What counts against quotas, and what does not."""
+        if self._by_charge is None:
+            chargeable = self.only(kind for kind in self.amounts if kind.charged)
+            self._by_charge = chargeable, self.only(kind for kind in self.amounts if not kind.charged)
+        return self._by_charge
 
     @property
     def is_plain(self) -> bool:
@@ -323,28 +296,33 @@ class Bundle:
                 self._parts = {role: Bundle(amounts) for role, amounts in parts.items()}
         return self._parts
 
+    def split(self, line: tuple[str, ...]) -> tuple[Bundle, Bundle]:
+        """The parts that are reserved for one of the roles in the line, together, and what is left without them."""
+        if not self.amounts:
+            return NOTHING, NOTHING
+        found = self._splits.get(line)
+        if found is None:
+            parts = self.parts
+            mine = [role for role in parts if role in line]
+            rest = [role for role in parts if role not in line]
+            found = self._splits[line] = self._joined(mine), self._joined(rest)
+        return found
+
+    def _joined(self, roles: Sequence[str]) -> Bundle:
+        if len(roles) == 1:
+            return self.parts[roles[0]]
+        return self.only(kind for kind in self.amounts if kind.role in roles)
+
     def without_part(self, given: Bundle) -> Bundle:
-        """As `minus`; what is left when one of the parts is given is made of the others once."""
-        for role, part in self.parts.items():
-            if part is given:
-                return self.of_roles([other for other in self.parts if other != role])
+        """As `minus`; when it was split off just so, what is left is known."""
+        for mine, rest in self._splits.values():
+            if mine is given:
+                return rest
         return self.minus(given)
 
-    def of_roles(self, line: Iterable[str]) -> Bundle:
+    def of_roles(self, line: tuple[str, ...]) -> Bundle:
         """The parts that are reserved for one of the roles in the line, together."""
-        parts = self.parts
-        present = tuple(role for role in line if role in parts)
-        if len(present) == 1:
-            return parts[present[0]]
-        if len(present) == len(parts):
-            return self
-        found = self.for_roles.get(present)
-        if found is None:
-            found = NOTHING
-            for role in present:
-                found = found.plus(parts[role])
-            self.for_roles[present] = found
-        return found
+        return self.split(line)[0]
 
     def resources(self) -> Resources:
         """As the model has it, without allocation marks."""

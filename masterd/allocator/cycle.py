@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from masterd.allocator.accounts import Account, Accounts
@@ -11,8 +11,8 @@ from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.quantities import minimum_met, shrink_to_limits, shrink_to_quantities
-from masterd.allocator.roles import OPEN, OWED_OPEN, WANTING, Role, Roles, shares_of
-from masterd.allocator.shares import ClusterTotals, Weighed
+from masterd.allocator.roles import OPEN, OWED_OPEN, WANTING, Role, Roles
+from masterd.allocator.shares import ClusterTotals
 from masterd.allocator.visibility import hidden, presentable, worth_offering
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE
@@ -54,10 +54,13 @@ class Run:
         begin = len(self.portions)
         # Who has no room for the smallest offer is passed over unless something is reserved for it here.
         own = [role for path in agent.free.parts if (role := self.roles.get(path)) and self.is_owed(role)]
+        accounts = self.accounts
         for role in self.roles.order_with(OWED_OPEN, own):
             anybodys = open_part(agent.free)
             if not anybodys.charged:
                 break
+            if not accounts.is_owed_some(self.account_of(role), anybodys.charged):
+                continue
             if self.choosy or minimum_met(anybodys, self.settings.minimum) or role.path in agent.free.parts:
                 self._honour_role(agent, role)
             elif len(agent.free.parts) == 1:
@@ -66,10 +69,7 @@ class Run:
 
     def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
         owed = self.accounts.entitlement(self.account_of(role))
-        free = open_part(agent.free)
-        if owed.keys().isdisjoint(free.charged):
-            return
-        due = shrink_to_quantities(chargeable(free), owed)
+        due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
         if not due:
             return
         for client in role.frameworks.order():
@@ -92,10 +92,11 @@ class Run:
         """What is due, what rides along, and what limits and head-room allow of the rest."""
         free = agent.free
         anybodys = open_part(free)
-        rest = chargeable(anybodys).minus(due)
-        bounds = self._bounds(rest, role, taken=due.charged)
-        burst = shrink_to_limits(rest, bounds) if bounds else rest
-        alongside = anybodys.only(kind for kind in anybodys.amounts if not kind.charged)
+        charged, alongside = anybodys.by_charge
+        burst = charged.minus(due)
+        if burst.amounts:
+            bounds = self._bounds(burst, role, taken=due.charged)
+            burst = shrink_to_limits(burst, bounds) if bounds else burst
         own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
         return self.kinds.interned(due.plus(burst).plus(alongside).plus(own))
 
@@ -107,59 +108,26 @@ class Run:
             return
         begin = len(self.portions)
         free = agent.free
-        asked: set[str] = set()
+        asked: list[str] = []
         if self._suits_anybody(free):
             for role in self._order_for(free):
-                asked.add(role.path)
+                asked.append(role.path)
                 if self._serve(agent, role):
                     free = agent.free
                     if not self._suits_anybody(free):
                         break
         if free.amounts:
-            self._share_reserved(agent, asked)
+            self.share_reserved(agent, asked)
+        self.end_visit(agent, begin)
+
+    def end_visit(self, agent: AllocatorAgent, begin: int) -> None:
+        """Charge what came of it since `begin`; or remember that nothing did."""
         if len(self.portions) > begin:
             self._settle(begin)
         else:
             agent.mark_barren(self.openings)
 
-    def share_all(self, agents: Iterable[AllocatorAgent]) -> None:
-        """The second stage. Most agents are simple: no quotas, no refusals, nothing reserved or special. Whoever is first
-        gets all of it, and here that takes a few microseconds; what comes of it is the same as with `share`.
-        """
-        minimum, roles, openings, now_ns = self.settings.minimum, self.roles, self.openings, self.now_ns
-        frameworks, portions, simple = self.frameworks, self.portions, self.is_simple
-        weigh = self.totals.weighed
-        tallies: dict[int, tuple[Bundle, Weighed, dict[Account, int]]] = {}
-        for agent in agents:
-            if agent.barren_at == openings and now_ns < agent.wake_ns:
-                continue
-            free = agent.free
-            if not free.amounts:
-                continue
-            if agent.filters or not (simple and agent.is_ordinary and free.is_simple):
-                self.share(agent)
-                continue
-            role = roles.first() if minimum_met(free, minimum) else None
-            if role is None:
-                agent.mark_barren(openings)
-                continue
-            framework = frameworks[role.first()]
-            if framework.is_picky:
-                self.share(agent)
-                continue
-            agent.give_all((framework.framework_id, role.path))
-            portions.append((role, framework, agent, free))
-            tally = tallies.get(id(free))
-            if tally is None:
-                tally = tallies[id(free)] = (free, weigh(free.scalars), {})
-            roles.charge_fast(role, framework.framework_id, tally[1])
-            counts = tally[2]
-            counts[role.account] = counts.get(role.account, 0) + 1
-        for bundle, _, counts in tallies.values():
-            for account, count in counts.items():
-                self.accounts.charge(account, {name: milli * count for name, milli in bundle.charged.items()})
-
-    def _share_reserved(self, agent: AllocatorAgent, asked: set[str]) -> None:
+    def share_reserved(self, agent: AllocatorAgent, asked: Collection[str]) -> None:
         """Where only what is reserved makes an offer, only the roles that may use it need be asked."""
         reserved = [path for path in agent.free.parts if path != DEFAULT_ROLE]
         if not reserved:
@@ -212,6 +180,8 @@ class Run:
             if not self._offer(agent, role, framework, candidate):
                 continue
             took = True
+            if not agent.free.amounts:
+                break
             candidate = self.candidate(agent, role)
             if not choosy and not minimum_met(candidate, minimum):
                 break
@@ -292,7 +262,7 @@ class Run:
     def _settle(self, begin: int) -> None:
         """Charge what the visit granted: the order must not change while it is read."""
         for role, framework, agent, bundle in self.portions[begin:]:
-            self.roles.charge(role, framework.framework_id, shares_of(agent.agent_id, bundle))
+            self.roles.charge(role, framework.framework_id, agent.agent_id, bundle)
         self.roles.place_turned()
 
 
@@ -303,4 +273,4 @@ def open_part(free: Bundle) -> Bundle:
 
 def chargeable(bundle: Bundle) -> Bundle:
     """What counts against quotas."""
-    return bundle.only(kind for kind in bundle.amounts if kind.charged)
+    return bundle.by_charge[0]

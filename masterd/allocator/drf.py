@@ -156,50 +156,47 @@ class Sorter:
 
     def charge(self, client: str, scalars_milli: Mapping[str, int], shared: Shared = ()) -> None:
         """The client was allocated this; counts as one allocation."""
+        if not shared:
+            self.charge_weighed(client, self._totals.weigh(scalars_milli))
+            return
         branch = self._leaves[client]
-        totals = self._totals
-        factors = totals.factors
-        while (parent := branch.parent) is not None:
-            allocated, best = branch.allocated_milli, branch.best
+        while branch.parent is not None:
+            allocated = branch.allocated_milli
             for name, milli in scalars_milli.items():
-                amount = allocated[name] = allocated.get(name, 0) + milli
-                if name in factors:
-                    part = amount * factors[name]
-                    if part > best:  # noqa: PLR1730 - the hot loop: a call of max() costs three times as much
-                        best = part
+                allocated[name] = allocated.get(name, 0) + milli
             branch.count += 1
-            if shared:
-                add_copies(branch, shared)
-            if shared or branch.entry is None or parent.version != totals.version:
-                self._place(branch)
-            else:
-                branch.best = best
-                weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
-                self._move(branch, parent, ((best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch))
-            branch = parent
+            add_copies(branch, shared)
+            self._place(branch)
+            branch = branch.parent
 
-    def charge_fast(self, client: str, weighed: Weighed) -> None:
-        """As `charge`, of what `ClusterTotals.weighed` made: nothing shared. The hot loop's: no call but the two bisections."""
+    def charge_weighed(self, client: str, weighed: Weighed) -> None:
+        """As `charge`, of what `ClusterTotals.weigh` made: nothing shared. The hot loop's: no call but the two bisections."""
         branch = self._leaves[client]
-        version = self._totals.version
+        version, weights_milli = self._totals.version, self._weights_milli
+        amounts, top, rise = weighed
         while (parent := branch.parent) is not None:
-            old = branch.entry
-            allocated, best = branch.allocated_milli, branch.best
-            for name, milli, factor in weighed:
+            allocated = branch.allocated_milli
+            for name, milli in amounts:
                 try:
-                    amount = allocated[name] = allocated[name] + milli
+                    allocated[name] += milli
                 except KeyError:
-                    amount = allocated[name] = milli
-                amount *= factor
-                if amount > best:  # noqa: PLR1730 - a call of max() costs three times as much
-                    best = amount
+                    allocated[name] = milli
             branch.count += 1
+            old = branch.entry
             if old is None or parent.version != version:
                 branch.entry = None
             else:
-                branch.best = best
-                weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
-                new = branch.entry = ((best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
+                if branch.top == top or not branch.best:
+                    # What weighs most there is what weighs most of this: the share rises by just that.
+                    best = branch.best = branch.best + rise
+                    branch.top = top
+                else:
+                    self._find_top(branch)
+                    best = branch.best
+                path = branch.path
+                if weights_milli:
+                    best = (best << SHIFT_BITS) // weights_milli.get(path, WEIGHT_ONE_MILLI)
+                new = branch.entry = (best, branch.count, path, branch)
                 for which in parent.built:
                     if branch.member_counts[which]:
                         entries = parent.lists[which]
@@ -241,9 +238,15 @@ class Sorter:
             pending.extend(branch.children.values())
 
     def _entry(self, branch: Branch) -> Entry:
-        branch.best = self._totals.numerator(branch.allocated_milli)
-        weight_milli = self._weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
-        return ((branch.best << SHIFT_BITS) // weight_milli, branch.count, branch.path, branch)
+        """Where nobody has a weight of its own, the numerators themselves are in order."""
+        self._find_top(branch)
+        key, weights_milli = branch.best, self._weights_milli
+        if weights_milli:
+            key = (key << SHIFT_BITS) // weights_milli.get(branch.path, WEIGHT_ONE_MILLI)
+        return (key, branch.count, branch.path, branch)
+
+    def _find_top(self, branch: Branch) -> None:
+        branch.best, branch.top = self._totals.dominant(branch.allocated_milli)
 
     def _place(self, branch: Branch) -> None:
         """Put it where it now belongs among its siblings; nothing to do where their order is stale anyway."""
@@ -282,9 +285,10 @@ class Sorter:
 
     def first(self) -> str | None:
         """The active client that is to be served first."""
-        branch = self._root
+        branch, version = self._root, self._totals.version
         while branch.client is None:
-            entries = self._sorted(branch, 0)
+            current = branch.version == version and 0 in branch.built
+            entries = branch.lists[0] if current else self._sorted(branch, 0)
             if not entries:
                 return None
             branch = entries[0][3]

@@ -12,7 +12,7 @@ from masterd.allocator.agents import AllocatorAgent, Holder
 from masterd.allocator.bundle import NOTHING, Bundle, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings, Conversion, Held
-from masterd.allocator.roles import Roles
+from masterd.allocator.roles import Roles, SorterMaker
 from masterd.allocator.shares import ClusterTotals
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE, Resources
@@ -21,12 +21,12 @@ from paddock.model.resources import DEFAULT_ROLE, Resources
 class Ledger:
     """`held_on`: on which agents a framework has something in a role. `openings`: see `AllocatorAgent.barren_at`."""
 
-    def __init__(self, settings: AllocatorSettings) -> None:
+    def __init__(self, settings: AllocatorSettings, make_sorter: SorterMaker) -> None:
         self.settings = settings
         self.kinds = Kinds()
         self.totals = ClusterTotals(settings.excluded_from_shares)
         self.accounts = Accounts(nested=settings.nested_quota, minimum=settings.minimum)
-        self.roles = Roles(self.totals, self.accounts)
+        self.roles = Roles(self.totals, self.accounts, make_sorter)
         self.agents: dict[AgentId, AllocatorAgent] = {}
         self.frameworks: dict[FrameworkId, AllocatorFramework] = {}
         self.held_on: dict[Holder, set[AgentId]] = {}

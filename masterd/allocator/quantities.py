@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from masterd.allocator.bundle import NOTHING, Amount, Bundle, Kind
+from masterd.allocator.amounts import Amount
+from masterd.allocator.bundle import NOTHING, Bundle, Kind
 
 Quantities = Mapping[str, int]
 

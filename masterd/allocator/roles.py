@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from typing import Protocol
 
 from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.branch import Shares
@@ -21,6 +22,14 @@ owed to.
 _NO_WEIGHTS: Mapping[str, int] = {}
 
 
+class SorterMaker(Protocol):
+    """Makes what orders clients: by shares, or otherwise."""
+
+    def __call__(self, totals: ClusterTotals, weights_milli: Mapping[str, int], *, list_count: int) -> Sorter:
+        """As `Sorter` takes them."""
+        ...
+
+
 class Role:
     """A role with members or with something allocated. It outlives membership while anything is held in it.
 
@@ -29,14 +38,14 @@ class Role:
 
     __slots__ = ("account", "active_count", "choosy_count", "frameworks", "line", "members", "path")
 
-    def __init__(self, path: str, totals: ClusterTotals, account: Account) -> None:
+    def __init__(self, path: str, frameworks: Sorter, account: Account) -> None:
         self.path = path
         self.line = role_line(path)
         self.account = account
         self.members: set[FrameworkId] = set()
         self.active_count = 0
         self.choosy_count = 0
-        self.frameworks = Sorter(totals, _NO_WEIGHTS)
+        self.frameworks = frameworks
 
     def first(self) -> FrameworkId:
         """The framework that is to be served first. Only of a role that is in an order: somebody in it wants offers."""
@@ -65,15 +74,16 @@ class Roles:
     A framework that has left a role is still charged there until what it holds came back.
     """
 
-    __slots__ = ("_accounts", "_by_path", "_sorter", "_totals", "wanting_count", "weights_milli")
+    __slots__ = ("_accounts", "_by_path", "_make_sorter", "_sorter", "_totals", "wanting_count", "weights_milli")
 
-    def __init__(self, totals: ClusterTotals, accounts: Accounts) -> None:
+    def __init__(self, totals: ClusterTotals, accounts: Accounts, make_sorter: SorterMaker) -> None:
+        self._make_sorter = make_sorter
         self._totals = totals
         self._accounts = accounts
         self._by_path: dict[str, Role] = {}
         self.weights_milli: dict[str, int] = {}
         self.wanting_count = 0
-        self._sorter = Sorter(totals, self.weights_milli, list_count=3)
+        self._sorter = make_sorter(totals, self.weights_milli, list_count=3)
 
     def get(self, path: str) -> Role | None:
         """The role, when it has members or something allocated."""
@@ -88,7 +98,7 @@ class Roles:
         if role is None:
             account = self._accounts.ensure(path)
             account.role_is_known = True
-            role = self._by_path[path] = Role(path, self._totals, account)
+            role = self._by_path[path] = Role(path, self._make_sorter(self._totals, _NO_WEIGHTS, list_count=1), account)
             self._sorter.add(path)
         return role
 
@@ -150,16 +160,25 @@ class Roles:
         for role in self._by_path.values():
             self.place(role)
 
-    def charge(self, role: Role, framework_id: FrameworkId, shares: Shares) -> None:
+    def charge(self, role: Role, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
         """The framework got this in the role. The role's account is charged apart, and at once."""
-        role.frameworks.charge(framework_id, *shares)
-        self._sorter.charge(role.path, *shares)
+        if bundle.shared:
+            shares = shares_of(agent_id, bundle)
+            role.frameworks.charge(framework_id, *shares)
+            self._sorter.charge(role.path, *shares)
+        else:
+            self.charge_weighed(role, framework_id, self._totals.weighed(bundle))
+
+    def charge_weighed(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
+        """As `charge`, of what is not shared."""
+        role.frameworks.charge_weighed(framework_id, weighed)
+        self._sorter.charge_weighed(role.path, weighed)
 
     def hold(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
         """The framework has this in the role already, whether or not it is a member."""
         role = self._ensure(path)
         role.frameworks.add(framework_id)
-        self.charge(role, framework_id, shares_of(agent_id, bundle))
+        self.charge(role, framework_id, agent_id, bundle)
         self._accounts.charge(role.account, bundle.charged)
 
     def give_back(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle, *, last: bool) -> None:
@@ -208,11 +227,6 @@ class Roles:
         path = self._sorter.first()
         return None if path is None else self._by_path[path]
 
-    def charge_fast(self, role: Role, framework_id: FrameworkId, weighed: Weighed) -> None:
-        """As `charge`, of what is not shared."""
-        role.frameworks.charge_fast(framework_id, weighed)
-        self._sorter.charge_fast(role.path, weighed)
-
     def order(self, which: int = WANTING) -> Iterator[Role]:
         """Roles that want offers, first who is to be served first. Lazy, as `Sorter.order`."""
         by_path = self._by_path
@@ -236,6 +250,9 @@ class Roles:
         account = self._accounts.get(path)
         if account is None:
             return []
+        if not account.children:
+            role = self._by_path.get(path)
+            return [role] if role is not None and role.active_count else []
         found = (self._by_path.get(each.path) for each in account.below())
         return [role for role in found if role is not None and role.active_count]
 

@@ -9,6 +9,7 @@ from masterd.allocator.books import Books
 from masterd.allocator.cycle import Portion, Run
 from masterd.allocator.interface import AllocatorSettings, Grant, InverseGrant, Shuffler
 from masterd.allocator.maintenance import Maintenance
+from masterd.allocator.sweep import share_all
 from paddock.model.ids import AgentId
 
 
@@ -41,7 +42,7 @@ class Runs(Books):
         if has_two_stages:
             for agent in shuffler.sample(agents, len(agents)):
                 run.honour(agent)
-        run.share_all(shuffler.sample(agents, len(agents)))
+        share_all(run, shuffler.sample(agents, len(agents)))
         grants = self._grants(_together(run.portions) if has_two_stages else run.portions)
         self._maintenance.ask_back(agents, self.ledger.frameworks)
         if batch:

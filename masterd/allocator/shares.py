@@ -8,10 +8,11 @@ least 1/(v·w), hence in their keys, because weights in thousandths stay below 2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import lcm
 
+from masterd.allocator.bundle import Bundle
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resources import milli_of
@@ -31,8 +32,8 @@ def checked_weight(role: str, weight: float | str, field: str = "weight") -> int
     return weight_milli
 
 
-Weighed = tuple[tuple[str, int, int], ...]
-"""Name, thousandths, and how many L-ths of the cluster one of them is (0: it does not count)."""
+Weighed = tuple[Sequence[tuple[str, int]], str, int]
+"""Amounts by name, which of them is the greatest part of the cluster (empty: none counts), and how many L-ths that is."""
 
 
 class ClusterTotals:
@@ -75,19 +76,29 @@ class ClusterTotals:
             self._factors_version = self.version
         return self._factors
 
-    def numerator(self, allocated_milli: Mapping[str, int]) -> int:
-        """The dominant share in L-ths."""
+    def dominant(self, allocated_milli: Mapping[str, int]) -> tuple[int, str]:
+        """The dominant share in L-ths, and of which resource it is."""
         factors = self.factors
-        return max((milli * factors[name] for name, milli in allocated_milli.items() if name in factors), default=0)
+        return max(
+            ((milli * factors[name], name) for name, milli in allocated_milli.items() if name in factors),
+            default=(0, ""),
+        )
 
-    def weighed(self, scalars_milli: Mapping[str, int]) -> Weighed:
-        """Amounts with their factors, for as long as `version` stays."""
-        factors = self.factors
-        return tuple((name, milli, factors.get(name, 0)) for name, milli in scalars_milli.items())
+    def weigh(self, scalars_milli: Mapping[str, int]) -> Weighed:
+        """For as long as `version` stays."""
+        best, top = self.dominant(scalars_milli)
+        return tuple(scalars_milli.items()), top, best
+
+    def weighed(self, bundle: Bundle) -> Weighed:
+        """As `weigh`, remembered with the bundle, which must be of the same allocator's kinds (or empty)."""
+        known = bundle.weighed
+        if known is None or known[0] != self.version:
+            known = bundle.weighed = (self.version, self.weigh(bundle.scalars))
+        return known[1]
 
     def key(self, allocated_milli: Mapping[str, int], weight_milli: int) -> int:
         """The dominant share divided by the weight, as an integer that orders exactly as the fraction does."""
-        return (self.numerator(allocated_milli) << SHIFT_BITS) // weight_milli
+        return (self.dominant(allocated_milli)[0] << SHIFT_BITS) // weight_milli
 
     def share(self, allocated_milli: Mapping[str, int], weight_milli: int) -> Fraction:
         """The same as a fraction, for people and tests."""

@@ -52,6 +52,8 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     reservations.carry_over(turn, agent, event.agent)
     agent.stream = event.stream
     agent.standalone = event.standalone
+    # It says so again when there still is one.
+    agent.problem = ""
     agent.registered_ns = turn.wall_ns
     turn.state.agent_of_stream[event.stream] = agent_id
     _save(turn, agent, unreachable_ns=None)

@@ -83,6 +83,14 @@ class StandaloneChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemReported:
+    """Why the agent takes no new work; empty: it does again."""
+
+    stream: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRefused:
     """The agent had no room any more for these tasks."""
 
@@ -303,6 +311,7 @@ Event = (
     | StatusReported
     | StandaloneChanged
     | LaunchRefused
+    | ProblemReported
     | Subscribe
     | FrameworkStreamLost
     | Accept

@@ -22,6 +22,7 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         used=_held(agent.tasks.values()),
         offered=_offered(state, agent.offers),
         standalone=agent.standalone,
+        problem=agent.problem,
         registered_ns=agent.registered_ns,
         deactivated=agent.info.agent_id in state.deactivated_agent_ids,
         unavailability=state.maintenance.get(agent.info.hostname),

@@ -35,6 +35,7 @@ from masterd.core.events import (
     MaintenanceUpdated,
     OperatorKill,
     OperatorTeardown,
+    ProblemReported,
     QuotasChanged,
     QuotasUpdated,
     Reconcile,
@@ -68,7 +69,7 @@ OperatorEvents = (
     | DrainAgent
     | CancelDrain
 )
-AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused
+AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
 
 
 class Machine:
@@ -96,7 +97,7 @@ class Machine:
                 agent_events.registered(turn, event)
             case AgentStreamLost(stream=stream):
                 agent_events.stream_lost(turn, stream)
-            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused():
+            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused() | ProblemReported():
                 agent = tasks.agent_named(turn, event.stream)
                 if agent is not None:
                     _from_agent(turn, event, agent)
@@ -133,6 +134,8 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
             tasks.status_reported(turn, event, agent)
         case LaunchRefused():
             tasks.launch_refused(turn, event, agent)
+        case ProblemReported(problem=problem):
+            agent.problem = problem
         case StandaloneChanged(resources=resources):
             agent.standalone = resources
             turn.state.allocator.withhold(agent.info.agent_id, resources)

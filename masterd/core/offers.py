@@ -27,30 +27,36 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
     state, now_ns = turn.state, turn.now_ns
     prefix = f"{state.master.master_id}-{state.master.epoch}-O"
     by_framework: dict[FrameworkId, list[Offer]] = {}
+    agents, offers, maintenance = state.agents, state.offers, state.maintenance
     for number, grant in enumerate(grants, start=state.offer_count + 1):
-        agent = state.agents[grant.agent_id]
+        framework_id, role, agent_id, resources, allocated = grant
+        agent = agents[agent_id]
         info = agent.info
         offer_id = OfferId(f"{prefix}{number}")
         offer = Offer(
-            offer_id=offer_id,
-            framework_id=grant.framework_id,
-            agent_id=grant.agent_id,
-            role=grant.role,
-            resources=grant.allocated,
-            hostname=info.hostname,
-            attributes=info.attributes,
-            domain=info.domain,
-            unix_address=info.unix_address,
-            tcp_address=info.tcp_address,
-            unavailability=state.maintenance.get(info.hostname),
+            offer_id,
+            framework_id,
+            agent_id,
+            role,
+            allocated,
+            info.hostname,
+            info.attributes,
+            info.domain,
+            info.unix_address,
+            info.tcp_address,
+            maintenance.get(info.hostname),
         )
-        state.offer_count = number
-        state.offers[offer_id] = OfferEntry(offer=offer, resources=grant.resources, created_ns=now_ns)
+        offers[offer_id] = OfferEntry(offer, resources, now_ns)
         agent.offers[offer_id] = None
-        state.frameworks[grant.framework_id].offers[offer_id] = None
-        by_framework.setdefault(grant.framework_id, []).append(offer)
-    for framework_id, offers in by_framework.items():
-        turn.note(state.frameworks[framework_id], NoteOffers(offers=tuple(offers)))
+        made = by_framework.get(framework_id)
+        if made is None:
+            made = by_framework[framework_id] = []
+        made.append(offer)
+        state.offer_count = number
+    for framework_id, made in by_framework.items():
+        framework = state.frameworks[framework_id]
+        framework.offers.update(dict.fromkeys(offer.offer_id for offer in made))
+        turn.note(framework, NoteOffers(offers=tuple(made)))
 
 
 def _end(turn: Turn, offer_id: OfferId) -> OfferEntry:

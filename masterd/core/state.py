@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.allocator.quota import Quota
@@ -141,6 +142,8 @@ class AgentEntry:
     configured: Resources = field(default_factory=Resources)
     pending_kills: dict[TaskKey, TellKill] = field(default_factory=dict)
     drain: Drain | None = None
+    problem: str = ""
+    """Why it takes no new work, in its own words."""
     registered_ns: int = 0
     ping_sequence: int = 0
     answered_sequence: int = 0
@@ -217,8 +220,7 @@ def traits_of(info: FrameworkInfo, suppressed_roles: Iterable[str] = ()) -> Fram
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferEntry:
+class OfferEntry(NamedTuple):
     """An offer that waits for its answer. `resources` are without the allocation mark, as the allocator counts."""
 
     offer: Offer

@@ -73,6 +73,7 @@ class AgentView:
     used: Resources
     offered: Resources
     standalone: Resources
+    problem: str
     registered_ns: int
     drain: Drain | None
     deactivated: bool = False

@@ -25,6 +25,7 @@ from masterd.core.events import (
     AgentStreamLost,
     Event,
     LaunchRefused,
+    ProblemReported,
     RegisteredTask,
     StandaloneChanged,
     StatusReported,
@@ -151,6 +152,8 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
         case "update_standalone":
             resources = convert.resources_from_wire(message.update_standalone.resources, "update_standalone.resources")
             return StandaloneChanged(stream=number, resources=resources)
+        case "problem":
+            return ProblemReported(stream=number, problem=message.problem.message[:4096])
         case "launch_refused":
             refused = message.launch_refused
             return LaunchRefused(

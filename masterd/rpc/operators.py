@@ -195,6 +195,7 @@ def agent_to_wire(view: AgentView) -> pb.Agent:
         deactivated=view.deactivated,
         unavailability=convert.unavailability_to_wire(view.unavailability),
         drain=drain_to_wire(view.drain),
+        problem=view.problem,
     )
 
 

@@ -23,6 +23,8 @@ VERBS = {
     "inspect": "print everything about a task as JSON",
     "logs": "print or follow a task's output",
     "kill": "stop a task: a signal, and SIGKILL after the grace period",
+    "top": "show what tasks or agents use, again and again",
+    "update": "change the size of a running task or container",
     "wait": "wait for a task's end and return its exit code",
     "exec": "run a further command inside a running task",
     "agents": "list agents and what is free on them",
@@ -41,7 +43,10 @@ VERBS = {
     "gone": "say that an agent never comes back, nor its tasks",
     "maintenance": "list, schedule or cancel times when hosts are not available",
     "teardown": "end a framework for good, and all its tasks",
-    "explain": "show a task's limits in the kernel, or why a framework or a role gets no offer",
+    "doctor": "list everything of Paddock on this host, and what is out of place",
+    "gc": "remove what is out of place on this host and provably ours",
+    "explain": "tell of a task what is in force and how close it is, of a framework or a role why it gets no offer",
+    "simulate": "run a scenario in virtual time: shares, waiting times and use of a cluster",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ COLUMNS = (
     Column(title="OFFERED", wide=True),
     Column(title="STANDALONE", wide=True),
     Column(title="ATTRIBUTES", wide=True),
+    Column(title="PROBLEM", wide=True),
 )
 
 
@@ -39,11 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Print the agents; a scalar's cell is used/total."""
+    """Print the agents; a scalar's cell is used/total. One that takes no new work is named on stderr, too."""
     async with master_of(arguments) as master:
         agents = await master.list_agents()
     now_ns = time.time_ns()
     show(COLUMNS, [row_of(agent, now_ns) for agent in agents], arguments)
+    for agent in agents:
+        if agent.problem:
+            print(f"paddock agents: {agent.info.agent_id} takes no new work: {agent.problem}", file=sys.stderr)
     return OK
 
 
@@ -70,6 +75,7 @@ def row_of(agent: AgentView, now_ns: int) -> Row:
             _text(agent.offered),
             _text(agent.standalone),
             attributes,
+            agent.problem,
         ),
         document=agent.document,
     )

@@ -89,6 +89,22 @@ def agent_address(*, agent: str, hostname: str, unix_address: str, tcp_address: 
     )
 
 
+async def named_agent_address(arguments: argparse.Namespace) -> str:
+    """Where the agent listens that --agent names: by its address, or by an id that the master knows."""
+    name: str = arguments.agent
+    if ":" in name or "/" in name:
+        return name
+    async with master_of(arguments) as master:
+        agents = await master.list_agents()
+    for agent in agents:
+        info = agent.info
+        if info.agent_id == name:
+            return agent_address(
+                agent=name, hostname=info.hostname, unix_address=info.unix_address, tcp_address=info.tcp_address
+            )
+    raise NotFound("agent", name)
+
+
 def container_of(task: TaskView) -> str:
     """The task's container; NotFound while its agent has named none."""
     if not task.container_id:

@@ -14,8 +14,9 @@ from paddock.cli.output import bytes_text, moment, printable
 from paddock.cli.ps import reason_text
 from paddock.cli.quantities import signal_name
 from paddock.model.errors import PaddockError
+from paddock.model.health import HealthEvidence
 from paddock.model.resource_text import format_resources
-from paddock.model.task import Evidence, StatusSource, TaskStatus
+from paddock.model.task import DiskEvidence, Evidence, StatusSource, TaskStatus
 
 if TYPE_CHECKING:
     from paddock.model.statistics import ResourceStatistics
@@ -77,8 +78,19 @@ def task_lines(task: TaskView) -> Iterator[Line]:
     yield "Command", command.value if command.shell else " ".join(command.arguments)
     if command.user:
         yield "User", command.user
+    if check := info.health_check:
+        yield (
+            "Health",
+            f"{health_text(task)}; {check}, every {check.interval_ms} ms, {check.failure_count} failures end it",
+        )
     for name, value in info.labels:
         yield "Label", f"{name}={value}"
+
+
+def health_text(task: TaskView) -> str:
+    """What its checks have said so far."""
+    healthy = task.statuses[-1].healthy if task.statuses else None
+    return {None: "unknown", True: "healthy", False: "unhealthy"}[healthy]
 
 
 def container_lines(container: ContainerView) -> Iterator[Line]:
@@ -153,6 +165,20 @@ def status_text(status: TaskStatus) -> str:
     )
 
 
+def _health_lines(health: HealthEvidence) -> Iterator[Line]:
+    row = "" if health.passed else f", {health.failed_count} failed in a row"
+    yield "Health check", f"{health.message}, took {health.took_ms} ms{row}"
+    if health.output:
+        yield "", " ".join(health.output.split())
+
+
+def _disk_lines(disk: DiskEvidence) -> Iterator[Line]:
+    used, limit = bytes_text(disk.used_bytes), bytes_text(disk.limit_bytes)
+    yield "Disk", f"{used} used, limit {limit}, du took {disk.du_duration_ms} ms"
+    for directory in disk.largest:
+        yield "", f"{bytes_text(directory.used_bytes)} {directory.path}"
+
+
 def evidence_lines(evidence: Evidence) -> Iterator[Line]:
     """What was seen, each part only where it was."""
     if evidence.exit_code is not None:
@@ -171,16 +197,13 @@ def evidence_lines(evidence: Evidence) -> Iterator[Line]:
         yield "Memory", f"limit {limit}, peak {peak}, {memory.oom_kill_count} OOM kills{victims}"
     if (pids := evidence.pids) and pids.refused_count:
         yield "Pids", f"limit {pids.limit_count}, {pids.refused_count} forks refused"
-    if disk := evidence.disk:
-        yield (
-            "Disk",
-            f"{bytes_text(disk.used_bytes)} used, limit {bytes_text(disk.limit_bytes)}, du took {disk.du_duration_ms} ms",
-        )
-        for directory in disk.largest:
-            yield "", f"{bytes_text(directory.used_bytes)} {directory.path}"
+    if evidence.disk:
+        yield from _disk_lines(evidence.disk)
     if stop := evidence.stop:
         escalated = ", then SIGKILL" if stop.escalated else ""
         yield "Stop", f"{signal_name(stop.signal)}, grace {stop.grace_period_ms} ms, took {stop.took_ms} ms{escalated}"
+    if evidence.health:
+        yield from _health_lines(evidence.health)
     if failure := evidence.launch_failure:
         yield "Launch", f"failed at {failure.stage}: {failure.message}"
     if evidence.dropped_log_bytes:

@@ -14,6 +14,8 @@ _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?", re.ASCII)
 _MS_PER_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LIMIT_MS = 10 * 365 * 86_400_000
 _BYTES_PER_MIB = 1 << 20
+_SIZE = re.compile(r"(\d{1,12})(KiB|MiB|GiB|TiB)?", re.ASCII)
+_BYTES_PER_UNIT = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def duration_ms(text: str, flag: str) -> int:
@@ -36,6 +38,14 @@ def size_bytes(text: str, flag: str) -> int:
 def size_or_none_bytes(text: str, flag: str) -> int:
     """As size_bytes; `none` is -1, no limit."""
     return -1 if text == "none" else size_bytes(text, flag)
+
+
+def exact_bytes(text: str, flag: str) -> int:
+    """As size_bytes, without its rounding to thousandths of a MiB."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidRequest(flag, text, "write a size as 64KiB, 10MiB or 1GiB")
+    return int(match[1]) * _BYTES_PER_UNIT[match[2] or "MiB"]
 
 
 def count_or_none(text: str, flag: str) -> int:

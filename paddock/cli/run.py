@@ -8,10 +8,12 @@ import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
 from paddock.cli.exec import command_words
+from paddock.cli.health_flags import add_health_arguments, health_check_of
 from paddock.cli.quantities import (
     count_or_none,
     duration_ms,
     environment_variable,
+    exact_bytes,
     signal_number,
     size_or_none_bytes,
 )
@@ -24,8 +26,12 @@ from paddock.model.resources import DEFAULT_ROLE
 from paddock.model.task import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_KILL_SIGNAL,
+    LOG_FILE_LEAST_BYTES,
+    LOG_FILE_MOST_BYTES,
+    LOG_FILE_MOST_COUNT,
     CommandInfo,
     KillPolicy,
+    LogPolicy,
     ResourceLimits,
 )
 
@@ -75,8 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--grace", metavar="DURATION", default="", help="time from that signal to SIGKILL (default: 3s)"
     )
     parser.add_argument(
+        "--log-size",
+        metavar="SIZE",
+        default="",
+        help="of one file of its output, or none (default: the agent's, 10MiB)",
+    )
+    parser.add_argument(
+        "--log-files", metavar="COUNT", default="", help="how many of them are kept (default: the agent's, 5)"
+    )
+    parser.add_argument(
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
     )
+    add_health_arguments(parser)
     add_master_argument(parser)
 
 
@@ -110,7 +126,9 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
             grace_period_ms=duration_ms(arguments.grace, "--grace") if arguments.grace else DEFAULT_KILL_GRACE_MS,
         ),
         timeout_ms=_positive_ms(arguments.timeout, "--timeout"),
+        health_check=health_check_of(arguments),
         offer_timeout_ms=_positive_ms(arguments.offer_timeout, "--offer-timeout"),
+        log_policy=_log_policy(arguments.log_size, arguments.log_files),
     )
 
 
@@ -141,6 +159,19 @@ def _limits(arguments: argparse.Namespace) -> ResourceLimits:
         swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
         pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
     )
+
+
+def _log_policy(size: str, count: str) -> LogPolicy:
+    file_bytes = None
+    if size:
+        file_bytes = -1 if size == "none" else exact_bytes(size, "--log-size")
+        if file_bytes != -1 and not LOG_FILE_LEAST_BYTES <= file_bytes <= LOG_FILE_MOST_BYTES:
+            raise InvalidRequest("--log-size", size, "write a size from 64KiB to 1024TiB, or none")
+    if not count:
+        return LogPolicy(file_bytes=file_bytes)
+    if not (count.isascii() and count.isdigit()) or len(count) > 3 or not 1 <= int(count) <= LOG_FILE_MOST_COUNT:
+        raise InvalidRequest("--log-files", count, f"write a number from 1 to {LOG_FILE_MOST_COUNT}")
+    return LogPolicy(file_bytes=file_bytes, file_count=int(count))
 
 
 def _positive_ms(text: str, flag: str) -> int:

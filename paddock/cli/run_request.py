@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paddock.model.health import HealthCheck
 from paddock.model.ids import TaskId
-from paddock.model.task import CommandInfo, KillPolicy, ResourceLimits
+from paddock.model.task import CommandInfo, KillPolicy, LogPolicy, ResourceLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +22,5 @@ class RunRequest:
     kill_policy: KillPolicy
     timeout_ms: int
     offer_timeout_ms: int
+    health_check: HealthCheck | None
+    log_policy: LogPolicy = LogPolicy()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from paddock.cli.connect import agent_at
+from paddock.cli.log_stream import LogWanted, log_bytes
 from paddock.model.errors import PaddockError
 
 DRAIN_TIMEOUT_S = 10.0
@@ -42,14 +42,18 @@ class OutputStreams:
 
     async def _copy(self, agent_address: str, container_id: str, path: str, descriptor: int) -> None:
         try:
-            async with agent_at(agent_address) as agent:
-                async for data in agent.follow_file(container_id, path):
-                    # A slow terminal must not hold up Ctrl-C and heartbeats.
-                    await asyncio.to_thread(_write, descriptor, data)
+            wanted = LogWanted(agent_address=agent_address, container_id=container_id, stream=path, position=0)
+            async for data in log_bytes(wanted, tell=_tell):
+                # A slow terminal must not hold up Ctrl-C and heartbeats.
+                await asyncio.to_thread(_write, descriptor, data)
         except BrokenPipeError as error:
             self._on_broken_pipe(error)
         except PaddockError as error:
             print(f"paddock run: the task's {path} cannot be followed: {error}", file=sys.stderr)
+
+
+def _tell(words: str) -> None:
+    print(f"paddock run: {words}", file=sys.stderr)
 
 
 def _write(descriptor: int, data: bytes) -> None:

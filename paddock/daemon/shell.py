@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from paddock.daemon.threads import DurableWriter
-from paddock.model.errors import PaddockError
+from paddock.model.errors import CheckpointBlocked, PaddockError
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +34,22 @@ class Shell(Generic[Event, Effect, Record]):
         perform: Callable[[Effect], None],
         write: Callable[[Sequence[Record]], None],
         refused: Callable[[Event, PaddockError], None],
+        may_overtake: Callable[[Effect, Iterable[Effect]], bool] = lambda _effect, _waiting: False,
     ) -> None:
         """`handle`: the core. `record_of`: what an effect wants durable, None for an effect that is performed.
 
         `perform` starts things and returns at once; what takes time comes back as an event. `write` runs on the writer
-        thread. `refused` hears of events that the core's tables have no row for.
+        thread. `refused` hears of events that the core's tables have no row for. `may_overtake`: whether an effect may be
+        performed before these, which wait, while nothing can be written.
         """
         self._handle = handle
         self._record_of = record_of
         self._perform = perform
         self._refused = refused
+        self._may_overtake = may_overtake
+        self.problem = ""
+        """Why nothing can be written; empty: it can."""
+        self.problem_changed = asyncio.Event()
         self._events: deque[Event] = deque()
         self._waiting: deque[tuple[int, Effect]] = deque()
         self._committed_number = 0
@@ -52,7 +58,7 @@ class Shell(Generic[Event, Effect, Record]):
         self._wake = asyncio.Event()
         self._stopped = False
         self._failure: Exception | None = None
-        self._writer = DurableWriter(write, on_durable=self._durable, on_failure=self._failed)
+        self._writer = DurableWriter(write, on_durable=self._durable, on_failure=self._failed, on_blocked=self._blocked)
 
     def submit(self, event: Event) -> None:
         """On the loop's thread. Handled in the order of submission."""
@@ -71,7 +77,7 @@ class Shell(Generic[Event, Effect, Record]):
     async def run(self) -> None:
         """Until `stop`. Raises what the writer raised: the durable state is then not to be trusted, and the daemon ends."""
         try:
-            while not self._stopped or self._events or self._waiting:
+            while not self._stopped or self._events or (self._waiting and not self.problem):
                 if self._failure is not None:
                     raise self._failure
                 for _ in range(min(len(self._events), _EVENTS_PER_TURN)):
@@ -79,7 +85,7 @@ class Shell(Generic[Event, Effect, Record]):
                 self._drain()
                 if self._events:
                     await asyncio.sleep(0)
-                elif not self._stopped or self._waiting:
+                elif not self._stopped or (self._waiting and not self.problem):
                     await self._wake.wait()
                     self._wake.clear()
         finally:
@@ -100,9 +106,15 @@ class Shell(Generic[Event, Effect, Record]):
         for effect in effects:
             record = self._record_of(effect)
             if record is None:
-                self._waiting.append((self._committed_number, effect))
+                self._queue(self._committed_number, effect)
             else:
                 self._committed_number = self._writer.commit(record)
+
+    def _queue(self, number: int, effect: Effect) -> None:
+        if self.problem and self._may_overtake(effect, (waiting for _, waiting in self._waiting)):
+            self._perform(effect)
+        else:
+            self._waiting.append((number, effect))
 
     def _drain(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._durable_number:
@@ -112,7 +124,20 @@ class Shell(Generic[Event, Effect, Record]):
 
     def _durable(self, number: int) -> None:
         self._durable_number = number
+        if self.problem:
+            self.problem = ""
+            self.problem_changed.set()
+            _log.info("it can be written again")
         self._wake.set()
+
+    def _blocked(self, error: CheckpointBlocked) -> None:
+        if not self.problem:
+            _log.error("nothing can be made durable; it is tried again", extra={"error": str(error)})
+        self.problem = str(error)
+        self.problem_changed.set()
+        waiting, self._waiting = self._waiting, deque()
+        for number, effect in waiting:
+            self._queue(number, effect)
 
     def _failed(self, error: Exception) -> None:
         self._failure = error

@@ -83,7 +83,10 @@ class ContainerCgroup:
                     unapplied.append({"controller": write.controller, "file": write.file, "value": write.value})
                     continue
                 for old_fd, old_path, name, value in reversed(earlier):
-                    cgroup_files.write_file(old_fd, name, value, old_path)
+                    try:
+                        cgroup_files.write_file(old_fd, name, value, old_path)
+                    except KernelError:
+                        pass  # the others go back all the same
                 raise
             earlier.append((fd, path, write.file, old))
         return unapplied

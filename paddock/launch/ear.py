@@ -28,6 +28,11 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(4 * 4)
 _MAX_CLIENTS = 64
 
 
+def unready_path(path: str) -> str:
+    """Its name until it answers; a shim that dies in between leaves it."""
+    return f"{path}.new"
+
+
 def listen(path: str) -> Socket:
     """A listening SEQPACKET socket, mode 0600; it takes its name, from a stale one too, when it answers.
 
@@ -35,7 +40,7 @@ def listen(path: str) -> Socket:
     """
     directory, _, name = path.rpartition("/")
     directory_fd = open_directory(directory)
-    unready = f"{name}.new"
+    unready = unready_path(name)
     listener = Socket(_AF_UNIX, _LISTENER)
     umask = os.umask(0o177)
     try:

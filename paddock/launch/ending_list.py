@@ -109,7 +109,9 @@ class EndingList:
         """From a pipe to its log, behind what is there."""
         written = within(self._report, report.LOG_BYTES + 8 * index)
         ends = (self._fds.pipe_fds[index], 0, self._fds.log_fds[index], written)
-        self._calls.call("splice", *ends, LOG_CHUNK_BYTES, _SPLICE_F_NONBLOCK, fail=fail, zero=zero, ignored=ignored)
+        # Three times in all, and Python alone rotates.
+        chunk_bytes = min(LOG_CHUNK_BYTES, (self._plan.log_limits.file_bytes or 2**62) // 3)
+        self._calls.call("splice", *ends, chunk_bytes, _SPLICE_F_NONBLOCK, fail=fail, zero=zero, ignored=ignored)
 
     def _wait_for_end(self) -> None:
         """What came may be output, the end of the pipes a little before the command's, or the command's end."""

@@ -172,15 +172,15 @@ def _reap_all(container: Container) -> None:
 
 def _close_logs(container: Container) -> None:
     for log in container.logs:
-        if log.pipe_fd < 0:
-            log.close()
-            continue
-        container.unwatch(log.pipe_fd)
-        try:
-            log.pump(container.host.null_fd, _LAST_DRAIN_BYTES)
-        except OSError as error:
-            container.ending.note_problem(error, "splice", container.plan.sandbox)
+        if log.pipe_fd >= 0:
+            container.unwatch(log.pipe_fd)
+            try:
+                log.pump(container.host.null_fd, _LAST_DRAIN_BYTES)
+            except OSError as error:
+                container.ending.note_problem(error, "splice", container.plan.sandbox)
         log.close()
+        if log.failure is not None:
+            container.ending.note_problem(log.failure, "rotate", container.plan.sandbox)
 
 
 def write_record(container: Container) -> dict[str, object]:

@@ -14,6 +14,7 @@ from paddock.launch.container import RUNNING, WAITING
 from paddock.launch.container_cgroup import ContainerCgroup
 from paddock.launch.ending import Identity
 from paddock.launch.launch_list import DONE, ENDED, INPUTS, INPUTS_AT, OUTCOME, RECORDED, STARTED
+from paddock.launch.log_rotation import Rotation
 from paddock.launch.logs import LogPump
 from paddock.launch.record import PREALLOCATED_BYTES, RecordFile
 from paddock.launch.status_pipe import StatusPipe
@@ -22,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.container import Container
     from paddock.launch.plan_file import PlanFile
+    from paddock.launch.summary import Summary
 
 
 # The command runs, or has run, and that was told.
@@ -119,7 +121,12 @@ def _take_over(container: Container, sealed: PlanFile) -> None:
     container.pid = identity.pid = outcome[0]
     container.pidfd = outcome[1]
     container.record_file = RecordFile(plan.record, outcome[2])
-    container.logs = [LogPump(outcome[5], outcome[3]), LogPump(outcome[7], outcome[4])]
+    container.logs = [
+        LogPump(pipe_fd, file_fd, _rotation(plan, name))
+        for (pipe_fd, file_fd), (name, _step) in zip(
+            ((outcome[5], outcome[3]), (outcome[7], outcome[4])), plan.opened_logs, strict=True
+        )
+    ]
     for log, written_bytes in zip(container.logs, report.log_bytes(sealed.memory, sealed.report_at), strict=True):
         log.written_bytes = written_bytes
     container.status = StatusPipe(
@@ -146,6 +153,11 @@ def _look_up_start_time(container: Container) -> None:
         identity.start_time_ticks = processes.read_start_time_ticks(identity.pid)
     except OSError as error:
         raise failure_at("record", error) from None
+
+
+def _rotation(plan: Summary, name: str) -> Rotation | None:
+    limits = plan.log_limits
+    return Rotation(plan.sandbox, name, limits.file_bytes, limits.file_count) if limits.file_bytes else None
 
 
 def _go_on(container: Container, sealed: PlanFile) -> None:

@@ -10,6 +10,7 @@ from paddock.kernel.capabilities import NUMBERS, mask_of
 from paddock.kernel.namespaces import MOUNT_FLAGS, NAMESPACE_FLAGS
 from paddock.launch import protocol
 from paddock.launch.launcher_facts import LauncherFacts, decode_facts
+from paddock.launch.log_limits import LogLimits, decode_log_limits
 from paddock.launch.protocol import ProtocolError
 
 MODES = ("v1", "v2")
@@ -146,6 +147,7 @@ class Plan:
         "final_reads",
         "kill",
         "launcher",
+        "log_limits",
         "max_completion_ms",
         "mounts",
         "namespaces",
@@ -172,6 +174,7 @@ class Plan:
     sandbox: str
     stdout: str
     stderr: str
+    log_limits: LogLimits
     command: Command
     kill: KillPolicy
     launcher: LauncherFacts
@@ -202,6 +205,7 @@ def decode_plan(fields: dict[str, object]) -> Plan:
     plan.stderr = protocol.name(fields.get("stderr", "stderr"), "stderr")
     if plan.stdout == plan.stderr:
         raise ProtocolError("stderr", "must not be the same file as stdout")
+    plan.log_limits = decode_log_limits(fields.get("log_limits", {}))
     plan.command = decode_command(fields, plan.sandbox)
     plan.launcher = decode_facts(fields.get("launcher"))
     plan.kill = decode_kill(fields.get("kill", {}), "kill", KillPolicy(15, 3000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paddock.launch.log_limits import LogLimits
 from paddock.launch.plan import CgroupPlace, CgroupRead, KillPolicy
 from paddock.launch.protocol import ProtocolError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         final_reads: list[tuple[str, str]]
         oom_events: tuple[str, str] | None
         kill: tuple[int, int]
+        log_limits: tuple[int, int]
         max_completion_ms: int | None
         barrier: bool
         optional: list[tuple[str, str, str, int, int]]
@@ -48,6 +50,7 @@ class Summary:
         "container_id",
         "final_reads",
         "kill",
+        "log_limits",
         "max_completion_ms",
         "namespaces",
         "oom_events",
@@ -73,6 +76,7 @@ class Summary:
             oom_events = fields["oom_events"]
             self.oom_events = None if oom_events is None else CgroupRead(*oom_events)
             self.kill = KillPolicy(*fields["kill"])
+            self.log_limits = LogLimits(*fields.get("log_limits", (0, 1)))
             self.max_completion_ms = fields["max_completion_ms"]
             self.barrier = fields["barrier"]
             self.optional = fields["optional"]
@@ -97,6 +101,7 @@ def summary_json(plan: Plan, made: LaunchList) -> dict[str, object]:
         "final_reads": [(read.controller, read.file) for read in plan.final_reads],
         "oom_events": None if oom_events is None else (oom_events.controller, oom_events.file),
         "kill": (plan.kill.signal, plan.kill.grace_ms),
+        "log_limits": (plan.log_limits.file_bytes, plan.log_limits.file_count),
         "max_completion_ms": plan.max_completion_ms,
         "barrier": plan.barrier,
         "optional": [(write.controller, write.file, write.value, *steps) for write, *steps in made.optional],

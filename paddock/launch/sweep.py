@@ -76,8 +76,9 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
     something cannot be ended; then it is to be called again. ProtocolError when the record is damaged.
     """
     finished = record.read_json(path)
-    if finished is None and planned is None and not os.path.exists(record.temporary_path(path)):
-        # Between the two looks another sweep may have given it its name.
+    if finished is None and not _has_left_anything(path, planned):
+        # Between the two looks another sweep may have given it its name. Where there is nothing at all, nothing was made,
+        # or the agent has dealt with it already: a record that comes now would be nobody's.
         finished = record.read_json(path)
         if finished is None:
             return None
@@ -89,6 +90,11 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
         return _sweep_locked(path, planned, file, timeout_s)
     finally:
         file.close()
+
+
+def _has_left_anything(path: str, planned: Remains | None) -> bool:
+    directories = () if planned is None else planned.place.directories.values()
+    return os.path.exists(record.temporary_path(path)) or any(os.path.isdir(directory) for directory in directories)
 
 
 def _lock(path: str, timeout_s: float) -> record.RecordFile:

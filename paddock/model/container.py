@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from paddock.model.health import HealthCheck
 from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import CommandInfo, ContainerInfo, Evidence, KillPolicy, ResourceLimits, TaskState
+from paddock.model.task import (
+    DEFAULT_LOG_POLICY,
+    CommandInfo,
+    ContainerInfo,
+    Evidence,
+    KillPolicy,
+    LogPolicy,
+    ResourceLimits,
+    TaskState,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +36,7 @@ class ContainerConfig:
     """Everything about one container that isolators and containerizers may ask. `sandbox` is an absolute path that
     exists.
 
-    `framework_id` and `task_id` are empty for a standalone container.
+    `framework_id` and `task_id` are empty for a standalone container. `log_policy` leaves nothing to a default.
     """
 
     container_id: ContainerId
@@ -43,6 +53,8 @@ class ContainerConfig:
     task_id: TaskId = NO_TASK_ID
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    health_check: HealthCheck | None = None
+    log_policy: LogPolicy = DEFAULT_LOG_POLICY
 
 
 class ContainerState(Enum):

@@ -139,3 +139,7 @@ class CheckpointError(PaddockError):
         super().__init__(f"{path} at byte {offset_bytes}: {message}")
         self.path = path
         self.offset_bytes = offset_bytes
+
+
+class CheckpointBlocked(CheckpointError):
+    """It cannot be written now, and nothing of what was tried is in it: the same write may succeed later."""

@@ -314,6 +314,18 @@ class Resources:
         return self.allocated_to("")
 
 
+def excess(wanted: Resources, held: Resources) -> Resources:
+    """How much more of each divisible amount is wanted than held. Ranges, sets, volumes and shared resources do not count."""
+    found = []
+    for resource in wanted:
+        if isinstance(resource.value, Scalar) and resource.like(resource):
+            there_milli = sum(
+                other.value.milli for other in held if isinstance(other.value, Scalar) and other.like(resource)
+            )
+            found.append(resource.amounting(Scalar(milli=max(resource.value.milli - there_milli, 0))))
+    return Resources.of(found)
+
+
 def milli_of(number: float | str) -> int:
     """A number of units as thousandths, three decimals kept, half rounded up. Raises InvalidRequest for what is none."""
     try:

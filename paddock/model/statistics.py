@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from paddock.model.health import HealthEvidence
 from paddock.model.ids import ContainerId
 from paddock.model.task import DiskEvidence, MemoryEvidence
 
@@ -71,6 +72,7 @@ class Limitation:
     fatal: bool
     disk: DiskEvidence | None = None
     memory: MemoryEvidence | None = None
+    health: HealthEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

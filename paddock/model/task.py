@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.uri import CommandUri
@@ -107,6 +108,7 @@ class Reason(IntEnum):
     KILL_GRACE_EXPIRED = 103
     SUPERVISOR_LOST = 104
     AGENT_REBOOTED = 105
+    HEALTH_CHECK_FAILED = 106
 
 
 class ContainerType(Enum):
@@ -192,6 +194,32 @@ class ResourceLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogPolicy:
+    """Each of stdout and stderr: `file_count` files, the active one included, of `file_bytes`. None: the agent's default.
+
+    `file_bytes` -1: no limit, and so one file.
+    """
+
+    file_bytes: int | None = None
+    file_count: int | None = None
+
+    def over(self, default: LogPolicy) -> LogPolicy:
+        """With the default's values where there are none."""
+        return LogPolicy(
+            file_bytes=default.file_bytes if self.file_bytes is None else self.file_bytes,
+            file_count=default.file_count if self.file_count is None else self.file_count,
+        )
+
+
+DEFAULT_LOG_POLICY = LogPolicy(file_bytes=10 * 2**20, file_count=5)
+LOG_FILE_LEAST_BYTES = 64 * 2**10
+"""A rotation is a dozen system calls: a smaller file would make them a good part of the writing."""
+
+LOG_FILE_MOST_BYTES = 2**50
+LOG_FILE_MOST_COUNT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInfo:
     """A task as its framework asks for it. `max_completion_time_ms` 0: none."""
 
@@ -205,6 +233,8 @@ class TaskInfo:
     kill_policy: KillPolicy = KillPolicy()
     max_completion_time_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    health_check: HealthCheck | None = None
+    log_policy: LogPolicy = LogPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +330,7 @@ class Evidence:
     launch_failure: LaunchFailure | None = None
     dropped_log_bytes: int = 0
     unapplied: tuple[str, ...] = ()
+    health: HealthEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

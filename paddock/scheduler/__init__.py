@@ -3,6 +3,7 @@
 from paddock.rpc.scheduling import (
     AgentLost,
     FrameworkRefused,
+    LeaveAsked,
     Offered,
     OperationUpdated,
     Rescinded,

@@ -14,7 +14,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding=
 
 # Every address in the tree is one that every reader can reach, or this host.
 HOSTS = frozenset(
-    {"127.0.0.1", "::1", "localhost", "example.com", "keepachangelog.com", "semver.org", "www.apache.org"}
+    {"127.0.0.1", "::1", "localhost", "example.com", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
 )
 HOST_SUFFIXES = (".example", ".test", ".invalid", ".example.com")
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc.aio
 
 from paddock.model.errors import Unavailable
-from paddock.model.task import CommandInfo
+from paddock.model.task import CommandInfo, ResourceLimits
 from paddock.rpc.channel import Address, open_channel, parse_address
 from paddock.rpc.clients.views import ContainerView, LimitView, StatisticsView
 from paddock.rpc.clients.views_from_wire import container_view, limit_view, statistics_view
 from paddock.rpc.errors import remote_errors
 from paddock.wire import convert
 from paddock.wire.v1 import container_service_pb2 as pb
-from paddock.wire.v1 import containers_pb2, exec_service_pb2, sandbox_service_pb2, tasks_pb2
+from paddock.wire.v1 import containers_pb2, exec_service_pb2, resources_pb2, sandbox_service_pb2, tasks_pb2
 from paddock.wire.v1.container_service_pb2_grpc import ContainerServiceStub
 from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
 from paddock.wire.v1.sandbox_service_pb2_grpc import SandboxServiceStub
 
 _PAGE_COUNT = 1_000
+_LOG_STREAMS = {
+    "stdout": sandbox_service_pb2.LOG_STREAM_STDOUT,
+    "stderr": sandbox_service_pb2.LOG_STREAM_STDERR,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,19 @@ class FilePiece:
 
     content: bytes
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPieceView:
+    """Part of a log. `position`: of its first byte, in all that was ever written; `lost_bytes`: so many before it are gone.
+
+    `moved`: the file that was read is no longer where the log should be.
+    """
+
+    content: bytes
+    position: int
+    lost_bytes: int
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +105,19 @@ class AgentClient:
                 pb.KillContainerRequest(container_id=_id(container_id), kill_policy=policy)
             )
 
+    async def update_container(
+        self, container_id: str, amounts_milli: Mapping[str, int], limits: ResourceLimits
+    ) -> tuple[LimitView, ...]:
+        """What is in force once the change is. A refusal (ContainerizerError when it is the kernel's) leaves all as it was."""
+        request = pb.UpdateContainerRequest(
+            container_id=_id(container_id),
+            resources=[resources_pb2.Resource(name=name, scalar_milli=milli) for name, milli in amounts_milli.items()],
+            limits=convert.limits_to_wire(limits),
+        )
+        with remote_errors(self._subject):
+            answer = await self._containers.UpdateContainer(request)
+        return tuple(map(limit_view, answer.limits))
+
     async def wait_container(self, container_id: str, *, timeout_s: float) -> ContainerView:
         """Once it has ended. Raises TimedOut."""
         request = pb.WaitContainerRequest(container_id=_id(container_id))
@@ -126,6 +156,26 @@ class AgentClient:
             async for answer in self._sandbox.FollowFile(request):
                 if answer.data:
                     yield answer.data
+
+    async def follow_log(
+        self, container_id: str, stream: str, *, position: int | None, tail_line_count: int | None, follow: bool
+    ) -> AsyncIterator[LogPieceView]:
+        """`stream` is stdout or stderr. From the position, the last lines, or the oldest byte on; through rotations."""
+        request = sandbox_service_pb2.FollowLogRequest(
+            container_id=_id(container_id),
+            stream=_LOG_STREAMS[stream],
+            position=position,
+            tail_line_count=tail_line_count,
+            follow=follow,
+        )
+        with remote_errors(self._subject):
+            async for answer in self._sandbox.FollowLog(request):
+                yield LogPieceView(
+                    content=answer.data,
+                    position=answer.position,
+                    lost_bytes=answer.lost_bytes,
+                    moved=answer.moved,
+                )
 
     async def exec(
         self, container_id: str, command: CommandInfo, *, stdin: AsyncIterator[bytes] | None = None

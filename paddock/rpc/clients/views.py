@@ -13,7 +13,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
-from paddock.model.task import TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,17 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable."""
+    """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable.
+
+    `problem`: why it takes no new work.
+    """
 
     info: AgentInfo
     state: str
     used: Resources
     offered: Resources
     standalone: Resources
+    problem: str
     registered_ns: int
     document: str
     deactivated: bool = False
@@ -93,6 +97,8 @@ class ContainerView:
     termination: Termination | None
     stuck: str
     unapplied: tuple[str, ...]
+    resources: Resources
+    limits: ResourceLimits
     document: str
 
 
@@ -100,6 +106,7 @@ class ContainerView:
 class StatisticsView:
     """What a container uses."""
 
+    container_id: str
     statistics: ResourceStatistics
     document: str
 

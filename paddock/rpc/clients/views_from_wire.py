@@ -65,6 +65,7 @@ def agent_view(message: pb.Agent) -> AgentView:
         used=convert.resources_from_wire(message.used),
         offered=convert.resources_from_wire(message.offered),
         standalone=convert.resources_from_wire(message.standalone),
+        problem=message.problem,
         registered_ns=bounds.timestamp_ns(message.registered, "registered"),
         document=document(message),
         deactivated=message.deactivated,
@@ -115,13 +116,19 @@ def container_view(message: containers_pb2.Container) -> ContainerView:
         termination=termination,
         stuck=message.stuck,
         unapplied=tuple(message.unapplied),
+        resources=convert.resources_from_wire(message.resources),
+        limits=convert.limits_from_wire(message.limits),
         document=document(message),
     )
 
 
 def statistics_view(message: container_service_pb2.ContainerStatistics) -> StatisticsView:
     """A container's use now."""
-    return StatisticsView(statistics=convert.statistics_from_wire(message.statistics), document=document(message))
+    return StatisticsView(
+        container_id=message.container_id.value,
+        statistics=convert.statistics_from_wire(message.statistics),
+        document=document(message),
+    )
 
 
 def limit_view(message: containers_pb2.EffectiveLimit) -> LimitView:

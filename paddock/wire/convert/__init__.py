@@ -17,12 +17,14 @@ from paddock.wire.convert.commands import (
     limits_to_wire,
 )
 from paddock.wire.convert.containers import (
+    ContainerUpdate,
     StandaloneLaunch,
     WaitUntil,
     container_id_from_wire,
     container_id_to_wire,
     container_state_from_wire,
     container_to_wire,
+    container_update_from_wire,
     effective_limit_from_wire,
     effective_limit_to_wire,
     standalone_launch_from_wire,
@@ -85,6 +87,7 @@ from paddock.wire.convert.tasks import (
 )
 
 __all__ = [
+    "ContainerUpdate",
     "OfferWriter",
     "StandaloneLaunch",
     "WaitUntil",
@@ -101,6 +104,7 @@ __all__ = [
     "container_state_from_wire",
     "container_to_wire",
     "container_type_to_wire",
+    "container_update_from_wire",
     "disk_from_wire",
     "disk_to_wire",
     "domain_from_wire",

@@ -10,11 +10,15 @@ from paddock.model.resources import MILLI_LIMIT
 from paddock.model.task import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_KILL_SIGNAL,
+    LOG_FILE_LEAST_BYTES,
+    LOG_FILE_MOST_BYTES,
+    LOG_FILE_MOST_COUNT,
     CommandInfo,
     ContainerInfo,
     ContainerType,
     KillPolicy,
     LinuxInfo,
+    LogPolicy,
     ResourceLimits,
     Rlimit,
 )
@@ -200,6 +204,24 @@ def _limit(value: int, field: str, least: int, most: int = 2**63 - 1) -> int:
     if value != UNLIMITED and not least <= value <= most:
         raise InvalidRequest(field, value, f"use a number from {least} to {most}, or {UNLIMITED} for no limit")
     return value
+
+
+def log_policy_from_wire(message: pb.LogPolicy, field: str = "log_policy") -> LogPolicy:
+    """Absent fields stay None; -1 is no limit."""
+    file_bytes = message.file_bytes if message.HasField("file_bytes") else None
+    file_count = message.file_count if message.HasField("file_count") else None
+    if file_bytes is not None:
+        _limit(file_bytes, f"{field}.file_bytes", LOG_FILE_LEAST_BYTES, LOG_FILE_MOST_BYTES)
+    if file_count is not None and not 1 <= file_count <= LOG_FILE_MOST_COUNT:
+        raise InvalidRequest(f"{field}.file_count", file_count, f"use a number from 1 to {LOG_FILE_MOST_COUNT}")
+    return LogPolicy(file_bytes=file_bytes, file_count=file_count)
+
+
+def log_policy_to_wire(policy: LogPolicy) -> pb.LogPolicy | None:
+    """None, absent, when all is left to the agent."""
+    if policy == LogPolicy():
+        return None
+    return pb.LogPolicy(file_bytes=policy.file_bytes, file_count=policy.file_count)
 
 
 def container_info_from_wire(message: pb.ContainerInfo, field: str = "container") -> ContainerInfo:

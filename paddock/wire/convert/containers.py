@@ -11,7 +11,7 @@ from paddock.model.errors import InvalidRequest, Unsupported
 from paddock.model.ids import ContainerId
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit
-from paddock.model.task import CommandInfo, ContainerInfo, KillPolicy, ResourceLimits
+from paddock.model.task import CommandInfo, ContainerInfo, KillPolicy, LogPolicy, ResourceLimits
 from paddock.wire.convert import bounds
 from paddock.wire.convert.commands import (
     command_from_wire,
@@ -21,6 +21,7 @@ from paddock.wire.convert.commands import (
     kill_policy_from_wire,
     limits_from_wire,
     limits_to_wire,
+    log_policy_from_wire,
 )
 from paddock.wire.convert.evidence import evidence_from_wire, evidence_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
@@ -69,6 +70,7 @@ class StandaloneLaunch:
     labels: tuple[tuple[str, str], ...]
     name: str
     wait_until: WaitUntil
+    log_policy: LogPolicy
 
 
 def container_id_from_wire(message: pb.ContainerId, field: str = "container_id") -> ContainerId:
@@ -103,7 +105,30 @@ def standalone_launch_from_wire(message: container_service_pb2.LaunchContainerRe
         labels=bounds.labels(message.labels, "labels"),
         name=bounds.text(message.name, "name"),
         wait_until=_WAIT_FROM_WIRE[message.wait_until],
+        log_policy=log_policy_from_wire(message.log_policy),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUpdate:
+    """An operator's UpdateContainer call: what is to change."""
+
+    container_id: ContainerId
+    resources: Resources
+    limits: ResourceLimits
+
+
+def container_update_from_wire(message: container_service_pb2.UpdateContainerRequest) -> ContainerUpdate:
+    """Something must be asked for."""
+    update = ContainerUpdate(
+        container_id=container_id_from_wire(message.container_id),
+        resources=resources_from_wire(message.resources),
+        limits=limits_from_wire(message.limits),
+    )
+    if not message.resources and update.limits == ResourceLimits():
+        raise InvalidRequest("limits", "", "say what is to change: resources, or one of the limits")
+    bounds.unique([resource.name for resource in message.resources], "resources")
+    return update
 
 
 def container_to_wire(container: Container) -> pb.Container:

@@ -14,6 +14,7 @@ from paddock.model.task import (
     StopEvidence,
 )
 from paddock.wire.convert import bounds
+from paddock.wire.convert.health import health_evidence_from_wire, health_evidence_to_wire
 from paddock.wire.v1 import tasks_pb2 as pb
 
 
@@ -32,6 +33,7 @@ def evidence_from_wire(message: pb.Evidence, field: str = "evidence") -> Evidenc
         if message.HasField("launch_failure")
         else None,
         dropped_log_bytes=message.dropped_log_bytes,
+        health=health_evidence_from_wire(message.health, f"{field}.health") if message.HasField("health") else None,
         unapplied=tuple(
             bounds.text(line, f"{field}.unapplied[{index}]", bounds.MESSAGE_LIMIT_BYTES)
             for index, line in enumerate(message.unapplied)
@@ -52,6 +54,7 @@ def evidence_to_wire(evidence: Evidence) -> pb.Evidence:
         launch_failure=_failure_to_wire(evidence.launch_failure) if evidence.launch_failure else None,
         dropped_log_bytes=evidence.dropped_log_bytes,
         unapplied=[bounds.shown(line) for line in evidence.unapplied],
+        health=health_evidence_to_wire(evidence.health) if evidence.health else None,
     )
 
 

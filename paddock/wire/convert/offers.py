@@ -89,7 +89,7 @@ class OfferWriter:
             if len(self._known) >= self.LIMIT_COUNT:
                 self._known.clear()
             # With the offer itself: as long as it is kept, no other object can have these ids.
-            known = self._known[key] = (offer, offer_to_wire(offer))
+            known = self._known[key] = (offer, offer_to_wire(offer._replace(unix_address="", tcp_address="")))
         message.CopyFrom(known[1])
         if offer.unavailability != known[0].unavailability:
             message.ClearField("unavailability")
@@ -101,8 +101,10 @@ class OfferWriter:
         message.agent_id = offer.agent_id
         message.hostname = offer.hostname
         message.role = offer.role
-        message.unix_address = offer.unix_address
-        message.tcp_address = offer.tcp_address
+        if offer.unix_address:
+            message.unix_address = offer.unix_address
+        if offer.tcp_address:
+            message.tcp_address = offer.tcp_address
 
 
 def filters_from_wire(message: pb.Filters) -> Filters:

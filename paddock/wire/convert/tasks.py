@@ -17,16 +17,18 @@ from paddock.wire.convert.commands import (
     kill_policy_to_wire,
     limits_from_wire,
     limits_to_wire,
+    log_policy_from_wire,
+    log_policy_to_wire,
 )
+from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
 from paddock.wire.v1 import tasks_pb2 as pb
 
 
 def task_info_from_wire(message: pb.TaskInfo, field: str = "task") -> TaskInfo:
     """Raises InvalidRequest, or Unsupported for what the wire knows and this version does not carry out."""
-    for name in ("health_check", "check"):
-        if message.HasField(name):
-            raise Unsupported(f"{field}.{name}", "leave it out, and let the command check itself")
+    if message.HasField("check"):
+        raise Unsupported(f"{field}.check", "use health_check, or let the command check itself")
     return TaskInfo(
         task_id=ids.task_id(message.task_id, f"{field}.task_id"),
         name=bounds.text(message.name, f"{field}.name"),
@@ -38,6 +40,10 @@ def task_info_from_wire(message: pb.TaskInfo, field: str = "task") -> TaskInfo:
         kill_policy=kill_policy_from_wire(message.kill_policy, f"{field}.kill_policy"),
         max_completion_time_ms=bounds.duration_ms(message.max_completion_time_ms, f"{field}.max_completion_time_ms"),
         labels=bounds.labels(message.labels, f"{field}.labels"),
+        health_check=health_check_from_wire(message.health_check, f"{field}.health_check")
+        if message.HasField("health_check")
+        else None,
+        log_policy=log_policy_from_wire(message.log_policy, f"{field}.log_policy"),
     )
 
 
@@ -71,4 +77,6 @@ def task_info_to_wire(task: TaskInfo) -> pb.TaskInfo:
         kill_policy=kill_policy_to_wire(task.kill_policy),
         max_completion_time_ms=task.max_completion_time_ms,
         labels=dict(task.labels),
+        health_check=None if task.health_check is None else health_check_to_wire(task.health_check),
+        log_policy=log_policy_to_wire(task.log_policy),
     )

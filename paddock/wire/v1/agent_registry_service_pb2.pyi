@@ -30,6 +30,7 @@ class AgentMessage(_message.Message):
     PONG_FIELD_NUMBER: _builtins.int
     UPDATE_STANDALONE_FIELD_NUMBER: _builtins.int
     LAUNCH_REFUSED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___RegisterAgent: ...
     @_builtins.property
@@ -40,6 +41,8 @@ class AgentMessage(_message.Message):
     def update_standalone(self) -> Global___UpdateStandalone: ...
     @_builtins.property
     def launch_refused(self) -> Global___LaunchRefused: ...
+    @_builtins.property
+    def problem(self) -> Global___AgentProblem: ...
     def __init__(
         self,
         *,
@@ -48,12 +51,13 @@ class AgentMessage(_message.Message):
         pong: Global___AgentPong | None = ...,
         update_standalone: Global___UpdateStandalone | None = ...,
         launch_refused: Global___LaunchRefused | None = ...,
+        problem: Global___AgentProblem | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused", "problem"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -217,6 +221,27 @@ class LaunchRefused(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaunchRefused: _TypeAlias = LaunchRefused  # noqa: Y015
+
+@_typing.final
+class AgentProblem(_message.Message):
+    """Why the agent takes no new work; empty when it does again. An agent that says nothing of it does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentProblem: _TypeAlias = AgentProblem  # noqa: Y015
 
 @_typing.final
 class MasterMessage(_message.Message):

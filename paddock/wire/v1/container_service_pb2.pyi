@@ -75,6 +75,7 @@ class LaunchContainerRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     WAIT_UNTIL_FIELD_NUMBER: _builtins.int
+    LOG_POLICY_FIELD_NUMBER: _builtins.int
     max_completion_time_ms: _builtins.int
     name: _builtins.str
     wait_until: Global___WaitUntil.ValueType
@@ -94,6 +95,8 @@ class LaunchContainerRequest(_message.Message):
     def kill_policy(self) -> _tasks_pb2.KillPolicy: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def log_policy(self) -> _tasks_pb2.LogPolicy: ...
     def __init__(
         self,
         *,
@@ -107,10 +110,11 @@ class LaunchContainerRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         name: _builtins.str = ...,
         wait_until: Global___WaitUntil.ValueType = ...,
+        log_policy: _tasks_pb2.LogPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "limits", b"limits", "log_policy", b"log_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "wait_until", b"wait_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "log_policy", b"log_policy", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "wait_until", b"wait_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,6 +178,64 @@ class KillContainerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KillContainerResponse: _TypeAlias = KillContainerResponse  # noqa: Y015
+
+@_typing.final
+class UpdateContainerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container_id(self) -> _containers_pb2.ContainerId: ...
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
+        """Scalars; each takes the place of what the container has of that name. What is not named stays."""
+
+    @_builtins.property
+    def limits(self) -> _tasks_pb2.ResourceLimits:
+        """A limit that is absent stays."""
+
+    def __init__(
+        self,
+        *,
+        container_id: _containers_pb2.ContainerId | None = ...,
+        resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        limits: _tasks_pb2.ResourceLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits", "resources", b"resources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateContainerRequest: _TypeAlias = UpdateContainerRequest  # noqa: Y015
+
+@_typing.final
+class UpdateContainerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container(self) -> _containers_pb2.Container: ...
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_containers_pb2.EffectiveLimit]:
+        """As the kernel says it after the change."""
+
+    def __init__(
+        self,
+        *,
+        container: _containers_pb2.Container | None = ...,
+        limits: _abc.Iterable[_containers_pb2.EffectiveLimit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateContainerResponse: _TypeAlias = UpdateContainerResponse  # noqa: Y015
 
 @_typing.final
 class WaitContainerRequest(_message.Message):

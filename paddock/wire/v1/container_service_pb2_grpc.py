@@ -65,6 +65,11 @@ class ContainerServiceStub:
                 request_serializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersRequest.SerializeToString,
                 response_deserializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersResponse.FromString,
                 _registered_method=True)
+        self.UpdateContainer = channel.unary_unary(
+                '/paddock.wire.v1.ContainerService/UpdateContainer',
+                request_serializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerRequest.SerializeToString,
+                response_deserializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerResponse.FromString,
+                _registered_method=True)
         self.ListStatistics = channel.unary_unary(
                 '/paddock.wire.v1.ContainerService/ListStatistics',
                 request_serializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.ListStatisticsRequest.SerializeToString,
@@ -119,6 +124,15 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateContainer(self, request, context):
+        """Another size for a running container. Answers when the new values are in force and durable; otherwise the old ones are in
+        force. FAILED_PRECONDITION names the kernel's file, the value and what the kernel said; RESOURCE_EXHAUSTED when it is
+        more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStatistics(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -163,6 +177,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.WatchContainers,
                     request_deserializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersRequest.FromString,
                     response_serializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersResponse.SerializeToString,
+            ),
+            'UpdateContainer': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateContainer,
+                    request_deserializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerRequest.FromString,
+                    response_serializer=paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerResponse.SerializeToString,
             ),
             'ListStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStatistics,
@@ -337,6 +356,33 @@ class ContainerService:
             '/paddock.wire.v1.ContainerService/WatchContainers',
             paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersRequest.SerializeToString,
             paddock_dot_wire_dot_v1_dot_container__service__pb2.WatchContainersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateContainer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paddock.wire.v1.ContainerService/UpdateContainer',
+            paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerRequest.SerializeToString,
+            paddock_dot_wire_dot_v1_dot_container__service__pb2.UpdateContainerResponse.FromString,
             options,
             channel_credentials,
             insecure,

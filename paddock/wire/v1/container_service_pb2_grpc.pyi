@@ -41,6 +41,11 @@ class ContainerServiceStub:
     ListContainers: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListContainersRequest, _container_service_pb2.ListContainersResponse]
     WatchContainers: _grpc.UnaryStreamMultiCallable[_container_service_pb2.WatchContainersRequest, _container_service_pb2.WatchContainersResponse]
     """The containers as they are, then each change."""
+    UpdateContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.UpdateContainerRequest, _container_service_pb2.UpdateContainerResponse]
+    """Another size for a running container. Answers when the new values are in force and durable; otherwise the old ones are in
+    force. FAILED_PRECONDITION names the kernel's file, the value and what the kernel said; RESOURCE_EXHAUSTED when it is
+    more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
+    """
     ListStatistics: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListStatisticsRequest, _container_service_pb2.ListStatisticsResponse]
     ListEffectiveLimits: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListEffectiveLimitsRequest, _container_service_pb2.ListEffectiveLimitsResponse]
 
@@ -56,6 +61,11 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     ListContainers: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListContainersRequest, _container_service_pb2.ListContainersResponse]  # type: ignore[assignment]
     WatchContainers: _aio.UnaryStreamMultiCallable[_container_service_pb2.WatchContainersRequest, _container_service_pb2.WatchContainersResponse]  # type: ignore[assignment]
     """The containers as they are, then each change."""
+    UpdateContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.UpdateContainerRequest, _container_service_pb2.UpdateContainerResponse]  # type: ignore[assignment]
+    """Another size for a running container. Answers when the new values are in force and durable; otherwise the old ones are in
+    force. FAILED_PRECONDITION names the kernel's file, the value and what the kernel said; RESOURCE_EXHAUSTED when it is
+    more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
+    """
     ListStatistics: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListStatisticsRequest, _container_service_pb2.ListStatisticsResponse]  # type: ignore[assignment]
     ListEffectiveLimits: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListEffectiveLimitsRequest, _container_service_pb2.ListEffectiveLimitsResponse]  # type: ignore[assignment]
 
@@ -104,6 +114,17 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_container_service_pb2.WatchContainersResponse], _abc.AsyncIterator[_container_service_pb2.WatchContainersResponse]]:
         """The containers as they are, then each change."""
+
+    @_abc_1.abstractmethod
+    def UpdateContainer(
+        self,
+        request: _container_service_pb2.UpdateContainerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_service_pb2.UpdateContainerResponse, _abc.Awaitable[_container_service_pb2.UpdateContainerResponse]]:
+        """Another size for a running container. Answers when the new values are in force and durable; otherwise the old ones are in
+        force. FAILED_PRECONDITION names the kernel's file, the value and what the kernel said; RESOURCE_EXHAUSTED when it is
+        more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
+        """
 
     @_abc_1.abstractmethod
     def ListStatistics(

@@ -92,9 +92,12 @@ class Agent(_message.Message):
     DEACTIVATED_FIELD_NUMBER: _builtins.int
     UNAVAILABILITY_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     state: Global___AgentState.ValueType
     deactivated: _builtins.bool
     """An operator has taken it out of use."""
+    problem: _builtins.str
+    """Why it takes no new work (its disk is full); empty when it does."""
     @_builtins.property
     def info(self) -> _parties_pb2.AgentInfo: ...
     @_builtins.property
@@ -125,10 +128,11 @@ class Agent(_message.Message):
         deactivated: _builtins.bool = ...,
         unavailability: _offers_pb2.Unavailability | None = ...,
         drain: Global___Drain | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "registered", b"registered", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "drain", b"drain", "info", b"info", "offered", b"offered", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "drain", b"drain", "info", b"info", "offered", b"offered", "problem", b"problem", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

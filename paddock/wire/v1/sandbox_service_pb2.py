@@ -26,15 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from paddock.wire.v1 import containers_pb2 as paddock_dot_wire_dot_v1_dot_containers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%paddock/wire/v1/sandbox_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a paddock/wire/v1/containers.proto\"\xab\x01\n\x08\x46ileInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.paddock.wire.v1.FileType\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0b\n\x03uid\x18\x05 \x01(\r\x12\x0b\n\x03gid\x18\x06 \x01(\r\x12,\n\x08modified\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x10ListFilesRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\x11ListFilesResponse\x12(\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.FileInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x0fReadFileRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x04 \x01(\r\"J\n\x10ReadFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"k\n\x11\x46ollowFileRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"8\n\x12\x46ollowFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04*\x81\x01\n\x08\x46ileType\x12\x19\n\x15\x46ILE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46ILE_TYPE_REGULAR\x10\x01\x12\x17\n\x13\x46ILE_TYPE_DIRECTORY\x10\x02\x12\x15\n\x11\x46ILE_TYPE_SYMLINK\x10\x03\x12\x13\n\x0f\x46ILE_TYPE_OTHER\x10\x04\x32\x8e\x02\n\x0eSandboxService\x12R\n\tListFiles\x12!.paddock.wire.v1.ListFilesRequest\x1a\".paddock.wire.v1.ListFilesResponse\x12O\n\x08ReadFile\x12 .paddock.wire.v1.ReadFileRequest\x1a!.paddock.wire.v1.ReadFileResponse\x12W\n\nFollowFile\x12\".paddock.wire.v1.FollowFileRequest\x1a#.paddock.wire.v1.FollowFileResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%paddock/wire/v1/sandbox_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a paddock/wire/v1/containers.proto\"\xab\x01\n\x08\x46ileInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.paddock.wire.v1.FileType\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0b\n\x03uid\x18\x05 \x01(\r\x12\x0b\n\x03gid\x18\x06 \x01(\r\x12,\n\x08modified\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"{\n\x10ListFilesRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\x11ListFilesResponse\x12(\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.FileInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x0fReadFileRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x04 \x01(\r\"J\n\x10ReadFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"k\n\x11\x46ollowFileRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"8\n\x12\x46ollowFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\"\xd8\x01\n\x10\x46ollowLogRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12*\n\x06stream\x18\x02 \x01(\x0e\x32\x1a.paddock.wire.v1.LogStream\x12\x15\n\x08position\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x1c\n\x0ftail_line_count\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\x0b\n\t_positionB\x12\n\x10_tail_line_count\"V\n\x11\x46ollowLogResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x12\n\nlost_bytes\x18\x03 \x01(\x04\x12\r\n\x05moved\x18\x04 \x01(\x08*\x81\x01\n\x08\x46ileType\x12\x19\n\x15\x46ILE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46ILE_TYPE_REGULAR\x10\x01\x12\x17\n\x13\x46ILE_TYPE_DIRECTORY\x10\x02\x12\x15\n\x11\x46ILE_TYPE_SYMLINK\x10\x03\x12\x13\n\x0f\x46ILE_TYPE_OTHER\x10\x04*U\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x32\xe4\x02\n\x0eSandboxService\x12R\n\tListFiles\x12!.paddock.wire.v1.ListFilesRequest\x1a\".paddock.wire.v1.ListFilesResponse\x12O\n\x08ReadFile\x12 .paddock.wire.v1.ReadFileRequest\x1a!.paddock.wire.v1.ReadFileResponse\x12W\n\nFollowFile\x12\".paddock.wire.v1.FollowFileRequest\x1a#.paddock.wire.v1.FollowFileResponse0\x01\x12T\n\tFollowLog\x12!.paddock.wire.v1.FollowLogRequest\x1a\".paddock.wire.v1.FollowLogResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.sandbox_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILETYPE']._serialized_start=885
-  _globals['_FILETYPE']._serialized_end=1014
+  _globals['_FILETYPE']._serialized_start=1192
+  _globals['_FILETYPE']._serialized_end=1321
+  _globals['_LOGSTREAM']._serialized_start=1323
+  _globals['_LOGSTREAM']._serialized_end=1408
   _globals['_FILEINFO']._serialized_start=126
   _globals['_FILEINFO']._serialized_end=297
   _globals['_LISTFILESREQUEST']._serialized_start=299
@@ -49,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWFILEREQUEST']._serialized_end=824
   _globals['_FOLLOWFILERESPONSE']._serialized_start=826
   _globals['_FOLLOWFILERESPONSE']._serialized_end=882
-  _globals['_SANDBOXSERVICE']._serialized_start=1017
-  _globals['_SANDBOXSERVICE']._serialized_end=1287
+  _globals['_FOLLOWLOGREQUEST']._serialized_start=885
+  _globals['_FOLLOWLOGREQUEST']._serialized_end=1101
+  _globals['_FOLLOWLOGRESPONSE']._serialized_start=1103
+  _globals['_FOLLOWLOGRESPONSE']._serialized_end=1189
+  _globals['_SANDBOXSERVICE']._serialized_start=1411
+  _globals['_SANDBOXSERVICE']._serialized_end=1767
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,23 @@ FILE_TYPE_SYMLINK: FileType.ValueType  # 3
 FILE_TYPE_OTHER: FileType.ValueType  # 4
 Global___FileType: _TypeAlias = FileType  # noqa: Y015
 
+class _LogStream:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LogStreamEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogStream.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOG_STREAM_UNSPECIFIED: _LogStream.ValueType  # 0
+    LOG_STREAM_STDOUT: _LogStream.ValueType  # 1
+    LOG_STREAM_STDERR: _LogStream.ValueType  # 2
+
+class LogStream(_LogStream, metaclass=_LogStreamEnumTypeWrapper): ...
+
+LOG_STREAM_UNSPECIFIED: LogStream.ValueType  # 0
+LOG_STREAM_STDOUT: LogStream.ValueType  # 1
+LOG_STREAM_STDERR: LogStream.ValueType  # 2
+Global___LogStream: _TypeAlias = LogStream  # noqa: Y015
+
 @_typing.final
 class FileInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -236,3 +253,78 @@ class FollowFileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FollowFileResponse: _TypeAlias = FollowFileResponse  # noqa: Y015
+
+@_typing.final
+class FollowLogRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    TAIL_LINE_COUNT_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    stream: Global___LogStream.ValueType
+    position: _builtins.int
+    """Absent: the oldest byte that is still there."""
+    tail_line_count: _builtins.int
+    """Only the last so many lines; not together with position."""
+    follow: _builtins.bool
+    """True: go on until the container has ended. False: until what was there at the call is sent."""
+    @_builtins.property
+    def container_id(self) -> _containers_pb2.ContainerId: ...
+    def __init__(
+        self,
+        *,
+        container_id: _containers_pb2.ContainerId | None = ...,
+        stream: Global___LogStream.ValueType = ...,
+        position: _builtins.int | None = ...,
+        tail_line_count: _builtins.int | None = ...,
+        follow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "_tail_line_count", b"_tail_line_count", "container_id", b"container_id", "position", b"position", "tail_line_count", b"tail_line_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "_tail_line_count", b"_tail_line_count", "container_id", b"container_id", "follow", b"follow", "position", b"position", "stream", b"stream", "tail_line_count", b"tail_line_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    _WhichOneofReturnType__tail_line_count: _TypeAlias = _typing.Literal["tail_line_count"]  # noqa: Y015
+    _WhichOneofArgType__tail_line_count: _TypeAlias = _typing.Literal["_tail_line_count", b"_tail_line_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tail_line_count) -> _WhichOneofReturnType__tail_line_count | None: ...
+
+Global___FollowLogRequest: _TypeAlias = FollowLogRequest  # noqa: Y015
+
+@_typing.final
+class FollowLogResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    LOST_BYTES_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    position: _builtins.int
+    """Of the first byte of data."""
+    lost_bytes: _builtins.int
+    """So many bytes before position were asked for and are gone: rotated away before they were read, or cut by the task."""
+    moved: _builtins.bool
+    """Said once, when the file that is read is no longer where the log should be: the task has moved or removed it, or its
+    file system cannot say how a rotated log goes on. What was written elsewhere is not in this stream.
+    """
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+        lost_bytes: _builtins.int = ...,
+        moved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "lost_bytes", b"lost_bytes", "moved", b"moved", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowLogResponse: _TypeAlias = FollowLogResponse  # noqa: Y015

@@ -49,6 +49,11 @@ class SandboxServiceStub:
                 request_serializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileRequest.SerializeToString,
                 response_deserializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileResponse.FromString,
                 _registered_method=True)
+        self.FollowLog = channel.unary_stream(
+                '/paddock.wire.v1.SandboxService/FollowLog',
+                request_serializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogRequest.SerializeToString,
+                response_deserializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogResponse.FromString,
+                _registered_method=True)
 
 
 class SandboxServiceServicer:
@@ -74,6 +79,14 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowLog(self, request, context):
+        """A log through all files that its rotation has made of it. Positions count every byte that was ever written to it, so a
+        caller who comes back with the last one goes on exactly there, whatever was rotated or restarted meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SandboxServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +104,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.FollowFile,
                     request_deserializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileRequest.FromString,
                     response_serializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileResponse.SerializeToString,
+            ),
+            'FollowLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.FollowLog,
+                    request_deserializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogRequest.FromString,
+                    response_serializer=paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -174,6 +192,33 @@ class SandboxService:
             '/paddock.wire.v1.SandboxService/FollowFile',
             paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileRequest.SerializeToString,
             paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/paddock.wire.v1.SandboxService/FollowLog',
+            paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogRequest.SerializeToString,
+            paddock_dot_wire_dot_v1_dot_sandbox__service__pb2.FollowLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

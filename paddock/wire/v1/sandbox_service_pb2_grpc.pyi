@@ -36,6 +36,10 @@ class SandboxServiceStub:
     """One piece, 1 MiB at most."""
     FollowFile: _grpc.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowFileRequest, _sandbox_service_pb2.FollowFileResponse]
     """From the offset on, and further while the container lives; ends when it has ended and all was sent."""
+    FollowLog: _grpc.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowLogRequest, _sandbox_service_pb2.FollowLogResponse]
+    """A log through all files that its rotation has made of it. Positions count every byte that was ever written to it, so a
+    caller who comes back with the last one goes on exactly there, whatever was rotated or restarted meanwhile.
+    """
 
 @_typing.type_check_only
 class SandboxServiceAsyncStub(SandboxServiceStub):
@@ -45,6 +49,10 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     """One piece, 1 MiB at most."""
     FollowFile: _aio.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowFileRequest, _sandbox_service_pb2.FollowFileResponse]  # type: ignore[assignment]
     """From the offset on, and further while the container lives; ends when it has ended and all was sent."""
+    FollowLog: _aio.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowLogRequest, _sandbox_service_pb2.FollowLogResponse]  # type: ignore[assignment]
+    """A log through all files that its rotation has made of it. Positions count every byte that was ever written to it, so a
+    caller who comes back with the last one goes on exactly there, whatever was rotated or restarted meanwhile.
+    """
 
 class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -69,5 +77,15 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_sandbox_service_pb2.FollowFileResponse], _abc.AsyncIterator[_sandbox_service_pb2.FollowFileResponse]]:
         """From the offset on, and further while the container lives; ends when it has ended and all was sent."""
+
+    @_abc_1.abstractmethod
+    def FollowLog(
+        self,
+        request: _sandbox_service_pb2.FollowLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sandbox_service_pb2.FollowLogResponse], _abc.AsyncIterator[_sandbox_service_pb2.FollowLogResponse]]:
+        """A log through all files that its rotation has made of it. Positions count every byte that was ever written to it, so a
+        caller who comes back with the last one goes on exactly there, whatever was rotated or restarted meanwhile.
+        """
 
 def add_SandboxServiceServicer_to_server(servicer: SandboxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -134,6 +134,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_SUPERVISOR_LOST: _Reason.ValueType  # 104
     """The shim died, and with it the container."""
     REASON_AGENT_REBOOTED: _Reason.ValueType  # 105
+    REASON_HEALTH_CHECK_FAILED: _Reason.ValueType  # 106
+    """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Open: a receiver keeps values that it does not know. 1-99 are Mesos' reasons, 100 and above are ours (docs/reasons.md)."""
@@ -184,6 +186,8 @@ REASON_KILL_GRACE_EXPIRED: Reason.ValueType  # 103
 REASON_SUPERVISOR_LOST: Reason.ValueType  # 104
 """The shim died, and with it the container."""
 REASON_AGENT_REBOOTED: Reason.ValueType  # 105
+REASON_HEALTH_CHECK_FAILED: Reason.ValueType  # 106
+"""So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _ContainerType:
@@ -441,23 +445,125 @@ class ContainerInfo(_message.Message):
 Global___ContainerInfo: _TypeAlias = ContainerInfo  # noqa: Y015
 
 @_typing.final
+class HttpCheck(_message.Message):
+    """GET http://127.0.0.1:port/path on the agent's host. No statuses: 200 to 399 are healthy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    SCHEME_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    path: _builtins.str
+    """Empty: "/"."""
+    scheme: _builtins.str
+    """http or https; empty: http. No certificate is checked."""
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+        path: _builtins.str = ...,
+        scheme: _builtins.str = ...,
+        statuses: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "port", b"port", "scheme", b"scheme", "statuses", b"statuses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HttpCheck: _TypeAlias = HttpCheck  # noqa: Y015
+
+@_typing.final
+class TcpCheck(_message.Message):
+    """A connection to 127.0.0.1:port on the agent's host that is accepted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TcpCheck: _TypeAlias = TcpCheck  # noqa: Y015
+
+@_typing.final
 class CheckInfo(_message.Message):
-    """A health or general check. Refused with UNIMPLEMENTED until it is built."""
+    """How a task's health is checked: exactly one of command, http, tcp."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
+    HTTP_FIELD_NUMBER: _builtins.int
+    TCP_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    GRACE_PERIOD_MS_FIELD_NUMBER: _builtins.int
+    CONSECUTIVE_FAILURES_FIELD_NUMBER: _builtins.int
     command: _builtins.str
+    """A shell line, run in the task's container, within its limits, as its user. Exit code 0 is healthy."""
+    delay_ms: _builtins.int
+    """From the command's start to the first check. Absent: 15 s."""
+    interval_ms: _builtins.int
+    """From the end of a check to the next. Absent: 10 s."""
+    timeout_ms: _builtins.int
+    """Absent: 20 s."""
+    grace_period_ms: _builtins.int
+    """After the command's start, failures do not count as long as no check has passed. Absent: 10 s."""
+    consecutive_failures: _builtins.int
+    """So many failures in a row end the task. Absent: 3; 0 is taken as 1."""
+    @_builtins.property
+    def http(self) -> Global___HttpCheck: ...
+    @_builtins.property
+    def tcp(self) -> Global___TcpCheck: ...
     def __init__(
         self,
         *,
         command: _builtins.str = ...,
+        http: Global___HttpCheck | None = ...,
+        tcp: Global___TcpCheck | None = ...,
+        delay_ms: _builtins.int | None = ...,
+        interval_ms: _builtins.int | None = ...,
+        timeout_ms: _builtins.int | None = ...,
+        grace_period_ms: _builtins.int | None = ...,
+        consecutive_failures: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_consecutive_failures", b"_consecutive_failures", "_delay_ms", b"_delay_ms", "_grace_period_ms", b"_grace_period_ms", "_interval_ms", b"_interval_ms", "_timeout_ms", b"_timeout_ms", "consecutive_failures", b"consecutive_failures", "delay_ms", b"delay_ms", "grace_period_ms", b"grace_period_ms", "http", b"http", "interval_ms", b"interval_ms", "tcp", b"tcp", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consecutive_failures", b"_consecutive_failures", "_delay_ms", b"_delay_ms", "_grace_period_ms", b"_grace_period_ms", "_interval_ms", b"_interval_ms", "_timeout_ms", b"_timeout_ms", "command", b"command", "consecutive_failures", b"consecutive_failures", "delay_ms", b"delay_ms", "grace_period_ms", b"grace_period_ms", "http", b"http", "interval_ms", b"interval_ms", "tcp", b"tcp", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__consecutive_failures: _TypeAlias = _typing.Literal["consecutive_failures"]  # noqa: Y015
+    _WhichOneofArgType__consecutive_failures: _TypeAlias = _typing.Literal["_consecutive_failures", b"_consecutive_failures"]  # noqa: Y015
+    _WhichOneofReturnType__delay_ms: _TypeAlias = _typing.Literal["delay_ms"]  # noqa: Y015
+    _WhichOneofArgType__delay_ms: _TypeAlias = _typing.Literal["_delay_ms", b"_delay_ms"]  # noqa: Y015
+    _WhichOneofReturnType__grace_period_ms: _TypeAlias = _typing.Literal["grace_period_ms"]  # noqa: Y015
+    _WhichOneofArgType__grace_period_ms: _TypeAlias = _typing.Literal["_grace_period_ms", b"_grace_period_ms"]  # noqa: Y015
+    _WhichOneofReturnType__interval_ms: _TypeAlias = _typing.Literal["interval_ms"]  # noqa: Y015
+    _WhichOneofArgType__interval_ms: _TypeAlias = _typing.Literal["_interval_ms", b"_interval_ms"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consecutive_failures) -> _WhichOneofReturnType__consecutive_failures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delay_ms) -> _WhichOneofReturnType__delay_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grace_period_ms) -> _WhichOneofReturnType__grace_period_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_ms) -> _WhichOneofReturnType__interval_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
 
 Global___CheckInfo: _TypeAlias = CheckInfo  # noqa: Y015
 
@@ -537,6 +643,39 @@ class ResourceLimits(_message.Message):
 Global___ResourceLimits: _TypeAlias = ResourceLimits  # noqa: Y015
 
 @_typing.final
+class LogPolicy(_message.Message):
+    """How a log (stdout, stderr) is rotated. Absent fields: the agent's defaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    file_bytes: _builtins.int
+    """Bytes of one file, at least 65,536. -1: no limit, and so one file."""
+    file_count: _builtins.int
+    """Files of each log, the active one included: 1 to 100."""
+    def __init__(
+        self,
+        *,
+        file_bytes: _builtins.int | None = ...,
+        file_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_file_count", b"_file_count", "file_bytes", b"file_bytes", "file_count", b"file_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_file_count", b"_file_count", "file_bytes", b"file_bytes", "file_count", b"file_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__file_bytes: _TypeAlias = _typing.Literal["file_bytes"]  # noqa: Y015
+    _WhichOneofArgType__file_bytes: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__file_count: _TypeAlias = _typing.Literal["file_count"]  # noqa: Y015
+    _WhichOneofArgType__file_count: _TypeAlias = _typing.Literal["_file_count", b"_file_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_bytes) -> _WhichOneofReturnType__file_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_count) -> _WhichOneofReturnType__file_count | None: ...
+
+Global___LogPolicy: _TypeAlias = LogPolicy  # noqa: Y015
+
+@_typing.final
 class TaskInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -573,6 +712,7 @@ class TaskInfo(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     CHECK_FIELD_NUMBER: _builtins.int
+    LOG_POLICY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     name: _builtins.str
     agent_id: _builtins.str
@@ -595,7 +735,11 @@ class TaskInfo(_message.Message):
     @_builtins.property
     def health_check(self) -> Global___CheckInfo: ...
     @_builtins.property
-    def check(self) -> Global___CheckInfo: ...
+    def check(self) -> Global___CheckInfo:
+        """A check that only informs. Refused with UNIMPLEMENTED until it is built."""
+
+    @_builtins.property
+    def log_policy(self) -> Global___LogPolicy: ...
     def __init__(
         self,
         *,
@@ -612,10 +756,11 @@ class TaskInfo(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         health_check: Global___CheckInfo | None = ...,
         check: Global___CheckInfo | None = ...,
+        log_policy: Global___LogPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "limits", b"limits", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "limits", b"limits", "log_policy", b"log_policy", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "task_id", b"task_id", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "check", b"check", "command", b"command", "container", b"container", "executor", b"executor", "health_check", b"health_check", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "log_policy", b"log_policy", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "task_id", b"task_id", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["command", "executor"]  # noqa: Y015
     _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
@@ -912,6 +1057,54 @@ class LaunchFailure(_message.Message):
 Global___LaunchFailure: _TypeAlias = LaunchFailure  # noqa: Y015
 
 @_typing.final
+class HealthEvidence(_message.Message):
+    """What one health check found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    TOOK_MS_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    message: _builtins.str
+    failed_count: _builtins.int
+    """Failures in a row, this one with them."""
+    took_ms: _builtins.int
+    exit_code: _builtins.int
+    http_status: _builtins.int
+    output: _builtins.str
+    """The end of what a command wrote."""
+    def __init__(
+        self,
+        *,
+        passed: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        failed_count: _builtins.int = ...,
+        took_ms: _builtins.int = ...,
+        exit_code: _builtins.int | None = ...,
+        http_status: _builtins.int | None = ...,
+        output: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_http_status", b"_http_status", "exit_code", b"exit_code", "http_status", b"http_status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_http_status", b"_http_status", "exit_code", b"exit_code", "failed_count", b"failed_count", "http_status", b"http_status", "message", b"message", "output", b"output", "passed", b"passed", "took_ms", b"took_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    _WhichOneofReturnType__http_status: _TypeAlias = _typing.Literal["http_status"]  # noqa: Y015
+    _WhichOneofArgType__http_status: _TypeAlias = _typing.Literal["_http_status", b"_http_status"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__http_status) -> _WhichOneofReturnType__http_status | None: ...
+
+Global___HealthEvidence: _TypeAlias = HealthEvidence  # noqa: Y015
+
+@_typing.final
 class Evidence(_message.Message):
     """What was seen, each part only where it was seen."""
 
@@ -927,6 +1120,7 @@ class Evidence(_message.Message):
     LAUNCH_FAILURE_FIELD_NUMBER: _builtins.int
     DROPPED_LOG_BYTES_FIELD_NUMBER: _builtins.int
     UNAPPLIED_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     exit_code: _builtins.int
     signal: _builtins.int
     dropped_log_bytes: _builtins.int
@@ -947,6 +1141,8 @@ class Evidence(_message.Message):
     def unapplied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Defaults that could not be applied, and why (a limit that was asked for refuses the launch instead)."""
 
+    @_builtins.property
+    def health(self) -> Global___HealthEvidence: ...
     def __init__(
         self,
         *,
@@ -960,10 +1156,11 @@ class Evidence(_message.Message):
         launch_failure: Global___LaunchFailure | None = ...,
         dropped_log_bytes: _builtins.int = ...,
         unapplied: _abc.Iterable[_builtins.str] | None = ...,
+        health: Global___HealthEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cpu", b"cpu", "disk", b"disk", "exit_code", b"exit_code", "launch_failure", b"launch_failure", "memory", b"memory", "pids", b"pids", "signal", b"signal", "stop", b"stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cpu", b"cpu", "disk", b"disk", "exit_code", b"exit_code", "health", b"health", "launch_failure", b"launch_failure", "memory", b"memory", "pids", b"pids", "signal", b"signal", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cpu", b"cpu", "disk", b"disk", "dropped_log_bytes", b"dropped_log_bytes", "exit_code", b"exit_code", "launch_failure", b"launch_failure", "memory", b"memory", "pids", b"pids", "signal", b"signal", "stop", b"stop", "unapplied", b"unapplied"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_signal", b"_signal", "cpu", b"cpu", "disk", b"disk", "dropped_log_bytes", b"dropped_log_bytes", "exit_code", b"exit_code", "health", b"health", "launch_failure", b"launch_failure", "memory", b"memory", "pids", b"pids", "signal", b"signal", "stop", b"stop", "unapplied", b"unapplied"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

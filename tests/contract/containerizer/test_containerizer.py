@@ -27,10 +27,10 @@ from isolators import table
 from isolators.host import read_host_facts
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
-from paddock.model.errors import NotFound
+from paddock.model.errors import InvalidRequest, NotFound, Unavailable
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import CommandInfo, ContainerInfo, ContainerType
+from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, cgroup_points
 
@@ -151,6 +151,29 @@ async def test_a_life_is_prepared_started_ended_concluded(subject: Subject) -> N
     assert os.waitstatus_to_exitcode(ended.record.wait_status or 0) == 6
     assert ended.record.pid == started.pid
     await subject.conclude(config, ended)
+
+
+async def test_a_resize_is_answered_and_may_come_twice(subject: Subject) -> None:
+    config, _ = await subject.started("/bin/sleep", "1000")
+    wanted = replace(config, limits=ResourceLimits(pids_count=17))
+    for _ in range(2):
+        subject.containerizer.resize(wanted)
+        assert await subject.hear(events.Resized) == events.Resized(container_id=config.container_id)
+        limits = {each.resource: each for each in await subject.containerizer.limits(config.container_id)}
+        assert (limits["pids limit"].planned, limits["pids limit"].in_force) == ("17", "17")
+    subject.containerizer.resize(replace(wanted, limits=ResourceLimits(pids_count=-7)))
+    refused = await subject.hear(events.Resized)
+    assert isinstance(refused, events.Resized)
+    assert isinstance(refused.error, InvalidRequest)
+    limits = {each.resource: each for each in await subject.containerizer.limits(config.container_id)}
+    assert (limits["pids limit"].planned, limits["pids limit"].in_force) == ("17", "17")
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await subject.conclude(config, await subject.ended())
+    if isinstance(subject.containerizer, NativeContainerizer):  # the composing one forgets it at `discard`
+        subject.containerizer.resize(wanted)
+        late = await subject.hear(events.Resized)
+        assert isinstance(late, events.Resized)
+        assert isinstance(late.error, Unavailable)
 
 
 async def test_a_kill_ends_it_and_may_come_twice(subject: Subject) -> None:

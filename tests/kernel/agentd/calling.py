@@ -108,6 +108,26 @@ class Caller:
             pieces = [piece.data async for piece in self.sandbox.FollowFile(request, timeout=CALL_TIMEOUT_S)]
         return b"".join(pieces)
 
+    async def log(
+        self,
+        container: containers_pb2.Container,
+        stream: str = "stdout",
+        *,
+        position: int | None = None,
+        tail: int | None = None,
+    ) -> tuple[bytes, int]:
+        """All of it, to the container's end, and how much was lost."""
+        request = sandbox_service_pb2.FollowLogRequest(
+            container_id=container.container_id,
+            stream=sandbox_service_pb2.LogStream.Value(f"LOG_STREAM_{stream.upper()}"),
+            position=position,
+            tail_line_count=tail,
+            follow=True,
+        )
+        with remote_errors():
+            pieces = [piece async for piece in self.sandbox.FollowLog(request, timeout=CALL_TIMEOUT_S)]
+        return b"".join([piece.data for piece in pieces]), sum(piece.lost_bytes for piece in pieces)
+
     async def enter(
         self, container: containers_pb2.Container, command: tasks_pb2.CommandInfo, *, stdin: bytes = b""
     ) -> tuple[bytes, bytes, int]:

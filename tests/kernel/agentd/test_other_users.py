@@ -1,4 +1,4 @@
-"""A caller that is not root runs tasks as itself, and sees, reads, enters and kills only those."""
+"""A caller that is not root runs tasks as itself, and sees, reads, resizes, enters and kills only those."""
 
 import asyncio
 import subprocess
@@ -14,7 +14,8 @@ SCRIPT = """
 import asyncio, os, sys
 from paddock.model.errors import PaddockError
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
-from paddock.wire.v1 import containers_pb2, tasks_pb2
+from paddock.rpc.errors import remote_errors
+from paddock.wire.v1 import container_service_pb2, containers_pb2, tasks_pb2
 
 async def refused(work):
     try:
@@ -24,6 +25,11 @@ async def refused(work):
     else:
         print("allowed")
 
+async def resize(agent, container, limits):
+    request = container_service_pb2.UpdateContainerRequest(container_id=container.container_id, limits=limits)
+    with remote_errors():
+        await agent.containers.UpdateContainer(request)
+
 async def main(address, foreign):
     theirs = containers_pb2.Container(container_id=containers_pb2.ContainerId(value=foreign))
     async with calling(address) as agent:
@@ -32,6 +38,8 @@ async def main(address, foreign):
         print(len(await agent.list(include_terminated=True)))
         await refused(agent.get(theirs))
         await refused(agent.kill(theirs))
+        limits = tasks_pb2.ResourceLimits(pids_count=1)
+        await refused(resize(agent, theirs, limits))
         await refused(agent.read(theirs, "stdout"))
         await refused(agent.enter(theirs, shell("true")))
         await refused(agent.launch(tasks_pb2.CommandInfo(arguments=["/bin/true"], user="root")))
@@ -59,4 +67,4 @@ async def test_nobody_reaches_roots_containers(shared_agentd: AgentdProcess) -> 
         )
         await agent.kill(running, grace_ms=0)
         await agent.wait(running)
-    assert called.stdout.split() == [str(NOBODY), "1", *["PermissionRefused"] * 5], called.stderr
+    assert called.stdout.split() == [str(NOBODY), "1", *["PermissionRefused"] * 6], called.stderr

@@ -85,6 +85,23 @@ async def test_a_kill_goes_on_while_the_agent_is_away(agentd: AgentdProcess) -> 
         assert "uid:0" in told.message
 
 
+async def test_the_maximum_completion_time_is_kept_while_the_agent_is_away(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        line = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+        limit_ms = int(3000 * TIME_SCALE)
+        policy = tasks_pb2.KillPolicy(grace_period_ms=100)
+        running = await agent.launch(shell(line), until=RUNNING, max_completion_time_ms=limit_ms, kill_policy=policy)
+    agentd.crash()
+    assert Path(f"/proc/{running.pid}").exists()  # it is the shim that ends it, not the agent's own end
+    assert not agentd.wait_for_no_cgroups(timeout_s=30 * TIME_SCALE)
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        ended = await agent.wait(running)
+        told = ended.termination
+        assert (told.state, told.reason) == (tasks_pb2.TASK_FAILED, tasks_pb2.REASON_MAX_COMPLETION_TIME_REACHED)
+        assert (ended.ended.ToNanoseconds() - running.started.ToNanoseconds()) / 1e6 >= limit_ms
+
+
 async def test_agent_and_shim_both_die(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         running = await agent.launch(SLEEP, until=RUNNING)

@@ -5,10 +5,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, Agent, wait_for
+from paddock.launch.log_rotation import MARK
+from tests.full_disk import full_disk
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, wait_for
 
 
 def test_much_output(shared: Agent) -> None:
@@ -125,6 +128,26 @@ def test_the_record_survives_a_disk_that_filled_up(shared: Agent, small_disk: Pa
     assert (small_disk / "record").exists()
 
 
+def test_a_record_whose_sync_fails_is_kept_until_it_can_be_written(shared: Agent) -> None:
+    """Shim and cgroups stay, the shim answers, and nobody is told of the end before the record stands."""
+    with full_disk("sync", shared.directory) as disk:
+        (disk.path / "records").mkdir()
+        shim = shared.launch(["sh", "-c", "while [ ! -e go ]; do sleep 0.01; done"], record=f"{disk.path}/records/c")
+        shim.started()
+        disk.fill()
+        Path(shim.plan["sandbox"], "go").touch()
+        wait_for(lambda: shim.ask("state")["state"] == "finished", 20, "it does not end")
+        assert shim.cgroups()
+        assert not any(event["event"] == "exited" for event in shim.events)
+        disk.free()
+        record = shim.record()
+        assert os.waitstatus_to_exitcode(record["wait_status"]) == 0
+        assert [problem["operation"] for problem in record["problems"]] == ["write"]
+        assert "No space left" in record["problems"][0]["message"]
+        assert shim.wait_record_file()["wait_status"] == 0
+        shim.wait_end_of_connection()
+
+
 def test_the_log_goes_on_when_there_is_room_again(shared: Agent, small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 900_000)
@@ -140,3 +163,122 @@ os.write(1, b"b" * 1000)
     assert record["logs"]["dropped_bytes"] > 0
     assert record["logs"]["stdout_bytes"] + record["logs"]["dropped_bytes"] == 4_001_000
     assert shim.stdout().endswith(b"b" * 1000)
+
+
+def files(shim: Shim, name: str) -> list[bytes]:
+    """The log's files, the active one first."""
+    sandbox = Path(shim.plan["sandbox"])
+    numbered = [sandbox / name, *(sandbox / f"{name}.{number}" for number in range(1, 20))]
+    return [path.read_bytes() for path in numbered if path.is_file() and not path.is_symlink()]
+
+
+def numbered_lines(count: int) -> bytes:
+    return b"".join(b"%09d\n" % number for number in range(count))
+
+
+COUNT_UP = "import os; [os.write(1, b'%%09d\\n' %% n) for n in range(%d)]"
+
+
+def rotating(shared: Agent, code: str, count: int = 3, **changes: Any) -> Shim:
+    return shared.run(
+        [BASE_PYTHON, "-I", "-S", "-c", code], log_limits={"file_bytes": 65536, "file_count": count}, **changes
+    )
+
+
+def test_a_full_log_is_rotated_and_the_newest_is_kept(shared: Agent) -> None:
+    shim = rotating(shared, COUNT_UP % 30_000)
+    assert shim.record()["logs"] == {"stdout_bytes": 300_000, "stderr_bytes": 0, "dropped_bytes": 0}
+    assert shim.record()["problems"] == []
+    kept = files(shim, "stdout")
+    assert [len(content) for content in kept] == [300_000 % 65536, 65536, 65536]
+    assert b"".join(reversed(kept)) == numbered_lines(30_000)[-(2 * 65536 + 300_000 % 65536) :]
+
+
+def test_each_file_says_where_it_stands(shared: Agent) -> None:
+    shim = rotating(shared, COUNT_UP % 30_000, count=9, user={"uid": 1234, "gid": 1235, "groups": []})
+    sandbox = Path(shim.plan["sandbox"])
+    marks = [os.getxattr(sandbox / name, MARK) for name in ("stdout", "stdout.1", "stdout.2", "stdout.3", "stdout.4")]
+    assert marks == [b"262144", b"196608 262144", b"131072 196608", b"65536 131072", b"0 65536"]
+    for name in ("stdout", "stdout.1"):
+        found = (sandbox / name).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1234, 1235, 0o644)
+
+
+def test_a_log_that_is_exactly_full_is_not_rotated(shared: Agent) -> None:
+    shim = rotating(shared, "import os; os.write(1, b'x' * 65536)")
+    assert files(shim, "stdout") == [b"x" * 65536]
+    with pytest.raises(OSError, match="No data available"):
+        os.getxattr(Path(shim.plan["sandbox"]) / "stdout", MARK)
+
+
+def test_one_file_keeps_the_end(shared: Agent) -> None:
+    shim = rotating(shared, COUNT_UP % 30_000, count=1)
+    assert files(shim, "stdout") == [numbered_lines(30_000)[-(300_000 % 65536) :]]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "fifo", "directory", "removed", "moved"])
+@pytest.mark.parametrize("name", ["stdout", "stdout.1", "stdout.2"])
+def test_whatever_the_task_puts_in_the_way_of_a_rotation(shared: Agent, kind: str, name: str) -> None:
+    target = shared.directory / f"rotation-{kind}-{name}"
+    target.write_text("precious")
+    code = f"""
+import os
+os.write(1, b"a" * 65536)
+kind, name, target = {kind!r}, {name!r}, {str(target)!r}
+if os.path.exists(name):
+    os.rename(name, "elsewhere") if kind == "moved" else os.unlink(name)
+if kind == "symlink":
+    os.symlink(target, name)
+elif kind == "fifo":
+    os.mkfifo(name)
+elif kind == "directory":
+    os.mkdir(name)
+    open(name + "/file", "w").close()
+for n in range(20000):
+    os.write(1, b"%09d\\n" % n)
+os.write(2, b"fine")
+"""
+    shim = rotating(shared, code)
+    record = shim.record()
+    assert record["wait_status"] == 0, shim.stderr()
+    assert target.read_text() == "precious"
+    assert shim.stderr() == b"fine"
+    logs = record["logs"]
+    assert logs["stdout_bytes"] + logs["dropped_bytes"] == 265_536
+    if logs["dropped_bytes"]:
+        # Only a directory in the place of the oldest cannot be replaced; and that is said, once.
+        assert kind == "directory"
+        assert [problem["operation"] for problem in record["problems"]] == ["rotate"]
+        assert "stdout" in record["problems"][0]["message"]
+    else:
+        assert shim.stdout() == numbered_lines(20_000)[-(200_000 % 65536) :]
+
+
+def test_a_rotation_on_a_full_disk_goes_on_when_there_is_room(shared: Agent, small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    code = f"""
+import os
+os.write(1, b"a" * 65536)
+with open({str(filler)!r}, "wb", buffering=0) as file:
+    try:
+        while file.write(b"x" * 4096): pass
+    except OSError: pass
+os.write(1, b"b" * 100_000)
+os.unlink({str(filler)!r})
+os.write(1, b"c" * 1000)
+"""
+    shim = rotating(shared, code, sandbox=str(small_disk))
+    record = shim.record()
+    assert record["wait_status"] == 0, shim.stderr()
+    logs = record["logs"]
+    assert logs["stdout_bytes"] + logs["dropped_bytes"] == 166_536
+    assert logs["dropped_bytes"] > 0
+    assert shim.stdout().endswith(b"c" * 1000)
+
+
+def test_a_short_life_keeps_to_the_limit_too(shared: Agent) -> None:
+    """Its output may have been carried by its list, which does not rotate."""
+    for _ in range(10):
+        shim = shared.run(["head", "-c", "300000", "/dev/zero"], log_limits={"file_bytes": 65536, "file_count": 9})
+        assert shim.record()["logs"] == {"stdout_bytes": 300_000, "stderr_bytes": 0, "dropped_bytes": 0}
+        assert [len(content) for content in files(shim, "stdout")] == [300_000 % 65536, 65536, 65536, 65536, 65536]

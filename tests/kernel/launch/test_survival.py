@@ -133,6 +133,16 @@ def test_a_sweep_without_anything_to_sweep(own: Agent) -> None:
     assert not found.supervisor_lost
 
 
+def test_a_sweep_that_comes_late_leaves_nothing(own: Agent) -> None:
+    """The agent was faster, and has dealt with the record: the launcher's must not write another one."""
+    shim = own.run(["true"])
+    record = Path(shim.plan["record"])
+    record.unlink()
+    assert sweep.sweep(str(record), remains_of(own, shim.plan)) is None
+    assert not record.exists()
+    assert not Path(records.temporary_path(str(record))).exists()
+
+
 def test_a_record_that_comes_between_two_looks(own: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """Launcher and agent sweep at the same moment: what the slower one looks for is renamed under its eyes."""
     shim = own.run(["true"])

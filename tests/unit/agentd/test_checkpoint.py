@@ -191,13 +191,38 @@ def test_a_snapshot_takes_the_place_of_everything_before(tmp_path: Path) -> None
     assert list(decode_frames(path, reopened(tmp_path / "log"))) == [entry(7), entry(8), entry(2)]
 
 
-def test_a_writer_that_cannot_write_says_so_once(tmp_path: Path) -> None:
+def test_a_writer_that_cannot_write_says_so_and_takes_a_snapshot_of_all_later(tmp_path: Path) -> None:
+    heard = Heard()
+    made_writer = writer(tmp_path / "log", heard)
+    made_writer.append(entry(1))
+    made_writer.flush()
+    heard.wait_for(1)
+    (tmp_path / "log.new").mkdir()
+    made_writer.replace([entry(1)])
+    heard.wait_for_failure()
+    made_writer.append(entry(2))
+    made_writer.flush()
+    (tmp_path / "log.new").rmdir()
+    made_writer.append(entry(3))
+    made_writer.replace([entry(7)])
+    made_writer.append(entry(4))
+    made_writer.close()
+    # The second, which is in the snapshot, was never durable by itself.
+    assert heard.numbers == [1, 3, 4]
+    assert len(heard.failures) == 1
+    path = str(tmp_path / "log")
+    assert list(decode_frames(path, reopened(tmp_path / "log"))) == [entry(7), entry(4)]
+
+
+def test_a_writer_that_never_can_ends_all_the_same(tmp_path: Path) -> None:
     heard = Heard()
     log, _ = CheckpointLog.open(str(tmp_path / "log"))
     made_writer = CheckpointWriter(log, on_durable=heard.durable, on_failure=heard.failed)
     (tmp_path / "log.new").mkdir()
     made_writer.replace([entry(1)])
     heard.wait_for_failure()
+    made_writer.append(entry(2))
+    made_writer.close()
     assert not heard.numbers
     assert len(heard.failures) == 1
 

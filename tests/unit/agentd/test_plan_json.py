@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from agentd.containerizer.plan_json import PlanPlaces, exec_json, plan_json
 from isolators.contract import CgroupPlace
 from paddock.launch.launcher_facts import LauncherFacts
 from paddock.launch.plan import decode_command, decode_plan
 from paddock.model.container import UserIdentity
 from paddock.model.launch_plan import Capabilities, CgroupRead, CgroupWrite, LaunchPlan, MountStep
-from paddock.model.task import CommandInfo, KillPolicy, Rlimit
+from paddock.model.task import DEFAULT_LOG_POLICY, CommandInfo, KillPolicy, LogPolicy, Rlimit
 from tests.unit.agentd.core import made
 
 V1 = CgroupPlace(
@@ -30,6 +32,7 @@ PLAN = LaunchPlan(
     no_new_privileges=True,
 )
 FACTS = LauncherFacts(permitted=1 << 5, bounding=1 << 5, open_files=(1024, 4096))
+FACTS.boot_id = "4e9c4618-86a4-4083-96ec-5afd5d9abd31"
 USER = UserIdentity(name="u", uid=7, gid=8, groups=(8, 9), home="/home/u")
 CONFIG = replace(
     made.config("c1"),
@@ -71,6 +74,21 @@ def test_on_v2_there_is_one_directory() -> None:
 def test_no_limit_of_time_is_none() -> None:
     config = replace(CONFIG, max_completion_time_ms=0)
     assert decode_plan(plan_json(config, PLAN, places(), FACTS)).max_completion_ms is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (LogPolicy(), (10 << 20, 5)),
+        (LogPolicy(file_bytes=70_000), (70_000, 5)),
+        (LogPolicy(file_count=2), (10 << 20, 2)),
+        (LogPolicy(file_bytes=-1), (0, 1)),
+    ],
+)
+def test_how_logs_rotate(policy: LogPolicy, expected: tuple[int, int]) -> None:
+    config = replace(CONFIG, log_policy=policy.over(DEFAULT_LOG_POLICY))
+    limits = decode_plan(plan_json(config, PLAN, places(), FACTS)).log_limits
+    assert (limits.file_bytes, limits.file_count) == expected
 
 
 def test_an_exec_has_the_tasks_environment_below_its_own() -> None:

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from paddock.cli import quota, volumes
+from paddock.cli import maintenance, quota, volumes
 from paddock.cli.quantities import amounts, amounts_text
 from paddock.cli.reservation_request import reserved_resources
 from paddock.cli.weights import weight_of
@@ -66,3 +66,33 @@ def test_volumes() -> None:
     for words in (("grow", "a1", "v", "--size", "0"), ("grow", "a1", "v", "--size", "x"), ("destroy", "a1", "..")):
         with pytest.raises(InvalidRequest):
             volumes.change_of(parsed(volumes, *words))
+
+
+@pytest.mark.parametrize(
+    ("words", "start_ns", "length_ns"),
+    [
+        ((), 10**18, 0),
+        (("--start", "2h"), 10**18 + 7_200 * 10**9, 0),
+        (("--start", "2030-01-31T22:00:00Z", "--for", "30m"), 1_896_127_200 * 10**9, 1_800 * 10**9),
+        (("--start", "2030-01-31T22:00:00+02:00"), 1_896_120_000 * 10**9, 0),
+    ],
+)
+def test_windows(words: tuple[str, ...], start_ns: int, length_ns: int) -> None:
+    window = maintenance.window_of(parsed(maintenance, "schedule", "h", *words), 10**18)
+    assert (window.start_ns, window.duration_ns) == (start_ns, length_ns)
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("--start", "tomorrow"), "--start"),
+        (("--start", "2030-01-31T22:00:00"), "--start"),
+        (("--start", "-1h"), "--start"),
+        (("--for", "0s"), "--for"),
+        (("--for", "x"), "--for"),
+    ],
+)
+def test_what_are_no_windows(words: tuple[str, str], flag: str) -> None:
+    arguments = parsed(maintenance, "schedule", "h", f"{words[0]}={words[1]}")
+    with pytest.raises(InvalidRequest, match=flag):
+        maintenance.window_of(arguments, 10**18)

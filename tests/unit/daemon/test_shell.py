@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from paddock.daemon import threads
 from paddock.daemon.shell import Shell
 from paddock.daemon.threads import DurableWriter
-from paddock.model.errors import CheckpointError, InvalidTransition
+from paddock.model.errors import CheckpointBlocked, CheckpointError, InvalidTransition
 
 
 class Disk:
@@ -21,11 +22,14 @@ class Disk:
         self.open = threading.Event()
         self.open.set()
         self.broken = False
+        self.blocked = False
 
     def write(self, records: Sequence[str]) -> None:
         assert self.open.wait(5)
         if self.broken:
             raise CheckpointError("/state/log", 7, "no space left; make room")
+        if self.blocked:
+            raise CheckpointBlocked("/state/log", 7, "no space left; make room")
         self.groups.append(list(records))
 
 
@@ -42,6 +46,7 @@ class Daemon:
             perform=self._perform,
             write=disk.write,
             refused=lambda event, _: self.refused.append(event),
+            may_overtake=lambda effect, waiting: effect == "k" and "l" not in waiting,
         )
 
     def _handle(self, event: str) -> Sequence[str]:
@@ -97,6 +102,78 @@ async def test_a_failed_write_ends_the_daemon_and_nothing_later_becomes_visible(
     assert daemon.seen == ["a"]
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "RETRY_S", 0.01)
+
+
+async def problem_of(daemon: Daemon, *, there: bool) -> None:
+    async with asyncio.timeout(5):
+        while bool(daemon.shell.problem) is not there:
+            await daemon.shell.problem_changed.wait()
+            daemon.shell.problem_changed.clear()
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_blocked_write_is_tried_again_and_everything_waits_in_its_order() -> None:
+    disk = Disk()
+    disk.blocked = True
+    daemon = Daemon(disk)
+    running = asyncio.create_task(daemon.shell.run())
+    daemon.shell.submit("aBc")
+    await problem_of(daemon, there=True)
+    assert "make room" in daemon.shell.problem
+    daemon.shell.submit("DeF")
+    daemon.shell.submit("g")
+    await asyncio.sleep(0.05)
+    assert daemon.seen == ["a"]
+    disk.blocked = False
+    await problem_of(daemon, there=False)
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert [word[0] for word in daemon.seen] == list("aceg")
+    # The group that was refused comes first, as it was.
+    assert disk.groups[0] == ["B"]
+    assert [record for group in disk.groups for record in group] == ["B", "D", "F"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_what_may_overtake_does_so_while_it_is_blocked_and_only_then() -> None:
+    disk = Disk()
+    disk.open.clear()
+    disk.blocked = True
+    daemon = Daemon(disk)
+    running = asyncio.create_task(daemon.shell.run())
+    for event in ("A", "k", "b"):
+        daemon.shell.submit(event)
+    await asyncio.sleep(0.05)
+    assert daemon.seen == []
+    disk.open.set()
+    await problem_of(daemon, there=True)
+    daemon.shell.submit("k")
+    daemon.shell.submit("l")
+    daemon.shell.submit("k")
+    await asyncio.sleep(0.05)
+    assert daemon.seen == ["k", "k"]
+    disk.blocked = False
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_daemon_that_is_blocked_can_be_stopped() -> None:
+    disk = Disk()
+    disk.blocked = True
+    daemon = Daemon(disk)
+    running = asyncio.create_task(daemon.shell.run())
+    daemon.shell.submit("aBc")
+    await problem_of(daemon, there=True)
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert daemon.seen == ["a"]
+    assert disk.groups == []
+
+
 async def test_an_event_without_a_row_is_refused_and_the_loop_goes_on() -> None:
     daemon = Daemon(Disk())
     for event in ("a", "!", "b"):
@@ -144,7 +221,9 @@ async def test_a_burst_does_not_keep_the_loop_from_others() -> None:
 async def test_the_writer_writes_what_is_committed_before_it_closes() -> None:
     disk, failures = Disk(), list[Exception]()
     durable: list[int] = []
-    writer: DurableWriter[str] = DurableWriter(disk.write, on_durable=durable.append, on_failure=failures.append)
+    writer: DurableWriter[str] = DurableWriter(
+        disk.write, on_durable=durable.append, on_failure=failures.append, on_blocked=failures.append
+    )
     numbers = [writer.commit(record) for record in ("A", "B", "C")]
     await writer.close()
     await asyncio.sleep(0)

@@ -25,7 +25,7 @@ def test_defaults_are_mesos(tmp_path: Path) -> None:
     assert settings.core.ping_interval_ms == 15_000
     assert settings.core.ping_limit_count == 5
     assert settings.core.silence_limit_ns == 75_000_000_000
-    assert settings.allocator.interval_ns == 1_000_000_000
+    assert settings.allocator_settings.interval_ns == 1_000_000_000
 
 
 def test_units_and_sources(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_units_and_sources(tmp_path: Path) -> None:
         "--tcp_uid=0",
         environment={"PADDOCK_MASTERD_AGENT_PING_TIMEOUT": "2s"},
     )
-    assert settings.allocator.interval_ns == 500_000_000
+    assert settings.allocator_settings.interval_ns == 500_000_000
     assert parse_weights(settings.weights) == (("a/b", 2000), ("c", 500))
     assert (settings.unix_path, settings.tcp_address, settings.tcp_uid) == ("/x", "127.0.0.1:5050", 0)
     assert settings.core.ping_interval_ms == 2_000

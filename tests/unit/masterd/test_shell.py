@@ -12,15 +12,22 @@ import pytest
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings, Grant, Shuffler
-from masterd.core.effects import NoteOffers, NoteSubscribed, Save, SaveAgent, SaveFramework
-from masterd.core.events import AgentRegistered, FrameworkStreamLost, Reconcile, Subscribe
+from masterd.core.effects import NoteOffers, NoteSubscribed, Save, SaveAgent, SaveFramework, TellRegistered
+from masterd.core.events import (
+    AgentAnswered,
+    AgentRegistered,
+    FrameworkStreamLost,
+    Reconcile,
+    Subscribe,
+    WeightsChanged,
+)
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
 from masterd.core.views import FrameworkState
 from masterd.shell import MasterShell
 from paddock.model.agent import AgentInfo, MasterInfo
-from paddock.model.errors import CheckpointError, NotFound, Unavailable
+from paddock.model.errors import CheckpointBlocked, CheckpointError, NotFound, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 from paddock.model.resource_text import parse_resources
@@ -131,6 +138,34 @@ async def test_a_disk_that_cannot_be_written_ends_the_master() -> None:
     call.cancel()
     stream.close()
     assert [message async for message in stream.messages()] == []
+
+
+async def test_while_the_disk_is_full_what_must_be_durable_is_refused_and_the_rest_goes_on() -> None:
+    is_full = threading.Event()
+
+    def write(_: Sequence[Save]) -> None:
+        if is_full.is_set():
+            raise CheckpointBlocked("registry", 0, "no space; make room")
+
+    async with running(write) as (shell, _):
+        stream = shell.agents.open(1)
+        heard = stream.messages()
+        await shell.call(registered(1, "a1"))
+        assert isinstance(await asyncio.wait_for(anext(heard), 5), TellRegistered)
+        is_full.set()
+        found_out = asyncio.ensure_future(shell.call(subscribe(2)))
+        await asyncio.wait_for(shell.problem_changed.wait(), 5)
+        for event in (subscribe(3), registered(4, "a2"), WeightsChanged(caller=ROOT, weights_milli=(("r", 2000),))):
+            with pytest.raises(Unavailable, match="make room"):
+                await asyncio.wait_for(shell.call(event), 5)
+        # An agent is listened to, and hears that the master lives.
+        await asyncio.wait_for(shell.call(AgentAnswered(stream=1, sequence=0)), 5)
+        assert len(shell.machine.state.agents) == 1
+        assert not found_out.done()
+        is_full.clear()
+        await asyncio.wait_for(found_out, 10)
+        assert shell.problem == ""
+        await asyncio.wait_for(shell.call(registered(5, "a2")), 5)
 
 
 async def test_connections_that_end_because_we_stop_are_nobodys_end() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
 from paddock.model.offer import (
     REFUSE_LIMIT_MS,
@@ -44,6 +45,7 @@ from paddock.model.task import (
     KillPolicy,
     LaunchFailure,
     LinuxInfo,
+    LogPolicy,
     MemoryEvidence,
     OomVictim,
     PidsEvidence,
@@ -190,8 +192,34 @@ limits = st.builds(
     swap_bytes=positive | st.just(0),
     pids_count=positive,
 )
+ports = st.integers(1, 65_535)
+https = st.builds(
+    HttpCheck,
+    port=ports,
+    path=st.from_regex(r"/[a-z0-9%?=&-]{0,20}", fullmatch=True),
+    scheme=st.sampled_from(["http", "https"]),
+    statuses=st.lists(st.integers(100, 599), max_size=3).map(tuple),
+)
+check_times = {
+    "delay_ms": durations_ms,
+    "interval_ms": st.integers(100, 10**11),
+    "timeout_ms": st.integers(1, 10**11),
+    "grace_ms": durations_ms,
+    "failure_count": st.integers(0, 1000),
+}
+health_checks = (
+    st.builds(HealthCheck, command=texts.filter(bool), **check_times)
+    | st.builds(HealthCheck, http=https, **check_times)
+    | st.builds(HealthCheck, tcp=st.builds(TcpCheck, port=ports), **check_times)
+)
+log_policies = st.builds(
+    LogPolicy,
+    file_bytes=st.none() | st.just(-1) | st.integers(2**16, 2**50),
+    file_count=st.none() | st.integers(1, 100),
+)
 tasks = st.builds(
     TaskInfo,
+    health_check=st.none() | health_checks,
     task_id=task_ids,
     name=texts,
     agent_id=agent_ids,
@@ -202,6 +230,7 @@ tasks = st.builds(
     kill_policy=kill_policies,
     max_completion_time_ms=durations_ms,
     labels=labels,
+    log_policy=log_policies,
 )
 
 victims = st.builds(OomVictim, pid=st.integers(0, 2**22), comm=texts, main=st.booleans())
@@ -233,6 +262,16 @@ failures = st.builds(
     value=texts,
     errno=st.integers(0, 200),
 )
+health_evidence = st.builds(
+    HealthEvidence,
+    passed=st.booleans(),
+    message=texts,
+    failed_count=st.integers(0, 2**32 - 1),
+    took_ms=counters,
+    exit_code=st.none() | st.integers(0, 255),
+    http_status=st.none() | st.integers(100, 599),
+    output=texts,
+)
 evidence = st.builds(
     Evidence,
     exit_code=st.none() | st.integers(0, 255),
@@ -245,6 +284,7 @@ evidence = st.builds(
     launch_failure=st.none() | failures,
     dropped_log_bytes=counters,
     unapplied=st.lists(texts, max_size=2).map(tuple),
+    health=st.none() | health_evidence,
 )
 # Any number: the enum of reasons is open.
 reasons = st.integers(0, 2**31 - 1)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.model.errors import InvalidRequest, PaddockError, Unsupported
-from paddock.model.task import ContainerType
+from paddock.model.health import HealthCheck, HttpCheck
+from paddock.model.task import ContainerType, TaskInfo
 from paddock.wire import convert
 from paddock.wire.convert import bounds
 from paddock.wire.v1 import container_service_pb2, containers_pb2, offers_pb2, parties_pb2, resources_pb2, tasks_pb2
@@ -86,6 +87,29 @@ def cpus(milli: int) -> dict[str, object]:
         ({"limits": {"swap_bytes": -2}}, "task.limits.swap_bytes"),
         ({"limits": {"pids_count": 0}}, "task.limits.pids_count"),
         ({"kill_policy": {"signal": 65}}, "task.kill_policy.signal"),
+        ({"health_check": {}}, "task.health_check"),
+        ({"health_check": {"command": "true", "tcp": {"port": 1}}}, "task.health_check"),
+        ({"health_check": {"command": "a\0b"}}, "task.health_check.command"),
+        ({"health_check": {"tcp": {"port": 0}}}, "task.health_check.tcp.port"),
+        ({"health_check": {"tcp": {"port": 65_536}}}, "task.health_check.tcp.port"),
+        ({"health_check": {"http": {"port": 80, "path": "x"}}}, "task.health_check.http.path"),
+        ({"health_check": {"http": {"port": 80, "path": "/a b"}}}, "task.health_check.http.path"),
+        ({"health_check": {"http": {"port": 80, "path": "/\r\nX: y"}}}, "task.health_check.http.path"),
+        ({"health_check": {"http": {"port": 80, "path": "/\n"}}}, "task.health_check.http.path"),
+        ({"health_check": {"http": {"port": 80, "scheme": "ftp"}}}, "task.health_check.http.scheme"),
+        ({"health_check": {"http": {"port": 80, "statuses": [99]}}}, "task.health_check.http.statuses[0]"),
+        ({"health_check": {"command": "x", "interval_ms": 99}}, "task.health_check.interval_ms"),
+        ({"health_check": {"command": "x", "timeout_ms": 0}}, "task.health_check.timeout_ms"),
+        ({"health_check": {"command": "x", "delay_ms": 2**64 - 1}}, "task.health_check.delay_ms"),
+        (
+            {"health_check": {"command": "x", "consecutive_failures": 2**32 - 1}},
+            "task.health_check.consecutive_failures",
+        ),
+        ({"log_policy": {"file_bytes": 65535}}, "task.log_policy.file_bytes"),
+        ({"log_policy": {"file_bytes": -2}}, "task.log_policy.file_bytes"),
+        ({"log_policy": {"file_bytes": 2**50 + 1}}, "task.log_policy.file_bytes"),
+        ({"log_policy": {"file_count": 0}}, "task.log_policy.file_count"),
+        ({"log_policy": {"file_count": 101}}, "task.log_policy.file_count"),
         ({"kill_policy": {"grace_period_ms": 2**64 - 1}}, "task.kill_policy.grace_period_ms"),
         ({"max_completion_time_ms": 2**64 - 1}, "task.max_completion_time_ms"),
         ({"labels": {"": "x"}}, "task.labels"),
@@ -116,7 +140,6 @@ def test_a_bad_task_is_refused_by_the_name_of_its_field(changes: dict[str, objec
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"health_check": {}}, "task.health_check"),
         ({"check": {"command": "x"}}, "task.check"),
         ({"command": None, "executor": {"executor_id": "e"}}, "task.executor"),
         ({"container": {"type": 9}}, "task.container.type = 9"),
@@ -166,6 +189,17 @@ def test_an_operation_that_is_none_and_a_task_that_comes_twice_are_refused() -> 
     launch = ParseDict({"launch": {"tasks": [TASK]}}, offers_pb2.Operation())
     with pytest.raises(InvalidRequest, match=r"operations.tasks\[1\]"):
         convert.operations_from_wire([launch, launch])
+
+
+def test_a_check_says_nothing_about_its_times_and_has_mesos_defaults() -> None:
+    task = read_task(health_check={"command": "true"})
+    assert isinstance(task, TaskInfo)
+    assert task.health_check == HealthCheck(
+        command="true", delay_ms=15_000, interval_ms=10_000, timeout_ms=20_000, grace_ms=10_000, failure_count=3
+    )
+    task = read_task(health_check={"http": {"port": 80}, "delay_ms": 0, "consecutive_failures": 0})
+    assert isinstance(task, TaskInfo)
+    assert task.health_check == HealthCheck(http=HttpCheck(port=80), delay_ms=0, failure_count=0)
 
 
 def test_docker_is_let_through() -> None:
@@ -257,6 +291,22 @@ def test_a_standalone_launch_is_read_and_checked_as_a_task_is() -> None:
         convert.standalone_launch_from_wire(request)
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"resources": [cpus(1)]}, "container_id.value"),
+        ({"container_id": {"value": "c"}}, "limits"),
+        ({"container_id": {"value": "c"}, "limits": {}}, "limits"),
+        ({"container_id": {"value": "c"}, "resources": [cpus(1), cpus(2)]}, "resources[1]"),
+        ({"container_id": {"value": "c"}, "limits": {"pids_count": 0}}, "limits.pids_count"),
+    ],
+)
+def test_a_bad_update_is_refused_by_the_name_of_its_field(fields: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        convert.container_update_from_wire(ParseDict(fields, container_service_pb2.UpdateContainerRequest()))
+    assert refused.value.field == field
+
+
 def test_nested_containers_are_refused_wherever_one_is_named() -> None:
     message = containers_pb2.ContainerId(value="c", parent=containers_pb2.ContainerId(value="p"))
     with pytest.raises(Unsupported, match=r"container_id.parent"):
@@ -280,6 +330,7 @@ def test_words_on_their_way_out_are_made_such_that_every_receiver_takes_them() -
         (parties_pb2.AgentInfo, convert.agent_info_from_wire),
         (offers_pb2.Offer, convert.offer_from_wire),
         (container_service_pb2.LaunchContainerRequest, convert.standalone_launch_from_wire),
+        (container_service_pb2.UpdateContainerRequest, convert.container_update_from_wire),
     ],
 )
 @given(data=st.data())

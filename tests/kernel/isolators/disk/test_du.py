@@ -15,6 +15,7 @@ from isolators.contract import Interval, IsolatorSettings, LiveContainer
 from isolators.disk.du import POLL_MS, DiskUsageIsolator
 from isolators.testing import sample_container, sample_host
 from paddock.model.container import ContainerConfig
+from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
@@ -134,8 +135,19 @@ def test_exactly_the_limit_is_not_more(make: Make, container: ContainerConfig) -
     isolator.prepare(replace(container, resources=Resources.scalars({"disk": 1000})))
     counted(isolator, container)
     assert isolator.limitation(container.container_id) is None
-    isolator.update(container.container_id, Resources.scalars({"disk": 999}), ResourceLimits())
-    assert isolator.limitation(container.container_id) is not None  # the last count, by the new limit, at once
+    with pytest.raises(ContainerizerError, match=f"not lowered to {999 * MIB // 1000}: it holds {MIB} bytes"):
+        isolator.update(container.container_id, Resources.scalars({"disk": 999}), ResourceLimits())
+    (limit,) = isolator.limits(container.container_id)
+    assert limit.in_force == str(MIB)
+    assert isolator.limitation(container.container_id) is None
+
+
+def test_a_limit_that_was_met_is_raised_and_no_longer_met(make: Make, container: ContainerConfig) -> None:
+    isolator = make()
+    write(Path(container.sandbox, "file"), 2 * MIB)
+    isolator.prepare(replace(container, resources=Resources.scalars({"disk": 1000})))
+    counted(isolator, container)
+    assert isolator.limitation(container.container_id) is not None
     isolator.update(container.container_id, Resources.scalars({"disk": 9000}), ResourceLimits())
     assert isolator.limitation(container.container_id) is None
 

@@ -1,5 +1,6 @@
 """Any history of events, lies included: the agent's promises hold after each, and a restart at any moment changes nothing."""
 
+from dataclasses import replace
 from typing import cast
 
 from hypothesis import settings, strategies
@@ -12,10 +13,11 @@ from agentd.core.machine import Machine
 from agentd.durable_codec import from_bytes, to_bytes
 from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidRequest, InvalidTransition
+from paddock.model.health import HealthCheck, HealthEvidence, TcpCheck
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
-from paddock.model.resources import Resources
+from paddock.model.resources import Resources, excess
 from paddock.model.statistics import Limitation
-from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason
+from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, ResourceLimits
 from paddock.model.uri import CommandUri
 from tests.unit.agentd.core import made
 
@@ -78,7 +80,10 @@ class Histories(RuleBasedStateMachine):
     @rule(task_id=TASKS, names_user=strategies.booleans())
     def launch_task(self, task_id: str, names_user: bool) -> None:
         self.launched_count += 1
-        config = made.config(f"x{self.launched_count}", task_id=task_id) if names_user else None
+        config = None
+        if names_user:
+            check = HealthCheck(tcp=TcpCheck(port=1), grace_ms=0, failure_count=2)
+            config = replace(made.config(f"x{self.launched_count}", task_id=task_id), health_check=check)
         launch = events.TaskLaunch(task=made.task(task_id), config=config, problem=None if names_user else FAILURE)
         self.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
 
@@ -86,7 +91,7 @@ class Histories(RuleBasedStateMachine):
         known = [*self.machine.state.containers, ContainerId("nobody")]
         return data.draw(strategies.sampled_from(known))
 
-    @rule(data=strategies.data(), which=strategies.integers(0, 11))
+    @rule(data=strategies.data(), which=strategies.integers(0, 15))
     def something_happens(self, data: strategies.DataObject, which: int) -> None:
         c = self.any_container(data)
         record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
@@ -98,22 +103,34 @@ class Histories(RuleBasedStateMachine):
             message="m",
             fatal=data.draw(strategies.booleans()),
         )
-        self.tell(
-            (
-                events.Prepared(container_id=c),
-                events.PrepareRefused(container_id=c, failure=FAILURE, error=InvalidRequest("f", 1, "r")),
-                events.Started(container_id=c, pid=7, shim_pid=6, started_ns=1, cgroup_paths=()),
-                events.LaunchFailed(container_id=c, failure=FAILURE),
-                events.Ended(container_id=c, record=record),
-                events.Ended(container_id=c, record=killed),
-                events.Concluded(container_id=c, evidence=Evidence()),
-                events.Held(container_id=c, what="EBUSY"),
-                events.Limited(limitation=limitation, evidence=Evidence()),
-                events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
-                events.Fetched(container_id=c),
-                events.Fetched(container_id=c, failure=FAILURE),
-            )[which]
+        happenings: tuple[events.Event, ...] = (
+            events.Prepared(container_id=c),
+            events.PrepareRefused(container_id=c, failure=FAILURE, error=InvalidRequest("f", 1, "r")),
+            events.Started(container_id=c, pid=7, shim_pid=6, started_ns=1, cgroup_paths=()),
+            events.LaunchFailed(container_id=c, failure=FAILURE),
+            events.Ended(container_id=c, record=record),
+            events.Ended(container_id=c, record=killed),
+            events.Concluded(container_id=c, evidence=Evidence()),
+            events.Held(container_id=c, what="EBUSY"),
+            events.Limited(limitation=limitation, evidence=Evidence()),
+            events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
+            events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=True, message="m")),
+            events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=False, message="m")),
+            events.Resized(container_id=c),
+            events.Resized(container_id=c, error=InvalidRequest("f", 1, "r")),
+            *(
+                events.ResizeContainer(
+                    request_id=2, container_id=c, resources=size, limits=ResourceLimits(pids_count=9), by="somebody"
+                )
+                for size in (
+                    Resources.scalars({"cpus": data.draw(strategies.integers(0, 5000))}),
+                    Resources.scalars({"mem": 500_000, "disk": data.draw(strategies.integers(0, 1))}),
+                )
+            ),
+            events.Fetched(container_id=c),
+            events.Fetched(container_id=c, failure=FAILURE),
         )
+        self.tell(happenings[which])
 
     @rule(task_id=TASKS, which=strategies.integers(0, 5), right=strategies.booleans())
     def the_master_speaks(self, task_id: str, which: int, right: bool) -> None:
@@ -147,9 +164,13 @@ class Histories(RuleBasedStateMachine):
         for key, task in state.tasks.items():
             assert task.state is before.tasks[key].state
             assert task.stream.pending == before.tasks[key].stream.pending
+            assert task.statuses[-1:] == before.tasks[key].statuses[-1:]
         for container_id, container in state.containers.items():
             assert container.is_ended == before.containers[container_id].is_ended
             assert container.termination == before.containers[container_id].termination
+            assert container.config == before.containers[container_id].config
+            assert container.resizing == before.containers[container_id].resizing
+            assert container.counted == before.containers[container_id].counted
 
     @rule()
     def the_log_is_compacted(self) -> None:
@@ -166,8 +187,15 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_master_is_told_what_standalone_containers_hold(self) -> None:
         state = self.machine.state
-        standing = (entry.config.resources for entry in state.live() if not entry.config.framework_id)
-        assert state.standalone == sum(standing, Resources())
+        standing = [entry for entry in state.live() if not entry.config.framework_id]
+        held = sum((entry.config.resources for entry in standing), Resources())
+        growing = (excess(e.resizing.resources, e.config.resources) for e in standing if e.resizing)
+        assert state.standalone == held + sum(growing, Resources())
+
+    @invariant()
+    def only_what_runs_is_checked(self) -> None:
+        for entry in self.machine.state.containers.values():
+            assert entry.health is None or entry.state in {ContainerState.RUNNING, ContainerState.STUCK}
 
     @invariant()
     def the_ended_are_those_that_ended(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -153,7 +152,7 @@ class Pair:
                 grant.framework_id, grant.role, grant.agent_id, part, refuse_ms=refuse_ms, now_ns=self.now_ns
             )
         if rest:
-            self.grants.append(replace(grant, resources=rest))
+            self.grants.append(grant._replace(resources=rest))
 
     def change(self) -> None:
         changes = [self.reweigh, self.remove_agent, self.remove_framework, self.toggle, self.suppress, self.revive]
@@ -183,7 +182,7 @@ class Pair:
                 conversion = Conversion(consumed=HALF_CPU, converted=reserved)
                 self.fast.convert(grant.framework_id, grant.role, grant.agent_id, (conversion,))
                 self.naive.convert(grant.agent_id, (grant.framework_id, grant.role), HALF_CPU, reserved)
-                self.grants[index] = replace(grant, resources=grant.resources - HALF_CPU + reserved)
+                self.grants[index] = grant._replace(resources=grant.resources - HALF_CPU + reserved)
                 return
 
     def reserve_free(self) -> None:

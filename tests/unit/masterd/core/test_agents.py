@@ -17,9 +17,12 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Acknowledge,
     AgentAnswered,
+    AgentStreamLost,
+    ProblemReported,
     Reconcile,
     Revive,
 )
+from masterd.core.inspection import agent_view
 from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from masterd.core.views import AgentState, FrameworkState
@@ -50,6 +53,27 @@ def test_resources_come_back_at_the_end_and_the_task_goes_at_its_acknowledgement
     # A repeated status (the acknowledgement was lost) is passed on again, and changes nothing.
     world.report(agent, framework, "t1", TaskState.FINISHED)
     assert len(world.statuses(framework[2])) == 2
+
+
+def test_why_an_agent_takes_no_new_work_is_shown_until_it_says_otherwise_or_comes_anew() -> None:
+    world = World()
+    stream = world.agent("a1")
+    entry = world.state.agents[AgentId("a1")]
+
+    def shown() -> str:
+        return agent_view(world.state, entry).problem
+
+    assert shown() == ""
+    world.do(ProblemReported(stream=stream, problem="its disk is full"))
+    assert shown() == "its disk is full"
+    world.do(ProblemReported(stream=stream, problem=""))
+    assert shown() == ""
+    world.do(ProblemReported(stream=stream, problem="its disk is full"))
+    world.do(AgentStreamLost(stream=stream))
+    assert shown() == "its disk is full"
+    world.agent("a1")
+    entry = world.state.agents[AgentId("a1")]
+    assert shown() == ""
 
 
 def test_a_second_agent_with_the_same_id_is_refused_while_the_first_lives() -> None:

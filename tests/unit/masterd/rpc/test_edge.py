@@ -57,6 +57,7 @@ def messages(draw: st.DrawFn) -> pb.AgentMessage:
         pb.AgentMessage(update_status=update),
         pb.AgentMessage(update_standalone=standalone),
         pb.AgentMessage(launch_refused=refused),
+        pb.AgentMessage(problem=pb.AgentProblem(message=draw(text))),
         pb.AgentMessage(pong=pb.AgentPong(sequence=draw(st.integers(0, 2**64 - 1)))),
         pb.AgentMessage(register=pb.RegisterAgent()),
         pb.AgentMessage(),

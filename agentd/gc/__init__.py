@@ -1,0 +1,1 @@
+"""Sandboxes that nobody wants any more: which, when, and how they go."""

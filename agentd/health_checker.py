@@ -1,0 +1,99 @@
+"""Makes the health checks that the machine asks for: when they are due, within their time, never two of one container."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from agentd.containerizer.contract import Containerizer
+from agentd.core.events import HealthChecked
+from agentd.health_command import CommandChecks
+from agentd.health_network import check_http, check_tcp
+from paddock.daemon.clock import Clock
+from paddock.model.container import ContainerConfig
+from paddock.model.errors import ContainerizerError
+from paddock.model.health import HealthCheck, HealthEvidence
+from paddock.model.ids import ContainerId
+
+_log = logging.getLogger(__name__)
+_NS_PER_S = 1e9
+_NS_PER_MS = 1_000_000
+_OUR_OWN_WANT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""The agent's, not the task's."""
+
+
+class HealthChecker:
+    """For the event loop's thread."""
+
+    def __init__(self, containerizer: Containerizer, post: Callable[[HealthChecked], None], clock: Clock) -> None:
+        """`post` is called on the event loop."""
+        self._post = post
+        self._clock = clock
+        self._commands = CommandChecks(containerizer)
+        self._checking: dict[ContainerId, asyncio.Task[None]] = {}
+
+    def check(self, config: ContainerConfig, at_ns: int) -> None:
+        """Once, at this moment of the clock; posts HealthChecked unless it is cancelled."""
+        self.cancel(config.container_id)
+        self._checking[config.container_id] = asyncio.get_running_loop().create_task(self._check(config, at_ns))
+
+    def cancel(self, container_id: ContainerId) -> None:
+        """A command that checks is killed. Idempotent."""
+        checking = self._checking.pop(container_id, None)
+        if checking is not None and checking is not asyncio.current_task():
+            checking.cancel()
+
+    async def stop(self) -> None:
+        """The next agent goes on with them."""
+        checking = tuple(self._checking.values())
+        for container_id in tuple(self._checking):
+            self.cancel(container_id)
+        await asyncio.gather(*checking, return_exceptions=True)
+
+    async def _check(self, config: ContainerConfig, at_ns: int) -> None:
+        check = config.health_check
+        assert check is not None
+        await asyncio.sleep(max(at_ns - self._clock.monotonic_ns(), 0) / _NS_PER_S)
+        while True:
+            begun_ns = self._clock.monotonic_ns()
+            found = await self._found(config, check)
+            if found is not None:
+                break
+            await asyncio.sleep(check.interval_ms / 1000)
+        took_ms = (self._clock.monotonic_ns() - begun_ns) // _NS_PER_MS
+        _log.debug("health was checked", extra={"container_id": config.container_id, "found": found})
+        self._post(HealthChecked(container_id=config.container_id, evidence=replace(found, took_ms=took_ms)))
+
+    async def _found(self, config: ContainerConfig, check: HealthCheck) -> HealthEvidence | None:
+        """What goes wrong on the way is a check that failed, and says why. None: it could not be made, through no fault of the
+        task's: nobody may be killed for that.
+        """
+        try:
+            async with asyncio.timeout(check.timeout_ms / 1000):
+                if check.http is not None:
+                    return await check_http(check.http)
+                if check.tcp is not None:
+                    return await check_tcp(check.tcp)
+                return await self._commands.check(config, check.command)
+        except TimeoutError:
+            return HealthEvidence(passed=False, message=f"{check}: no result within {check.timeout_ms} ms")
+        except OSError as error:
+            if error.errno in _OUR_OWN_WANT:
+                _note_not_made(config, error)
+                return None
+            return HealthEvidence(passed=False, message=f"{check}: {error.strerror or error}")
+        except ContainerizerError as error:
+            return HealthEvidence(passed=False, message=f"{check}: {error}")
+        except Exception as error:  # noqa: BLE001 - above all: its shim is not connected just now
+            _note_not_made(config, error)
+            return None
+
+
+def _note_not_made(config: ContainerConfig, error: Exception) -> None:
+    _log.warning(
+        "health could not be checked",
+        extra={"container_id": config.container_id, "error": f"{type(error).__name__}: {error}"},
+    )

@@ -1,0 +1,95 @@
+"""`paddock doctor`: everything of ours on this host, and what is out of place. Needs no daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from paddock.cli.exit_codes import FAILURE, OK
+from paddock.cli.output import Column, Row, add_style_arguments, show
+from paddock.cli.quantities import duration_ms
+from paddock.model.errors import InvalidRequest, PermissionRefused
+
+if TYPE_CHECKING:
+    from paddock.doctor.judging import Finding
+
+COLUMNS = (
+    Column(title="VERDICT"),
+    Column(title="KIND"),
+    Column(title="NAME"),
+    Column(title="AGENT"),
+    Column(title="WHY"),
+    Column(title="REMEDY"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    add_host_arguments(parser)
+    add_style_arguments(parser)
+
+
+def add_host_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where agents are looked for, and what is too young to be judged."""
+    parser.add_argument(
+        "--state-dir",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="look at this agent only (repeatable; default: the configured one, and those whose launchers run)",
+    )
+    parser.add_argument(
+        "--min-age",
+        metavar="DURATION",
+        default="1m",
+        help="what has changed since then is not judged: it may be under way (default: 1m)",
+    )
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """0: everything is in its place, 1: something is not."""
+    from paddock.doctor.judging import Verdict  # noqa: PLC0415 - not for --help
+
+    findings = examine(arguments)
+    show(COLUMNS, [row_of(each) for each in findings], arguments)
+    wrong = [each for each in findings if each.verdict is Verdict.WRONG]
+    if wrong:
+        print(f"paddock doctor: {len(wrong)} of {len(findings)} things are out of place", file=sys.stderr)
+    return FAILURE if wrong else OK
+
+
+def examine(arguments: argparse.Namespace) -> tuple[Finding, ...]:
+    """Read and judge. Raises PermissionRefused, InvalidRequest."""
+    from paddock.doctor.judging import judge  # noqa: PLC0415 - not for --help
+    from paddock.doctor.reading import HostReader  # noqa: PLC0415 - the same
+
+    min_age_s = duration_ms(arguments.min_age, "--min-age") / 1000
+    for path in arguments.state_dir:
+        if not path.startswith("/") or not os.path.isfile(f"{path}/agent-id"):
+            raise InvalidRequest("--state-dir", path, "name a directory in which an agent has its state (agent-id)")
+    if os.geteuid() != 0:
+        raise PermissionRefused("what agents have on this host is root's to see: run it as root")
+    state_dirs = [os.path.realpath(path) for path in arguments.state_dir]
+    return judge(HostReader(state_dirs).read(), min_age_s=min_age_s)
+
+
+def row_of(finding: Finding) -> Row:
+    """One line."""
+    cells = (finding.verdict.value, finding.kind, finding.name, finding.agent_id, finding.why, finding.remedy)
+    return Row(name=finding.name, cells=cells, document=json.dumps(document_of(finding), indent=2))
+
+
+def document_of(finding: Finding) -> dict[str, object]:
+    """For programs: `removable` says whether `paddock gc` would remove it."""
+    return {
+        "verdict": finding.verdict.value,
+        "kind": finding.kind,
+        "name": finding.name,
+        "agent_id": finding.agent_id,
+        "why": finding.why,
+        "remedy": finding.remedy,
+        "removable": finding.removal is not None,
+    }

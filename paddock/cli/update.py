@@ -1,0 +1,91 @@
+"""`paddock update`: another size for a running task or a container that an operator launched."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from paddock.cli.connect import add_master_argument, agent_at, agent_of, container_of, master_of, named_agent_address
+from paddock.cli.exit_codes import OK
+from paddock.cli.explain import COLUMNS, row_of
+from paddock.cli.find import find_task
+from paddock.cli.output import add_style_arguments, show
+from paddock.cli.quantities import count_or_none, size_or_none_bytes
+from paddock.model.errors import InvalidRequest
+from paddock.model.resource_text import parse_scalar_milli
+from paddock.model.task import ResourceLimits
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.views import LimitView
+
+_NO_LIMIT = -1
+_RESOURCES = ("cpus", "mem", "disk")
+_FLAGS = ("--cpus", "--mem", "--disk", "--cpus-limit", "--mem-limit", "--swap", "--pids")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument(
+        "task", metavar="TASK|CONTAINER", help="a task's id or a prefix of it; with --agent a container's id"
+    )
+    parser.add_argument(
+        "--framework", metavar="ID", default="", help="the framework's id, when tasks of two have one id"
+    )
+    parser.add_argument(
+        "--agent",
+        metavar="AGENT",
+        default="",
+        help="the agent's id or address: the name is then a container's id there",
+    )
+    for name in _RESOURCES:
+        text = f"{name} of a container that an operator launched: a task's are its master's to account for"
+        parser.add_argument(f"--{name}", metavar="AMOUNT", default="", help=text)
+    parser.add_argument("--cpus-limit", metavar="AMOUNT", default="", help="never more than so many CPUs, or none")
+    parser.add_argument("--mem-limit", metavar="SIZE", default="", help="memory, not below what was requested, or none")
+    parser.add_argument(
+        "--swap", metavar="SIZE", default="", help="swap on top of the memory limit, or none for no limit"
+    )
+    parser.add_argument("--pids", metavar="COUNT", default="", help="processes and threads, or none")
+    add_style_arguments(parser)
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Print what is in force afterwards. What is refused leaves every limit as it was."""
+    amounts, limits = amounts_of(arguments), limits_of(arguments)
+    if not amounts and limits == ResourceLimits():
+        raise InvalidRequest("TASK", arguments.task, f"say what is to change: {', '.join(_FLAGS)}")
+    show(COLUMNS, [row_of(limit) for limit in await _updated(arguments, amounts, limits)], arguments)
+    return OK
+
+
+async def _updated(
+    arguments: argparse.Namespace, amounts: dict[str, int], limits: ResourceLimits
+) -> tuple[LimitView, ...]:
+    if arguments.agent:
+        async with agent_at(await named_agent_address(arguments)) as agent:
+            return await agent.update_container(arguments.task, amounts, limits)
+    async with master_of(arguments) as master:
+        task = await find_task(master, arguments)
+    async with agent_of(task) as agent:
+        return await agent.update_container(container_of(task), amounts, limits)
+
+
+def amounts_of(arguments: argparse.Namespace) -> dict[str, int]:
+    """Name → thousandths, of what was given."""
+    given = {name: str(getattr(arguments, name)) for name in _RESOURCES if getattr(arguments, name)}
+    return {name: parse_scalar_milli(name, text, f"--{name}") for name, text in given.items()}
+
+
+def limits_of(arguments: argparse.Namespace) -> ResourceLimits:
+    """None where no flag was given."""
+    cpus: str = arguments.cpus_limit
+    cpus_milli = None
+    if cpus:
+        cpus_milli = _NO_LIMIT if cpus == "none" else parse_scalar_milli("cpus", cpus, "--cpus-limit")
+    return ResourceLimits(
+        cpus_milli=cpus_milli,
+        memory_bytes=size_or_none_bytes(arguments.mem_limit, "--mem-limit") if arguments.mem_limit else None,
+        swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
+        pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
+    )

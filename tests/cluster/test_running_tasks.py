@@ -1,0 +1,189 @@
+"""What can be done with a task while it runs, with the `paddock` command: another size, a look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from paddock.rpc.channel import open_channel
+from paddock.wire.v1 import container_service_pb2 as pb
+from paddock.wire.v1 import containers_pb2, tasks_pb2
+from paddock.wire.v1.container_service_pb2_grpc import ContainerServiceStub
+from paddock.wire.v1.resources_pb2 import Resource
+from testbed.one_host import OneHost
+from tests.cluster.conftest import Background, Command
+
+
+def in_force(paddock: Command, task_id: str) -> dict[str, str]:
+    rows = json.loads(paddock.text("explain", task_id, "-o", "json"))["limits"]
+    return {row["path"].rpartition("/")[2]: row["in_force"] for row in rows}
+
+
+def test_a_tasks_limits_go_up_and_down(paddock: Command, sleeper: Background) -> None:
+    said = paddock.text("update", sleeper.task_id[:-2], "--pids=77", "--mem-limit=96MiB", "--cpus-limit=1")
+    assert "pids.max" in said
+    after = in_force(paddock, sleeper.task_id)
+    assert after["pids.max"] == "77"
+    assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(96 * 2**20)
+    assert after.get("cpu.cfs_quota_us") == "100000" or after["cpu.max"] == "100000 100000"
+    paddock.text("update", sleeper.task_id, "--pids=50", "--mem-limit=48MiB", "--cpus-limit=none")
+    after = in_force(paddock, sleeper.task_id)
+    assert after["pids.max"] == "50"
+    assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(48 * 2**20)
+
+
+def test_what_a_task_holds_is_its_masters_to_change(paddock: Command, sleeper: Background) -> None:
+    before = in_force(paddock, sleeper.task_id)
+    for word in ("--cpus=1", "--mem=96MiB", "--disk=1GiB"):
+        done = paddock("update", sleeper.task_id, word)
+        assert done.returncode == 2, done.stderr
+        assert b"master's accounts" in done.stderr
+    assert in_force(paddock, sleeper.task_id) == before
+    done = paddock("update", sleeper.task_id, "--mem-limit=32MiB")
+    assert done.returncode == 2
+    assert b"not below" in done.stderr or b"not be" in done.stderr or b"below" in done.stderr
+
+
+@pytest.fixture
+def standalone(cluster: OneHost) -> Iterator[str]:
+    """A container that an operator launched."""
+
+    async def call(launched: bool) -> str:
+        async with open_channel(cluster.agent_address) as channel:
+            stub = ContainerServiceStub(channel)
+            container_id = containers_pb2.ContainerId(value="standing")
+            if not launched:
+                await stub.KillContainer(pb.KillContainerRequest(container_id=container_id))
+                await stub.WaitContainer(pb.WaitContainerRequest(container_id=container_id), timeout=30)
+                return ""
+            await stub.LaunchContainer(
+                pb.LaunchContainerRequest(
+                    container_id=container_id,
+                    command=tasks_pb2.CommandInfo(arguments=["/bin/sleep", "1000"]),
+                    resources=[Resource(name="cpus", scalar_milli=100), Resource(name="mem", scalar_milli=64_000)],
+                    wait_until=pb.WAIT_UNTIL_RUNNING,
+                )
+            )
+            return container_id.value
+
+    yield asyncio.run(call(launched=True))
+    asyncio.run(call(launched=False))
+
+
+def agents(paddock: Command) -> list[dict[str, dict[str, str]]]:
+    found: list[dict[str, dict[str, str]]] = json.loads(paddock.text("agents", "-o", "json"))
+    return found
+
+
+def test_an_operators_container_grows_and_the_master_counts_it(paddock: Command, standalone: str) -> None:
+    agent_id = agents(paddock)[0]["info"]["agent_id"]
+    paddock.text("update", standalone, f"--agent={agent_id}", "--cpus=0.3", "--mem=96MiB")
+    wanted = {"cpus": "300", "mem": "96000"}
+    held: dict[str, str] = {}
+    deadline_s = time.monotonic() + 20
+    while held != wanted and time.monotonic() < deadline_s:
+        (agent,) = json.loads(paddock.text("agents", "-o", "json"))
+        held = {each["name"]: each.get("scalar_milli") for each in agent.get("standalone", [])}
+    assert held == wanted
+    done = paddock("update", standalone, f"--agent={agent_id}", "--cpus=100000")
+    assert done.returncode == 4, done.stderr
+    assert b"is free here" in done.stderr
+    done = paddock("update", standalone, "--agent=nobody", "--cpus=1")
+    assert done.returncode == 3
+
+
+def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Command) -> None:
+    quick = ("--health-delay=0", "--health-interval=200ms", "--health-grace=0")
+    script = (
+        "touch ok; trap 'exit 0' TERM; while [ ! -e done ]; do sleep 0.05; done; rm ok; while :; do sleep 0.05; done"
+    )
+    process = paddock.start(
+        "run",
+        "--name=ill",
+        "--health-cmd=test -e ok || { echo it is gone; exit 5; }",
+        *quick,
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    )
+    background = Background(process=process, task_id=paddock.task("ill", "running"))
+    try:
+        deadline_s = time.monotonic() + 30
+        while "Health:       healthy; command" not in (told := paddock.text("describe", background.task_id)):
+            assert time.monotonic() < deadline_s, told
+        paddock.text("exec", background.task_id, "--", "/usr/bin/touch", "done")
+        _, words = process.communicate(timeout=30)
+        assert b"unhealthy: command" in words
+        assert b"failed 3 times in a row, the last time: command" in words
+        assert b"exit code 5" in words
+        told = paddock.text("describe", background.task_id)
+        assert "health_check_failed" in told
+        assert "it is gone" in told
+        assert paddock("wait", background.task_id).returncode == process.returncode
+    finally:
+        background.end()
+
+
+def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command, sleeper: Background) -> None:
+    paddock.text("update", sleeper.task_id, "--pids=33")
+    told = paddock.text("explain", sleeper.task_id)
+    for word in (
+        "Asked:        cpus:0.2;mem:48;disk:64; limits: pids 50",
+        "Changed:      limits now: pids 33",
+        "principal uid:0, role *",
+        "Stopped by:   SIGTERM",
+        "pids.max",
+        "limit 33, 0 refused",
+        "peak",
+        "Ended:        not yet",
+    ):
+        assert word in told, told
+    sleeper.end()
+    done = paddock("explain", sleeper.task_id)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode()
+    for word in ("killed kill_requested", "CPU:", "limit 48 MiB", "Stop:", "principal"):
+        assert word in told, told
+
+
+def test_top_shows_what_tasks_and_agents_use(paddock: Command, sleeper: Background) -> None:
+    burning = paddock.start("run", "--name=burning", "--cpus-limit=0.2", "--", "/bin/sh", "-c", "while :; do :; done")
+    background = Background(process=burning, task_id=paddock.task("burning", "running"))
+    try:
+        deadline_s = time.monotonic() + 40
+        while True:  # a busy machine may give it less than its quota for a while
+            found = {each["task_id"]: each for each in json.loads(paddock.text("top", "--once", "-o", "json"))}
+            busy, idle = found[background.task_id], found[sleeper.task_id]
+            if busy["throttled_permille"] > 0 and idle["cpus_milli"] < busy["cpus_milli"]:
+                break
+            assert time.monotonic() < deadline_s, found
+        assert idle["throttled_permille"] == 0
+        assert (idle["pids_limit_count"], idle["memory_limit_bytes"]) == (50, 48 * 2**20)
+        lines = paddock.text("top", "--once").splitlines()
+        assert lines[0].split()[:2] == ["TASK", "HOST"]
+        assert {background.task_id, sleeper.task_id} <= {line.split()[0] for line in lines[1:]}
+        (agent,) = json.loads(paddock.text("top", "agents", "--once", "-o", "json"))
+        assert agent["container_count"] >= 2
+        assert agent["cpus_held_milli"] >= 300
+        assert "AGENT" in paddock.text("top", "agents", "--once")
+    finally:
+        background.end()
+
+
+def test_top_goes_on_until_it_is_stopped(paddock: Command, sleeper: Background) -> None:
+    process = paddock.start("top", "--interval=100ms", "-o", "json")
+    try:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert sleeper.task_id in {each["task_id"] for each in json.loads(process.stdout.readline())}
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in words

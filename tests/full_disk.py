@@ -1,0 +1,117 @@
+"""File systems that become full, really: on one the write fails, on the other the write succeeds and the sync fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KINDS = ("write", "sync")
+_SIZE_MIB = 6
+
+
+class FullDisk:
+    """Mounted at `path`. `fill` and `free` as often as one likes."""
+
+    def __init__(self, path: Path, filler: Path, error: int) -> None:
+        self.path = path
+        self.error = error
+        self._filler = filler
+
+    def fill(self) -> None:
+        with self._filler.open("ab", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                try:
+                    while file.write(b"x" * size):
+                        pass
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC  # noqa: PT017
+
+    def free(self) -> None:
+        self._filler.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk(kind: str, directory: Path) -> Iterator[FullDisk]:
+    """`write`: a small tmpfs. `sync`: ext2 in a file with holes, for whose blocks the file system below has no room."""
+    path = directory / "disk"
+    path.mkdir()
+    if kind == "write":
+        _mount("-t", "tmpfs", "-o", f"size={_SIZE_MIB}m,mode=755", "paddock-test", str(path))
+        try:
+            yield FullDisk(path, path / "filler", errno.ENOSPC)
+        finally:
+            _unmount(path)
+        return
+    below = directory / "below"
+    below.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={_SIZE_MIB}m,mode=700", "paddock-test", str(below))
+    try:
+        image = below / "image"
+        with image.open("wb") as file:
+            file.truncate(64 << 20)
+        # A journal that cannot be written makes the whole file system read-only. And ext4 without one says at the first fsync
+        # after such a loss, on Linux 6.18, that all is well: ext2 tells the truth.
+        subprocess.run(["mkfs.ext2", "-q", image], check=True)
+        _mount("-o", "loop", str(image), str(path))
+        try:
+            shutil.rmtree(path / "lost+found")
+            yield FullDisk(path, below / "filler", errno.EIO)
+        finally:
+            _unmount(path)
+    finally:
+        _unmount(below)
+
+
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)
+
+
+def _unmount(path: Path) -> None:
+    """A loop device lets go of its file a moment after it is told to."""
+    deadline_s = time.monotonic() + 20
+    while subprocess.run(["umount", path], check=False, capture_output=True).returncode:
+        assert time.monotonic() < deadline_s, f"{path} is still used: {os.listdir(path)}"
+        time.sleep(0.02)
+    path.rmdir()
+
+
+class FailingDisk:
+    """Read-write, then for ever read-only, as an ext4 is after an error; `repair` lets go of it and mounts it anew."""
+
+    def __init__(self, path: Path, image: Path) -> None:
+        self.path = path
+        self._image = image
+
+    def mount(self) -> None:
+        self.path.mkdir()
+        _mount("-o", "loop,errors=remount-ro", str(self._image), str(self.path))
+
+    def fail(self) -> None:
+        number = os.minor(self.path.stat().st_dev)
+        Path(f"/sys/fs/ext4/loop{number}/trigger_fs_error").write_text("a test of ours")
+
+    def repair(self) -> None:
+        """Nobody may use it."""
+        _unmount(self.path)
+        subprocess.run(["e2fsck", "-fy", self._image], check=False, capture_output=True)
+        self.mount()
+
+
+@contextmanager
+def failing_disk(directory: Path) -> Iterator[FailingDisk]:
+    image = directory / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    disk = FailingDisk(directory / "disk", image)
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        _unmount(disk.path)

@@ -1,0 +1,233 @@
+"""Health checks by a real agentd: what they find becomes statuses, too many failures end the task, and one runs at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from paddock.wire.v1 import agent_registry_service_pb2 as pb
+from paddock.wire.v1 import tasks_pb2
+from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
+from tests.kernel.agentd.calling import resources, shell
+from tests.kernel.agentd.scripted_master import Connection, scripted_master
+from tests.kernel.agentd.test_master import tasks_end
+
+TIMEOUT_S = 30.0 * TIME_SCALE
+SLEEP = "exec sleep 1000"
+QUICK = {"delay_ms": 0, "interval_ms": 100, "grace_period_ms": 0}
+
+
+@pytest.fixture(scope="module")
+def master_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("master") / "master.sock"
+
+
+@pytest.fixture(scope="module")
+def standing_agentd(master_path: Path) -> Iterator[AgentdProcess]:
+    with running_agentd(f"--master=unix:{master_path}", "--resources=cpus:2;mem:1024;disk:1024") as agentd:
+        yield agentd
+
+
+@pytest.fixture
+def agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
+    with lent(standing_agentd) as agentd:
+        yield agentd
+        asyncio.run(tasks_end(agentd.address))
+
+
+@pytest.fixture
+async def master(agentd: AgentdProcess, master_path: Path) -> AsyncIterator[Connection]:
+    async with scripted_master(master_path) as scripted:
+        connection, _ = await scripted.connected()
+        yield connection
+
+
+def launch(master: Connection, line: str, **check: object) -> None:
+    info = tasks_pb2.CheckInfo(**{**QUICK, **check})  # type: ignore[arg-type]
+    task = tasks_pb2.TaskInfo(
+        task_id="t1", name="t1", agent_id="a", resources=resources(), command=shell(line), health_check=info
+    )
+    task.command.user = "root"
+    master.launch(task)
+
+
+async def told(master: Connection) -> tasks_pb2.TaskStatus:
+    update = await master.status()
+    master.acknowledge(update)
+    return update.status
+
+
+async def end(master: Connection) -> tasks_pb2.TaskStatus:
+    master.send(kill_task=pb.KillTask(framework_id="f1", task_id="t1"))
+    while (status := await told(master)).state == tasks_pb2.TASK_RUNNING:
+        pass
+    await master.heard()
+    return status
+
+
+def sandbox(agentd: AgentdProcess, status: tasks_pb2.TaskStatus) -> Path:
+    (found,) = (agentd.directory / "work").rglob(status.container_id)
+    return found
+
+
+async def grown(path: Path, beyond: int) -> int:
+    """Once there are more lines than that."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while (count := path.read_text().count("\n") if path.exists() else 0) <= beyond:
+            await asyncio.sleep(0.01)
+    return count
+
+
+async def test_a_command_in_the_container_says_how_it_is_and_each_change_is_told_once(
+    agentd: AgentdProcess, master: Connection
+) -> None:
+    line = (
+        'cat /proc/self/cgroup > groups; echo "$PADDOCK_TASK_ID" >> checks; test -e ok || { echo not yet >&2; exit 7; }'
+    )
+    launch(master, SLEEP, command=line, consecutive_failures=1000)
+    running = await told(master)
+    assert (running.state, running.HasField("healthy")) == (tasks_pb2.TASK_RUNNING, False)
+    status = await told(master)
+    assert (status.state, status.healthy) == (tasks_pb2.TASK_RUNNING, False)
+    assert status.reason == tasks_pb2.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+    found = status.evidence.health
+    assert (found.passed, found.exit_code, found.output) == (False, 7, "not yet")
+    place = sandbox(agentd, status)
+    assert status.container_id in (place / "groups").read_text()
+    assert set((place / "checks").read_text().split()) == {"t1"}
+    await grown(place / "checks", 4)
+    (place / "ok").touch()
+    status = await told(master)
+    assert (status.healthy, status.evidence.health.exit_code) == (True, 0)
+    (place / "ok").unlink()
+    status = await told(master)
+    assert (status.healthy, status.evidence.health.failed_count) == (False, 1)
+    ended = await end(master)
+    assert (ended.state, ended.reason) == (tasks_pb2.TASK_KILLED, tasks_pb2.REASON_KILL_REQUESTED)
+
+
+async def test_too_many_failures_kill_it_and_the_end_shows_the_last(agentd: AgentdProcess, master: Connection) -> None:
+    launch(master, "trap 'exit 3' TERM; while :; do sleep 0.05; done", command="echo disk is gone; exit 9")
+    await told(master)
+    unhealthy = await told(master)
+    assert unhealthy.healthy is False
+    ended = await told(master)
+    await master.heard()
+    assert (ended.state, ended.reason) == (tasks_pb2.TASK_KILLED, tasks_pb2.REASON_HEALTH_CHECK_FAILED)
+    assert ended.HasField("healthy")
+    assert ended.healthy is False
+    assert "failed 3 times in a row" in ended.message
+    assert "exit code 9" in ended.message
+    assert (ended.evidence.health.output, ended.evidence.health.failed_count) == ("disk is gone", 3)
+    assert ended.evidence.stop.signal == 15
+    assert ended.evidence.exit_code == 3  # by the task's own kill policy
+
+
+async def test_failures_in_the_grace_do_not_count(agentd: AgentdProcess, master: Connection) -> None:
+    launch(master, SLEEP, command="echo x >> checks; test -e ok", grace_period_ms=3_600_000, consecutive_failures=1)
+    running = await told(master)
+    place = sandbox(agentd, running)
+    await grown(place / "checks", 3)
+    (place / "ok").touch()
+    assert (await told(master)).healthy is True
+    (place / "ok").unlink()  # the first success has ended the grace
+    ended = await told(master)
+    await master.heard()
+    assert ended.reason == tasks_pb2.REASON_HEALTH_CHECK_FAILED
+
+
+async def test_a_check_that_hangs_is_killed_in_time_and_two_never_run_at_once(
+    agentd: AgentdProcess, master: Connection
+) -> None:
+    launch(master, SLEEP, command="echo x >> checks; exec sleep 1000", timeout_ms=150, consecutive_failures=6)
+    running = await told(master)
+    place = sandbox(agentd, running)
+    group = agentd.cgroups()[0]
+    most, seen = 0, asyncio.create_task(told(master))
+    while not seen.done():
+        most = max(most, len(Path(group, "cgroup.procs").read_text().split()))
+        await asyncio.sleep(0.01)
+    unhealthy = seen.result()
+    assert "no result within 150 ms" in unhealthy.message
+    ended = asyncio.create_task(told(master))
+    while not ended.done():
+        try:
+            most = max(most, len(Path(group, "cgroup.procs").read_text().split()))
+        except OSError:
+            pass  # it has ended
+        await asyncio.sleep(0.005)
+    await master.heard()
+    assert most == 2  # the task, and one check
+    assert (place / "checks").read_text() == "x\n" * 6
+    assert ended.result().reason == tasks_pb2.REASON_HEALTH_CHECK_FAILED
+
+
+async def test_a_kill_gives_up_a_check_that_is_under_way(agentd: AgentdProcess, master: Connection) -> None:
+    launch(master, SLEEP, command="echo x >> checks; exec sleep 1000")
+    running = await told(master)
+    await grown(sandbox(agentd, running) / "checks", 0)
+    ended = await end(master)
+    assert ended.reason == tasks_pb2.REASON_KILL_REQUESTED
+    assert ended.evidence.stop.took_ms < 10_000 * TIME_SCALE
+
+
+async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as scripted:
+        master, _ = await scripted.connected()
+        launch(master, SLEEP, command="echo x >> checks; test -e ok || exit 4", consecutive_failures=2)
+        place = sandbox(agentd, await told(master))
+        (place / "ok").touch()
+        status = await told(master)
+        while status.healthy is False:  # one check may have been quicker than we
+            status = await told(master)
+        assert status.healthy is True
+        await master.heard()
+        await asyncio.to_thread(agentd.crash)
+        before = (place / "checks").read_text().count("\n")
+        await asyncio.to_thread(agentd.start)
+        master, _ = await scripted.connected()
+        await grown(place / "checks", before + 2)
+        (place / "ok").unlink()
+        status = await told(master)  # and not once more that it is healthy
+        assert (status.healthy, status.evidence.health.exit_code) == (False, 4)
+        ended = await told(master)
+        await master.heard()
+        assert (ended.reason, ended.healthy) == (tasks_pb2.REASON_HEALTH_CHECK_FAILED, False)
+
+
+async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
+    answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
+    asked = asyncio.Queue[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    http = tasks_pb2.HttpCheck(port=port, path="/healthz?full=1")
+    launch(master, SLEEP, http=http, consecutive_failures=1000)
+    await told(master)
+    status = await told(master)
+    assert (status.healthy, status.evidence.health.http_status) == (False, 503)
+    assert (await asked.get()).startswith(b"GET /healthz?full=1 HTTP/1.1\r\nHost: 127.0.0.1:")
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+    assert (await told(master)).healthy is True
+    server.close()
+    await server.wait_closed()
+    status = await told(master)
+    assert status.healthy is False
+    assert "onnect" in status.message
+    await end(master)
+
+    launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=port), consecutive_failures=1000)
+    await told(master)
+    assert (await told(master)).healthy is False
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
+    assert (await told(master)).healthy is True
+    server.close()
+    await server.wait_closed()
+    await end(master)

@@ -1,0 +1,67 @@
+"""`paddock run --health-…`: a check, or a refusal that names the flag."""
+
+import argparse
+
+import pytest
+
+from paddock.cli.health_flags import add_health_arguments, health_check_of
+from paddock.model.errors import InvalidRequest
+from paddock.model.health import HealthCheck, HttpCheck, TcpCheck
+
+
+def read(*words: str) -> HealthCheck | None:
+    parser = argparse.ArgumentParser()
+    add_health_arguments(parser)
+    return health_check_of(parser.parse_args(words))
+
+
+def test_without_a_flag_there_is_no_check() -> None:
+    assert read() is None
+
+
+def test_every_kind_with_mesos_defaults() -> None:
+    assert read("--health-cmd=test -e ok") == HealthCheck(command="test -e ok")
+    assert read("--health-tcp=80") == HealthCheck(tcp=TcpCheck(port=80))
+    assert read("--health-http=8080") == HealthCheck(http=HttpCheck(port=8080))
+    assert read("--health-http=https:8443/a?b=1") == HealthCheck(
+        http=HttpCheck(port=8443, path="/a?b=1", scheme="https")
+    )
+
+
+def test_times_and_count() -> None:
+    words = (
+        "--health-delay=0",
+        "--health-interval=200ms",
+        "--health-timeout=1",
+        "--health-grace=1m",
+        "--health-failures=7",
+    )
+    assert read("--health-cmd=x", *words) == HealthCheck(
+        command="x", delay_ms=0, interval_ms=200, timeout_ms=1000, grace_ms=60_000, failure_count=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("--health-cmd=x", "--health-tcp=80"), "--health-tcp"),
+        (("--health-http=80", "--health-tcp=80"), "--health-tcp"),
+        (("--health-interval=5s",), "--health-interval"),
+        (("--health-failures=5",), "--health-failures"),
+        (("--health-cmd=x", "--health-interval=99ms"), "--health-interval"),
+        (("--health-cmd=x", "--health-timeout=0"), "--health-timeout"),
+        (("--health-cmd=x", "--health-delay=soon"), "--health-delay"),
+        (("--health-cmd=x", "--health-failures=0"), "--health-failures"),
+        (("--health-cmd=x", "--health-failures=-1"), "--health-failures"),
+        (("--health-tcp=0",), "--health-tcp"),
+        (("--health-tcp=65536",), "--health-tcp"),
+        (("--health-tcp=http",), "--health-tcp"),
+        (("--health-http=ftp:80",), "--health-http"),
+        (("--health-http=99999/x",), "--health-http"),
+        (("--health-http=/x",), "--health-http"),
+    ],
+)
+def test_what_is_wrong_names_its_flag(words: tuple[str, ...], flag: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read(*words)
+    assert refused.value.field == flag
