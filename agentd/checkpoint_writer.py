@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agentd.checkpoint import CheckpointLog
 from agentd.core.durable import DurableEntry
-from agentd.durable_codec import CodecError, from_bytes, to_bytes
+from paddock.daemon.durable_codec import CodecError, from_bytes, to_bytes
 from paddock.model.errors import CheckpointError
 
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 
 from agentd.config import ReconfigurationPolicy, Settings
-from agentd.durable_codec import CodecError, from_bytes, to_bytes
+from paddock.daemon.durable_codec import CodecError, from_bytes, to_bytes
 from paddock.kernel.paths import sync_directory
 from paddock.model.errors import ConfigError
 from paddock.model.ids import AgentId

@@ -11,11 +11,11 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 
-from masterd import allocators
+from masterd.beginning import Beginning
 from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
-from masterd.core.recovery import recover
+from masterd.recording import FORMAT, RecordedMachine, Recorder
 from masterd.registry import Registry
 from masterd.rpc.services import services
 from masterd.shell import MasterShell
@@ -25,7 +25,7 @@ from paddock.daemon.config import Configuration, Shown
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.model.agent import MasterInfo
-from paddock.model.errors import CheckpointError, PaddockError
+from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.rpc.principal import OwnUidOnly
 from paddock.rpc.server import RpcServer
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
@@ -74,17 +74,23 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         registry.write((SaveWeights(weights_milli=weights),))
         remembered = replace(remembered, weights_milli=weights)
     address = settings.tcp_address or f"unix:{settings.unix_path}"
-    state = recover(
-        remembered,
-        master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
+    beginning = Beginning(
+        format=FORMAT,
+        version=__version__,
+        allocator=settings.allocator,
+        allocator_settings=settings.allocator_settings,
         settings=settings.core,
-        allocator=allocators.create(settings.allocator, settings.allocator_settings),
-        shuffler=random.Random(settings.allocator_seed),
+        master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
+        remembered=remembered,
+        seed=random.randrange(2**31) if settings.allocator_seed is None else settings.allocator_seed,
         now_ns=clock.monotonic_ns(),
         wall_ns=clock.wall_ns(),
     )
     shell = MasterShell(
-        Machine(state), write=registry.write, clock=clock, allocation_interval_s=settings.allocation_interval_s
+        _machine(settings, beginning),
+        write=registry.write,
+        clock=clock,
+        allocation_interval_s=settings.allocation_interval_s,
     )
     server = _server(settings, shell)
     loop = asyncio.get_running_loop()
@@ -121,6 +127,16 @@ async def _tell_problems(shell: MasterShell, server: RpcServer, readiness: Readi
         shell.problem_changed.clear()
         await server.set_serving(serving=not shell.problem)
         readiness.status(shell.problem or "it serves")
+
+
+def _machine(settings: MasterSettings, beginning: Beginning) -> Machine:
+    if settings.record_events is None:
+        return Machine(beginning.state())
+    try:
+        recorder = Recorder(settings.record_events, settings.record_events_limit_bytes, beginning)
+    except OSError as error:
+        raise ConfigError((f"record_events: {settings.record_events} cannot be written: {error}",)) from error
+    return RecordedMachine(beginning.state(), recorder)
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

@@ -9,7 +9,19 @@ from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.shares import WEIGHT_LIMIT_MILLI
 from masterd.core.state import Settings
 from paddock.daemon.logging import LogFormat
-from paddock.daemon.settings import DURATION_S, PATH, WORDS, Kind, Rejected, checked, one_of, optional, setting, whole
+from paddock.daemon.settings import (
+    DURATION_S,
+    PATH,
+    SIZE_BYTES,
+    WORDS,
+    Kind,
+    Rejected,
+    checked,
+    one_of,
+    optional,
+    setting,
+    whole,
+)
 from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resource_text import parse_scalar_milli
@@ -128,6 +140,14 @@ class MasterSettings:
     )
     allocator_seed: int | None = setting(
         None, "makes the order in which agents are visited repeatable", optional(whole(0, 2**31))
+    )
+    record_events: str | None = setting(
+        None,
+        "a file that gets all events of this run, to replay them (paddock replay); tasks' environments are in it",
+        optional(PATH),
+    )
+    record_events_limit_bytes: int = setting(
+        2**30, "how large that file may get; then the recording ends", SIZE_BYTES, name="record_events_limit"
     )
     tcp_uid: int | None = setting(
         None,

@@ -292,6 +292,12 @@ def _forget_of_agent(connection: sqlite3.Connection, agent_id: AgentId) -> None:
         connection.execute(f"DELETE FROM {table} WHERE id = ?", (agent_id,))  # noqa: S608 - the names are ours
 
 
+def _write_deactivated(connection: sqlite3.Connection, agent_id: AgentId, *, deactivated: bool) -> None:
+    connection.execute("DELETE FROM deactivated_agents WHERE id = ?", (agent_id,))
+    if deactivated:
+        connection.execute("INSERT INTO deactivated_agents (id) VALUES (?)", (agent_id,))
+
+
 def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources) -> None:
     connection.execute("DELETE FROM agent_resources WHERE id = ?", (record.agent_id,))
     if record.resources != record.configured:
@@ -311,13 +317,12 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
+            connection.execute("DELETE FROM gone_agents WHERE id = ?", (agent_id,))
             _forget_of_agent(connection, agent_id)
         case SaveAgentResources():
             _write_resources(connection, record)
         case SaveDeactivated(agent_id=agent_id, deactivated=deactivated):
-            connection.execute("DELETE FROM deactivated_agents WHERE id = ?", (agent_id,))
-            if deactivated:
-                connection.execute("INSERT INTO deactivated_agents (id) VALUES (?)", (agent_id,))
+            _write_deactivated(connection, agent_id, deactivated=deactivated)
         case SaveMaintenance(windows=windows):
             connection.execute("DELETE FROM maintenance")
             connection.executemany(

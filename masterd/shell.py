@@ -247,7 +247,7 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             _log.info(phrase, extra={"agent_id": effect.agent_id, "agent_hostname": effect.hostname})
             return effect
         case ForgetAgent(agent_id=agent_id):
-            _log.info("agent is forgotten: it was out of reach for too long", extra={"agent_id": agent_id})
+            _log.info("agent is forgotten: it was out of reach, or gone, for too long", extra={"agent_id": agent_id})
             return effect
         case SaveFramework(framework=info, failover_deadline_ns=deadline_ns, completed=completed):
             phrase = (

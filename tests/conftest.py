@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.session_rules import SessionRules
 
@@ -18,7 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the rules."""
+    """Register the rules, and that no property fails because the machine was slow."""
+    settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("paddock")
     chosen = config.getoption("--leftovers")
     is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     fails = chosen == "fail" if chosen else is_whole_suite

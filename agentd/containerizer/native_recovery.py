@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,10 +79,12 @@ class NativeRecovery:
                 connection.send(protocol.encode({"op": "state", "seq": 1}), socket.MSG_NOSIGNAL)
                 asked[each.container.config.container_id] = connection
         for container_id, connection in asked.items():
-            started = _started(connection)
-            if started is None:
+            state = _state(connection)
+            started = state.get("started") if state is not None else None
+            if not isinstance(started, dict):
                 connection.close()
             else:
+                _end_execs(connection, state)
                 found.live[container_id] = Live(connection=connection, started=started)
         for each in restored:
             container_id = each.container.config.container_id
@@ -102,16 +105,15 @@ class NativeRecovery:
             found.held[container_id] = str(error)
 
 
-def _started(connection: socket.socket) -> Message | None:
-    """None when the shim ended instead of answering, or its command has not begun."""
+def _state(connection: socket.socket) -> Message | None:
+    """None when the shim ended instead of answering."""
     try:
         while content := connection.recv(protocol.MAX_MESSAGE_BYTES):
             message = protocol.decode(content)
             if message.get("event") == protocol.EVENT_EXITED:
                 return None
-            started = message.get("started")
             if message.get("answer") == "state":
-                return started if isinstance(started, dict) else None
+                return message
     except (OSError, protocol.ProtocolError):
         return None
     return None
@@ -132,3 +134,15 @@ async def destroy_unknown(container_id: ContainerId, places: Places, host: HostF
         _log.error("orphan could not be destroyed", extra={"container_id": container_id, "error": str(error)})
     else:
         await asyncio.to_thread(places.discard, (container_id,))
+
+
+def _end_execs(connection: socket.socket, state: Message | None) -> None:
+    """Whoever wanted these processes went away with the agent that had asked for them: callers, and checks of health."""
+    execs = state.get("execs") if state is not None else None
+    for each in execs if isinstance(execs, list) else ():
+        exec_id = each.get("exec_id") if isinstance(each, dict) else None
+        try:
+            request = {"op": "exec_kill", "seq": 2, "exec_id": exec_id, "signal": signal.SIGKILL.value}
+            connection.send(protocol.encode(request), socket.MSG_NOSIGNAL)
+        except OSError:
+            return  # its end is heard of soon

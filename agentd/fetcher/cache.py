@@ -56,15 +56,18 @@ class FetchCache:
         os.utime(fd)
         return fd
 
-    def begin(self) -> tuple[int, str]:
-        """A new, empty file, and its temporary path."""
+    def new_path(self) -> str:
+        """A temporary one that was never used before."""
         self._count += 1
-        path = f"{self._directory}/{os.getpid()}-{self._count}{_NEW}"
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), path
+        return f"{self._directory}/{os.getpid()}-{self._count}{_NEW}"
 
-    def begin_unnamed(self) -> int:
+    def begin(self, path: str) -> int:
+        """A new, empty file."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def begin_unnamed(self, path: str) -> int:
         """A new, empty file that is gone when it is closed."""
-        fd, path = self.begin()
+        fd = self.begin(path)
         os.unlink(path)
         return fd
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
+import ssl
 import stat
 import urllib.error
 import urllib.parse
@@ -14,6 +16,7 @@ from typing import IO
 
 from agentd.fetcher.failure import FetchFailure
 
+_HOST = re.compile(r"[A-Za-z0-9._:~-]+", re.ASCII)
 _PIECE_BYTES = 256 * 1024
 _KEPT = "/%:@!$&'()*+,;=~-._"
 """What stays as it is in a URI's path; the rest goes as UTF-8 with percent signs."""
@@ -21,10 +24,13 @@ _KEPT = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """`stall_s`: without a byte for so long it is given up. `limit_bytes`: no more than this."""
+    """`stall_s`: without a byte for so long it is given up. `limit_bytes`: no more than this. `ca_file`: whom https trusts;
+    empty: the host's own list.
+    """
 
     stall_s: float
     limit_bytes: int
+    ca_file: str = ""
 
 
 def download(uri: str, target_fd: int, bounds: Bounds, proxies: Mapping[str, str]) -> int:
@@ -43,6 +49,8 @@ def ascii_url(parts: urllib.parse.SplitResult) -> str:
         host = (parts.hostname or "").encode("idna").decode("ascii")
     except UnicodeError as error:
         raise FetchFailure(f"the host's name cannot be written in ASCII: {error}") from None
+    if not _HOST.fullmatch(host):
+        raise FetchFailure(f"{host!r} is no host's name")
     host = f"[{host}]" if ":" in host else host
     netloc = host if parts.port is None else f"{host}:{parts.port}"
     path = urllib.parse.quote(parts.path, safe=_KEPT)
@@ -57,18 +65,23 @@ def _copy_file(path: str, target_fd: int, bounds: Bounds) -> int:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise FetchFailure(f"uid {os.geteuid()} cannot open it: {why}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FetchFailure("it is no regular file: put it into an archive")
     with os.fdopen(fd, "rb", buffering=0) as source:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise FetchFailure("it is no regular file: put it into an archive")
         return _copy(source, target_fd, bounds)
 
 
 def _get(url: str, target_fd: int, bounds: Bounds, proxies: Mapping[str, str]) -> int:
+    try:
+        trust = ssl.create_default_context(cafile=bounds.ca_file or None)
+    except OSError as error:
+        raise FetchFailure(f"the certificates in {bounds.ca_file} cannot be read: {error}") from None
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(dict(proxies)),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPSHandler(context=trust),
         urllib.request.HTTPDefaultErrorHandler(),
         # Follows to http and https only: there is no handler for anything else.
         urllib.request.HTTPRedirectHandler(),
@@ -83,10 +96,10 @@ def _get(url: str, target_fd: int, bounds: Bounds, proxies: Mapping[str, str]) -
             copied_bytes = _copy(response, target_fd, bounds)
     except urllib.error.HTTPError as error:
         raise FetchFailure(f"the server answered {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
+    except (urllib.error.URLError, TimeoutError) as error:
+        if isinstance(error, TimeoutError) or isinstance(error.reason, TimeoutError):
+            raise FetchFailure(f"no byte came for {bounds.stall_s:g} s (--fetcher-stall-timeout)") from None
         raise FetchFailure(f"the server cannot be reached: {error.reason}") from None
-    except TimeoutError:
-        raise FetchFailure(f"no byte came for {bounds.stall_s:g} s (--fetcher-stall-timeout)") from None
     except (http.client.HTTPException, ConnectionError, ValueError) as error:
         raise FetchFailure(f"the server does not speak HTTP as it should: {type(error).__name__}: {error}") from None
     if told is not None and told.isdecimal() and int(told) != copied_bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from agentd.fetcher.cache import FetchCache, Key
 from agentd.fetcher.failure import FetchFailure
@@ -18,6 +19,7 @@ from paddock.model.uri import CommandUri
 _PROGRAM = "agentd.fetcher.work"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class _Download:
 
 @dataclass(slots=True, kw_only=True)
 class Fetcher:
-    """For the event loop's thread. `environment`: the agent's own, for its proxies."""
+    """For the event loop's thread. `environment`: the agent's own, for proxies and certificates."""
 
     programs: Programs
     cache: FetchCache
@@ -77,7 +79,8 @@ class Fetcher:
 
     async def _fetch(self, uri: CommandUri, config: ContainerConfig) -> None:
         if not uri.cache:
-            fd = await asyncio.to_thread(self.cache.begin_unnamed)
+            path = self.cache.new_path()
+            fd = await _opened(lambda: self.cache.begin_unnamed(path))
             try:
                 await self._run(uri, config.user, fd, download=True, sandbox=config.sandbox)
             finally:
@@ -85,7 +88,7 @@ class Fetcher:
             return
         key = Key(uri.value, config.user.uid)
         async with self._cache_lock:
-            fd = await asyncio.to_thread(self.cache.open, key)
+            fd = await _opened(lambda: self.cache.open(key))
         if fd >= 0:
             try:
                 await self._run(uri, config.user, fd, download=False, sandbox=config.sandbox)
@@ -130,13 +133,15 @@ class Fetcher:
             os.close(result)
 
     async def _download(self, key: Key, uri: CommandUri, user: UserIdentity) -> int:
-        fd, path = await asyncio.to_thread(self.cache.begin)
+        path, fd = self.cache.new_path(), -1
         try:
+            fd = await _opened(lambda: self.cache.begin(path))
             await self._run(uri, user, fd, download=True, sandbox="")
             async with self._cache_lock:
-                await asyncio.to_thread(self.cache.keep, key, fd, path)
+                await _to_its_end(lambda: self.cache.keep(key, fd, path))
         except BaseException:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
             self.cache.discard(path)
             raise
         finally:
@@ -155,6 +160,7 @@ class Fetcher:
                 "download": download,
                 "stall_ms": round(self.bounds.stall_s * 1000),
                 "limit_bytes": self.bounds.size_limit_bytes,
+                "ca_file": self.environment.get("SSL_CERT_FILE", ""),
                 "proxy_names": list(proxies),
                 "proxy_values": list(proxies.values()),
                 # Who only downloads checks nothing: others, who wait for the same, may ask for another checksum.
@@ -174,3 +180,26 @@ class Fetcher:
     def _proxies(self) -> dict[str, str]:
         """As urllib names them."""
         return {name.removesuffix("_proxy"): value for name in _PROXIES if (value := self.environment.get(name, ""))}
+
+
+async def _to_its_end(call: Callable[[], T]) -> T:
+    """On another thread, and waited for even by who is cancelled: nothing that it uses may go before it."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait((work,))
+        raise
+
+
+async def _opened(call: Callable[[], int]) -> int:
+    """The descriptor that the call opens; closed again when nobody is there to take it."""
+    found: list[int] = []
+    try:
+        await _to_its_end(lambda: found.append(call()))
+        return found[0]
+    except asyncio.CancelledError:
+        for fd in found:
+            if fd >= 0:
+                os.close(fd)
+        raise

@@ -6,6 +6,7 @@ Runs as the task's user. Nobody but this process sees descriptor 3 before it has
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import traceback
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from agentd.fetcher.beneath import Beneath
 from agentd.fetcher.download import Bounds, download
 from agentd.fetcher.failure import FetchFailure
+from agentd.fetcher.position import OwnPosition
 from agentd.fetcher.unpack import unpack
 from agentd.outside.beginning import Request, answer, begin, read_request
 from paddock.model.uri import ArchiveKind
@@ -40,7 +42,11 @@ def main() -> None:
 def _work(request: Request) -> int:
     size_bytes = 0
     if request.whole("download"):
-        bounds = Bounds(stall_s=request.whole("stall_ms") / 1000, limit_bytes=request.whole("limit_bytes"))
+        bounds = Bounds(
+            stall_s=request.whole("stall_ms") / 1000,
+            limit_bytes=request.whole("limit_bytes"),
+            ca_file=request.text("ca_file"),
+        )
         names, values = request.texts("proxy_names"), request.texts("proxy_values")
         size_bytes = download(request.text("uri"), FILE_FD, bounds, dict(zip(names, values, strict=True)))
     check(request.text("checksum"))
@@ -66,8 +72,8 @@ def _place(request: Request) -> None:
     target = Beneath(request.text("sandbox"), limit_bytes=request.whole("limit_bytes"))
     archive = request.text("archive")
     if archive:
-        with os.fdopen(os.dup(FILE_FD), "rb") as source:
-            source.seek(0)
+        # Others may unpack the same file at the same time.
+        with io.BufferedReader(OwnPosition(FILE_FD)) as source:
             unpack(source, ArchiveKind(archive), target)
     else:
         mode = _PROGRAM_MODE if request.whole("executable") else _FILE_MODE

@@ -10,7 +10,7 @@ from agentd.core.state import AgentState
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
 from agentd.gc.schedule import Sandbox, due, max_age_s
-from agentd.outside.programs import ROOT, ProgramFailed, Programs
+from agentd.outside.programs import ROOT, Programs
 from paddock.daemon.clock import Clock
 from paddock.model.ids import ContainerId
 
@@ -45,12 +45,12 @@ class Collector:
         while True:
             try:
                 await self.collect()
-            except (OSError, ProgramFailed, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
                 _log.warning("sandboxes are not collected", extra={"error": str(error) or type(error).__name__})
             await asyncio.sleep(self.settings.interval_s)
 
     async def collect(self) -> None:
-        """Once. Raises OSError, ProgramFailed."""
+        """Once. Raises OSError, ProgramFailed, TimeoutError."""
         found = await asyncio.to_thread(self.places.find)
         usage = await asyncio.to_thread(self.places.usage) if found else 0.0
         age_s = max_age_s(self.settings.delay_s, headroom=self.settings.headroom, usage=usage)

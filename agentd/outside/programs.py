@@ -52,6 +52,7 @@ class Programs:
 
         Cancelled, it kills the process and returns when that is gone. Raises ProgramFailed when it ends without an answer.
         """
+        said_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         cgroups = self._enter_cgroups()
         whole = {
             **request,
@@ -62,7 +63,6 @@ class Programs:
             "gid": user.gid,
             "groups": list(user.groups),
         }
-        said_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         pidfd = -1
         try:
             try:
@@ -116,7 +116,9 @@ class Programs:
             if controller in _CONTROLLERS:
                 directory = f"{root}/{CGROUP_NAME}"
                 try:
-                    os.makedirs(directory, exist_ok=True)
+                    # Not what is above: under systemd that is a scope, which systemd alone makes.
+                    _make(root)
+                    _make(directory)
                 except OSError as error:
                     _log.warning("programs run without a cgroup", extra={"path": directory, "error": str(error)})
                     continue
@@ -144,6 +146,14 @@ class Programs:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._lingering.add(task)
         task.add_done_callback(self._lingering.discard)
+
+
+def _make(directory: str) -> None:
+    """Already there is no error."""
+    try:
+        os.mkdir(directory, 0o755)
+    except FileExistsError:
+        pass
 
 
 def _remove_all(directories: Sequence[str]) -> bool:
@@ -182,6 +192,8 @@ def _weigh_least(directory: str) -> None:
             continue
         try:
             os.write(fd, value)
+        except OSError:
+            continue  # niced all the same
         finally:
             os.close(fd)
 

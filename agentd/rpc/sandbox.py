@@ -123,11 +123,18 @@ class SandboxServicer(SandboxServiceServicer):
         container = self._access.container(current_principal(), "read the files of", container_id)
         if request.follow:
             container = await self._shell.wait_for(container_id, _has_sandbox)
+        with self._pins.held(container_id):
+            async for answer in self._log(container, stream, position, request):
+                yield answer
+
+    async def _log(
+        self, container: Container, stream: str, position: int | None, request: pb.FollowLogRequest
+    ) -> AsyncIterator[pb.FollowLogResponse]:
         files = LogFiles(container.config.sandbox, stream, container.config.log_policy.file_count or 1)
         if request.HasField("tail_line_count"):
             position = await asyncio.to_thread(tail_position, files, request.tail_line_count)
         reader = LogReader(files, position)
-        ending = asyncio.ensure_future(self._has_ended(container_id))
+        ending = asyncio.ensure_future(self._has_ended(container.config.container_id))
         try:
             async for piece in follow_log(reader, self._watches, ending if request.follow else None):
                 yield pb.FollowLogResponse(data=piece.content, position=piece.position, lost_bytes=piece.lost_bytes)

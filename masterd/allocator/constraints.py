@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from masterd.allocator.patterns import Pattern, PatternError
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import Attribute
 
 HOSTNAME, REGION, ZONE = "$hostname", "$region", "$zone"
 """What can be selected besides an attribute's name."""
-
-PATTERN_LIMIT_CHARACTERS = 1_000
 
 
 class Predicate(Enum):
@@ -73,12 +71,10 @@ def check_groups(groups: Groups, field: str) -> Groups:
 
 
 def _check_pattern(pattern: str, field: str) -> None:
-    if len(pattern) > PATTERN_LIMIT_CHARACTERS:
-        raise InvalidRequest(field, pattern[:40], f"a pattern has at most {PATTERN_LIMIT_CHARACTERS} characters")
     try:
         _compiled(pattern)
-    except re.error as error:
-        raise InvalidRequest(field, pattern, f"this is no regular expression: {error}") from None
+    except PatternError as error:
+        raise InvalidRequest(field, pattern, f"this is no pattern that the master takes: {error}") from None
 
 
 def exclude(groups: Groups, place: Place) -> bool:
@@ -97,14 +93,10 @@ def _holds(constraint: Constraint, place: Place) -> bool:
         return False
     if not isinstance(value, str):
         return True
-    same = (
-        _compiled(constraint.value).fullmatch(value) is not None
-        if predicate in _PATTERNS
-        else value == constraint.value
-    )
+    same = _compiled(constraint.value).matches(value) if predicate in _PATTERNS else value == constraint.value
     return same != (predicate in _NEGATIVE)
 
 
-@lru_cache(maxsize=1_000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Pattern:
+    return Pattern(pattern)

@@ -304,6 +304,10 @@ def mark_gone(turn: Turn, agent_id: AgentId) -> None:
     state.gone_agent_ids[agent_id] = None
     state.allocator.remove_agent(agent_id)
     turn.effects.append(SaveAgentGone(agent_id=agent_id))
+    if len(state.gone_agent_ids) > state.settings.unreachable_limit_count:
+        oldest_id = next(iter(state.gone_agent_ids))
+        del state.gone_agent_ids[oldest_id]
+        turn.effects.append(ForgetAgent(agent_id=oldest_id))
     for framework in state.frameworks.values():
         turn.note(framework, NoteAgentFailed(agent_id=agent_id, message=message))
     reconciliation.answer_waiting(turn, agent_id)

@@ -207,7 +207,7 @@ class SaveAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetAgent:
-    """The agent was out of reach for so long that nobody asks for it any more."""
+    """The agent was out of reach, or gone, for so long that nobody asks for it any more; or too many others are."""
 
     agent_id: AgentId
 

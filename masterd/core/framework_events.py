@@ -137,6 +137,13 @@ def stream_lost(turn: Turn, stream: int) -> None:
     turn.effects.append(SaveFramework(framework=framework.info, failover_deadline_ns=deadline_ns, completed=False))
 
 
+def save_deadline(turn: Turn, framework: FrameworkEntry) -> None:
+    """Of a framework that is missing since the start: however often the master starts, its time does not begin anew."""
+    framework.deadline_is_saved = True
+    deadline_ns = turn.wall_ns + framework.deadline_ns - turn.now_ns
+    turn.effects.append(SaveFramework(framework=framework.info, failover_deadline_ns=deadline_ns, completed=False))
+
+
 def end(turn: Turn, framework: FrameworkEntry, event: FrameworkEvent) -> None:
     """For ever. Its tasks are killed, and what they hold is free when their agents say that they have ended.
 

@@ -215,6 +215,8 @@ def _pass_time(turn: Turn) -> None:
                 turn.note(framework, NoteHeartbeat())
         elif framework.deadline_ns <= now_ns:
             framework_events.end(turn, framework, FrameworkEvent.EXPIRE)
+        elif framework.state is FrameworkState.RECOVERED and not framework.deadline_is_saved:
+            framework_events.save_deadline(turn, framework)
     offers.rescind_overdue(turn)
     operator_changes.end_leases(turn)
     availability.pass_time(turn)

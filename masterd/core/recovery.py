@@ -75,6 +75,7 @@ def recover(
             info=info,
             state=FrameworkState.RECOVERED,
             deadline_ns=now_ns + _time_left_ns(record, settings, wall_ns),
+            deadline_is_saved=record.failover_deadline_ns is not None,
         )
     return state
 
@@ -94,13 +95,17 @@ def _recover_agents(state: MasterState, records: Iterable[SaveAgent], now_ns: in
             state=AgentState.RECOVERED if record.unreachable_ns is None else AgentState.UNREACHABLE,
             deadline_ns=now_ns + settings.reregister_timeout_ms * NS_PER_MS
             if record.unreachable_ns is None
-            else now_ns + record.unreachable_ns - wall_ns + settings.unreachable_age_limit_ms * NS_PER_MS,
+            else now_ns + min(record.unreachable_ns - wall_ns, 0) + settings.unreachable_age_limit_ms * NS_PER_MS,
         )
 
 
 def _time_left_ns(record: SaveFramework, settings: Settings, wall_ns: int) -> int:
-    """A framework that was connected when the master ended has not failed: it gets at least the grace to find us again."""
+    """A framework that was connected when the master ended has not failed: it gets at least the grace to find us again.
+
+    And never more than its whole time: the wall clock may have been set back meanwhile.
+    """
     grace_ns = settings.resubscribe_grace_ms * NS_PER_MS
-    if record.failover_deadline_ns is None:
-        return max(record.framework.failover_timeout_ms * NS_PER_MS, grace_ns)
-    return max(record.failover_deadline_ns - wall_ns, grace_ns)
+    left_ns = record.framework.failover_timeout_ms * NS_PER_MS
+    if record.failover_deadline_ns is not None:
+        left_ns = min(left_ns, record.failover_deadline_ns - wall_ns)
+    return max(left_ns, grace_ns)

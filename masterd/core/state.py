@@ -163,6 +163,7 @@ class AgentEntry:
 class FrameworkEntry:
     """A framework. `stream` is None unless SUBSCRIBED. `unreachable` tasks may come back with their agent.
 
+    `deadline_is_saved`: of one that has not come back since the start, the next start will know how long it has left.
     `unanswered`: tasks that this subscription asked for, by the agent that must be back before anybody can say.
     `asked_for_all`: it asked for all its tasks while agents were not back.
     """
@@ -180,6 +181,7 @@ class FrameworkEntry:
     asked_for_all: bool = False
     subscribed_ns: int = 0
     deadline_ns: int = 0
+    deadline_is_saved: bool = False
     next_heartbeat_ns: int = 0
 
     def move(self, event: FrameworkEvent) -> None:

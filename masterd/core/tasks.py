@@ -32,6 +32,8 @@ def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> Non
         if task is not None and status.state.is_terminal:
             conclude(turn, agent, framework, task)
         return
+    if task is None and not status.uuid and status.task_id in framework.completed:
+        return  # the answer to a question that came late: the task's end was told, and nothing follows it
     turn.note(framework, NoteStatus(status=replace(status, state=framework.as_it_understands(status.state))))
     if task is not None and status.state.is_terminal and not status.uuid:
         conclude(turn, agent, framework, task)

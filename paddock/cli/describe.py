@@ -83,6 +83,8 @@ def task_lines(task: TaskView) -> Iterator[Line]:
             "Health",
             f"{health_text(task)}; {check}, every {check.interval_ms} ms, {check.failure_count} failures end it",
         )
+    for uri in command.uris:
+        yield "Fetched", f"{uri.value} as {uri.file_name}" + (", unpacked" if uri.archive else "")
     for name, value in info.labels:
         yield "Label", f"{name}={value}"
 

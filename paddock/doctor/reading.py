@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from paddock.doctor import processes
 from paddock.doctor.agents import AgentPlaces, configured_state_dir, read_places
-from paddock.doctor.locks import holder, read_locks
+from paddock.doctor.locks import read_locks
 from paddock.doctor.reading_container import ContainerReader, count_processes, names_in
 from paddock.doctor.traces import AgentTraces, HostTraces, SocketTrace
 from paddock.kernel.mounts import Hierarchy, Mount, read_hierarchy, read_mounts
@@ -72,7 +72,7 @@ class HostReader:
             records_dir=records_dir,
             runtime_dir=places.runtime_dir,
             work_dir=places.work_dir,
-            agentd_pid=holder(f"{places.state_dir}/lock", self._locks),
+            agentd_pid=self._locks.holder(f"{places.state_dir}/lock"),
             launcher_pid=launcher_pid,
             stray_pids=tuple(self._strays(agent_id, launcher_pid, supervised)),
             cgroup_roots=tuple(standing.values()),

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from paddock.doctor.locks import holder
+from paddock.doctor.locks import Locks
 from paddock.doctor.processes import server_pid
 from paddock.doctor.traces import ContainerTraces, Ear, RecordState
 from paddock.kernel import processes
@@ -37,7 +37,7 @@ def count_processes(directory: str) -> int:
 class ContainerReader:
     """For the containers of one agent."""
 
-    def __init__(self, records_dir: str, runtime_dir: str, locks: dict[tuple[int, int], int], now_s: float) -> None:
+    def __init__(self, records_dir: str, runtime_dir: str, locks: Locks, now_s: float) -> None:
         """`locks`: from the same look."""
         self._records_dir = records_dir
         self._runtime_dir = runtime_dir
@@ -64,7 +64,7 @@ class ContainerReader:
 
     def _record_state(self, path: str) -> RecordState:
         temporary = record.temporary_path(path)
-        if holder(temporary, self._locks) or holder(path, self._locks):
+        if self._locks.holder(temporary) or self._locks.holder(path):
             return RecordState.HELD
         if os.path.lexists(temporary):
             return RecordState.NOTE

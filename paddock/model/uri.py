@@ -11,6 +11,7 @@ from paddock.model.errors import InvalidRequest
 
 URI_LIMIT_BYTES = 4_096
 _RESERVED = re.compile(r"(stdout|stderr)(\.[0-9]+)?", re.ASCII)
+_NO_HOST = frozenset('<>"{}|\\^`%\x7f')
 _DIGEST_CHARACTERS = {"sha256": 64, "sha512": 128}
 _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]+)", re.ASCII)
 
@@ -112,7 +113,9 @@ def _check_value(value: str, field: str) -> None:
             field, "a URI with user name", "leave user name and password out: a URI is shown to everybody"
         )
     is_file = parts.scheme == "file" and parts.hostname in {None, "localhost"} and parts.path.startswith("/")
-    if not is_file and not (parts.scheme in {"http", "https"} and parts.hostname):
+    host = parts.hostname or ""
+    is_host = bool(host) and not any(character.isspace() or character in _NO_HOST for character in host)
+    if not is_file and not (parts.scheme in {"http", "https"} and is_host):
         raise InvalidRequest(field, value, remedy)
 
 

@@ -27,7 +27,15 @@ from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.backoff import Backoff
 from paddock.rpc.leader import LeaderDetector, StaticMasters
-from paddock.rpc.scheduling import FrameworkRefused, LinkEvent, SchedulerLink, Subscribed, Updated
+from paddock.rpc.scheduling import (
+    FrameworkRefused,
+    LinkEvent,
+    Offered,
+    Rescinded,
+    SchedulerLink,
+    Subscribed,
+    Updated,
+)
 from paddock.scheduler.fitting import placed
 from paddock.scheduler.once import HandledOnce
 
@@ -229,6 +237,7 @@ class Scheduler:
                 self._subscribed.clear()
                 self._backoff.reset()
                 refused_count, give_up_at_s = 0, None
+                self._forget_offers()
                 await self._events.put(Disconnected(message=str(error)))
             if isinstance(error, NotLeading):
                 self._detector.redirected(error.leader_address)
@@ -242,6 +251,13 @@ class Scheduler:
                 "not subscribed", extra={"master": str(address), "error": str(error), "again_in_s": round(wait_s, 2)}
             )
             await asyncio.sleep(wait_s)
+
+    def _forget_offers(self) -> None:
+        """Those that nobody has taken yet are void with their subscription: an accept of one could only fail."""
+        waiting = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        for event in waiting:
+            if not isinstance(event, Offered | Rescinded):
+                self._events.put_nowait(event)
 
     async def _subscribe_once(self) -> PaddockError:
         """Until it ends, and why it did."""

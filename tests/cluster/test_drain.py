@@ -14,6 +14,8 @@ import pytest
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Background, Command
 
+pytestmark = pytest.mark.timeout(180)
+
 HOST = socket.gethostname()
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
 

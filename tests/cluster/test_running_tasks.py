@@ -18,6 +18,8 @@ from paddock.wire.v1.resources_pb2 import Resource
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Background, Command
 
+NOBODY = 65534
+
 
 def in_force(paddock: Command, task_id: str) -> dict[str, str]:
     rows = json.loads(paddock.text("explain", task_id, "-o", "json"))["limits"]
@@ -187,3 +189,18 @@ def test_top_goes_on_until_it_is_stopped(paddock: Command, sleeper: Background) 
         _, words = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"Traceback" not in words
+
+
+def test_another_user_of_the_group_changes_and_measures_its_own_only(paddock: Command, sleeper: Background) -> None:
+    before = in_force(paddock, sleeper.task_id)
+    done = paddock("update", sleeper.task_id, "--pids=1", user=NOBODY, group=0)
+    assert (done.returncode, done.stdout) == (5, b""), done.stderr
+    assert in_force(paddock, sleeper.task_id) == before
+    done = paddock("top", "--once", "-o", "json", user=NOBODY, group=0)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (row,) = [each for each in json.loads(done.stdout) if each["task_id"] == sleeper.task_id]
+    assert (row["pids_count"], row["cpus_milli"]) == (None, None)
+    done = paddock("explain", sleeper.task_id, user=NOBODY, group=0)
+    assert done.returncode == 5
+    assert done.stdout.startswith(b"Task:")  # what the master tells anybody
+    assert b"Traceback" not in done.stderr

@@ -162,7 +162,7 @@ async def _judge(stage: Stage, agent: AgentPlace, cell: Cell, act: Act) -> None:
     sent = [line for line in agent.traffic() if line[0] == act.task_id]
     story = f"\nheard: {[(s.state.name, s.reason, s.source.name, s.message) for s in heard]}\nsent: {sent}"
     assert not left, f"left behind: {left}{story}"
-    ran = _read_counters(agent.counters(act.task_id))
+    ran = read_counters(agent.counters(act.task_id))
     ends = {(s.state, int(s.reason), s.uuid) for s in heard if s.state.is_terminal and s.uuid}
     terminal = {uuid for _task, state, uuid, _reason in sent if TaskState[state].is_terminal and uuid != "-"}
     assert len(terminal) <= 1, f"several ends were told{story}"
@@ -175,7 +175,7 @@ async def _judge(stage: Stage, agent: AgentPlace, cell: Cell, act: Act) -> None:
     assert _is_true(cell, (state, reason), ran=ran), f"{state.name} {reason} is not true, ran: {ran}{story}"
 
 
-def _read_counters(paths: list[str]) -> bool:
+def read_counters(paths: list[str]) -> bool:
     """Whether the command ran: once at most, in one process, without a gap."""
     assert len(paths) <= 1, f"it ran more than once: {paths}"
     for path in paths:

@@ -92,12 +92,14 @@ class Framework:
     async def launch(self, task: TaskInfo, timeout_s: float) -> None:
         """Returns when it has been given to a master."""
         self._waiting.append(task)
-        # A new subscription is offered everything without being asked.
-        with suppress(PaddockError):
-            await self._scheduler.revive()
         async with asyncio.timeout(timeout_s):
             while task.task_id not in self.agents:
-                await self._news.wait()
+                # Again and again: a master may die with the wish.
+                with suppress(PaddockError):
+                    await self._scheduler.revive()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ASK_AGAIN_S):
+                        await self._news.wait()
 
     async def kill(self, task_id: TaskId, grace_ms: int) -> None:
         """As soon as there is a master to tell."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, Reason, TaskInfo, TaskState
+from paddock.model.uri import CommandUri
 from paddock.wire.v1 import containers_pb2
 from tests.faults.framework import is_last
 from tests.faults.stage import WAIT_S, AgentPlace, Stage, processes_in, remove, write_whole
@@ -30,6 +32,15 @@ REFUSED = ("nothing",)
 TOO_LONG = (("PATH", ":".join(["/nowhere"] * 4000)),)
 """Looking for a program in so many places is more than a launch's list can hold: refused by name."""
 
+STATES = (
+    containers_pb2.CONTAINER_PREPARING,
+    containers_pb2.CONTAINER_FETCHING,
+    containers_pb2.CONTAINER_LAUNCHING,
+    containers_pb2.CONTAINER_RUNNING,
+    containers_pb2.CONTAINER_DESTROYING,
+    containers_pb2.CONTAINER_STUCK,
+    containers_pb2.CONTAINER_TERMINATED,
+)
 LONG_MS = 600_000
 Verdict = tuple[TaskState, int]
 
@@ -50,7 +61,7 @@ class Act:
         self.agent = agent
         self.framework = stage.plain_framework if story.is_plain else stage.framework
         self.task_id = TaskId(task_id)
-        self._command = story.command
+        self.command = story.command
 
     async def launch(self) -> None:
         task = TaskInfo(
@@ -58,7 +69,7 @@ class Act:
             name=self.task_id,
             agent_id=AgentId(self.agent.agent_id),
             resources=parse_resources("cpus:0.1;mem:64"),
-            command=self._command,
+            command=self.command,
         )
         await self.framework.launch(task, WAIT_S)
 
@@ -123,7 +134,8 @@ class Act:
                 containers = await agent.list(include_terminated=True)
         except (PaddockError, TimeoutError):
             return False
-        return any(each.state >= least for each in containers if f"/tasks/{self.task_id}/" in each.sandbox)
+        reached = STATES[STATES.index(least) :]
+        return any(each.state in reached for each in containers if f"/tasks/{self.task_id}/" in each.sandbox)
 
     async def kill_container(self) -> None:
         """As an operator does: a task is forgotten when its end is acknowledged, its container is not yet."""
@@ -175,14 +187,16 @@ class Story:
     environment: tuple[tuple[str, str], ...] = ()
     rows: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    uri: str = ""
     is_whole_life: bool = False
     is_plain: bool = False
 
     @property
     def command(self) -> CommandInfo:
+        uris = (CommandUri(value=self.uri),) if self.uri else ()
         if self.arguments:
             return CommandInfo(arguments=self.arguments, environment=self.environment, user="root")
-        return CommandInfo(shell=True, value=self.line, user="root")
+        return CommandInfo(shell=True, value=self.line, user="root", uris=uris)
 
 
 async def _is_killed(act: Act) -> None:
@@ -216,6 +230,15 @@ async def _is_killed_in_preparation(act: Act) -> None:
         await act.kill()
         await act.until(containers_pb2.CONTAINER_DESTROYING)
     await act.killed()
+
+
+async def _is_killed_in_fetch(act: Act) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_uri = CommandUri(value=f"http://127.0.0.1:{silent.getsockname()[1]}/x")
+        act.command = replace(act.command, uris=(silent_uri,))
+        await act.launch()
+        await act.until(containers_pb2.CONTAINER_FETCHING)
+        await act.killed()
 
 
 async def _is_killed_in_launch(act: Act) -> None:
@@ -388,6 +411,33 @@ STORIES = (
         verdicts=frozenset({FINISHED}),
         rows=("LAUNCHING ENDED",),
         changes=("STAGING FINISHED",),
+    ),
+    Story(
+        name="fetched",
+        play=_finishes,
+        uri="/etc/hostname",
+        verdicts=frozenset({FINISHED}),
+        rows=("PREPARING PREPARED_TO_FETCH", "FETCHING FETCHED"),
+    ),
+    Story(
+        name="cannot fetch",
+        play=_cannot_start,
+        uri="/no/such/file",
+        verdicts=frozenset({NOT_LAUNCHED}),
+        rows=("FETCHING FAILED",),
+    ),
+    Story(
+        name="killed in fetch",
+        play=_is_killed_in_fetch,
+        verdicts=frozenset({NEVER_RAN}),
+        rows=("FETCHING STOP", "DESTROYING FETCHED"),
+    ),
+    Story(
+        name="killed in preparation of a fetch",
+        play=_is_killed_in_preparation,
+        uri="/etc/hostname",
+        verdicts=frozenset({NEVER_RAN}),
+        rows=("DESTROYING PREPARED_TO_FETCH",),
     ),
     Story(
         name="dropped",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,15 @@ from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.rpc.channel import open_channel
 from paddock.scheduler import Offered, Scheduler, Updated, pack
+from paddock.wire.v1 import scheduler_service_pb2 as scheduler_pb
+from paddock.wire.v1 import tasks_pb2
+from testbed.daemon_process import DaemonProcess
 from testbed.one_host import OneHost
+from tests.cluster.masterd.speakers import FrameworkSpeaker, task
+
+pytestmark = pytest.mark.timeout(180)
 
 AWARE = frozenset({FrameworkCapability.PARTITION_AWARE})
 SILENCE_S = 3
@@ -128,6 +135,78 @@ async def test_statuses_wait_for_a_master_that_is_away_though_the_agent_is_resta
     heir = FrameworkInfo(name="patient", framework_id=scheduler_id)
     async with asyncio.timeout(20), Scheduler(host.master_address, heir) as last:
         await anext(last)
+
+
+CRASHES = (("agentd",), ("masterd",), ("agentd", "masterd"))
+
+
+async def test_whoever_crashes_a_status_keeps_its_uuid_and_a_task_has_one_last_one(host: OneHost) -> None:
+    """Over the raw wire, so that every repetition is seen; nothing is acknowledged before the last crash of each round."""
+    recorded: list[tasks_pb2.TaskStatus] = []
+    async with recording(host, recorded) as speaker:
+        offer = await speaker.offer()
+        asked = task("repeats", offer.agent_id, "cpus:0.1;mem:32")
+        asked.command.CopyFrom(tasks_pb2.CommandInfo(shell=True, value="exit 7"))
+        await speaker.accept(offer, asked)
+        await under_uuid(speaker, tasks_pb2.TASK_RUNNING)
+        framework_id = speaker.framework_id
+    for state in (tasks_pb2.TASK_RUNNING, tasks_pb2.TASK_FAILED):
+        for names in CRASHES:
+            for name in names:
+                await asyncio.to_thread(crash_and_start, host.agentd if name == "agentd" else host.masterd)
+            async with recording(host, recorded, framework_id) as speaker:
+                status = await under_uuid(speaker, state)
+                if names is CRASHES[-1]:
+                    await speaker.acknowledge(status)
+                    if state == tasks_pb2.TASK_RUNNING:
+                        await under_uuid(speaker, tasks_pb2.TASK_FAILED)
+                    else:
+                        await speaker.stub.Teardown(
+                            scheduler_pb.TeardownRequest(
+                                framework_id=framework_id, subscription_id=speaker.subscription_id
+                            )
+                        )
+    repeats = [status for status in recorded if status.uuid]
+    assert len(repeats) >= 2 * len(CRASHES) + 2
+    assert len({(status.state, status.uuid) for status in repeats}) == 2
+    assert [status.state for status in repeats] == sorted(status.state for status in repeats)
+
+
+@asynccontextmanager
+async def recording(
+    host: OneHost, recorded: list[tasks_pb2.TaskStatus], framework_id: str = ""
+) -> AsyncIterator[FrameworkSpeaker]:
+    """A subscription; every status that it heard is kept."""
+    async with open_channel(host.master_address) as channel:
+        speaker = FrameworkSpeaker(channel, "*", framework_id=framework_id, failover_timeout_ms=600_000)
+        try:
+            await speaker.subscribe()
+            yield speaker
+        finally:
+            await speaker.leave()
+            events = [event for event in speaker.heard.messages if isinstance(event, scheduler_pb.SchedulerEvent)]
+            recorded += [event.update.status for event in events if event.HasField("update")]
+
+
+async def under_uuid(speaker: FrameworkSpeaker, state: tasks_pb2.TaskState.ValueType) -> tasks_pb2.TaskStatus:
+    """Agents need a moment to come back: longer than a speaker waits for one event by itself."""
+    deadline_s = time.monotonic() + 40
+    while True:
+        try:
+            event = await speaker.heard.wait_for(
+                scheduler_pb.SchedulerEvent,
+                lambda event: bool(event.update.status.uuid) and event.update.status.state == state,
+            )
+        except TimeoutError:
+            assert time.monotonic() < deadline_s, speaker.heard.messages
+        else:
+            return event.update.status
+
+
+def crash_and_start(daemon: DaemonProcess) -> None:
+    daemon.send(signal.SIGKILL)
+    daemon.stop()
+    daemon.start()
 
 
 async def test_the_failover_time_of_a_framework_runs_on_while_the_master_is_away(host: OneHost) -> None:

@@ -4,7 +4,10 @@ import asyncio
 import hashlib
 import io
 import os
+import shutil
+import ssl
 import tarfile
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.leftovers import snapshot
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[3]
+CERTIFICATE = Path(__file__).with_name("tls_certificate.pem")
 CACHE_BYTES = 100_000
 
 
@@ -162,25 +166,26 @@ async def test_what_cannot_be_fetched_names_uri_and_cause(agent: Caller, web: We
 
 
 async def test_waiting_tasks_share_one_download_and_later_ones_the_cache(agent: Caller, web: WebServer) -> None:
-    content = b"shared" * 1000
-    web.files, web.held = {"/s": content}, {"/s"}
-    wanted = uri(f"{web.url}/s", cache=True, checksum=f"sha512:{hashlib.sha512(content).hexdigest()}")
-    waiting = [asyncio.create_task(agent.launch(command("wc -c < s", wanted))) for _ in range(5)]
+    content = archive(**{f"f{number}": os.urandom(200) for number in range(100)})
+    web.files, web.held = {"/s.tgz": content}, {"/s.tgz"}
+    digest = hashlib.sha512(content).hexdigest()
+    wanted = uri(f"{web.url}/s.tgz", cache=True, checksum=f"sha512:{digest}")
+    count = "cat f* | wc -c"
+    waiting = [asyncio.create_task(agent.launch(command(count, wanted))) for _ in range(5)]
     assert await asyncio.to_thread(web.asked.wait, 20 * TIME_SCALE)
-    fetching = [each for each in await agent.list() if each.state == containers_pb2.CONTAINER_FETCHING]
     deadline_s = time.monotonic() + 20 * TIME_SCALE
-    while len(fetching) < 5:
+    while [each.state for each in await agent.list()] != [containers_pb2.CONTAINER_FETCHING] * 5:
         assert time.monotonic() < deadline_s
-        fetching = [each for each in await agent.list() if each.state == containers_pb2.CONTAINER_FETCHING]
+        await asyncio.sleep(0.01)
     web.release.set()
     for ended in await asyncio.gather(*waiting):
-        assert await agent.read(ended, "stdout") == b"6000\n"
-    ended = await agent.launch(command("wc -c < s", wanted))
-    assert await agent.read(ended, "stdout") == b"6000\n"
-    assert web.counts["/s"] == 1
+        assert await agent.read(ended, "stdout") == b"20000\n"
+    ended = await agent.launch(command(count, wanted))
+    assert await agent.read(ended, "stdout") == b"20000\n"
+    assert web.counts["/s.tgz"] == 1
     # Another user's is another's.
-    await agent.launch(command("wc -c < s", wanted, user="nobody"))
-    assert web.counts["/s"] == 2
+    await agent.launch(command(count, wanted, user="nobody"))
+    assert web.counts["/s.tgz"] == 2
 
 
 async def test_a_kept_copy_that_is_not_what_is_wanted_is_fetched_anew(agent: Caller, web: WebServer) -> None:
@@ -243,6 +248,33 @@ async def test_an_agent_that_dies_in_the_middle_leaves_nothing_half_done(agentd:
         assert "the command never ran" in ended.termination.message
         assert not Path(fetching.sandbox, "ran").exists()
         assert not [name for name in os.listdir(agentd.directory / "state" / "fetched") if name.endswith(".new")]
+
+
+@pytest.fixture
+def trusting_agentd(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentdProcess]:
+    """It trusts the one certificate of these tests, which its tasks' users can read."""
+    with tempfile.TemporaryDirectory(prefix="paddock-tls-") as path:
+        Path(path).chmod(0o755)
+        shutil.copy(CERTIFICATE, path)
+        monkeypatch.setenv("SSL_CERT_FILE", f"{path}/{CERTIFICATE.name}")
+        with running_agentd() as agentd:
+            yield agentd
+
+
+async def test_https_is_fetched_from_whom_is_trusted_and_from_nobody_else(
+    trusting_agentd: AgentdProcess, agentd: AgentdProcess
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    with serving(tls) as web:
+        web.files = {"/x": b"in private"}
+        wanted = command("cat x", uri(f"{web.url}/x"), user="nobody")
+        async with calling(trusting_agentd.address) as agent:
+            ended = await agent.launch(wanted)
+            assert await agent.read(ended, "stdout") == b"in private"
+        async with calling(agentd.address) as agent:
+            assert "CERTIFICATE_VERIFY_FAILED" in failure(await agent.launch(wanted))
+        assert web.counts["/x"] == 1
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from agentd.core import events
 from agentd.gc.collector import Collector, CollectorSettings
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
+from agentd.gc.remove import Emptying
 from agentd.outside.programs import Programs
 from agentd.sandbox import sandbox_path
 from isolators.host import read_host_facts
@@ -143,3 +145,28 @@ async def test_a_tasks_sandbox_stays_until_its_last_word_is_acknowledged(tmp_pat
     for point in cgroup_points():
         if os.path.isdir(f"{point}/paddock-gc{os.getpid()}"):
             os.rmdir(f"{point}/paddock-gc{os.getpid()}")
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Path]:
+    """A file system of another's, bound into a sandbox."""
+    source, point = tmp_path / "source", tmp_path / "removed" / "c1" / "deep" / "paddock-mount"
+    source.mkdir()
+    (source / "kept").write_text("x")
+    point.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", source, point], check=True)
+    try:
+        yield source
+    finally:
+        for line in Path("/proc/self/mounts").read_text("utf-8").splitlines():
+            if str(tmp_path) in line:
+                subprocess.run(["umount", line.split()[1]], check=True)
+
+
+def test_a_mounts_inside_is_not_touched_and_the_mount_is_named(mount: Path, tmp_path: Path) -> None:
+    (tmp_path / "removed" / "c1" / "goes").write_text("y")
+    found = Emptying(str(tmp_path / "removed"))
+    found.run()
+    assert (mount / "kept").read_text() == "x"
+    assert any("paddock-mount" in name and why == "Device or resource busy" for name, why in found.left.items())
+    assert not any(path.name == "goes" for path in (tmp_path / "removed").rglob("*"))

@@ -1,6 +1,8 @@
 """Health checks by a real agentd: what they find becomes statuses, too many failures end the task, and one runs at a time."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
-from tests.kernel.agentd.calling import resources, shell
+from tests.kernel.agentd.calling import calling, resources, shell
 from tests.kernel.agentd.scripted_master import Connection, scripted_master
 from tests.kernel.agentd.test_master import tasks_end
 
@@ -196,15 +198,36 @@ async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master
         assert (ended.reason, ended.healthy) == (tasks_pb2.REASON_HEALTH_CHECK_FAILED, False)
 
 
+async def test_two_never_run_at_once_though_the_agent_died_in_between(agentd: AgentdProcess, master_path: Path) -> None:
+    async with scripted_master(master_path) as scripted:
+        master, _ = await scripted.connected()
+        launch(master, SLEEP, command="echo x >> checks; exec sleep 1000")
+        place = sandbox(agentd, await told(master))
+        group = Path(agentd.cgroups()[0], "cgroup.procs")
+        await grown(place / "checks", 0)
+        await master.heard()
+        async with calling(agentd.address) as agent:
+            (container,) = await agent.list()
+        await asyncio.to_thread(agentd.crash)
+        (begun,) = set(group.read_text().split()) - {str(container.pid)}
+        await asyncio.to_thread(agentd.start)
+        master, _ = await scripted.connected()
+        await grown(place / "checks", 1)
+        now = group.read_text().split()
+        assert begun not in now
+        assert len(now) == 2
+        await end(master)
+
+
 async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
     asked = asyncio.Queue[bytes]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+            await writer.drain()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -226,8 +249,6 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=port), consecutive_failures=1000)
     await told(master)
     assert (await told(master)).healthy is False
-    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
-    assert (await told(master)).healthy is True
-    server.close()
-    await server.wait_closed()
+    with socket.create_server(("127.0.0.1", port)):
+        assert (await told(master)).healthy is True
     await end(master)

@@ -12,7 +12,7 @@ import pytest
 
 from paddock.launch import record
 from paddock.wire.v1 import containers_pb2, tasks_pb2
-from tests.agentd_process import AgentdProcess, assert_gone, running_agentd
+from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone, running_agentd
 from tests.kernel.agentd.calling import calling, resources, shell
 from tests.kernel.agentd.scripted_master import scripted_master
 
@@ -146,7 +146,9 @@ def test_an_agent_that_is_configured_as_another_does_not_start_under_its_old_id(
         "--resources=cpus:1;mem:1024;disk:1024",
     ]
     for more in ([], ["--check-config"]):
-        done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [*command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60 * TIME_SCALE
+        )
         assert done.returncode == 2
         assert "resources: cpus:2 became cpus:1" in done.stderr
         assert "--reconfiguration-policy=any" in done.stderr

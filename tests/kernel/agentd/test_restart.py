@@ -1,10 +1,12 @@
 """An agent that dies, stops, or is there twice; a launcher that dies: containers go on, and the truth is told once."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,28 @@ async def test_a_container_outlives_its_agent(agentd: AgentdProcess) -> None:
         assert ended.termination.state == tasks_pb2.TASK_KILLED
         assert os.waitstatus_to_exitcode(ended.termination.wait_status) == 5
         assert (await agent.read(ended, "stdout")).startswith(b"up\n")
+
+
+async def test_what_was_executed_inside_goes_with_the_agent_whose_caller_wanted_it(agentd: AgentdProcess) -> None:
+    async with calling(agentd.address) as agent:
+        running = await agent.launch(SLEEP, until=RUNNING)
+        entering = asyncio.create_task(
+            agent.enter(running, shell("echo $$ > inside; trap '' PIPE HUP; exec sleep 1000"))
+        )
+        inside = Path(running.sandbox, "inside")
+        await asyncio.to_thread(wait_for_path, inside)
+        agentd.crash()
+        await asyncio.gather(entering, return_exceptions=True)
+    group = Path(agentd.cgroups()[0], "cgroup.procs")
+    assert len(group.read_text().split()) == 2
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        deadline_s = time.monotonic() + 20 * TIME_SCALE
+        while group.read_text().split() != [str(running.pid)]:
+            assert time.monotonic() < deadline_s, group.read_text()
+            await asyncio.sleep(0.01)
+        await agent.kill(running, grace_ms=0)
+        await agent.wait(running)
 
 
 async def test_what_ended_meanwhile_is_told_as_it_was(agentd: AgentdProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class WebServer:
     """`files`: path → content. What is in `held` waits for `release`; `short` closes in the middle; `moved` redirects."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.scheme = "https" if tls else "http"
         self.files: dict[str, bytes] = {}
         self.moved: dict[str, str] = {}
         self.held: set[str] = set()
@@ -31,11 +33,13 @@ class WebServer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
 
     @property
     def url(self) -> str:
         port = self.server.server_address[1]
-        return f"http://127.0.0.1:{port}"
+        return f"{self.scheme}://127.0.0.1:{port}"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path
@@ -65,8 +69,8 @@ class WebServer:
 
 
 @contextmanager
-def serving() -> Iterator[WebServer]:
-    web = WebServer()
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    web = WebServer(tls)
     thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

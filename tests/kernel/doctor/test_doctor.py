@@ -51,13 +51,12 @@ def wrong(findings: list[dict[str, object]]) -> dict[object, dict[str, object]]:
 
 
 def orphan_cgroups(agent: AgentdProcess, name: str) -> list[Path]:
-    made = []
-    for point in cgroup_points():
-        root = Path(point, f"paddock-{agent.agent_id}")
-        if root.is_dir():
-            (root / name).mkdir()
-            made.append(root / name)
+    """In each of the agent's own directories; under systemd they stand in a scope."""
+    roots = json.loads((agent.directory / "state" / "places").read_text("utf-8"))["cgroup_roots"]
+    made = [Path(root, name) for root in sorted({root for _, root in roots}) if os.path.isdir(root)]
     assert made
+    for path in made:
+        path.mkdir()
     return made
 
 

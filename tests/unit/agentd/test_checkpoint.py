@@ -10,7 +10,7 @@ from hypothesis import given, strategies
 from agentd.checkpoint import CheckpointLog, frame_of, parse
 from agentd.checkpoint_writer import CheckpointWriter, decode_frames
 from agentd.core.durable import ContainerForgotten, ContainerLaunched, DurableEntry
-from agentd.durable_codec import CodecError, codec_of, from_bytes, to_bytes
+from paddock.daemon.durable_codec import CodecError, codec_of, from_bytes, to_bytes
 from paddock.model.errors import CheckpointError
 from paddock.model.ids import ContainerId
 from tests.unit.agentd.core import made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from paddock.model.errors import Unavailable
 from paddock.model.ids import TaskId
 from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import (
+    CommandInfo,
     DirectoryUsage,
     DiskEvidence,
     Evidence,
@@ -26,6 +28,7 @@ from paddock.model.task import (
     TaskState,
     TaskStatus,
 )
+from paddock.model.uri import CommandUri
 from tests.unit.cli.views import task_view
 
 MIB = 1 << 20
@@ -144,3 +147,13 @@ def test_an_agent_is_dialled_by_its_socket_at_home_and_by_tcp_from_elsewhere(tmp
     assert agent_address(agent="a", hostname="far", unix_address=f"unix:{tmp_path}", tcp_address="h:1") == "h:1"
     with pytest.raises(Unavailable, match="agent a on far cannot be reached from here: its socket unix:.* on host far"):
         agent_address(agent="a", hostname="far", unix_address=f"unix:{tmp_path}", tcp_address="")
+
+
+def test_what_was_fetched_is_told() -> None:
+    command = CommandInfo(
+        arguments=("./tool",), uris=(CommandUri(value="/srv/x.tar"), CommandUri(value="/srv/t", output_file="tool"))
+    )
+    view = task_view("t")
+    lines = list(task_lines(replace(view, task=replace(view.task, command=command))))
+    assert ("Fetched", "/srv/x.tar as x.tar, unpacked") in lines
+    assert ("Fetched", "/srv/t as tool") in lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.cli.uris import command_uri
@@ -33,6 +33,7 @@ def test_what_is_wrong_names_the_flag(text: str) -> None:
 
 
 @given(st.text(st.sampled_from("/xhtp:,=noutcae.é"), max_size=40))
+@settings(deadline=None)
 def test_anything_is_read_or_refused(text: str) -> None:
     try:
         found = command_uri(text, "--uri")

@@ -302,6 +302,8 @@ def test_a_registry_of_the_first_format_is_brought_forward(tmp_path: Path) -> No
     registry.write((ForgetAgent(agent_id=AgentId("away")),))
     remembered = registry.load()
     assert (remembered.agents, remembered.gone_agent_ids, remembered.quotas) == ((AGENT,), (AgentId("x"),), quotas)
+    registry.write((ForgetAgent(agent_id=AgentId("x")),))
+    assert registry.load().gone_agent_ids == ()
     assert (registry.begin_epoch().master_id, registry.begin_epoch().epoch) == ("m", 6)
     registry.close()
 

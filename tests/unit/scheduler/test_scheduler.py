@@ -168,6 +168,22 @@ async def test_a_lost_subscription_is_renewed_under_the_same_id(tmp_path: Path) 
         assert (revived.subscription_id, list(revived.roles)) == ("s2", ["prod"])
 
 
+async def test_offers_that_nobody_took_before_the_loss_are_not_handed_out_after_it(tmp_path: Path) -> None:
+    master = ScriptedMaster()
+    async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
+        await following(scheduler)
+        await master.say.put(offers(offer("o1", role="prod")))
+        await master.say.put(update("t1", tasks_pb2.TASK_RUNNING, UUID))
+        await master.say.put(pb.SchedulerEvent(rescind=pb.SchedulerEvent.Rescind(offer_id="o1")))
+        await master.say.put(None)
+        async with asyncio.timeout(10):
+            while len(master.subscriptions) < 2:
+                await asyncio.sleep(0.01)
+        await master.say.put(offers(offer("o2", role="prod")))
+        kinds = [type(await following(scheduler)) for _ in range(4)]
+        assert kinds == [Updated, Disconnected, Subscribed, Offered]
+
+
 async def test_an_acknowledgement_that_nobody_heard_is_said_again(tmp_path: Path) -> None:
     master = ScriptedMaster()
     async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:

@@ -10,7 +10,7 @@ from agentd.core import effects, events, recovery
 from agentd.core.durable import DurableEntry, TaskAccepted
 from agentd.core.exit_record import KillOutcome
 from agentd.core.machine import Machine
-from agentd.durable_codec import from_bytes, to_bytes
+from paddock.daemon.durable_codec import from_bytes, to_bytes
 from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidRequest, InvalidTransition
 from paddock.model.health import HealthCheck, HealthEvidence, TcpCheck

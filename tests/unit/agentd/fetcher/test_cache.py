@@ -16,7 +16,8 @@ LIMIT_BYTES = 100
 
 
 def keep(cache: FetchCache, key: Key, content: bytes) -> None:
-    fd, path = cache.begin()
+    path = cache.new_path()
+    fd = cache.begin(path)
     os.write(fd, content)
     cache.keep(key, fd, path)
     os.close(fd)
@@ -72,7 +73,7 @@ def test_who_has_it_open_reads_on(cache: FetchCache) -> None:
 
 def test_a_new_agent_keeps_what_was_complete_and_nothing_else(cache: FetchCache, tmp_path: Path) -> None:
     keep(cache, Key("a", 0), b"a" * 60)
-    fd, _ = cache.begin()
+    fd = cache.begin(cache.new_path())
     os.write(fd, b"half")
     os.close(fd)
     again = FetchCache(str(tmp_path / "c"), LIMIT_BYTES)

@@ -8,6 +8,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from agentd.fetcher.beneath import Beneath
 from agentd.fetcher.failure import FetchFailure
+from agentd.fetcher.position import OwnPosition
 from agentd.fetcher.unpack import unpack
 from paddock.model.uri import ArchiveKind
 
@@ -212,3 +214,53 @@ def test_any_bytes_are_an_archive_or_an_error_of_ours(content: bytes, kind: Arch
             unpacked(content, kind, Path(path))
         except FetchFailure:
             pass  # anything else is a defect
+
+
+@pytest.mark.parametrize("kind", ArchiveKind)
+def test_two_who_have_the_same_descriptor_do_not_move_each_other(kind: ArchiveKind, tmp_path: Path) -> None:
+    contents = {f"f{number}": os.urandom(3000) for number in range(20)}
+    whole = (
+        zipped(*((name, content, 0) for name, content in contents.items()))
+        if kind is ArchiveKind.ZIP
+        else tar(*((entry(name), content) for name, content in contents.items()), kind=kind)
+    )
+    path = tmp_path / "archive"
+    path.write_bytes(whole)
+    fd = os.open(path, os.O_RDONLY)
+    fds = [fd, os.dup(fd)]
+
+    def one(number: int) -> None:
+        target = Beneath(str(tmp_path / str(number)), limit_bytes=LIMIT_BYTES)
+        with io.BufferedReader(OwnPosition(fds[number])) as source:
+            unpack(source, kind, target)
+        target.close()
+
+    for number in (0, 1):
+        (tmp_path / str(number)).mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, (0, 1)))
+    for number in (0, 1):
+        assert {each.name: each.read_bytes() for each in (tmp_path / str(number)).iterdir()} == contents
+    for each in fds:
+        os.close(each)
+
+
+@given(
+    st.binary(max_size=200), st.lists(st.tuples(st.integers(-50, 250), st.sampled_from([0, 1, 2]), st.integers(0, 60)))
+)
+@settings(max_examples=60, deadline=None)
+def test_a_position_of_ones_own_is_read_as_any_files(content: bytes, moves: list[tuple[int, int, int]]) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        expected, ours = io.BytesIO(content), io.BufferedReader(OwnPosition(file.fileno()))
+        for offset, whence, count in moves:
+            if whence == 0 and offset < 0:
+                continue
+            if (whence == 1 and expected.tell() + offset < 0) or (whence == 2 and len(content) + offset < 0):
+                with pytest.raises(ValueError, match="before the beginning|negative"):
+                    ours.seek(offset, whence)
+                ours.seek(expected.tell())
+                continue
+            assert expected.seek(offset, whence) == ours.seek(offset, whence)
+            assert expected.read(count) == ours.read(count)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +20,7 @@ def emptied(directory: Path) -> Emptying:
     return emptying
 
 
-def test_links_fifos_and_unreadable_directories_go_and_what_links_lead_to_stays(tmp_path: Path) -> None:
+def test_links_and_fifos_go_and_what_links_lead_to_stays(tmp_path: Path) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     (inside / "c" / "d").mkdir(parents=True)
     outside.mkdir()
@@ -33,7 +30,6 @@ def test_links_fifos_and_unreadable_directories_go_and_what_links_lead_to_stays(
     (inside / "link").symlink_to(outside)
     os.mkfifo(inside / "c" / "fifo")
     os.link(outside / "kept", inside / "c" / "hard")
-    (inside / "c" / "d").chmod(0)
     (inside / "c" / ":1").mkdir()
     found = emptied(inside)
     assert os.listdir(inside) == []
@@ -51,30 +47,6 @@ def test_depth_costs_neither_stack_nor_descriptors(tmp_path: Path) -> None:
     os.close(fd)
     assert emptied(tmp_path).removed_count == 1200
     assert os.listdir(tmp_path) == []
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Path]:
-    """A file system of another's, bound into a sandbox."""
-    source, point = tmp_path / "source", tmp_path / "removed" / "c1" / "deep" / "paddock-mount"
-    source.mkdir()
-    (source / "kept").write_text("x")
-    point.mkdir(parents=True)
-    subprocess.run(["mount", "--bind", source, point], check=True)
-    try:
-        yield source
-    finally:
-        for line in Path("/proc/self/mounts").read_text("utf-8").splitlines():
-            if str(tmp_path) in line:
-                subprocess.run(["umount", line.split()[1]], check=True)
-
-
-def test_a_mounts_inside_is_not_touched_and_the_mount_is_named(mount: Path, tmp_path: Path) -> None:
-    (tmp_path / "removed" / "c1" / "goes").write_text("y")
-    found = emptied(tmp_path / "removed")
-    assert (mount / "kept").read_text() == "x"
-    assert any("paddock-mount" in name and why == "Device or resource busy" for name, why in found.left.items())
-    assert not any(path.name == "goes" for path in (tmp_path / "removed").rglob("*"))
 
 
 trees = st.recursive(

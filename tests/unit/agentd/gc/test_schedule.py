@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentd.gc.pins import READ_PIN_S, Pins
@@ -42,6 +42,7 @@ ids = st.sampled_from([ContainerId(name) for name in "abcdef"])
     st.sets(ids),
     st.floats(0, 100),
 )
+@settings(deadline=None)
 def test_nothing_pinned_or_young_goes_and_everything_else_does(
     found: list[Sandbox], ended: dict[ContainerId, int], pinned: set[ContainerId], age_s: float
 ) -> None:

@@ -195,7 +195,7 @@ def test_of_too_many_agents_the_longest_away_are_forgotten() -> None:
     assert set(world.state.agents) == {"a3", "a4", "here"}
 
 
-@pytest.mark.parametrize(("away_s", "known"), [(50, True), (150, False)])
+@pytest.mark.parametrize(("away_s", "known"), [(50, True), (150, False), (-(10**6), True)])
 def test_the_time_away_counts_on_while_the_master_is_down(away_s: int, known: bool) -> None:
     since_ns = 1_000 * SECOND_NS - away_s * SECOND_NS
     saved = SaveAgent(agent_id=AgentId("old"), hostname="h", unix_address="", tcp_address="", unreachable_ns=since_ns)

@@ -8,6 +8,7 @@ from masterd.core.effects import (
     CloseFrameworkStream,
     NoteError,
     NoteHeartbeat,
+    Save,
     SaveFramework,
     TellAcknowledged,
     TellFrameworkGone,
@@ -29,7 +30,7 @@ from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Un
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.task import Reason, TaskState
-from tests.unit.masterd.core.world import ROOT, SECOND_NS, World, call, launched, task_info
+from tests.unit.masterd.core.world import ROOT, SECOND_NS, World, call, launched, remembered_of, task_info
 
 
 def test_the_later_subscription_takes_over() -> None:
@@ -165,7 +166,7 @@ def test_subscribing_with_an_unknown_id_takes_it() -> None:
 
 @pytest.mark.parametrize(
     ("failover_s", "deadline_s", "left_s"),
-    [(0, None, 60), (600, None, 600), (600, 300, 300), (600, 5, 60), (600, -100, 60)],
+    [(0, None, 60), (600, None, 600), (600, 300, 300), (600, 5, 60), (600, -100, 60), (600, 10**6, 600)],
 )
 def test_after_a_restart_a_framework_has_what_is_left_of_its_time_and_the_grace_at_least(
     failover_s: int, deadline_s: int | None, left_s: int
@@ -180,4 +181,25 @@ def test_after_a_restart_a_framework_has_what_is_left_of_its_time_and_the_grace_
     world.advance(left_s - 1)
     assert FrameworkId("f") in world.state.frameworks
     world.advance(2)
+    assert FrameworkId("f") not in world.state.frameworks
+
+
+@pytest.mark.parametrize("known_from_agents", [False, True])
+def test_the_time_of_a_missing_framework_does_not_begin_anew_with_each_start(known_from_agents: bool) -> None:
+    info = FrameworkInfo(framework_id=FrameworkId("f"), failover_timeout_ms=600_000)
+    record = SaveFramework(framework=info, failover_deadline_ns=None, completed=False)
+    world = World(remembered=Remembered(frameworks=() if known_from_agents else (record,)))
+    if known_from_agents:
+        world.agent("a1", frameworks=(info,))
+    world.advance(1)
+    end_ns = world.now_ns + 599 * SECOND_NS
+    saved: list[Save] = []
+    for epoch in range(2, 6):
+        saved += [effect for effect in world.effects if isinstance(effect, Save)]
+        assert sum(isinstance(each, SaveFramework) for each in saved) == 1
+        world = World(remembered=remembered_of(saved), epoch=epoch, now_ns=world.now_ns)
+        world.advance(100)
+    world.advance((end_ns - world.now_ns) // SECOND_NS - 1)
+    assert FrameworkId("f") in world.state.frameworks
+    world.advance(3)
     assert FrameworkId("f") not in world.state.frameworks

@@ -178,6 +178,16 @@ def test_tasks_of_an_agent_out_of_reach_end_when_it_is_given_up() -> None:
     assert world.state.frameworks[framework[0]].tasks
 
 
+def test_the_oldest_of_too_many_that_are_gone_is_forgotten() -> None:
+    world = World(settings=Settings(unreachable_limit_count=2))
+    for name in ("a1", "a2", "a3"):
+        world.agent(name)
+        world.do(AgentMarkedGone(agent_id=AgentId(name)))
+    assert list(world.state.gone_agent_ids) == ["a2", "a3"]
+    assert [effect.agent_id for effect in world.effects if isinstance(effect, ForgetAgent)] == ["a1"]
+    world.agent("a1")
+
+
 def test_an_agent_that_is_gone_is_not_forgotten_and_one_that_is_forgotten_is_not_gone() -> None:
     world = World(settings=Settings(unreachable_age_limit_ms=100_000))
     for name in ("gone", "forgotten"):

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from masterd.allocator.quota import NO_QUOTA, Quota
 from masterd.core.effects import (
-    ForgetAgent,
     Save,
-    SaveAgent,
-    SaveAgentGone,
-    SaveAgentResources,
-    SaveDeactivated,
-    SaveDrain,
-    SaveFramework,
-    SaveMaintenance,
-    SaveQuotas,
-    SaveWeights,
     TellPing,
 )
 from masterd.core.events import (
@@ -47,7 +35,6 @@ from masterd.core.events import (
     Teardown,
     WeightsChanged,
 )
-from masterd.core.recovery import Remembered
 from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
@@ -55,7 +42,7 @@ from paddock.model.offer import Filters, Launch, Reserve, Unavailability, Unrese
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
 from paddock.model.task import TaskState
-from tests.unit.masterd.core.world import ROOT, Subscription, World, call, task_info
+from tests.unit.masterd.core.world import ROOT, Subscription, World, call, remembered_of, task_info
 
 AGENTS = ("a1", "a2", "a3")
 # Soon forgotten, so that what is forgotten comes back too.
@@ -395,38 +382,11 @@ class MasterMachine(RuleBasedStateMachine):
         if chance:
             return
         self.saved += [e for e in self.world.effects if isinstance(e, Save)]
-        agents: dict[AgentId, SaveAgent] = {}
-        changed: dict[AgentId, SaveAgentResources] = {}
-        for saved in self.saved:
-            if isinstance(saved, SaveAgentResources):
-                changed[saved.agent_id] = saved
-            elif isinstance(saved, ForgetAgent | SaveAgentGone):
-                changed.pop(saved.agent_id, None)
-            if isinstance(saved, SaveAgent):
-                agents[saved.agent_id] = saved
-            elif isinstance(saved, ForgetAgent | SaveAgentGone):
-                del agents[saved.agent_id]
-        gone = {e.agent_id for e in self.saved if isinstance(e, SaveAgentGone)}
-        quotas = [e.quotas for e in self.saved if isinstance(e, SaveQuotas)]
-        frameworks = {e.framework.framework_id: e for e in self.saved if isinstance(e, SaveFramework)}
-        weights = [e.weights_milli for e in self.saved if isinstance(e, SaveWeights)]
-        used = {e.agent_id: e.deactivated for e in self.saved if isinstance(e, SaveDeactivated)}
-        windows = [e.windows for e in self.saved if isinstance(e, SaveMaintenance)]
-        deactivated = dict(self.world.state.deactivated_agent_ids)
-        remembered = Remembered(
-            deactivated_agent_ids=tuple(name for name, out in used.items() if out and name in agents),
-            maintenance=windows[-1] if windows else (),
-            agents=tuple(agents.values()),
-            agent_resources=tuple(changed.values()),
-            gone_agent_ids=tuple(gone),
-            quotas=quotas[-1] if quotas else (),
-            frameworks=tuple(frameworks.values()),
-            weights_milli=weights[-1] if weights else (),
-        )
+        remembered = remembered_of(self.saved)
+        changed = {record.agent_id for record in remembered.agent_resources}
         before = {name: agent for name, agent in self.world.state.agents.items() if name in changed}
-        drains = {e.agent_id: e for e in self.saved if isinstance(e, SaveDrain) and e.agent_id in agents}
-        remembered = replace(remembered, drains=tuple(each for each in drains.values() if each.drain is not None))
-        refused = {name for name, record in frameworks.items() if record.completed}
+        deactivated = dict(self.world.state.deactivated_agent_ids)
+        refused = {each.framework.framework_id for each in remembered.frameworks if each.completed}
         self.epoch += 1
         streams = self.world.streams
         self.world = World(remembered=remembered, epoch=self.epoch, settings=SETTINGS)

@@ -163,6 +163,19 @@ def test_a_repeated_status_is_kept_once_and_a_long_history_keeps_its_beginning_a
     assert task.statuses[-1].uuid == (29).to_bytes(16)
 
 
+def test_an_agents_late_answer_about_a_task_that_has_ended_goes_to_nobody() -> None:
+    """A kill that overtook nothing: the task was acknowledged to its end, and the agent has forgotten it."""
+    world = World()
+    agent, framework = launched(world, aware=True)
+    world.report(agent, framework, "t1", TaskState.FINISHED)
+    world.do(Acknowledge(**call(framework), agent_id=AgentId("a1"), task_id=TaskId("t1"), uuid=b"u" * 16))
+    world.report(agent, framework, "t1", TaskState.DROPPED, uuid=b"")
+    assert [status.state for status in world.statuses(framework[2])] == [TaskState.FINISHED]
+    # Under a uuid it is passed on: the acknowledgement may have been lost, and the agent would send it for ever.
+    world.report(agent, framework, "t1", TaskState.FINISHED)
+    assert len(world.statuses(framework[2])) == 2
+
+
 def test_a_status_of_a_framework_that_nobody_knows_is_acknowledged_in_the_end() -> None:
     world = World(settings=Settings(resubscribe_grace_ms=10_000))
     agent = world.agent("a1")

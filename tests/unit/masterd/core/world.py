@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import TypedDict, TypeVar
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings
 from masterd.core.authorizer import AllowAll, Authorizer
-from masterd.core.effects import Effect, FrameworkMessage, NoteOffers, NoteStatus, NoteSubscribed, ToAgent, ToFramework
+from masterd.core.effects import (
+    Effect,
+    ForgetAgent,
+    FrameworkMessage,
+    NoteOffers,
+    NoteStatus,
+    NoteSubscribed,
+    Save,
+    SaveAgent,
+    SaveAgentGone,
+    SaveAgentResources,
+    SaveDeactivated,
+    SaveDrain,
+    SaveFramework,
+    SaveMaintenance,
+    SaveQuotas,
+    SaveWeights,
+    ToAgent,
+    ToFramework,
+)
 from masterd.core.events import (
     Accept,
     AgentRegistered,
@@ -75,8 +95,9 @@ class World:
         seed: int = 1,
         epoch: int = 1,
         authorizer: Authorizer | None = None,
+        now_ns: int = 1_000 * SECOND_NS,
     ) -> None:
-        self.now_ns = 1_000 * SECOND_NS
+        self.now_ns = now_ns
         self.allocator = DrfAllocator(AllocatorSettings())
         self.machine = Machine(
             recover(
@@ -231,6 +252,44 @@ class World:
 
     def free(self, agent_id: str) -> dict[str, int]:
         return self.allocator.free(AgentId(agent_id)).quantities_milli()
+
+
+def remembered_of(saved: Iterable[Save]) -> Remembered:
+    """What a registry holds after these records."""
+    found: dict[str, dict[object, Save]] = {}
+    for record in saved:
+        kind = type(record).__name__
+        match record:
+            case (
+                SaveAgent(agent_id=agent_id)
+                | SaveDrain(agent_id=agent_id)
+                | SaveAgentResources(agent_id=agent_id)
+                | SaveDeactivated(agent_id=agent_id)
+            ):
+                found.setdefault(kind, {})[agent_id] = record
+            case ForgetAgent(agent_id=agent_id) | SaveAgentGone(agent_id=agent_id):
+                for of_agent in ("SaveAgent", "SaveDrain", "SaveAgentResources", "SaveDeactivated"):
+                    found.setdefault(of_agent, {}).pop(agent_id, None)
+                if isinstance(record, SaveAgentGone):
+                    found.setdefault(kind, {})[agent_id] = record
+            case SaveFramework(framework=framework):
+                found.setdefault(kind, {})[framework.framework_id] = record
+            case SaveWeights() | SaveQuotas() | SaveMaintenance():
+                found[kind] = {None: record}
+    records = [record for of_one_kind in found.values() for record in of_one_kind.values()]
+    return Remembered(
+        agents=tuple(record for record in records if isinstance(record, SaveAgent)),
+        gone_agent_ids=tuple(record.agent_id for record in records if isinstance(record, SaveAgentGone)),
+        drains=tuple(record for record in records if isinstance(record, SaveDrain) and record.drain is not None),
+        frameworks=tuple(record for record in records if isinstance(record, SaveFramework)),
+        weights_milli=next((record.weights_milli for record in records if isinstance(record, SaveWeights)), ()),
+        quotas=next((record.quotas for record in records if isinstance(record, SaveQuotas)), ()),
+        agent_resources=tuple(record for record in records if isinstance(record, SaveAgentResources)),
+        deactivated_agent_ids=tuple(
+            record.agent_id for record in records if isinstance(record, SaveDeactivated) and record.deactivated
+        ),
+        maintenance=next((record.windows for record in records if isinstance(record, SaveMaintenance)), ()),
+    )
 
 
 def launched(world: World, *, failover_s: float = 0, aware: bool = False) -> tuple[int, Subscription]:

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.doctor.agents import AgentPlaces, read_places, write_places
-from paddock.doctor.locks import holder, parse_locks, read_locks
+from paddock.doctor.locks import parse_locks, read_locks
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ json_values = st.recursive(
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=40, deadline=None)
 def test_any_content_is_read_or_left_out(content: bytes) -> None:
     import tempfile  # noqa: PLC0415 - one directory for each example
 
@@ -86,13 +87,29 @@ def test_any_content_is_read_or_left_out(content: bytes) -> None:
 def test_who_holds_a_lock_is_seen_without_trying_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with path.open("w") as file:
-        assert holder(str(path), read_locks()) == 0
+        assert read_locks().holder(str(path)) == 0
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert holder(str(path), read_locks()) == os.getpid()
-    assert holder(str(path), read_locks()) == 0
-    assert holder(str(tmp_path / "missing"), read_locks()) == 0
+        assert read_locks().holder(str(path)) == os.getpid()
+    assert read_locks().holder(str(path)) == 0
+    assert read_locks().holder(str(tmp_path / "missing")) == 0
 
 
 @given(st.text(st.sampled_from("1: FLOCKADVISRYWTEPOX0af->\n"), max_size=80))
+@settings(max_examples=50, deadline=None)
 def test_any_list_of_locks_is_read(text: str) -> None:
     parse_locks(text)
+
+
+def test_a_lock_is_known_by_device_and_inode(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    found = path.stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    line = "7: FLOCK  ADVISORY  WRITE {pid} {device}:{inode} 0 EOF\n"
+    held = line.format(pid=77, device=device, inode=found.st_ino)
+    assert parse_locks(held).holder(str(path)) == 77
+    assert parse_locks(line.format(pid=0, device=device, inode=found.st_ino)).holder(str(path)) == -1
+    assert parse_locks(line.format(pid=77, device=device, inode=found.st_ino + 1)).holder(str(path)) == 0
+    assert parse_locks(held.replace("FLOCK ", "POSIX ")).holder(str(path)) == 0
+    waits = held.replace("7:", "7: ->")
+    assert parse_locks(waits).holder(str(path)) == 0

@@ -1,4 +1,4 @@
-"""Frozen values to JSON and back, by their declared types: for the checkpoint log only.
+"""Frozen values to JSON and back, by their declared types: for agentd's checkpoint log and masterd's recordings.
 
 Fields at their default are left out; a field that an older agent did not write gets its default; one that a newer agent
 wrote, and this one does not know, is an error: an agent must not forget what it cannot read.
@@ -7,9 +7,10 @@ wrote, and this one does not know, is an error: an agent must not forget what it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cache
 from types import NoneType, UnionType
 from typing import NewType, Union, get_args, get_origin, get_type_hints
@@ -63,6 +64,10 @@ def codec_of(declared: Hashable) -> Codec:
         return _union(get_args(declared))
     if origin in {tuple, frozenset}:
         return _sequence(declared)
+    if origin is Mapping:
+        return _mapping(get_args(declared)[1])
+    if declared is Fraction:
+        return Codec(str, _fraction)
     if isinstance(declared, type) and issubclass(declared, Enum):
         return _enum(declared)
     if isinstance(declared, type) and is_dataclass(declared):
@@ -185,6 +190,29 @@ def _sequence(declared: object) -> Codec:
     return Codec(
         lambda value: [member.encode(item) for member, item in zip(members, _iterable(value), strict=True)], decode
     )
+
+
+def _fraction(value: Json) -> Fraction:
+    try:
+        return Fraction(_expect_text(value))
+    except (ValueError, ZeroDivisionError):
+        raise CodecError(f"{value!r} is no fraction") from None
+
+
+def _mapping(declared: Hashable) -> Codec:
+    """Of texts, in their order."""
+    inner = codec_of(declared)
+
+    def encode(value: object) -> Json:
+        assert isinstance(value, Mapping)
+        return {str(name): inner.encode(part) for name, part in sorted(value.items())}
+
+    def decode(value: Json) -> object:
+        if not isinstance(value, dict):
+            raise CodecError(f"{value!r} is no mapping")
+        return {name: inner.decode(part) for name, part in value.items()}
+
+    return Codec(encode, decode)
 
 
 def _iterable(value: object) -> tuple[object, ...] | frozenset[object]:
