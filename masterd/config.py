@@ -136,7 +136,7 @@ class MasterSettings:
         15.0, "how often a framework that hears nothing else hears a heartbeat", _INTERVAL_S, name="heartbeat_interval"
     )
     offer_timeout_s: float = setting(
-        0.0, "after which time an unanswered offer is taken back; 0s: never", DURATION_S, name="offer_timeout"
+        300.0, "after which time an unanswered offer is taken back; 0s: never", DURATION_S, name="offer_timeout"
     )
     allocator_seed: int | None = setting(
         None, "makes the order in which agents are visited repeatable", optional(whole(0, 2**31))

@@ -1,4 +1,6 @@
-"""What outlives the master: its id and epoch, agents, frameworks, weights; SQLite, written in groups, durable before visible.
+"""What outlives the master: who it is, agents and what of them is reserved, frameworks, weights, quotas.
+
+SQLite, written in groups, durable before visible.
 
 Nothing in here is asked at run time: it is read once at the start, and written by one thread.
 """
@@ -14,59 +16,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from masterd import resource_rows
 from masterd.allocator.quota import Quota
 from masterd.core.effects import (
     ForgetAgent,
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
+    SaveDeactivated,
     SaveDrain,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
 )
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from masterd.core.views import Drain
+from masterd.registry_formats import FORMAT, STEPS
 from paddock.model.errors import CheckpointBlocked, CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
+from paddock.model.offer import Unavailability
 
-FORMAT = 3
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
-
-_TABLES = """
-CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
-CREATE TABLE agents (
-    id TEXT PRIMARY KEY, hostname TEXT NOT NULL, unix_address TEXT NOT NULL, tcp_address TEXT NOT NULL,
-    unreachable_ns INTEGER
-) WITHOUT ROWID;
-CREATE TABLE frameworks (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, principal TEXT NOT NULL, roles TEXT NOT NULL,
-    capabilities TEXT NOT NULL, failover_timeout_ms INTEGER NOT NULL, labels TEXT NOT NULL, hostname TEXT NOT NULL,
-    webui_url TEXT NOT NULL, failover_deadline_ns INTEGER, completed INTEGER NOT NULL
-);
-CREATE TABLE weights (role TEXT PRIMARY KEY, weight_milli INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_TABLES_SINCE_2 = """
-CREATE TABLE quotas (role TEXT PRIMARY KEY, guarantees TEXT NOT NULL, limits TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE gone_agents (id TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-
-_TABLES_SINCE_3 = """
-CREATE TABLE drains (
-    id TEXT PRIMARY KEY, asked_by TEXT NOT NULL, max_grace_ms INTEGER, mark_gone INTEGER NOT NULL, is_done INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-
-_FROM_FORMAT_1 = """
-ALTER TABLE agents ADD COLUMN unreachable_ns INTEGER;
-UPDATE agents SET unreachable_ns = strftime('%s', 'now') * 1000000000 WHERE reachable = 0;
-ALTER TABLE agents DROP COLUMN reachable;
-"""
-"""Format 1 did not say since when an agent was out of reach: since now."""
 
 _PRIMARY_CODE = 0xFF
 _MAY_PASS = frozenset(
@@ -164,16 +139,25 @@ class Registry:
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
             gone = self._connection.execute("SELECT id FROM gone_agents")
+            resources = self._connection.execute("SELECT id, configured, resources FROM agent_resources")
+            deactivated = self._connection.execute("SELECT id FROM deactivated_agents")
+            maintenance = self._connection.execute("SELECT hostname, start_ns, duration_ns FROM maintenance")
             drains = self._connection.execute("SELECT id, asked_by, max_grace_ms, mark_gone, is_done FROM drains")
             return Remembered(
                 agents=tuple(_agent(row) for row in agents.fetchall()),
+                agent_resources=tuple(_agent_resources(row) for row in resources.fetchall()),
                 frameworks=tuple(_framework(row) for row in frameworks.fetchall()),
                 weights_milli=tuple((str(role), int(weight)) for role, weight in weights.fetchall()),
                 quotas=tuple(_quota(row) for row in quotas.fetchall()),
                 gone_agent_ids=tuple(AgentId(str(row[0])) for row in gone.fetchall()),
+                deactivated_agent_ids=tuple(AgentId(str(row[0])) for row in deactivated.fetchall()),
+                maintenance=tuple(
+                    (str(hostname), Unavailability(start_ns=int(start_ns), duration_ns=int(duration_ns)))
+                    for hostname, start_ns, duration_ns in maintenance.fetchall()
+                ),
                 drains=tuple(_drain(row) for row in drains.fetchall()),
             )
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise _broken(self._path, error) from error
 
     def write(self, records: Sequence[Save]) -> None:
@@ -213,13 +197,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    steps = {
-        0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3,
-        1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3,
-        2: _TABLES_SINCE_3,
-    }
-    if found in steps:
-        connection.executescript(f"BEGIN; {steps[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
+    if found in STEPS:
+        connection.executescript(f"BEGIN; {STEPS[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
     elif found != FORMAT:
         message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
         raise CheckpointError(str(path), 0, message)
@@ -275,6 +254,15 @@ def _quota(row: Sequence[object]) -> tuple[str, Quota]:
     return role, Quota(guarantees_milli=_amounts(guarantees), limits_milli=_amounts(limits))
 
 
+def _agent_resources(row: Sequence[object]) -> SaveAgentResources:
+    agent_id, configured, resources = (str(value) for value in row)
+    return SaveAgentResources(
+        agent_id=AgentId(agent_id),
+        configured=resource_rows.from_text(configured),
+        resources=resource_rows.from_text(resources),
+    )
+
+
 def _drain(row: Sequence[object]) -> SaveDrain:
     agent_id, asked_by, max_grace_ms, mark_gone, is_done = row
     drain = Drain(
@@ -299,6 +287,26 @@ def _amounts(text: str) -> dict[str, int]:
     return {str(name): int(milli) for name, milli in json.loads(text).items()}
 
 
+def _forget_of_agent(connection: sqlite3.Connection, agent_id: AgentId) -> None:
+    for table in ("agent_resources", "deactivated_agents", "drains"):
+        connection.execute(f"DELETE FROM {table} WHERE id = ?", (agent_id,))  # noqa: S608 - the names are ours
+
+
+def _write_deactivated(connection: sqlite3.Connection, agent_id: AgentId, *, deactivated: bool) -> None:
+    connection.execute("DELETE FROM deactivated_agents WHERE id = ?", (agent_id,))
+    if deactivated:
+        connection.execute("INSERT INTO deactivated_agents (id) VALUES (?)", (agent_id,))
+
+
+def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources) -> None:
+    connection.execute("DELETE FROM agent_resources WHERE id = ?", (record.agent_id,))
+    if record.resources != record.configured:
+        connection.execute(
+            "INSERT INTO agent_resources (id, configured, resources) VALUES (?, ?, ?)",
+            (record.agent_id, resource_rows.to_text(record.configured), resource_rows.to_text(record.resources)),
+        )
+
+
 def _write(connection: sqlite3.Connection, record: Save) -> None:
     match record:
         case SaveAgent():
@@ -310,7 +318,17 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
         case ForgetAgent(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
             connection.execute("DELETE FROM gone_agents WHERE id = ?", (agent_id,))
-            _write_drain(connection, agent_id, None)
+            _forget_of_agent(connection, agent_id)
+        case SaveAgentResources():
+            _write_resources(connection, record)
+        case SaveDeactivated(agent_id=agent_id, deactivated=deactivated):
+            _write_deactivated(connection, agent_id, deactivated=deactivated)
+        case SaveMaintenance(windows=windows):
+            connection.execute("DELETE FROM maintenance")
+            connection.executemany(
+                "INSERT INTO maintenance (hostname, start_ns, duration_ns) VALUES (?, ?, ?)",
+                [(hostname, window.start_ns, window.duration_ns) for hostname, window in windows],
+            )
         case SaveDrain(agent_id=agent_id, drain=drain):
             _write_drain(connection, agent_id, drain)
         case SaveFramework(framework=info):
@@ -346,5 +364,5 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case SaveAgentGone(agent_id=agent_id):
             connection.execute("DELETE FROM agents WHERE id = ?", (agent_id,))
-            _write_drain(connection, agent_id, None)
+            _forget_of_agent(connection, agent_id)
             connection.execute("INSERT OR REPLACE INTO gone_agents (id) VALUES (?)", (agent_id,))

@@ -19,8 +19,11 @@ from masterd.core.effects import (
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
+    SaveDeactivated,
     SaveDrain,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
     TaskChanged,
@@ -32,6 +35,7 @@ from masterd.core.effects import (
 )
 from masterd.core.events import (
     Accept,
+    AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
     AgentRegistered,
@@ -40,8 +44,12 @@ from masterd.core.events import (
     DrainAgent,
     Event,
     LaunchRefused,
+    MaintenanceUpdated,
+    OperatorTeardown,
     ProblemReported,
     QuotasChanged,
+    QuotasUpdated,
+    ResourcesChanged,
     StandaloneChanged,
     StatusReported,
     Subscribe,
@@ -55,6 +63,7 @@ from masterd.task_feed import TaskFeed
 from paddock.daemon.clock import Clock
 from paddock.daemon.shell import Shell
 from paddock.model.errors import PaddockError, Unavailable
+from paddock.model.resource_text import format_resources
 
 TICK_S = 0.25
 """How late a ping, heartbeat or deadline may be."""
@@ -86,6 +95,11 @@ _REFUSED_WHILE_BLOCKED = (
     | Teardown
     | WeightsChanged
     | QuotasChanged
+    | QuotasUpdated
+    | ResourcesChanged
+    | AgentActivated
+    | MaintenanceUpdated
+    | OperatorTeardown
     | AgentMarkedGone
     | DrainAgent
     | CancelDrain
@@ -134,6 +148,14 @@ class MasterShell:
     def machine(self) -> Machine:
         """For reading its state, between events: on the loop's thread that is always."""
         return self._machine
+
+    def wall_ns(self) -> int:
+        """What the next event will be told about the time, or a little earlier."""
+        return self._clock.wall_ns()
+
+    def now_ns(self) -> int:
+        """The same, by the clock that never goes back."""
+        return self._clock.monotonic_ns()
 
     def new_stream_number(self) -> int:
         """Never the same twice."""
@@ -242,6 +264,21 @@ def _record_of(effect: Effect | Answer) -> Save | None:
             return effect
         case SaveQuotas(quotas=quotas):
             _log.info("quotas are changed", extra={"roles": [role for role, _ in quotas]})
+            return effect
+        case SaveAgentResources(agent_id=agent_id, resources=resources, lost=lost):
+            extra = {"agent_id": agent_id, "agent_resources": format_resources(resources)}
+            if lost:
+                phrase = "reservations are lost: the agent was configured with less"
+                _log.warning(phrase, extra={**extra, "lost": format_resources(lost)})
+            else:
+                _log.info("reservations of the agent are changed", extra=extra)
+            return effect
+        case SaveDeactivated(agent_id=agent_id, deactivated=deactivated):
+            phrase = "agent is taken out of use" if deactivated else "agent is in use again"
+            _log.info(phrase, extra={"agent_id": agent_id})
+            return effect
+        case SaveMaintenance(windows=windows):
+            _log.info("maintenance is planned anew", extra={"hosts": [hostname for hostname, _ in windows]})
             return effect
         case SaveDrain(agent_id=agent_id, drain=drain):
             phrase = (

@@ -171,6 +171,10 @@ class Allocator(Protocol):
         """Replace what nobody may be offered of the agent."""
         ...
 
+    def free(self, agent_id: AgentId) -> Resources:
+        """What nobody has of the agent, and nothing withholds."""
+        ...
+
     def shortage(self, agent_id: AgentId) -> Resources:
         """What has been given away or withheld beyond the agent's whole; empty as long as all fits."""
         ...

@@ -29,6 +29,26 @@ class Quota:
 NO_QUOTA = Quota()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaChange:
+    """Guarantees and limits of a role that are to be replaced, each as a whole; None: as they are. Zeros are said."""
+
+    role: str
+    guarantees_milli: Mapping[str, int] | None = None
+    limits_milli: Mapping[str, int] | None = None
+
+    def applied_to(self, quota: Quota, where: str = "quota") -> Quota:
+        """The new one, checked. Raises InvalidRequest naming the first fault."""
+        guarantees = quota.guarantees_milli if self.guarantees_milli is None else self.guarantees_milli
+        limits = quota.limits_milli if self.limits_milli is None else self.limits_milli
+        return checked_quota(self.role, _plain(guarantees), _plain(limits), nested=True, where=where)
+
+
+def _plain(amounts_milli: Mapping[str, int]) -> Resources:
+    """Not normalised: a limit of zero is one."""
+    return Resources(tuple(Resource(name=name, value=Scalar(milli=milli)) for name, milli in amounts_milli.items()))
+
+
 def checked_quota(role: str, guarantees: Resources, limits: Resources, *, nested: bool, where: str = "quota") -> Quota:
     """A quota from outside. Raises InvalidRequest naming the first fault. `nested`: roles below others may have one."""
     check_role(role, f"{where}.role")

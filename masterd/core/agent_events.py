@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import draining, offers, reconciliation, tasks
+from masterd.core import availability, draining, offers, reconciliation, reservations, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -30,7 +28,6 @@ from masterd.core.state import (
     traits_of,
 )
 from masterd.core.views import AgentState, FrameworkState
-from paddock.model.agent import AgentInfo
 from paddock.model.errors import AlreadyExists, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
@@ -52,8 +49,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         turn.state.agents[agent_id] = agent
     was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.REGISTER)
-    agent.info = _with_conversions(agent, event.agent)
-    agent.configured = event.agent.resources
+    reservations.carry_over(turn, agent, event.agent)
     agent.stream = event.stream
     agent.standalone = event.standalone
     # It says so again when there still is one.
@@ -77,15 +73,11 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     _readmit(turn, agent)
     _settle(turn, agent, {(reported.framework_id, reported.task.task_id) for reported in event.tasks})
     draining.go_on(turn, agent)
+    availability.admit(turn, agent)
     if was_missing:
         reconciliation.answer_waiting(turn, agent_id)
     agent.ping_sequence = agent.answered_sequence = agent.missed_count = 0
     ping(turn, agent)
-
-
-def _with_conversions(agent: AgentEntry, info: AgentInfo) -> AgentInfo:
-    """Reservations and volumes stay as long as the agent's configured resources stay what they were."""
-    return replace(info, resources=agent.info.resources) if info.resources == agent.configured else info
 
 
 def _save(turn: Turn, agent: AgentEntry, *, unreachable_ns: int | None) -> None:
@@ -277,6 +269,8 @@ def _forget(turn: Turn, agent: AgentEntry) -> None:
     """Its tasks stay in their frameworks' history, with what was last known of them."""
     agent_id = agent.info.agent_id
     del turn.state.agents[agent_id]
+    turn.state.leases_ms.pop(agent_id, None)
+    turn.state.deactivated_agent_ids.pop(agent_id, None)
     turn.effects.append(ForgetAgent(agent_id=agent_id))
     for framework in turn.state.frameworks.values():
         for task in [task for task in framework.unreachable.values() if task.agent_id == agent_id]:
@@ -305,6 +299,8 @@ def mark_gone(turn: Turn, agent_id: AgentId) -> None:
         turn.effects.append(CloseAgentStream(stream=agent.stream, error=PermissionRefused(message)))
     _detach(turn, agent)
     del state.agents[agent_id]
+    state.leases_ms.pop(agent_id, None)
+    state.deactivated_agent_ids.pop(agent_id, None)
     state.gone_agent_ids[agent_id] = None
     state.allocator.remove_agent(agent_id)
     turn.effects.append(SaveAgentGone(agent_id=agent_id))

@@ -11,22 +11,27 @@ from dataclasses import replace
 from masterd.allocator.interface import Conversion
 from masterd.allocator.reservations import check_stack, role_line
 from paddock.model.errors import InvalidRequest
-from paddock.model.offer import CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
+from paddock.model.offer import Change, CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
 from paddock.model.resources import Resource, Resources, Scalar, check_resources
-
-Change = Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
 
 
 def conversion_of(
-    change: Change, *, role: str, principal: str, volume_ids: Collection[str], busy_volume_ids: Collection[str]
+    change: Change,
+    *,
+    role: str | None,
+    principal: str,
+    volume_ids: Collection[str],
+    busy_volume_ids: Collection[str],
+    now_ms: int,
 ) -> Conversion:
-    """What the operation does, in an offer of `role`. Raises InvalidRequest naming the first fault.
+    """What the operation does, in an offer of `role`; None: an operator's, for any role. Raises InvalidRequest naming the
+    first fault.
 
-    `volume_ids` are those on the agent; `busy_volume_ids` those that tasks or other offers hold.
+    `volume_ids` are those on the agent; `busy_volume_ids` those that tasks or other offers hold. `now_ms`: Unix time.
     """
     match change:
         case Reserve(resources=resources):
-            return _reserve(resources, role, principal)
+            return _reserve(resources, role, principal, now_ms)
         case Unreserve(resources=resources):
             return _unreserve(resources)
         case CreateVolumes(volumes=volumes):
@@ -39,7 +44,7 @@ def conversion_of(
             return _shrink(volume, by_milli)
 
 
-def _reserve(resources: Resources, role: str, principal: str) -> Conversion:
+def _reserve(resources: Resources, role: str | None, principal: str, now_ms: int) -> Conversion:
     reserved: list[Resource] = []
     plain: list[Resource] = []
     for resource in _checked(resources, "reserve.resources"):
@@ -47,13 +52,21 @@ def _reserve(resources: Resources, role: str, principal: str) -> Conversion:
         if not resource.reservations or resource.volume is not None or resource.revocable:
             raise InvalidRequest(where, resource.name, "reserve plain resources; say for which role")
         top = replace(resource.reservations[-1], dynamic=True, principal=principal)
-        if top.role not in role_line(role)[1:]:
+        if role is not None and top.role not in role_line(role)[1:]:
             raise InvalidRequest(where, top.role, f"the offer is of role {role}: reserve for that role")
+        if top.expires_ms and top.expires_ms <= now_ms:
+            raise InvalidRequest(f"{where}.expires_ms", top.expires_ms, "a lease ends in the future")
         stacked = replace(resource, reservations=(*resource.reservations[:-1], top))
         check_stack(stacked, where)
         reserved.append(stacked)
         plain.append(replace(resource, reservations=resource.reservations[:-1]))
     return Conversion(consumed=Resources.of(plain), converted=Resources.of(reserved))
+
+
+def reserved_roles(conversion: Conversion) -> list[str]:
+    """For whom something is reserved before or afterwards: these decide."""
+    both = (*conversion.consumed, *conversion.converted)
+    return sorted({resource.reserved_role for resource in both if resource.reservations})
 
 
 def _unreserve(resources: Resources) -> Conversion:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from masterd.core import offers, tasks
+from masterd.core import availability, offers, tasks
 from masterd.core.effects import SaveDrain, TellKill
 from masterd.core.events import Caller, CancelDrain, DrainAgent
 from masterd.core.state import AgentEntry, TaskEntry, Turn
@@ -70,8 +70,7 @@ def cancel(turn: Turn, event: CancelDrain) -> None:
         raise InvalidRequest("agent_id", event.agent_id, "this agent is not drained; `paddock agents` says which are")
     agent.drain = None
     turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=None))
-    if agent.state is AgentState.CONNECTED:
-        turn.state.allocator.set_agent_active(event.agent_id, active=True)
+    availability.refresh(turn, agent)
 
 
 def _agent(turn: Turn, caller: Caller, agent_id: AgentId) -> AgentEntry:

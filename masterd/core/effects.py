@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from masterd.allocator.quota import Quota
 from masterd.core.views import Drain, TaskView
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Offer
+from paddock.model.offer import Offer, Unavailability
+from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskStatus
 
 # --- to an agent ---
@@ -129,8 +130,34 @@ class NoteHeartbeat:
     """The stream is alive."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOperation:
+    """What became of an operation; `error` is empty when it was done."""
+
+    operation_id: str
+    agent_id: AgentId
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteInverseOffer:
+    """Leave the agent in time."""
+
+    agent_id: AgentId
+    hostname: str
+    unavailability: Unavailability
+
+
 FrameworkMessage = (
-    NoteSubscribed | NoteOffers | NoteRescinded | NoteStatus | NoteAgentFailed | NoteError | NoteHeartbeat
+    NoteSubscribed
+    | NoteOffers
+    | NoteRescinded
+    | NoteStatus
+    | NoteAgentFailed
+    | NoteOperation
+    | NoteInverseOffer
+    | NoteError
+    | NoteHeartbeat
 )
 
 # --- effects ---
@@ -216,6 +243,31 @@ class SaveAgentGone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgentResources:
+    """What of the agent is reserved and made volumes, and what it was when it was configured. `lost`: for the log."""
+
+    agent_id: AgentId
+    configured: Resources
+    resources: Resources
+    lost: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDeactivated:
+    """An operator has taken the agent out of use, or back into it."""
+
+    agent_id: AgentId
+    deactivated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveMaintenance:
+    """All windows that there are, by host."""
+
+    windows: tuple[tuple[str, Unavailability], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SaveDrain:
     """The agent is being drained, has been, or (None) is not any more."""
 
@@ -231,5 +283,16 @@ class TaskChanged:
     task: TaskView
 
 
-Save = SaveAgent | ForgetAgent | SaveAgentGone | SaveDrain | SaveFramework | SaveWeights | SaveQuotas
+Save = (
+    SaveAgent
+    | ForgetAgent
+    | SaveAgentGone
+    | SaveDrain
+    | SaveAgentResources
+    | SaveDeactivated
+    | SaveMaintenance
+    | SaveFramework
+    | SaveWeights
+    | SaveQuotas
+)
 Effect = ToAgent | ToFramework | CloseAgentStream | CloseFrameworkStream | Save | TaskChanged

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from masterd.allocator.quota import Quota
+from masterd.allocator.quota import Quota, QuotaChange
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Operation
+from paddock.model.offer import Change, Filters, Operation, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
 
@@ -188,6 +188,14 @@ class Teardown(FrameworkCall):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InverseOfferAnswered(FrameworkCall):
+    """Whether the framework will leave the agent in time."""
+
+    agent_id: AgentId
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorKill:
     """An operator stops a task."""
 
@@ -215,10 +223,55 @@ class QuotasChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotasUpdated:
+    """As QuotasChanged; what a change leaves out stays as it is when the event is handled."""
+
+    caller: Caller
+    changes: tuple[QuotaChange, ...]
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesChanged:
+    """An operator reserves, or makes volumes, or undoes it, on what nobody uses."""
+
+    caller: Caller
+    agent_id: AgentId
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentActivated:
+    """An operator takes an agent out of use, or back into it."""
+
+    caller: Caller
+    agent_id: AgentId
+    active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceUpdated:
+    """Hosts get a window, or lose theirs."""
+
+    caller: Caller
+    windows: tuple[tuple[str, Unavailability], ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTeardown:
+    """An operator ends a framework for good."""
+
+    caller: Caller
+    framework_id: FrameworkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMarkedGone:
     """An operator says that the agent will never come back, nor its tasks."""
 
     agent_id: AgentId
+    caller: Caller = Caller(uid=0, user="root")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +325,12 @@ Event = (
     | OperatorKill
     | WeightsChanged
     | QuotasChanged
+    | QuotasUpdated
+    | ResourcesChanged
+    | AgentActivated
+    | MaintenanceUpdated
+    | OperatorTeardown
+    | InverseOfferAnswered
     | AgentMarkedGone
     | DrainAgent
     | CancelDrain

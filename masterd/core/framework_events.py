@@ -8,7 +8,7 @@ from masterd.core import offers, tasks
 from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
 from masterd.core.events import FrameworkCall, Subscribe
-from masterd.core.policy import check_may
+from masterd.core.rights import check_may
 from masterd.core.state import (
     COMPLETED_FRAMEWORKS_LIMIT_COUNT,
     NS_PER_MS,

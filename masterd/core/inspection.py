@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from masterd.allocator.quota import NO_QUOTA
-from masterd.allocator.reservations import is_strict_subrole
-from masterd.allocator.shares import WEIGHT_ONE_MILLI
+from masterd.core.role_views import role_views
 from masterd.core.state import AgentEntry, FrameworkEntry, MasterState, TaskEntry
 from masterd.core.views import AgentView, FrameworkView, RoleView, TaskView
 from paddock.model.errors import InvalidRequest, NotFound
 from paddock.model.ids import FrameworkId, OfferId, TaskId
-from paddock.model.resources import Resources, Scalar
+from paddock.model.resources import Resources
 
 TaskKey = tuple[FrameworkId, TaskId]
 
@@ -26,35 +24,15 @@ def agent_view(state: MasterState, agent: AgentEntry) -> AgentView:
         standalone=agent.standalone,
         problem=agent.problem,
         registered_ns=agent.registered_ns,
+        deactivated=agent.info.agent_id in state.deactivated_agent_ids,
+        unavailability=state.maintenance.get(agent.info.hostname),
         drain=agent.drain,
     )
 
 
 def role_view(state: MasterState, role: str) -> RoleView:
-    """A role is whatever has members, a weight, a quota or reservations; of others there is nothing to say."""
-    members = [framework for framework in state.frameworks.values() if role in framework.info.roles]
-    tasks = [task for agent in state.agents.values() for task in agent.tasks.values() if task.role == role]
-    offers = [entry for entry in state.offers.values() if entry.offer.role == role]
-    reserved: dict[str, int] = {}
-    for agent in state.agents.values():
-        for resource in agent.info.resources:
-            above = resource.reserved_role
-            if (
-                isinstance(resource.value, Scalar)
-                and (above == role or is_strict_subrole(above, role))
-                and above != "*"
-            ):
-                reserved[resource.name] = reserved.get(resource.name, 0) + resource.value.milli
-    return RoleView(
-        role=role,
-        weight_milli=state.weights_milli.get(role, WEIGHT_ONE_MILLI),
-        quota=state.quotas.get(role, NO_QUOTA),
-        consumed_milli=state.allocator.quota_consumption(role),
-        reserved_milli=reserved,
-        used=_held(tasks),
-        offered=Resources.of(resource for entry in offers for resource in entry.resources),
-        framework_ids=tuple(sorted(framework.info.framework_id for framework in members)),
-    )
+    """Also of a role that nobody has."""
+    return role_views(state, (role,))[0]
 
 
 def framework_view(state: MasterState, framework: FrameworkEntry) -> FrameworkView:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from masterd.core import agent_events, draining, framework_events, offers, policy, reconciliation, tasks
+from masterd.core import (
+    agent_events,
+    availability,
+    draining,
+    framework_events,
+    offers,
+    operator_changes,
+    policy,
+    reconciliation,
+    tasks,
+    teardown,
+)
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
     Acknowledge,
+    AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
     AgentRegistered,
@@ -17,12 +29,17 @@ from masterd.core.events import (
     DrainAgent,
     Event,
     FrameworkStreamLost,
+    InverseOfferAnswered,
     Kill,
     LaunchRefused,
+    MaintenanceUpdated,
     OperatorKill,
+    OperatorTeardown,
     ProblemReported,
     QuotasChanged,
+    QuotasUpdated,
     Reconcile,
+    ResourcesChanged,
     Revive,
     StandaloneChanged,
     StatusReported,
@@ -36,8 +53,22 @@ from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterStat
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
-FrameworkEvents = Accept | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
-OperatorEvents = OperatorKill | WeightsChanged | QuotasChanged | AgentMarkedGone | DrainAgent | CancelDrain
+FrameworkEvents = (
+    Accept | InverseOfferAnswered | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
+)
+OperatorEvents = (
+    OperatorKill
+    | OperatorTeardown
+    | WeightsChanged
+    | QuotasChanged
+    | QuotasUpdated
+    | ResourcesChanged
+    | AgentActivated
+    | MaintenanceUpdated
+    | AgentMarkedGone
+    | DrainAgent
+    | CancelDrain
+)
 AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
 
 
@@ -59,6 +90,7 @@ class Machine:
             case CycleDue(batch=batch):
                 state = self.state
                 offers.make(turn, state.allocator.run(now_ns=now_ns, shuffler=state.shuffler, batch=batch))
+                availability.ask_back(turn)
             case Tick():
                 _pass_time(turn)
             case AgentRegistered():
@@ -73,7 +105,19 @@ class Machine:
                 framework_events.subscribe(turn, event)
             case FrameworkStreamLost(stream=stream):
                 framework_events.stream_lost(turn, stream)
-            case OperatorKill() | WeightsChanged() | QuotasChanged() | AgentMarkedGone() | DrainAgent() | CancelDrain():
+            case (
+                OperatorKill()
+                | OperatorTeardown()
+                | WeightsChanged()
+                | QuotasChanged()
+                | QuotasUpdated()
+                | ResourcesChanged()
+                | AgentActivated()
+                | MaintenanceUpdated()
+                | AgentMarkedGone()
+                | DrainAgent()
+                | CancelDrain()
+            ):
                 _from_operator(turn, event)
             case _:
                 _from_framework(turn, event)
@@ -106,7 +150,18 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             policy.change_weights(turn, event)
         case QuotasChanged():
             policy.change_quotas(turn, event)
-        case AgentMarkedGone(agent_id=agent_id):
+        case QuotasUpdated():
+            policy.update_quotas(turn, event)
+        case ResourcesChanged():
+            operator_changes.change_resources(turn, event)
+        case AgentActivated():
+            availability.activate(turn, event)
+        case MaintenanceUpdated():
+            availability.update(turn, event)
+        case OperatorTeardown():
+            teardown.teardown(turn, event)
+        case AgentMarkedGone(agent_id=agent_id, caller=caller):
+            availability.check_root(caller, "mark agents as gone")
             agent_events.mark_gone(turn, agent_id)
         case DrainAgent():
             draining.begin(turn, event)
@@ -119,6 +174,8 @@ def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
     match event:
         case Accept():
             offers.accept(turn, event, framework)
+        case InverseOfferAnswered():
+            availability.answer(turn, event, framework)
         case Decline():
             offers.decline(turn, event, framework)
         case Kill():
@@ -161,3 +218,5 @@ def _pass_time(turn: Turn) -> None:
         elif framework.state is FrameworkState.RECOVERED and not framework.deadline_is_saved:
             framework_events.save_deadline(turn, framework)
     offers.rescind_overdue(turn)
+    operator_changes.end_leases(turn)
+    availability.pass_time(turn)

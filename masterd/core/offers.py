@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from masterd.allocator.conversions import converted, left_over
 from masterd.allocator.interface import Grant
+from masterd.core import reservations
 from masterd.core.authorizer import Action
-from masterd.core.changes import Change, conversion_of
-from masterd.core.effects import NoteOffers, NoteRescinded, NoteStatus, TellLaunch
+from masterd.core.changes import conversion_of, reserved_roles
+from masterd.core.effects import NoteOffers, NoteOperation, NoteRescinded, NoteStatus, TellLaunch
 from masterd.core.events import Accept, Caller, Decline
-from masterd.core.operations import Room, find_fault, prepared
+from masterd.core.operations import Room, find_fault, find_missing, prepared
+from masterd.core.rights import check_may
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, OfferEntry, TaskEntry, Turn
-from paddock.model.errors import InvalidRequest
+from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.ids import FrameworkId, OfferId
-from paddock.model.offer import Launch, Offer
+from paddock.model.offer import Change, Launch, Offer
 from paddock.model.resources import Resource, Resources
 from paddock.model.task import Reason, TaskInfo, TaskState
 
@@ -25,7 +27,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
     state, now_ns = turn.state, turn.now_ns
     prefix = f"{state.master.master_id}-{state.master.epoch}-O"
     by_framework: dict[FrameworkId, list[Offer]] = {}
-    agents, offers = state.agents, state.offers
+    agents, offers, maintenance = state.agents, state.offers, state.maintenance
     for number, grant in enumerate(grants, start=state.offer_count + 1):
         framework_id, role, agent_id, resources, allocated = grant
         agent = agents[agent_id]
@@ -42,6 +44,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
             info.domain,
             info.unix_address,
             info.tcp_address,
+            maintenance.get(info.hostname),
         )
         offers[offer_id] = OfferEntry(offer, resources, now_ns)
         agent.offers[offer_id] = None
@@ -170,27 +173,38 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
 
 
 def _change(turn: Turn, acceptance: _Acceptance, change: Change) -> None:
-    """Convert what is offered. An operation that is not valid is dropped: the resources come back as they were."""
+    """Convert what is offered, and say so when it has an id. One that cannot be done changes nothing, and is always told."""
+    error = ""
+    try:
+        _convert(turn, acceptance, change)
+    except PaddockError as fault:
+        error = str(fault)
+    if error or change.operation_id:
+        agent_id = acceptance.agent.info.agent_id
+        turn.note(acceptance.framework, NoteOperation(operation_id=change.operation_id, agent_id=agent_id, error=error))
+
+
+def _convert(turn: Turn, acceptance: _Acceptance, change: Change) -> None:
     state, role = turn.state, acceptance.room.role
     framework, agent = acceptance.framework, acceptance.agent
     taken = (task.info.resources for task in agent.tasks.values() if not task.released)
     others = (state.offers[offer_id].resources for offer_id in agent.offers)
-    try:
-        conversion = conversion_of(
-            change,
-            role=role,
-            principal=framework.info.principal,
-            volume_ids=_volume_ids(agent.info.resources),
-            busy_volume_ids=_volume_ids(resource for resources in (*taken, *others) for resource in resources),
-        )
-        after = converted(acceptance.remaining, (conversion,))
-    except (InvalidRequest, ValueError):
-        return
-    if not state.authorizer.allows(acceptance.caller, Action.RESERVE, role):
-        return
-    acceptance.remaining = after
+    conversion = conversion_of(
+        change,
+        role=role,
+        principal=framework.info.principal,
+        volume_ids=_volume_ids(agent.info.resources),
+        busy_volume_ids=_volume_ids(resource for resources in (*taken, *others) for resource in resources),
+        now_ms=turn.wall_ns // NS_PER_MS,
+    )
+    for each in reserved_roles(conversion):
+        check_may(state, acceptance.caller, Action.RESERVE, each, "operation.role")
+    missing = find_missing(conversion.consumed, acceptance.remaining)
+    if missing is not None:
+        raise InvalidRequest("operation.resources", missing, "use what the accepted offers have")
+    acceptance.remaining = converted(acceptance.remaining, (conversion,))
     state.allocator.convert(framework.info.framework_id, role, agent.info.agent_id, (conversion,))
-    agent.info = replace(agent.info, resources=converted(agent.info.resources, (conversion,)))
+    reservations.apply(turn, agent, conversion)
 
 
 def _volume_ids(resources: Iterable[Resource]) -> set[str]:

@@ -41,7 +41,7 @@ def find_fault(task: TaskInfo, room: Room) -> Fault | None:
     fault = _find_identity_fault(task, room) or _find_resources_fault(task, room)
     if fault is not None:
         return Fault(reason=Reason.TASK_INVALID, message=fault)
-    fault = _find_limits_fault(task) or _find_missing(task.resources.unallocated(), room.remaining)
+    fault = _find_limits_fault(task) or find_missing(task.resources.unallocated(), room.remaining)
     if fault is not None:
         return Fault(reason=Reason.TASK_INVALID, message=fault)
     user = task.command.user or room.framework_user
@@ -108,7 +108,7 @@ def _find_limits_fault(task: TaskInfo) -> str | None:
     return None
 
 
-def _find_missing(wanted: Resources, remaining: Resources) -> str | None:
+def find_missing(wanted: Resources, remaining: Resources) -> str | None:
     """Names the first resource that is asked beyond what is left of the offers, with both amounts."""
     left = remaining
     for resource in Resources.of(wanted):

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from masterd.allocator.quota import NO_QUOTA, Quota, total_guarantees
+from masterd.allocator.quota import NO_QUOTA, Quota
 from masterd.allocator.reservations import is_strict_subrole
 from masterd.core import offers
 from masterd.core.authorizer import Action
 from masterd.core.effects import SaveQuotas, SaveWeights
-from masterd.core.events import Caller, QuotasChanged, WeightsChanged
+from masterd.core.events import QuotasChanged, QuotasUpdated, WeightsChanged
+from masterd.core.quota_plan import merged, problems
+from masterd.core.rights import check_may
 from masterd.core.state import MasterState, Turn
-from masterd.core.views import AgentState
-from paddock.model.errors import InvalidRequest, PermissionRefused
-from paddock.model.ids import OfferId, check_role
-from paddock.model.resource_text import format_scalar
-from paddock.model.resources import Scalar
-
-
-def check_may(state: MasterState, caller: Caller, action: Action, role: str, field: str) -> None:
-    """Raises InvalidRequest for a role that this master does not take, PermissionRefused for one that is not the caller's."""
-    check_role(role, field)
-    known = state.settings.roles
-    if known is not None and role not in known:
-        raise InvalidRequest(field, role, f"this master takes the roles {', '.join(sorted(known)) or 'of nobody'}")
-    if not state.authorizer.allows(caller, action, role):
-        raise PermissionRefused(f"{caller.user or caller.uid} may not {action.value} role {role}")
+from paddock.model.errors import InvalidRequest
+from paddock.model.ids import OfferId
 
 
 def change_weights(turn: Turn, event: WeightsChanged) -> None:
@@ -54,7 +43,7 @@ def _is_below(role: str, above: str) -> bool:
 
 
 def change_quotas(turn: Turn, event: QuotasChanged) -> None:
-    """All or none. Without `force`, what cannot be honoured is refused: see `_check_honourable`."""
+    """All or none. Without `force`, what cannot be honoured is refused: see `quota_plan.problems`."""
     state = turn.state
     for role, _ in event.quotas:
         check_may(state, event.caller, Action.UPDATE_QUOTA, role, "quotas.role")
@@ -62,7 +51,8 @@ def change_quotas(turn: Turn, event: QuotasChanged) -> None:
     if len(changed) < len(event.quotas):
         raise InvalidRequest("quotas", len(event.quotas), "name each role once")
     if not event.force:
-        _check_honourable(state, changed)
+        for problem in problems(state, changed):
+            raise problem
     for role, quota in changed.items():
         if quota:
             state.quotas[role] = quota
@@ -75,32 +65,10 @@ def change_quotas(turn: Turn, event: QuotasChanged) -> None:
     _rescind_for_guarantees(turn, changed)
 
 
-def _check_honourable(state: MasterState, changed: Mapping[str, Quota]) -> None:
-    for role, quota in changed.items():
-        consumed = state.allocator.quota_consumption(role)
-        for name, limit_milli in quota.limits_milli.items():
-            if consumed.get(name, 0) > limit_milli:
-                remedy = f"the role has {format_scalar(consumed[name])}; set a limit that is not below, or use force"
-                raise InvalidRequest(f"quotas.{role}.limits.{name}", format_scalar(limit_milli), remedy)
-    after = {**state.quotas, **changed}
-    capacity = _capacity_milli(state)
-    for name, milli in total_guarantees(after).items():
-        if milli > capacity.get(name, 0) and any(name in quota.guarantees_milli for quota in changed.values()):
-            remedy = (
-                f"the cluster has {format_scalar(capacity.get(name, 0))} for all guarantees; use force to set it anyway"
-            )
-            raise InvalidRequest(f"quotas.guarantees.{name}", format_scalar(milli), remedy)
-
-
-def _capacity_milli(state: MasterState) -> dict[str, int]:
-    """Of the agents that have registered, connected or not: whatever is not revocable."""
-    sums: dict[str, int] = {}
-    for agent in state.agents.values():
-        if agent.state in {AgentState.CONNECTED, AgentState.DISCONNECTED}:
-            for resource in agent.info.resources:
-                if isinstance(resource.value, Scalar) and not resource.revocable:
-                    sums[resource.name] = sums.get(resource.name, 0) + resource.value.milli
-    return sums
+def update_quotas(turn: Turn, event: QuotasUpdated) -> None:
+    """What a change does not speak of stays as it is now."""
+    quotas = tuple(merged(turn.state, event.changes).items())
+    change_quotas(turn, QuotasChanged(caller=event.caller, quotas=quotas, force=event.force))
 
 
 def _rescind_excess(turn: Turn, role: str) -> None:

@@ -7,23 +7,32 @@ from dataclasses import dataclass
 
 from masterd.allocator.interface import Allocator, Shuffler
 from masterd.allocator.quota import Quota
-from masterd.core.effects import SaveAgent, SaveDrain, SaveFramework
+from masterd.core import reservations
+from masterd.core.effects import SaveAgent, SaveAgentResources, SaveDrain, SaveFramework
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, MasterState, Settings, traits_of
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.ids import AgentId
+from paddock.model.offer import Unavailability
 from paddock.model.resources import Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What the registry holds: the last record of each agent and framework, the weights and quotas, and who is gone."""
+    """What the registry holds: the last record of each agent and framework, the weights and quotas, who is gone or out of
+    use, and planned maintenance by host.
+
+    `agent_resources`: of those agents only that differ from their configuration.
+    """
 
     agents: tuple[SaveAgent, ...] = ()
+    agent_resources: tuple[SaveAgentResources, ...] = ()
     frameworks: tuple[SaveFramework, ...] = ()
     weights_milli: tuple[tuple[str, int], ...] = ()
     quotas: tuple[tuple[str, Quota], ...] = ()
     gone_agent_ids: tuple[AgentId, ...] = ()
+    deactivated_agent_ids: tuple[AgentId, ...] = ()
+    maintenance: tuple[tuple[str, Unavailability], ...] = ()
     drains: tuple[SaveDrain, ...] = ()
 
 
@@ -37,12 +46,18 @@ def recover(
     now_ns: int,
     wall_ns: int,
 ) -> MasterState:
-    """Nobody is connected yet. Resources and tasks come with the agents: they know, the master only remembers who."""
+    """Nobody is connected yet. Tasks and configured resources come with the agents: they know. Who is expected, and what
+    was reserved and made volumes since an agent was configured, the master remembers.
+    """
     state = MasterState(master=master, settings=settings, allocator=allocator, shuffler=shuffler)
     state.weights_milli = dict(remembered.weights_milli)
     allocator.update_weights(state.weights_milli)
     state.gone_agent_ids = dict.fromkeys(remembered.gone_agent_ids)
+    state.deactivated_agent_ids = dict.fromkeys(remembered.deactivated_agent_ids)
+    state.maintenance = dict(remembered.maintenance)
     _recover_agents(state, remembered.agents, now_ns, wall_ns)
+    for changed in remembered.agent_resources:
+        reservations.recover(state, changed)
     for drained in remembered.drains:
         if drained.agent_id in state.agents:
             state.agents[drained.agent_id].drain = drained.drain

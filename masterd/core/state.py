@@ -16,7 +16,7 @@ from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Offer
+from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 
@@ -64,11 +64,13 @@ AGENT_TRANSITIONS: dict[tuple[AgentState, AgentEvent], AgentState] = {
 FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkState] = {
     (FrameworkState.RECOVERED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.RECOVERED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+    (FrameworkState.RECOVERED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.STREAM_LOST): FrameworkState.DISCONNECTED,
     (FrameworkState.SUBSCRIBED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
     (FrameworkState.DISCONNECTED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
     (FrameworkState.DISCONNECTED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
+    (FrameworkState.DISCONNECTED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
 }
 
 
@@ -230,7 +232,11 @@ class OfferEntry(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class MasterState:
-    """The whole. Changed by the core's machine only; read by operators' calls between two events."""
+    """The whole. Changed by the core's machine only; read by operators' calls between two events.
+
+    `leases_ms`: when the first lease of a reservation ends, by agent. `maintenance`: by host; of the hosts in
+    `begun_hostnames` the window has begun.
+    """
 
     master: MasterInfo
     settings: Settings
@@ -246,6 +252,11 @@ class MasterState:
     weights_milli: dict[str, int] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
     gone_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    leases_ms: dict[AgentId, int] = field(default_factory=dict)
+    deactivated_agent_ids: dict[AgentId, None] = field(default_factory=dict)
+    maintenance: dict[str, Unavailability] = field(default_factory=dict)
+    begun_hostnames: set[str] = field(default_factory=set)
+    inverse_answers: dict[tuple[str, AgentId, FrameworkId], bool] = field(default_factory=dict)
     authorizer: Authorizer = field(default_factory=AllowAll)
     framework_count: int = 0
     offer_count: int = 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 
 from masterd.allocator.quota import Quota
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId
+from paddock.model.offer import Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import TaskInfo, TaskState, TaskStatus
 
@@ -74,11 +76,16 @@ class AgentView:
     problem: str
     registered_ns: int
     drain: Drain | None
+    deactivated: bool = False
+    unavailability: Unavailability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleView:
-    """A role with its subtree's sums, in thousandths by name. `used` and `offered` are its own members' only."""
+    """A role with its subtree's sums, in thousandths by name. `used` and `offered` are its own members' only.
+
+    `share`: the weighted dominant one, None when nobody is in it.
+    """
 
     role: str
     weight_milli: int
@@ -88,6 +95,7 @@ class RoleView:
     used: Resources
     offered: Resources
     framework_ids: tuple[FrameworkId, ...]
+    share: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,8 @@ def agent_to_wire(view: AgentView) -> pb.Agent:
         offered=convert.resources_to_wire(view.offered),
         registered=_timestamp(view.registered_ns),
         standalone=convert.resources_to_wire(view.standalone),
+        deactivated=view.deactivated,
+        unavailability=convert.unavailability_to_wire(view.unavailability),
         drain=drain_to_wire(view.drain),
         problem=view.problem,
     )

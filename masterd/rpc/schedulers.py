@@ -13,7 +13,9 @@ from masterd.core.effects import (
     NoteAgentFailed,
     NoteError,
     NoteHeartbeat,
+    NoteInverseOffer,
     NoteOffers,
+    NoteOperation,
     NoteRescinded,
     NoteStatus,
     NoteSubscribed,
@@ -23,6 +25,7 @@ from masterd.core.events import (
     Acknowledge,
     Decline,
     FrameworkStreamLost,
+    InverseOfferAnswered,
     Kill,
     Reconcile,
     Revive,
@@ -33,10 +36,12 @@ from masterd.core.events import (
 from masterd.rpc.callers import current_caller
 from masterd.shell import MasterShell
 from paddock.model import ids
-from paddock.model.errors import InvalidRequest
+from paddock.model.errors import InvalidRequest, Unsupported
 from paddock.model.ids import AgentId, FrameworkId, OfferId
+from paddock.model.offer import Launch, Operation
 from paddock.model.task import KillPolicy
 from paddock.wire import convert
+from paddock.wire.convert import bounds
 from paddock.wire.v1 import parties_pb2, tasks_pb2
 from paddock.wire.v1 import scheduler_service_pb2 as pb
 from paddock.wire.v1.scheduler_service_pb2_grpc import SchedulerServiceServicer
@@ -85,7 +90,7 @@ class Schedulers(SchedulerServiceServicer):
                 framework_id=_framework_id(request.framework_id),
                 subscription_id=request.subscription_id,
                 offer_ids=_offer_ids(request.offer_ids),
-                operations=convert.operations_from_wire(request.operations),
+                operations=_operations(request),
                 filters=convert.filters_from_wire(request.filters),
             )
         )
@@ -176,6 +181,21 @@ class Schedulers(SchedulerServiceServicer):
         )
         return pb.SuppressResponse()
 
+    async def AnswerInverseOffer(
+        self, request: pb.AnswerInverseOfferRequest, context: _Context
+    ) -> pb.AnswerInverseOfferResponse:
+        """The latest answer counts."""
+        await self._shell.call(
+            InverseOfferAnswered(
+                caller=current_caller(),
+                framework_id=_framework_id(request.framework_id),
+                subscription_id=request.subscription_id,
+                agent_id=ids.agent_id(request.agent_id),
+                accepted=request.accepted,
+            )
+        )
+        return pb.AnswerInverseOfferResponse()
+
     async def Teardown(self, request: pb.TeardownRequest, context: _Context) -> pb.TeardownResponse:
         """The framework's tasks are killed, and its id is never accepted again."""
         await self._shell.call(
@@ -186,6 +206,17 @@ class Schedulers(SchedulerServiceServicer):
             )
         )
         return pb.TeardownResponse()
+
+
+def _operations(request: pb.AcceptRequest) -> tuple[Operation, ...]:
+    """Agents do not mount volumes yet: a task that asks for one would write into its sandbox, and lose it."""
+    operations = convert.operations_from_wire(request.operations)
+    for index, operation in enumerate(operations):
+        for task in operation.tasks if isinstance(operation, Launch) else ():
+            if any(resource.volume is not None for resource in task.resources):
+                field = f"operations[{index}].launch.tasks.resources.volume"
+                raise Unsupported(field, f"agents do not mount volumes yet; launch task {task.task_id} without")
+    return operations
 
 
 def _framework_id(text: str) -> FrameworkId:
@@ -246,6 +277,18 @@ def to_wire(
             return event(master=master, update=event.Update(status=convert.task_status_to_wire(status)))
         case NoteAgentFailed(agent_id=agent_id, message=words):
             return event(master=master, failure=event.AgentFailure(agent_id=agent_id, message=words))
+        case NoteInverseOffer():
+            asked = event.InverseOffer(
+                agent_id=message.agent_id,
+                hostname=message.hostname,
+                unavailability=convert.unavailability_to_wire(message.unavailability),
+            )
+            return event(master=master, inverse_offer=asked)
+        case NoteOperation():
+            update = event.OperationUpdate(
+                operation_id=message.operation_id, agent_id=message.agent_id, error=bounds.shown(message.error)
+            )
+            return event(master=master, operation_update=update)
         case NoteError(message=words):
             return event(master=master, error=event.SchedulerError(message=words))
         case NoteHeartbeat():

@@ -64,7 +64,7 @@ def row_of(agent: AgentView, now_ns: int) -> Row:
         cells=(
             info.agent_id,
             info.hostname,
-            agent.state,
+            state_of(agent, now_ns),
             _share("cpus", agent),
             _share("mem", agent),
             _share("disk", agent),
@@ -79,6 +79,15 @@ def row_of(agent: AgentView, now_ns: int) -> Row:
         ),
         document=agent.document,
     )
+
+
+def state_of(agent: AgentView, now_ns: int) -> str:
+    """In one word. What an operator decided says more than that it is connected."""
+    if agent.state != "active":
+        return agent.state
+    if agent.unavailability is not None and agent.unavailability.start_ns <= now_ns:
+        return "maintenance"
+    return "deactivated" if agent.deactivated else agent.state
 
 
 def _share(name: str, agent: AgentView) -> str:

@@ -1,4 +1,6 @@
-"""`paddock explain`: what was asked and by whom, what is in force, how close the task is to it, and what ended it."""
+"""`paddock explain`: of a task what was asked and by whom, what is in force, how close it is to it, and what ended it; of a
+framework or a role why it gets no offer.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from paddock.cli import explain_offers
 from paddock.cli.closeness import closeness_lines, measured_at_the_end
-from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, master_of
+from paddock.cli.connect import add_master_argument, agent_of, master_of
 from paddock.cli.describe import Line, evidence_lines, health_text, show_lines, status_text
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import Column, Row, add_style_arguments, bytes_text, json_list, show
 from paddock.cli.quantities import signal_name
-from paddock.model.errors import PaddockError
+from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.resource_text import format_resources, format_scalar
 from paddock.model.task import Evidence, ResourceLimits
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.views import ContainerView, FrameworkView, LimitView, StatisticsView, TaskView
+
+_PAIR = ("KIND", "NAME")
+_KINDS = frozenset({"task", "framework", "role"})
 
 COLUMNS = (
     Column(title="RESOURCE"),
@@ -48,12 +54,31 @@ class Known:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    add_task_argument(parser)
+    parser.add_argument("words", nargs="+", metavar="WHAT", help="TASK, or: task TASK, framework ID, role ROLE")
+    parser.add_argument(
+        "--framework", metavar="ID", default="", help="which framework's task; only this framework in a role"
+    )
+    parser.add_argument(
+        "--role", metavar="ROLE", default="", help="of a framework: only in this role and those below it"
+    )
+    parser.add_argument("--agent", metavar="ID", default="", help="of a framework or a role: only on this agent")
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
+    """A single word is a task's id."""
+    words: list[str] = arguments.words
+    kind, name = ("task", words[0]) if len(words) == 1 else (words[0], words[1])
+    if len(words) > len(_PAIR) or kind not in _KINDS:
+        raise InvalidRequest("WHAT", " ".join(words), "write TASK, or: task TASK, framework ID, role ROLE")
+    if kind != "task":
+        return await explain_offers.run(kind, name, arguments)
+    arguments.task = name
+    return await _explain_task(arguments)
+
+
+async def _explain_task(arguments: argparse.Namespace) -> int:
     """Have the agent read the kernel's files now. When it cannot be asked the rest is printed all the same."""
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)

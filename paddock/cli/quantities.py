@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Mapping
 
 from paddock.model.errors import InvalidRequest
-from paddock.model.resource_text import parse_scalar_milli
+from paddock.model.resource_text import format_scalar, named_in, parse_resources, parse_scalar_milli
+from paddock.model.resources import Scalar
 
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?", re.ASCII)
 _MS_PER_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -53,6 +55,33 @@ def count_or_none(text: str, flag: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= len(text) <= 9 or int(text) == 0:
         raise InvalidRequest(flag, text, "write a number from 1 to 999999999, or none")
     return int(text)
+
+
+def amounts(text: str, flag: str) -> dict[str, int]:
+    """`cpus:4;mem:8GiB` in thousandths by name; zeros are said too. `none`: nothing at all."""
+    if text == "none":
+        return {}
+    found = dict.fromkeys(sorted(named_in(text)), 0)
+    for resource in parse_resources(text, flag):
+        if not isinstance(resource.value, Scalar) or resource.reservations:
+            raise InvalidRequest(flag, text, "write plain amounts, such as cpus:4;mem:8GiB, or none")
+        found[resource.name] = resource.value.milli
+    if not found:
+        raise InvalidRequest(flag, text, "write amounts, such as cpus:4;mem:8GiB, or none")
+    return found
+
+
+def amounts_text(amounts_milli: Mapping[str, int]) -> str:
+    """What `amounts` reads."""
+    return ";".join(f"{name}:{format_scalar(milli)}" for name, milli in sorted(amounts_milli.items()))
+
+
+def weight_milli(text: str, word: str) -> int:
+    """A weight in thousandths; its bounds are the master's."""
+    try:
+        return parse_scalar_milli("weight", text, word)
+    except InvalidRequest:
+        raise InvalidRequest("ROLE=WEIGHT", word, "a weight is a number, such as 2.5") from None
 
 
 def signal_number(text: str, flag: str) -> int:

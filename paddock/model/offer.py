@@ -18,6 +18,19 @@ REFUSE_LIMIT_MS = 365 * 24 * 3600 * 1000
 """Mesos cuts longer ones to a year."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailability:
+    """A host will not be available from then on, wall clock; `duration_ns` 0: nobody knows for how long."""
+
+    start_ns: int
+    duration_ns: int = 0
+
+    @property
+    def end_ns(self) -> int | None:
+        """None: nobody knows."""
+        return self.start_ns + self.duration_ns if self.duration_ns else None
+
+
 class Offer(NamedTuple):
     """Free resources of one agent for one framework in one role. The resources carry the allocation role.
 
@@ -34,6 +47,7 @@ class Offer(NamedTuple):
     domain: DomainInfo = DomainInfo()
     unix_address: str = ""
     tcp_address: str = ""
+    unavailability: Unavailability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,7 @@ class Reserve:
     """Push a reservation: `resources` as they are to be, their topmost reservation for the offer's role."""
 
     resources: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,7 @@ class Unreserve:
     """Pop the topmost reservation, which was made at run time."""
 
     resources: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +85,7 @@ class CreateVolumes:
     """Reserved disk becomes persistent volumes."""
 
     volumes: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +93,7 @@ class DestroyVolumes:
     """Persistent volumes that nobody uses become disk again."""
 
     volumes: Resources
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +102,7 @@ class GrowVolume:
 
     volume: Resource
     addition: Resource
+    operation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +111,11 @@ class ShrinkVolume:
 
     volume: Resource
     by_milli: int
+    operation_id: str = ""
 
 
-Operation = Launch | Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
-"""The operations that the master carries out; the wire takes launches only, and refuses the others by name."""
+Change = Reserve | Unreserve | CreateVolumes | DestroyVolumes | GrowVolume | ShrinkVolume
+"""What turns resources into others."""
+
+Operation = Launch | Change
+"""The operations that the master carries out. One with an id is answered by an event that carries it."""

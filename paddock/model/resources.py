@@ -81,12 +81,16 @@ Value = Scalar | Ranges | Items
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """One level of a reservation; `dynamic` is false when the agent's configuration made it."""
+    """One level of a reservation; `dynamic` is false when the agent's configuration made it.
+
+    `expires_ms`: its lease ends then, Unix time; 0: it stays until somebody ends it.
+    """
 
     role: str
     principal: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     dynamic: bool = False
+    expires_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

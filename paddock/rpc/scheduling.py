@@ -13,7 +13,7 @@ from paddock.model.agent import MasterInfo
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch, Offer
+from paddock.model.offer import Filters, Launch, Offer, Operation, Unavailability
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
@@ -69,7 +69,25 @@ class AgentLost:
     message: str
 
 
-LinkEvent: TypeAlias = Subscribed | Offered | Rescinded | Updated | AgentLost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationUpdated:
+    """An operation with an id was done, or one could not be: `error` is then its first fault."""
+
+    operation_id: str
+    agent_id: AgentId
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveAsked:
+    """The agent's host will not be available, and the framework has something there (Mesos: an inverse offer)."""
+
+    agent_id: AgentId
+    hostname: str
+    unavailability: Unavailability
+
+
+LinkEvent: TypeAlias = Subscribed | Offered | Rescinded | Updated | AgentLost | OperationUpdated | LeaveAsked
 
 
 class SchedulerLink:
@@ -136,6 +154,18 @@ class SchedulerLink:
                 return Updated(status=convert.task_status_from_wire(message.update.status))
             case "failure":
                 return AgentLost(agent_id=ids.agent_id(message.failure.agent_id), message=message.failure.message)
+            case "inverse_offer":
+                asked = message.inverse_offer
+                return LeaveAsked(
+                    agent_id=ids.agent_id(asked.agent_id),
+                    hostname=asked.hostname,
+                    unavailability=convert.unavailability_from_wire(asked.unavailability),
+                )
+            case "operation_update":
+                update = message.operation_update
+                return OperationUpdated(
+                    operation_id=update.operation_id, agent_id=ids.agent_id(update.agent_id), error=update.error
+                )
             case "error":
                 raise FrameworkRefused(f"{self._subject}: {message.error.message}")
             case _:
@@ -152,9 +182,11 @@ class SchedulerLink:
             framework_id=ids.framework_id(subscribed.framework_id), master=convert.master_info_from_wire(message.master)
         )
 
-    async def accept(self, offers: Sequence[Offer], tasks: Sequence[TaskInfo], filters: Filters) -> None:
-        """All offers of one agent and role. Without tasks the resources go back, filtered."""
-        operations = [Launch(tasks=tuple(tasks))] if tasks else []
+    async def accept(
+        self, offers: Sequence[Offer], tasks: Sequence[TaskInfo], filters: Filters, changes: Sequence[Operation] = ()
+    ) -> None:
+        """All offers of one agent and role. The changes first, then the tasks; what is left goes back, filtered."""
+        operations = [*changes, Launch(tasks=tuple(tasks))] if tasks else list(changes)
         request = pb.AcceptRequest(
             framework_id=self._framework_id,
             subscription_id=self._subscription_id,
@@ -218,6 +250,16 @@ class SchedulerLink:
             framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles
         )
         await self._answered(self._stub.Suppress(request))
+
+    async def answer_inverse_offer(self, agent_id: AgentId, *, accepted: bool) -> None:
+        """Whether the framework will leave the agent in time."""
+        request = pb.AnswerInverseOfferRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            agent_id=agent_id,
+            accepted=accepted,
+        )
+        await self._answered(self._stub.AnswerInverseOffer(request))
 
     async def teardown(self) -> None:
         """Kills all its tasks and removes the framework for ever."""

@@ -1,6 +1,15 @@
 """The library with which a framework is written: subscribe, read events, launch tasks (docs/frameworks.md)."""
 
-from paddock.rpc.scheduling import AgentLost, FrameworkRefused, Offered, Rescinded, Subscribed, Updated
+from paddock.rpc.scheduling import (
+    AgentLost,
+    FrameworkRefused,
+    LeaveAsked,
+    Offered,
+    OperationUpdated,
+    Rescinded,
+    Subscribed,
+    Updated,
+)
 from paddock.scheduler.fitting import fits, pack
 from paddock.scheduler.scheduler import Disconnected, Event, Scheduler
 
@@ -9,7 +18,9 @@ __all__ = [
     "Disconnected",
     "Event",
     "FrameworkRefused",
+    "LeaveAsked",
     "Offered",
+    "OperationUpdated",
     "Rescinded",
     "Scheduler",
     "Subscribed",

@@ -23,7 +23,7 @@ from paddock.model.errors import (
 )
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer
+from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.backoff import Backoff
 from paddock.rpc.leader import LeaderDetector, StaticMasters
@@ -143,19 +143,31 @@ class Scheduler:
     # --- calls ---
 
     async def accept(
-        self, offers: Offer | Sequence[Offer], tasks: Sequence[TaskInfo], *, refuse_s: float = DEFAULT_REFUSE_MS / 1000
+        self,
+        offers: Offer | Sequence[Offer],
+        tasks: Sequence[TaskInfo],
+        *,
+        refuse_s: float = DEFAULT_REFUSE_MS / 1000,
+        changes: Sequence[Operation] = (),
     ) -> None:
-        """Launch the tasks on offers of one agent and role; agent and role are filled in. The rest goes back, filtered."""
+        """Launch the tasks on offers of one agent and role; agent and role are filled in. The rest goes back, filtered.
+
+        `changes` (reservations, volumes) are made before; what became of them comes as `OperationUpdated`.
+        """
         offers = (offers,) if isinstance(offers, Offer) else tuple(offers)
         if not offers:
             raise InvalidRequest("offers", "()", "name the offers that are accepted")
-        await self._connected().accept(offers, [placed(task, offers[0]) for task in tasks], _filters(refuse_s))
+        await self._connected().accept(offers, [placed(task, offers[0]) for task in tasks], _filters(refuse_s), changes)
 
     async def decline(self, offers: Offer | Sequence[Offer], *, refuse_s: float = DEFAULT_REFUSE_MS / 1000) -> None:
         """Give them back; not offered again for so long."""
         offers = (offers,) if isinstance(offers, Offer) else tuple(offers)
         offer_ids: list[OfferId] = [offer.offer_id for offer in offers]
         await self._connected().decline(offer_ids, _filters(refuse_s))
+
+    async def answer_inverse_offer(self, agent_id: AgentId, *, accepted: bool) -> None:
+        """To `LeaveAsked`: whether the framework will leave the agent in time. Operators see it; nobody is held to it."""
+        await self._connected().answer_inverse_offer(agent_id, accepted=accepted)
 
     async def kill(self, task_id: TaskId, *, agent_id: AgentId = _ANY_AGENT, policy: KillPolicy | None = None) -> None:
         """`policy` None: the task's own. What became of it comes as Updated, also when there is no such task."""

@@ -18,6 +18,7 @@ from masterd.core.effects import (
     NoteSubscribed,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
     SaveFramework,
     SaveQuotas,
     SaveWeights,
@@ -117,7 +118,7 @@ class MasterCase:
                     silent = [self._agent_streams.get(name) for name in self._silent]
                     if stream not in silent:
                         self._do(AgentAnswered(stream=stream, sequence=sequence))
-                case SaveAgent(agent_id=key) | SaveAgentGone(agent_id=key):
+                case SaveAgent(agent_id=key) | SaveAgentGone(agent_id=key) | SaveAgentResources(agent_id=key):
                     self._saved[type(effect), key] = effect
                 case SaveFramework(framework=info):
                     self._saved[SaveFramework, info.framework_id] = effect
@@ -232,6 +233,7 @@ class MasterCase:
         self._begin(
             Remembered(
                 agents=tuple(each for each in kept.get(SaveAgent, ()) if each.agent_id not in gone),
+                agent_resources=tuple(kept.get(SaveAgentResources, ())),
                 frameworks=tuple(kept.get(SaveFramework, ())),
                 weights_milli=next((each.weights_milli for each in kept.get(SaveWeights, ())), ()),
                 quotas=next((each.quotas for each in kept.get(SaveQuotas, ())), ()),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from paddock.model.agent import AgentInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkInfo
-from paddock.model.offer import Offer
+from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
@@ -49,6 +49,8 @@ class AgentView:
     problem: str
     registered_ns: int
     document: str
+    deactivated: bool = False
+    unavailability: Unavailability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,10 @@ def agent_view(message: pb.Agent) -> AgentView:
         problem=message.problem,
         registered_ns=bounds.timestamp_ns(message.registered, "registered"),
         document=document(message),
+        deactivated=message.deactivated,
+        unavailability=convert.unavailability_from_wire(message.unavailability)
+        if message.HasField("unavailability")
+        else None,
     )
 
 

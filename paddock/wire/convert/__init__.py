@@ -43,6 +43,11 @@ from paddock.wire.convert.offers import (
     filters_to_wire,
     offer_from_wire,
     offer_to_wire,
+    unavailability_from_wire,
+    unavailability_to_wire,
+)
+from paddock.wire.convert.operations import (
+    operation_from_wire,
     operation_to_wire,
     operations_from_wire,
 )
@@ -122,6 +127,7 @@ __all__ = [
     "master_info_to_wire",
     "offer_from_wire",
     "offer_to_wire",
+    "operation_from_wire",
     "operation_to_wire",
     "operations_from_wire",
     "reason_to_wire",
@@ -139,5 +145,7 @@ __all__ = [
     "task_status_to_wire",
     "termination_from_wire",
     "termination_to_wire",
+    "unavailability_from_wire",
+    "unavailability_to_wire",
     "uuid_from_wire",
 ]

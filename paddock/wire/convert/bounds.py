@@ -34,6 +34,8 @@ COUNTER_LIMIT = 2**64 - 1
 _TIMESTAMP_LIMIT_S = 253_402_300_799
 """The end of the year 9999, as google.protobuf.Timestamp has it."""
 
+TIME_LIMIT_MS = _TIMESTAMP_LIMIT_S * 1_000
+
 NS_PER_S = 1_000_000_000
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from paddock.model import ids
-from paddock.model.errors import InvalidRequest, Unsupported
-from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Launch, Offer
+from paddock.model.errors import InvalidRequest
+from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Offer, Unavailability
 from paddock.wire.convert import bounds
 from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
@@ -15,8 +13,9 @@ from paddock.wire.convert.resources import (
     resources_from_wire,
     resources_to_wire,
 )
-from paddock.wire.convert.tasks import task_info_to_wire, task_infos_from_wire
 from paddock.wire.v1 import offers_pb2 as pb
+
+_NS_PER_MS = 1_000_000
 
 
 def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
@@ -32,6 +31,9 @@ def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
         domain=domain_from_wire(message.domain, f"{field}.domain"),
         unix_address=bounds.text(message.unix_address, f"{field}.unix_address"),
         tcp_address=bounds.text(message.tcp_address, f"{field}.tcp_address", bounds.TEXT_LIMIT_BYTES),
+        unavailability=unavailability_from_wire(message.unavailability, f"{field}.unavailability")
+        if message.HasField("unavailability")
+        else None,
     )
 
 
@@ -48,6 +50,26 @@ def offer_to_wire(offer: Offer) -> pb.Offer:
         domain=domain_to_wire(offer.domain),
         unix_address=offer.unix_address,
         tcp_address=offer.tcp_address,
+        unavailability=unavailability_to_wire(offer.unavailability),
+    )
+
+
+def unavailability_from_wire(message: pb.Unavailability, field: str = "unavailability") -> Unavailability:
+    """A time between 1970 and 9999, and at most ten years."""
+    start_ns = bounds.timestamp_ns(message.start, f"{field}.start")
+    if not start_ns:
+        raise InvalidRequest(f"{field}.start", "", "say from when on it will not be available")
+    return Unavailability(
+        start_ns=start_ns, duration_ns=bounds.duration_ms(message.duration_ms, f"{field}.duration_ms") * _NS_PER_MS
+    )
+
+
+def unavailability_to_wire(unavailability: Unavailability | None) -> pb.Unavailability | None:
+    """None: absent."""
+    if unavailability is None:
+        return None
+    return pb.Unavailability(
+        start=bounds.timestamp(unavailability.start_ns), duration_ms=unavailability.duration_ns // _NS_PER_MS
     )
 
 
@@ -69,6 +91,11 @@ class OfferWriter:
             # With the offer itself: as long as it is kept, no other object can have these ids.
             known = self._known[key] = (offer, offer_to_wire(offer._replace(unix_address="", tcp_address="")))
         message.CopyFrom(known[1])
+        if offer.unavailability != known[0].unavailability:
+            message.ClearField("unavailability")
+            planned = unavailability_to_wire(offer.unavailability)
+            if planned is not None:
+                message.unavailability.CopyFrom(planned)
         message.offer_id = offer.offer_id
         message.framework_id = offer.framework_id
         message.agent_id = offer.agent_id
@@ -90,28 +117,3 @@ def filters_from_wire(message: pb.Filters) -> Filters:
 def filters_to_wire(filters: Filters) -> pb.Filters:
     """Always spelled out."""
     return pb.Filters(refuse_ms=filters.refuse_ms)
-
-
-def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Launch, ...]:
-    """In order. Each task id once over all of them."""
-    bounds.count(messages, field)
-    operations = tuple(_operation_from_wire(message, f"{field}[{index}]") for index, message in enumerate(messages))
-    tasks = [task.task_id for operation in operations for task in operation.tasks]
-    bounds.count(tasks, f"{field}.tasks", bounds.TASKS_LIMIT_COUNT)
-    bounds.unique(tasks, f"{field}.tasks")
-    return operations
-
-
-def _operation_from_wire(message: pb.Operation, field: str) -> Launch:
-    match message.WhichOneof("operation"):
-        case "launch":
-            return Launch(tasks=task_infos_from_wire(message.launch.tasks, f"{field}.launch.tasks"))
-        case None:
-            raise InvalidRequest(f"{field}.operation", "", "name an operation: launch")
-        case other:
-            raise Unsupported(f"{field}.{other}", "launch is the operation that it carries out")
-
-
-def operation_to_wire(operation: Launch) -> pb.Operation:
-    """What operations_from_wire turns back into the same."""
-    return pb.Operation(launch=pb.Operation.Launch(tasks=[task_info_to_wire(task) for task in operation.tasks]))

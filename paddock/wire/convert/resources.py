@@ -154,6 +154,7 @@ def _reservations_from_wire(messages: Sequence[pb.Reservation], field: str) -> t
             principal=bounds.text(message.principal, f"{field}[{index}].principal"),
             labels=bounds.labels(message.labels, f"{field}[{index}].labels"),
             dynamic=message.dynamic,
+            expires_ms=_expiry_from_wire(message, f"{field}[{index}]"),
         )
         for index, message in enumerate(messages)
     )
@@ -165,7 +166,18 @@ def _reservation_to_wire(reservation: Reservation) -> pb.Reservation:
         principal=reservation.principal,
         labels=dict(reservation.labels),
         dynamic=reservation.dynamic,
+        expires_ms=reservation.expires_ms,
     )
+
+
+def _expiry_from_wire(message: pb.Reservation, field: str) -> int:
+    if message.expires_ms and not message.dynamic:
+        raise InvalidRequest(
+            f"{field}.expires_ms", message.expires_ms, "only what is reserved at run time has a lease that ends"
+        )
+    if message.expires_ms > bounds.TIME_LIMIT_MS:
+        raise InvalidRequest(f"{field}.expires_ms", message.expires_ms, "use a time before the year 10000")
+    return message.expires_ms
 
 
 def _volume_from_wire(message: pb.DiskVolume, field: str) -> DiskVolume:

@@ -6,6 +6,7 @@ Offers, and what a framework does with them."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from paddock.wire.v1 import parties_pb2 as _parties_pb2
 from paddock.wire.v1 import resources_pb2 as _resources_pb2
@@ -35,6 +36,7 @@ class Offer(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     UNIX_ADDRESS_FIELD_NUMBER: _builtins.int
     TCP_ADDRESS_FIELD_NUMBER: _builtins.int
+    UNAVAILABILITY_FIELD_NUMBER: _builtins.int
     offer_id: _builtins.str
     framework_id: _builtins.str
     agent_id: _builtins.str
@@ -48,6 +50,10 @@ class Offer(_message.Message):
     def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Attribute]: ...
     @_builtins.property
     def domain(self) -> _parties_pb2.DomainInfo: ...
+    @_builtins.property
+    def unavailability(self) -> Global___Unavailability:
+        """Absent: nothing is planned."""
+
     def __init__(
         self,
         *,
@@ -61,14 +67,41 @@ class Offer(_message.Message):
         domain: _parties_pb2.DomainInfo | None = ...,
         unix_address: _builtins.str = ...,
         tcp_address: _builtins.str = ...,
+        unavailability: Global___Unavailability | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "domain", b"domain", "framework_id", b"framework_id", "hostname", b"hostname", "offer_id", b"offer_id", "resources", b"resources", "role", b"role", "tcp_address", b"tcp_address", "unix_address", b"unix_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "domain", b"domain", "framework_id", b"framework_id", "hostname", b"hostname", "offer_id", b"offer_id", "resources", b"resources", "role", b"role", "tcp_address", b"tcp_address", "unavailability", b"unavailability", "unix_address", b"unix_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Offer: _TypeAlias = Offer  # noqa: Y015
+
+@_typing.final
+class Unavailability(_message.Message):
+    """From some time on the host will not be available."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    duration_ms: _builtins.int
+    """0: nobody knows for how long."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        duration_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ms", b"duration_ms", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unavailability: _TypeAlias = Unavailability  # noqa: Y015
 
 @_typing.final
 class Filters(_message.Message):

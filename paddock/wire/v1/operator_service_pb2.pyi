@@ -89,9 +89,13 @@ class Agent(_message.Message):
     OFFERED_FIELD_NUMBER: _builtins.int
     REGISTERED_FIELD_NUMBER: _builtins.int
     STANDALONE_FIELD_NUMBER: _builtins.int
+    DEACTIVATED_FIELD_NUMBER: _builtins.int
+    UNAVAILABILITY_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     state: Global___AgentState.ValueType
+    deactivated: _builtins.bool
+    """An operator has taken it out of use."""
     problem: _builtins.str
     """Why it takes no new work (its disk is full); empty when it does."""
     @_builtins.property
@@ -105,6 +109,10 @@ class Agent(_message.Message):
     @_builtins.property
     def standalone(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]: ...
     @_builtins.property
+    def unavailability(self) -> _offers_pb2.Unavailability:
+        """Planned, or under way."""
+
+    @_builtins.property
     def drain(self) -> Global___Drain:
         """Absent: it is not drained."""
 
@@ -117,12 +125,14 @@ class Agent(_message.Message):
         offered: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         registered: _timestamp_pb2.Timestamp | None = ...,
         standalone: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        deactivated: _builtins.bool = ...,
+        unavailability: _offers_pb2.Unavailability | None = ...,
         drain: Global___Drain | None = ...,
         problem: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "registered", b"registered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "registered", b"registered", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "info", b"info", "offered", b"offered", "problem", b"problem", "registered", b"registered", "standalone", b"standalone", "state", b"state", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deactivated", b"deactivated", "drain", b"drain", "info", b"info", "offered", b"offered", "problem", b"problem", "registered", b"registered", "standalone", b"standalone", "state", b"state", "unavailability", b"unavailability", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

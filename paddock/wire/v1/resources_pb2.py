@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpaddock/wire/v1/resources.proto\x12\x0fpaddock.wire.v1\"\xbf\x02\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cscalar_milli\x18\x02 \x01(\x03H\x00\x12)\n\x06ranges\x18\x03 \x01(\x0b\x32\x17.paddock.wire.v1.RangesH\x00\x12\'\n\x05items\x18\x04 \x01(\x0b\x32\x16.paddock.wire.v1.ItemsH\x00\x12\x17\n\x0f\x61llocation_role\x18\x05 \x01(\t\x12\x32\n\x0creservations\x18\x06 \x03(\x0b\x32\x1c.paddock.wire.v1.Reservation\x12+\n\x06volume\x18\x07 \x01(\x0b\x32\x1b.paddock.wire.v1.DiskVolume\x12\x11\n\trevocable\x18\x08 \x01(\x08\x12\x0e\n\x06shared\x18\t \x01(\x08\x12\x13\n\x0bprovider_id\x18\n \x01(\tB\x07\n\x05value\"0\n\x06Ranges\x12&\n\x06ranges\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Range\"#\n\x05Range\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\"\x16\n\x05Items\x12\r\n\x05items\x18\x01 \x03(\t\"\xa8\x01\n\x0bReservation\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x38\n\x06labels\x18\x03 \x03(\x0b\x32(.paddock.wire.v1.Reservation.LabelsEntry\x12\x0f\n\x07\x64ynamic\x18\x04 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\nDiskVolume\x12\x16\n\x0epersistence_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontainer_path\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\"u\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cscalar_milli\x18\x02 \x01(\x03H\x00\x12)\n\x06ranges\x18\x03 \x01(\x0b\x32\x17.paddock.wire.v1.RangesH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x42\x07\n\x05valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpaddock/wire/v1/resources.proto\x12\x0fpaddock.wire.v1\"\xbf\x02\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cscalar_milli\x18\x02 \x01(\x03H\x00\x12)\n\x06ranges\x18\x03 \x01(\x0b\x32\x17.paddock.wire.v1.RangesH\x00\x12\'\n\x05items\x18\x04 \x01(\x0b\x32\x16.paddock.wire.v1.ItemsH\x00\x12\x17\n\x0f\x61llocation_role\x18\x05 \x01(\t\x12\x32\n\x0creservations\x18\x06 \x03(\x0b\x32\x1c.paddock.wire.v1.Reservation\x12+\n\x06volume\x18\x07 \x01(\x0b\x32\x1b.paddock.wire.v1.DiskVolume\x12\x11\n\trevocable\x18\x08 \x01(\x08\x12\x0e\n\x06shared\x18\t \x01(\x08\x12\x13\n\x0bprovider_id\x18\n \x01(\tB\x07\n\x05value\"0\n\x06Ranges\x12&\n\x06ranges\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Range\"#\n\x05Range\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\"\x16\n\x05Items\x12\r\n\x05items\x18\x01 \x03(\t\"\xbc\x01\n\x0bReservation\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x38\n\x06labels\x18\x03 \x03(\x0b\x32(.paddock.wire.v1.Reservation.LabelsEntry\x12\x0f\n\x07\x64ynamic\x18\x04 \x01(\x08\x12\x12\n\nexpires_ms\x18\x05 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\nDiskVolume\x12\x16\n\x0epersistence_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontainer_path\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\"u\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cscalar_milli\x18\x02 \x01(\x03H\x00\x12)\n\x06ranges\x18\x03 \x01(\x0b\x32\x17.paddock.wire.v1.RangesH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x42\x07\n\x05valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,11 +42,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ITEMS']._serialized_start=461
   _globals['_ITEMS']._serialized_end=483
   _globals['_RESERVATION']._serialized_start=486
-  _globals['_RESERVATION']._serialized_end=654
-  _globals['_RESERVATION_LABELSENTRY']._serialized_start=609
-  _globals['_RESERVATION_LABELSENTRY']._serialized_end=654
-  _globals['_DISKVOLUME']._serialized_start=656
-  _globals['_DISKVOLUME']._serialized_end=754
-  _globals['_ATTRIBUTE']._serialized_start=756
-  _globals['_ATTRIBUTE']._serialized_end=873
+  _globals['_RESERVATION']._serialized_end=674
+  _globals['_RESERVATION_LABELSENTRY']._serialized_start=629
+  _globals['_RESERVATION_LABELSENTRY']._serialized_end=674
+  _globals['_DISKVOLUME']._serialized_start=676
+  _globals['_DISKVOLUME']._serialized_end=774
+  _globals['_ATTRIBUTE']._serialized_start=776
+  _globals['_ATTRIBUTE']._serialized_end=893
 # @@protoc_insertion_point(module_scope)

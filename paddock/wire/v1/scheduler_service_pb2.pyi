@@ -176,6 +176,58 @@ class SchedulerEvent(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class InverseOffer(_message.Message):
+        """The framework has something on the agent, and is asked to leave it in time. Once for each plan."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AGENT_ID_FIELD_NUMBER: _builtins.int
+        HOSTNAME_FIELD_NUMBER: _builtins.int
+        UNAVAILABILITY_FIELD_NUMBER: _builtins.int
+        agent_id: _builtins.str
+        hostname: _builtins.str
+        @_builtins.property
+        def unavailability(self) -> _offers_pb2.Unavailability: ...
+        def __init__(
+            self,
+            *,
+            agent_id: _builtins.str = ...,
+            hostname: _builtins.str = ...,
+            unavailability: _offers_pb2.Unavailability | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["unavailability", b"unavailability"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "hostname", b"hostname", "unavailability", b"unavailability"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OperationUpdate(_message.Message):
+        """What became of an operation other than a launch: of each that has an id, and of each that could not be done."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        OPERATION_ID_FIELD_NUMBER: _builtins.int
+        AGENT_ID_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        operation_id: _builtins.str
+        agent_id: _builtins.str
+        error: _builtins.str
+        """Empty: done. Else the first fault; nothing was changed by this operation."""
+        def __init__(
+            self,
+            *,
+            operation_id: _builtins.str = ...,
+            agent_id: _builtins.str = ...,
+            error: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "error", b"error", "operation_id", b"operation_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MASTER_FIELD_NUMBER: _builtins.int
     SUBSCRIBED_FIELD_NUMBER: _builtins.int
     OFFERS_FIELD_NUMBER: _builtins.int
@@ -184,6 +236,8 @@ class SchedulerEvent(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    OPERATION_UPDATE_FIELD_NUMBER: _builtins.int
+    INVERSE_OFFER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def master(self) -> _parties_pb2.MasterInfo: ...
     @_builtins.property
@@ -200,6 +254,10 @@ class SchedulerEvent(_message.Message):
     def error(self) -> Global___SchedulerEvent.SchedulerError: ...
     @_builtins.property
     def heartbeat(self) -> Global___SchedulerEvent.SchedulerHeartbeat: ...
+    @_builtins.property
+    def operation_update(self) -> Global___SchedulerEvent.OperationUpdate: ...
+    @_builtins.property
+    def inverse_offer(self) -> Global___SchedulerEvent.InverseOffer: ...
     def __init__(
         self,
         *,
@@ -211,12 +269,14 @@ class SchedulerEvent(_message.Message):
         failure: Global___SchedulerEvent.AgentFailure | None = ...,
         error: Global___SchedulerEvent.SchedulerError | None = ...,
         heartbeat: Global___SchedulerEvent.SchedulerHeartbeat | None = ...,
+        operation_update: Global___SchedulerEvent.OperationUpdate | None = ...,
+        inverse_offer: Global___SchedulerEvent.InverseOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "inverse_offer", b"inverse_offer", "master", b"master", "offers", b"offers", "operation_update", b"operation_update", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "master", b"master", "offers", b"offers", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "failure", b"failure", "heartbeat", b"heartbeat", "inverse_offer", b"inverse_offer", "master", b"master", "offers", b"offers", "operation_update", b"operation_update", "rescind", b"rescind", "subscribed", b"subscribed", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "operation_update", "inverse_offer"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -594,3 +654,46 @@ class TeardownResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TeardownResponse: _TypeAlias = TeardownResponse  # noqa: Y015
+
+@_typing.final
+class AnswerInverseOfferRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    framework_id: _builtins.str
+    subscription_id: _builtins.str
+    agent_id: _builtins.str
+    accepted: _builtins.bool
+    def __init__(
+        self,
+        *,
+        framework_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        accepted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent_id", b"agent_id", "framework_id", b"framework_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInverseOfferRequest: _TypeAlias = AnswerInverseOfferRequest  # noqa: Y015
+
+@_typing.final
+class AnswerInverseOfferResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerInverseOfferResponse: _TypeAlias = AnswerInverseOfferResponse  # noqa: Y015

@@ -74,6 +74,11 @@ class SchedulerServiceStub:
                 request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressRequest.SerializeToString,
                 response_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressResponse.FromString,
                 _registered_method=True)
+        self.AnswerInverseOffer = channel.unary_unary(
+                '/paddock.wire.v1.SchedulerService/AnswerInverseOffer',
+                request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferRequest.SerializeToString,
+                response_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferResponse.FromString,
+                _registered_method=True)
         self.Teardown = channel.unary_unary(
                 '/paddock.wire.v1.SchedulerService/Teardown',
                 request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.TeardownRequest.SerializeToString,
@@ -133,6 +138,13 @@ class SchedulerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnswerInverseOffer(self, request, context):
+        """Whether it will leave an agent in time; noted for operators, and nobody is held to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Teardown(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -181,6 +193,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.Suppress,
                     request_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressRequest.FromString,
                     response_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressResponse.SerializeToString,
+            ),
+            'AnswerInverseOffer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerInverseOffer,
+                    request_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferRequest.FromString,
+                    response_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferResponse.SerializeToString,
             ),
             'Teardown': grpc.unary_unary_rpc_method_handler(
                     servicer.Teardown,
@@ -404,6 +421,33 @@ class SchedulerService:
             '/paddock.wire.v1.SchedulerService/Suppress',
             paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressRequest.SerializeToString,
             paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.SuppressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerInverseOffer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paddock.wire.v1.SchedulerService/AnswerInverseOffer',
+            paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferRequest.SerializeToString,
+            paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AnswerInverseOfferResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class SchedulerServiceStub:
     Reconcile: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]
     Revive: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]
     Suppress: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.SuppressRequest, _scheduler_service_pb2.SuppressResponse]
+    AnswerInverseOffer: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AnswerInverseOfferRequest, _scheduler_service_pb2.AnswerInverseOfferResponse]
+    """Whether it will leave an agent in time; noted for operators, and nobody is held to it."""
     Teardown: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.TeardownRequest, _scheduler_service_pb2.TeardownResponse]
 
 @_typing.type_check_only
@@ -54,6 +56,8 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     Reconcile: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]  # type: ignore[assignment]
     Revive: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]  # type: ignore[assignment]
     Suppress: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.SuppressRequest, _scheduler_service_pb2.SuppressResponse]  # type: ignore[assignment]
+    AnswerInverseOffer: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AnswerInverseOfferRequest, _scheduler_service_pb2.AnswerInverseOfferResponse]  # type: ignore[assignment]
+    """Whether it will leave an agent in time; noted for operators, and nobody is held to it."""
     Teardown: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.TeardownRequest, _scheduler_service_pb2.TeardownResponse]  # type: ignore[assignment]
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,6 +117,14 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_service_pb2.SuppressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_service_pb2.SuppressResponse, _abc.Awaitable[_scheduler_service_pb2.SuppressResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AnswerInverseOffer(
+        self,
+        request: _scheduler_service_pb2.AnswerInverseOfferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_service_pb2.AnswerInverseOfferResponse, _abc.Awaitable[_scheduler_service_pb2.AnswerInverseOfferResponse]]:
+        """Whether it will leave an agent in time; noted for operators, and nobody is held to it."""
 
     @_abc_1.abstractmethod
     def Teardown(

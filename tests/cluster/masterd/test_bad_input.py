@@ -30,8 +30,13 @@ from tests.masterd_process import MasterdProcess
     [
         (
             offers_pb2.Operation(reserve=offers_pb2.Operation.Reserve()),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "operations[0].reserve.resources",
+        ),
+        (
+            offers_pb2.Operation(launch_group=offers_pb2.Operation.LaunchGroup()),
             grpc.StatusCode.UNIMPLEMENTED,
-            "operations[0].reserve",
+            "operations[0].launch_group",
         ),
         (
             offers_pb2.Operation(launch=offers_pb2.Operation.Launch(tasks=[task("a/b", "a1")])),

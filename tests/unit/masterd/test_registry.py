@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,26 @@ import pytest
 from masterd.allocator.quota import Quota
 from masterd.core.effects import (
     ForgetAgent,
+    Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
+    SaveDeactivated,
     SaveDrain,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
 )
+from masterd.core.recovery import Remembered
 from masterd.core.views import Drain
 from masterd.registry import FILE_NAME, Registry
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.offer import Unavailability
+from paddock.model.resource_text import parse_resources
+from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
 
 AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", unreachable_ns=None)
 FRAMEWORK = SaveFramework(
@@ -84,6 +93,109 @@ def test_a_drain_comes_back_and_goes_with_its_agent(tmp_path: Path) -> None:
     registry.write((ForgetAgent(agent_id=AgentId("a4")), SaveDrain(agent_id=AgentId("a1"), drain=done)))
     assert registry.load().drains == (SaveDrain(agent_id=AgentId("a1"), drain=done),)
     registry.close()
+
+
+RESERVED = SaveAgentResources(
+    agent_id=AgentId("a1"),
+    configured=parse_resources("cpus(s):4;disk:100;ports:[1-5];ssd:{a,b}"),
+    resources=Resources(
+        (
+            Resource(
+                name="cpus",
+                value=Scalar(milli=2**49),
+                reservations=(
+                    Reservation(role="s"),
+                    Reservation(role="s/t", principal="uid:7", labels=(("k", "ü"),), dynamic=True, expires_ms=2**45),
+                ),
+            ),
+            Resource(
+                name="disk",
+                value=Scalar(milli=1),
+                reservations=(Reservation(role="r", dynamic=True),),
+                volume=DiskVolume(persistence_id="v", principal="p", container_path="x/y", read_only=True),
+                shared=True,
+            ),
+            Resource(name="ports", value=Ranges.of([(1, 2), (4, 5)]), revocable=True, provider_id="q"),
+            Resource(name="ssd", value=Items(names=frozenset({"a", "b"})), indivisible=True),
+        )
+    ),
+)
+
+
+def loaded(tmp_path: Path) -> Remembered:
+    registry = Registry.open(str(tmp_path))
+    remembered = registry.load()
+    registry.close()
+    return remembered
+
+
+def test_reservations_and_volumes_come_back_as_they_were(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED))
+    registry.close()
+    (found,) = loaded(tmp_path).agent_resources
+    assert found.resources.items == RESERVED.resources.items
+    assert found.configured.items == RESERVED.configured.items
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ForgetAgent(agent_id=AgentId("a1")),
+        SaveAgentGone(agent_id=AgentId("a1")),
+        replace(RESERVED, resources=RESERVED.configured),
+    ],
+)
+def test_nothing_is_kept_of_an_agent_that_has_no_reservations_any_more(tmp_path: Path, record: Save) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED, record))
+    registry.close()
+    assert loaded(tmp_path).agent_resources == ()
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[{}]", '[{"name": "cpus"}]', "[7]", '[{"name":"x","scalar":"y"}]'])
+def test_reservations_that_make_no_sense_are_not_believed(tmp_path: Path, text: str) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED))
+    with registry._connection as connection:
+        connection.execute("UPDATE agent_resources SET resources = ?", (text,))
+    with pytest.raises(CheckpointError):
+        registry.load()
+    registry.close()
+
+
+def test_agents_out_of_use_and_maintenance_come_back(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    windows = (("h", Unavailability(start_ns=2**60, duration_ns=5)), ("ü", Unavailability(start_ns=1)))
+    out = [SaveDeactivated(agent_id=AgentId(name), deactivated=True) for name in ("a1", "a2", "a3")]
+    registry.write((AGENT, *out, SaveMaintenance(windows=(("x", Unavailability(start_ns=1)),))))
+    registry.write((SaveDeactivated(agent_id=AgentId("a2"), deactivated=False), ForgetAgent(agent_id=AgentId("a3"))))
+    registry.write((SaveMaintenance(windows=windows),))
+    registry.close()
+    remembered = loaded(tmp_path)
+    assert (remembered.deactivated_agent_ids, remembered.maintenance) == ((AgentId("a1"),), windows)
+
+
+@pytest.mark.parametrize(
+    ("found", "newer"),
+    [
+        (2, ("agent_resources", "deactivated_agents", "maintenance", "drains")),
+        (3, ("agent_resources", "deactivated_agents", "maintenance")),
+    ],
+)
+def test_older_formats_are_brought_forward(tmp_path: Path, found: int, newer: tuple[str, ...]) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, SaveQuotas(quotas=(("r", Quota(limits_milli={"cpus": 1})),))))
+    with registry._connection as connection:
+        for table in newer:
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {found}")
+    registry.close()
+    assert [role for role, _ in loaded(tmp_path).quotas] == ["r"]
+    registry = Registry.open(str(tmp_path))
+    registry.write((RESERVED,))
+    registry.close()
+    assert loaded(tmp_path).agent_resources
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(

@@ -93,6 +93,12 @@ class ScriptedMaster(SchedulerServiceServicer):
         self._heard(request)
         return pb.SuppressResponse()
 
+    async def AnswerInverseOffer(  # noqa: N802
+        self, request: pb.AnswerInverseOfferRequest, context: object
+    ) -> pb.AnswerInverseOfferResponse:
+        self._heard(request)
+        return pb.AnswerInverseOfferResponse()
+
     async def Teardown(self, request: pb.TeardownRequest, context: object) -> pb.TeardownResponse:  # noqa: N802
         self._heard(request)
         # As masterd does: the stream ends first.

@@ -9,7 +9,19 @@ from paddock.model.container import Termination
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
-from paddock.model.offer import REFUSE_LIMIT_MS, Filters, Launch, Offer
+from paddock.model.offer import (
+    REFUSE_LIMIT_MS,
+    CreateVolumes,
+    DestroyVolumes,
+    Filters,
+    GrowVolume,
+    Launch,
+    Offer,
+    Reserve,
+    ShrinkVolume,
+    Unavailability,
+    Unreserve,
+)
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import (
     MILLI_LIMIT,
@@ -46,11 +58,13 @@ from paddock.model.task import (
     TaskStatus,
 )
 from paddock.model.uri import CommandUri
+from paddock.wire.convert.bounds import DURATION_LIMIT_MS, TIME_LIMIT_MS
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 ids = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/\\"), min_size=1, max_size=20
 )
+
 task_ids = ids.filter(lambda word: word not in {".", ".."}).map(TaskId)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
 agent_ids, container_ids = names.map(AgentId), names.map(ContainerId)
@@ -68,17 +82,18 @@ ranges = st.lists(spans, max_size=4).map(Ranges.of)
 item_sets = st.builds(Items, names=st.frozensets(names, max_size=4))
 # At most five of one kind are added up, and the sum has the same limit.
 scalars = st.builds(Scalar, milli=st.integers(0, MILLI_LIMIT // 5))
-reservations = st.lists(role_words, max_size=3).flatmap(
-    lambda words: st.tuples(
+reservations = st.lists(st.tuples(role_words, st.booleans()), max_size=3).flatmap(
+    lambda levels: st.tuples(
         *(
             st.builds(
                 Reservation,
-                role=st.just("/".join(words[: depth + 1])),
+                role=st.just("/".join(word for word, _ in levels[: depth + 1])),
                 principal=texts,
                 labels=labels,
-                dynamic=st.booleans(),
+                dynamic=st.just(dynamic),
+                expires_ms=st.integers(0, TIME_LIMIT_MS) if dynamic else st.just(0),
             )
-            for depth in range(len(words))
+            for depth, (_, dynamic) in enumerate(levels)
         )
     )
 )
@@ -331,9 +346,25 @@ offers = st.builds(
     domain=domains,
     unix_address=texts,
     tcp_address=texts,
+    unavailability=st.none()
+    | st.builds(
+        Unavailability,
+        start_ns=st.integers(1, 2**62),
+        duration_ns=st.integers(0, DURATION_LIMIT_MS).map(lambda duration_ms: duration_ms * 10**6),
+    ),
 )
 filters = st.builds(Filters, refuse_ms=st.integers(0, REFUSE_LIMIT_MS))
 launches = st.builds(Launch, tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.task_id).map(tuple))
+_some = resources.filter(bool)
+_pieces = _some.map(lambda some: some.items[0])
+changes = st.one_of(
+    st.builds(Reserve, resources=_some, operation_id=texts),
+    st.builds(Unreserve, resources=_some, operation_id=texts),
+    st.builds(CreateVolumes, volumes=_some, operation_id=texts),
+    st.builds(DestroyVolumes, volumes=_some, operation_id=texts),
+    st.builds(GrowVolume, volume=_pieces, addition=_pieces, operation_id=texts),
+    st.builds(ShrinkVolume, volume=_pieces, by_milli=st.integers(1, MILLI_LIMIT), operation_id=texts),
+)
 terminations = st.builds(
     Termination,
     wait_status=st.none() | st.integers(0, 65535),

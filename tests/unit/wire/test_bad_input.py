@@ -151,14 +151,36 @@ def test_what_is_not_built_is_refused_by_name(changes: dict[str, object], field:
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(
-    "name", ["launch_group", "reserve", "unreserve", "create", "destroy", "grow_volume", "shrink_volume"]
-)
-def test_every_operation_but_launch_is_refused_by_name(name: str) -> None:
-    message = ParseDict({name: {}}, offers_pb2.Operation())
+def test_launching_a_group_is_refused_by_name() -> None:
+    message = ParseDict({"launch_group": {}}, offers_pb2.Operation())
     with pytest.raises(Unsupported) as refused:
         convert.operations_from_wire([message])
-    assert refused.value.field == f"operations[0].{name}"
+    assert refused.value.field == "operations[0].launch_group"
+
+
+@pytest.mark.parametrize(
+    ("operation", "field"),
+    [
+        ({"reserve": {}}, "reserve.resources"),
+        ({"unreserve": {"resources": [cpus(0)]}}, "unreserve.resources"),
+        ({"create": {}}, "create.volumes"),
+        ({"destroy": {"volumes": [{"name": "disk"}]}}, "destroy.volumes[0].value"),
+        ({"grow_volume": {}}, "grow_volume.volume[0].value"),
+        ({"grow_volume": {"volume": cpus(1)}}, "grow_volume.addition[0].value"),
+        ({"shrink_volume": {"volume": cpus(1)}}, "shrink_volume.subtract_milli"),
+        ({"shrink_volume": {"volume": cpus(1), "subtract_milli": -1}}, "shrink_volume.subtract_milli"),
+        ({"reserve": {"resources": [cpus(1)]}, "operation_id": "x" * 256}, "operation_id"),
+        ({"reserve": {"resources": [{**cpus(1), "reservations": [{"role": "r", "expires_ms": 5}]}]}},
+         "reserve.resources[0].reservations[0].expires_ms"),
+        ({"reserve": {"resources": [
+            {**cpus(1), "reservations": [{"role": "r", "dynamic": True, "expires_ms": 2**63}]}]}},
+         "reserve.resources[0].reservations[0].expires_ms"),
+    ],
+)  # fmt: skip
+def test_operations_are_checked(operation: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        convert.operations_from_wire([ParseDict(operation, offers_pb2.Operation())])
+    assert refused.value.field == f"operations[0].{field}"
 
 
 def test_an_operation_that_is_none_and_a_task_that_comes_twice_are_refused() -> None:

@@ -39,6 +39,7 @@ PAIRS = {
     "launch": Pair(
         strategies.launches, convert.operation_to_wire, lambda message: convert.operations_from_wire([message])[0]
     ),
+    "operation": Pair(strategies.changes, convert.operation_to_wire, convert.operation_from_wire),
     "termination": Pair(strategies.terminations, convert.termination_to_wire, convert.termination_from_wire),
     "statistics": Pair(strategies.statistics, convert.statistics_to_wire, convert.statistics_from_wire),
     "effective limit": Pair(

@@ -29,6 +29,7 @@ class Books(Protocol):
 
 def violations(state: MasterState, books: Books) -> Iterator[str]:
     """Every broken invariant, in words; nothing when all is well."""
+    yield from _availability_violations(state)
     yield from _offer_violations(state)
     yield from _agent_task_violations(state)
     yield from _framework_task_violations(state)
@@ -36,6 +37,16 @@ def violations(state: MasterState, books: Books) -> Iterator[str]:
     for agent_id, agent in state.agents.items():
         if agent.state in {AgentState.CONNECTED, AgentState.DISCONNECTED}:
             yield from _conservation_violations(state, books, agent_id)
+
+
+def _availability_violations(state: MasterState) -> Iterator[str]:
+    for offer_id, entry in state.offers.items():
+        if entry.offer.agent_id in state.deactivated_agent_ids:
+            yield f"offer {offer_id} is of an agent that is out of use"
+        if state.maintenance.get(entry.offer.hostname) != entry.offer.unavailability:
+            yield f"offer {offer_id} does not tell of the maintenance that is planned"
+        if entry.offer.hostname in state.begun_hostnames:
+            yield f"offer {offer_id} is of a host under maintenance"
 
 
 def _offer_violations(state: MasterState) -> Iterator[str]:

@@ -14,6 +14,7 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Accept,
     Acknowledge,
+    AgentActivated,
     AgentAnswered,
     AgentMarkedGone,
     CancelDrain,
@@ -21,10 +22,13 @@ from masterd.core.events import (
     DrainAgent,
     Kill,
     LaunchRefused,
+    MaintenanceUpdated,
     OperatorKill,
+    OperatorTeardown,
     QuotasChanged,
     Reconcile,
     RegisteredTask,
+    ResourcesChanged,
     Revive,
     StandaloneChanged,
     Suppress,
@@ -34,7 +38,7 @@ from masterd.core.events import (
 from masterd.core.state import Settings
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
-from paddock.model.offer import Filters, Launch, Reserve, Unreserve
+from paddock.model.offer import Filters, Launch, Reserve, Unavailability, Unreserve
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
 from paddock.model.task import TaskState
@@ -80,7 +84,10 @@ class MasterMachine(RuleBasedStateMachine):
     def summary(self) -> tuple[object, ...]:
         state = self.world.state
         return (
-            {name: (agent.state, sorted(agent.tasks), sorted(agent.offers)) for name, agent in state.agents.items()},
+            {
+                name: (agent.state, sorted(agent.tasks), sorted(agent.offers), agent.info.resources)
+                for name, agent in state.agents.items()
+            },
             {name: (each.state, each.stream, sorted(each.tasks)) for name, each in state.frameworks.items()},
             sorted(state.offers),
             sorted(state.refused_framework_ids),
@@ -334,6 +341,37 @@ class MasterMachine(RuleBasedStateMachine):
         )
         self.attempt(event)
 
+    @rule(
+        name=agents,
+        undo=st.booleans(),
+        role=st.sampled_from(("r", "r/s", "q")),
+        cpus_milli=st.sampled_from((1, 500, 9_000)),
+        lease_s=st.sampled_from((0, 0, 20)),
+    )
+    def operator_reserves(self, name: str, undo: bool, role: str, cpus_milli: int, lease_s: int) -> None:
+        expires_ms = self.world.now_ns // 10**6 + lease_s * 1_000 if lease_s and not undo else 0
+        reservation = Reservation(role=role, dynamic=True, expires_ms=expires_ms)
+        resources = Resources((Resource(name="cpus", value=Scalar(milli=cpus_milli), reservations=(reservation,)),))
+        change = Unreserve(resources=resources) if undo else Reserve(resources=resources)
+        self.attempt(ResourcesChanged(caller=ROOT, agent_id=AgentId(name), change=change))
+
+    @rule(name=agents, active=st.booleans())
+    def operator_activates(self, name: str, active: bool) -> None:
+        self.attempt(AgentActivated(caller=ROOT, agent_id=AgentId(name), active=active))
+
+    @rule(name=agents, start_s=st.sampled_from((0, 5, 40)), length_s=st.sampled_from((0, 1, 30)), cancel=st.booleans())
+    def operator_plans_maintenance(self, name: str, start_s: int, length_s: int, cancel: bool) -> None:
+        start_ns = self.world.now_ns + start_s * 10**9
+        windows = ((name, Unavailability(start_ns=start_ns, duration_ns=length_s * 10**9)),)
+        cancelled = (name,) if cancel else ()
+        self.attempt(MaintenanceUpdated(caller=ROOT, windows=() if cancel else windows, cancelled=cancelled))
+
+    @rule(pick=st.integers(0, 5), chance=st.integers(0, 9))
+    def operator_ends_a_framework(self, pick: int, chance: int) -> None:
+        known = list(self.world.state.frameworks)
+        if known and not chance:
+            self.attempt(OperatorTeardown(caller=ROOT, framework_id=known[pick % len(known)]))
+
     @rule(seconds=st.sampled_from((1, 2, 16, 31, 80)))
     def time_passes(self, seconds: int) -> None:
         self.world.advance(seconds)
@@ -345,6 +383,9 @@ class MasterMachine(RuleBasedStateMachine):
             return
         self.saved += [e for e in self.world.effects if isinstance(e, Save)]
         remembered = remembered_of(self.saved)
+        changed = {record.agent_id for record in remembered.agent_resources}
+        before = {name: agent for name, agent in self.world.state.agents.items() if name in changed}
+        deactivated = dict(self.world.state.deactivated_agent_ids)
         refused = {each.framework.framework_id for each in remembered.frameworks if each.completed}
         self.epoch += 1
         streams = self.world.streams
@@ -352,6 +393,9 @@ class MasterMachine(RuleBasedStateMachine):
         self.world.streams = streams
         assert self.world.state.refused_framework_ids.keys() == refused
         assert self.world.state.quotas == dict(remembered.quotas)
+        assert self.world.state.deactivated_agent_ids.keys() == deactivated.keys()
+        for name, agent in before.items():
+            assert self.world.state.agents[name].info.resources == agent.info.resources
 
 
 TestMaster = MasterMachine.TestCase

@@ -19,8 +19,11 @@ from masterd.core.effects import (
     Save,
     SaveAgent,
     SaveAgentGone,
+    SaveAgentResources,
+    SaveDeactivated,
     SaveDrain,
     SaveFramework,
+    SaveMaintenance,
     SaveQuotas,
     SaveWeights,
     ToAgent,
@@ -257,16 +260,21 @@ def remembered_of(saved: Iterable[Save]) -> Remembered:
     for record in saved:
         kind = type(record).__name__
         match record:
-            case SaveAgent(agent_id=agent_id) | SaveDrain(agent_id=agent_id):
+            case (
+                SaveAgent(agent_id=agent_id)
+                | SaveDrain(agent_id=agent_id)
+                | SaveAgentResources(agent_id=agent_id)
+                | SaveDeactivated(agent_id=agent_id)
+            ):
                 found.setdefault(kind, {})[agent_id] = record
             case ForgetAgent(agent_id=agent_id) | SaveAgentGone(agent_id=agent_id):
-                found.setdefault("SaveAgent", {}).pop(agent_id, None)
-                found.setdefault("SaveDrain", {}).pop(agent_id, None)
+                for of_agent in ("SaveAgent", "SaveDrain", "SaveAgentResources", "SaveDeactivated"):
+                    found.setdefault(of_agent, {}).pop(agent_id, None)
                 if isinstance(record, SaveAgentGone):
                     found.setdefault(kind, {})[agent_id] = record
             case SaveFramework(framework=framework):
                 found.setdefault(kind, {})[framework.framework_id] = record
-            case SaveWeights() | SaveQuotas():
+            case SaveWeights() | SaveQuotas() | SaveMaintenance():
                 found[kind] = {None: record}
     records = [record for of_one_kind in found.values() for record in of_one_kind.values()]
     return Remembered(
@@ -276,6 +284,11 @@ def remembered_of(saved: Iterable[Save]) -> Remembered:
         frameworks=tuple(record for record in records if isinstance(record, SaveFramework)),
         weights_milli=next((record.weights_milli for record in records if isinstance(record, SaveWeights)), ()),
         quotas=next((record.quotas for record in records if isinstance(record, SaveQuotas)), ()),
+        agent_resources=tuple(record for record in records if isinstance(record, SaveAgentResources)),
+        deactivated_agent_ids=tuple(
+            record.agent_id for record in records if isinstance(record, SaveDeactivated) and record.deactivated
+        ),
+        maintenance=next((record.windows for record in records if isinstance(record, SaveMaintenance)), ()),
     )
 
 

@@ -1,0 +1,27 @@
+"""`paddock gone`: say that an agent never comes back, nor its tasks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from paddock.cli.connect import add_master_argument, master_of
+from paddock.cli.exit_codes import OK
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("agent", metavar="AGENT", help="the agent's id; it is never admitted again")
+    parser.add_argument("--dry-run", action="store_true", help="say how many tasks it would end, and change nothing")
+    add_master_argument(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Cannot be undone: frameworks hear that its tasks have ended."""
+    from paddock.rpc.clients.lifecycle import LifecycleClient  # noqa: PLC0415 - loads gRPC
+
+    async with master_of(arguments) as master:
+        count = await LifecycleClient(master).mark_agent_gone(arguments.agent, validate_only=arguments.dry_run)
+    would = "would end" if arguments.dry_run else "ended"
+    print(f"paddock gone: {would} {count} tasks of agent {arguments.agent}", file=sys.stderr)
+    return OK

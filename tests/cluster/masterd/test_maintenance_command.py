@@ -1,0 +1,62 @@
+"""`paddock maintenance|deactivate|reactivate|gone|teardown` against a real master, which is killed in between."""
+
+from __future__ import annotations
+
+import asyncio
+
+from paddock.wire.v1 import scheduler_service_pb2 as pb
+from paddock.wire.v1 import tasks_pb2
+from tests.cluster.masterd.speakers import task
+from tests.cluster.masterd.stage import stage
+from tests.cluster.masterd.test_policy_command import lines, paddock
+from tests.masterd_process import MasterdProcess
+
+
+async def run(masterd: MasterdProcess, *words: str) -> list[list[str]]:
+    return lines(await asyncio.to_thread(paddock, masterd, *words))
+
+
+async def test_agents_out_of_use_and_maintenance_outlive_a_crash(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        agent, framework = await on.agent("a1"), await on.framework("r", failover_timeout_ms=600_000)
+        await agent.register()
+        await framework.subscribe()
+        await framework.accept(await framework.offer("a1"), task("t1", "a1"))
+        await agent.launched("t1")
+        agent.report(framework.framework_id, "t1", tasks_pb2.TASK_RUNNING)
+        await framework.acknowledge(await framework.status("t1", tasks_pb2.TASK_RUNNING))
+        await run(masterd, "maintenance", "schedule", "a1", "a9", "--start", "2h", "--for", "30m")
+        await framework.heard.wait_for(pb.SchedulerEvent, lambda event: event.inverse_offer.agent_id == "a1")
+        await framework.stub.AnswerInverseOffer(
+            pb.AnswerInverseOfferRequest(
+                framework_id=framework.framework_id,
+                subscription_id=framework.subscription_id,
+                agent_id="a1",
+                accepted=True,
+            )
+        )
+        (first, second) = await run(masterd, "maintenance", "list", "--no-headers")
+        assert (first[0], first[1], first[5], first[7]) == ("a1", "planned", "1", framework.framework_id)
+        assert second[0] == "a9"
+        await run(masterd, "deactivate", "a1")
+        assert [row[2] for row in await run(masterd, "agents", "--no-headers")] == ["deactivated"]
+    masterd.kill()
+    masterd.start()
+    assert [row[0] for row in await run(masterd, "maintenance", "list", "--no-headers")] == ["a1", "a9"]
+    async with stage(masterd) as on:
+        agent, other = await on.agent("a1"), await on.framework("s")
+        await agent.register()
+        await other.subscribe()
+        assert [row[2] for row in await run(masterd, "agents", "--no-headers")] == ["deactivated"]
+        await run(masterd, "maintenance", "cancel", "a1", "a9")
+        assert not any(
+            event.HasField("offers") for event in other.heard.messages if isinstance(event, pb.SchedulerEvent)
+        )
+        await run(masterd, "reactivate", "a1")
+        await other.offer("a1")
+        assert await run(masterd, "teardown", framework.framework_id) == []
+        assert await run(masterd, "gone", "a1", "--dry-run") == []
+        assert await run(masterd, "gone", "a1") == []
+        assert await run(masterd, "agents", "--no-headers") == []
+        again = await asyncio.to_thread(paddock, masterd, "gone", "a1")
+        assert (again.returncode, "agent 'a1' does not exist" in again.stderr) == (3, True)
