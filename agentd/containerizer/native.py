@@ -7,13 +7,12 @@ import itertools
 import logging
 import os
 import socket
-from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from agentd.bulk_usage import BulkUsage
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
-from agentd.containerizer.exec_session import NativeExec
+from agentd.containerizer.exec_sessions import ExecSessions
 from agentd.containerizer.exit_records import record_from
 from agentd.containerizer.fetches import Fetches
 from agentd.containerizer.launcher_link import LauncherLink
@@ -88,12 +87,10 @@ class NativeContainerizer(Containerizer):
         self._configs: dict[ContainerId, ContainerConfig] = {}
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
-        self._sessions: dict[tuple[ContainerId, str], NativeExec] = {}
+        self._execs = ExecSessions()
         self._unheard: dict[ContainerId, int] = {}
         """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket."""
         self._discarding: list[ContainerId] = []
-        self._beginning: dict[ContainerId, dict[str, Message]] = {}
-        self._begin_counts: Counter[ContainerId] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._resizer = Resizer(isolation, thread, post, self._watcher, links=self._links, configs=self._configs)
 
@@ -260,23 +257,8 @@ class NativeContainerizer(Containerizer):
         if plan is None:  # it was launched by an earlier agent
             plan = await self._thread.run("prepare", lambda: self._isolation.prepare(entry))
             self._plans[container_id] = plan
-        # A short process has ended before its beginning is dealt with here: its end is kept meanwhile.
-        ends = self._beginning.setdefault(container_id, {})
-        self._begin_counts[container_id] += 1
-        try:
-            session = await NativeExec.begin(link, exec_json(entry, command, user, plan))
-            if (end := ends.pop(session.exec_id, None)) is not None:
-                session.ended(end)
-            else:
-                self._sessions[container_id, session.exec_id] = session
-                if self._links.get(container_id) is not link:
-                    self._sessions.pop((container_id, session.exec_id)).lost()
-        finally:
-            self._begin_counts[container_id] -= 1
-            if not self._begin_counts[container_id]:
-                del self._begin_counts[container_id]
-                del self._beginning[container_id]
-        return session
+        wanted = exec_json(entry, command, user, plan)
+        return await self._execs.begin(link, wanted, lambda: self._links.get(container_id) is link)
 
     async def stop(self) -> None:
         """Every shim goes on by itself."""
@@ -311,11 +293,7 @@ class NativeContainerizer(Containerizer):
             case protocol.EVENT_EXITED:
                 self._exited(link, message)
             case protocol.EVENT_EXEC_EXITED:
-                session = self._sessions.pop((container_id, str(message.get("exec_id"))), None)
-                if session is not None:
-                    session.ended(message)
-                elif container_id in self._beginning:
-                    self._beginning[container_id][str(message.get("exec_id"))] = message
+                self._execs.ended(container_id, message)
             case other:
                 _log.warning("shim said what is not known", extra={"container_id": container_id, "event": other})
 
@@ -357,8 +335,7 @@ class NativeContainerizer(Containerizer):
         link = self._links.pop(container_id, None)
         if link is not None:
             link.close()
-        for key in [key for key in self._sessions if key[0] == container_id]:
-            self._sessions.pop(key).lost()
+        self._execs.lose(container_id)
 
     def _on_end(self, link: ShimLink) -> None:
         """The shim has closed without a last word."""
