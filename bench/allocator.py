@@ -42,7 +42,6 @@ ROLE_COUNT = 20
 RUNS = 5
 NAIVE_AGENTS = 40
 WHOLE = "cpus:24;mem:4096;disk:4096;ports:[31000-32000]"
-ATTRIBUTES = parse_attributes("rack:r1;level:10")
 
 
 class Cluster:
@@ -80,14 +79,14 @@ class Cluster:
         self.do(Subscribe(stream=number, caller=ROOT, framework=info))
 
     def _register(self, number: int) -> None:
-        """Every tenth has something reserved."""
+        """Every tenth has something reserved. Each says all of it itself, as agents do."""
         role = self.roles[number % len(self.roles)]
         reserved = f";cpus({role}):2;mem({role}):256" if number % 10 == 0 else ""
         info = AgentInfo(
             agent_id=AgentId(f"agent{number}"),
             hostname=f"host{number}",
             resources=parse_resources(WHOLE + reserved),
-            attributes=ATTRIBUTES,
+            attributes=parse_attributes("rack:r1;level:10"),
             tcp_address=f"host{number}:5051",
         )
         self.do(AgentRegistered(stream=10**6 + number, agent=info))

@@ -49,7 +49,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
         turn.state.agents[agent_id] = agent
     was_missing = agent.state is AgentState.RECOVERED
     agent.move(AgentEvent.REGISTER)
-    reservations.carry_over(turn, agent, event.agent)
+    reservations.carry_over(turn, agent, turn.state.sharing_what_is_alike(event.agent))
     agent.stream = event.stream
     agent.standalone = event.standalone
     # It says so again when there still is one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -12,11 +12,12 @@ from masterd.allocator.quota import Quota
 from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, TellKill, ToAgent, ToFramework
 from masterd.core.views import AgentState, Drain, FrameworkState, TaskView
-from paddock.model.agent import AgentInfo, MasterInfo
+from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
+from paddock.model.resource_text import Attribute
 from paddock.model.resources import Resources
 from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 
@@ -32,6 +33,10 @@ COMPLETED_FRAMEWORKS_LIMIT_COUNT = 50
 
 REFUSED_IDS_LIMIT_COUNT = 10_000
 """Ids of frameworks that have ended, here and in the registry. An older one would begin anew, with nothing of its own."""
+
+
+ALIKE_LIMIT_COUNT = 10_000
+"""Different attributes and domains that are looked for again."""
 
 
 class AgentEvent(Enum):
@@ -246,6 +251,9 @@ class MasterState:
     frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
     completed_frameworks: dict[FrameworkId, FrameworkEntry] = field(default_factory=dict)
     refused_framework_ids: dict[FrameworkId, None] = field(default_factory=dict)
+    alike: dict[tuple[tuple[Attribute, ...], DomainInfo], tuple[tuple[Attribute, ...], DomainInfo]] = field(
+        default_factory=dict
+    )
     offers: dict[OfferId, OfferEntry] = field(default_factory=dict)
     agent_of_stream: dict[int, AgentId] = field(default_factory=dict)
     framework_of_stream: dict[int, FrameworkId] = field(default_factory=dict)
@@ -280,6 +288,14 @@ class MasterState:
             state=task.state,
             statuses=tuple(task.statuses),
         )
+
+    def sharing_what_is_alike(self, info: AgentInfo) -> AgentInfo:
+        """With the attributes and the domain of an agent that said the same: offers of both are then written from one copy."""
+        if len(self.alike) >= ALIKE_LIMIT_COUNT:
+            self.alike.clear()
+        said = (info.attributes, info.domain)
+        attributes, domain = self.alike.setdefault(said, said)
+        return replace(info, attributes=attributes, domain=domain)
 
     def refuse_from_now_on(self, framework_id: FrameworkId) -> None:
         """The framework has ended."""

@@ -17,6 +17,7 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Acknowledge,
     AgentAnswered,
+    AgentRegistered,
     AgentStreamLost,
     ProblemReported,
     Reconcile,
@@ -24,10 +25,13 @@ from masterd.core.events import (
 )
 from masterd.core.inspection import agent_view
 from masterd.core.recovery import Remembered
-from masterd.core.state import Settings
+from masterd.core.state import ALIKE_LIMIT_COUNT, Settings
 from masterd.core.views import AgentState, FrameworkState
+from paddock.model.agent import AgentInfo
 from paddock.model.errors import AlreadyExists
 from paddock.model.ids import AgentId, TaskId
+from paddock.model.resource_text import parse_attributes
+from paddock.model.resources import Resources
 from paddock.model.task import Reason, TaskState
 from tests.unit.masterd.core.world import SECOND_NS, World, call, launched, reported
 
@@ -232,3 +236,20 @@ def test_a_status_from_the_wrong_agent_is_a_lie() -> None:
     world.report(liar, framework, "t1", TaskState.FINISHED)
     assert world.statuses(framework[2]) == []
     assert world.state.frameworks[framework[0]].tasks[TaskId("t1")].state is TaskState.STAGING
+
+
+def test_agents_that_say_the_same_share_it_and_the_memory_of_it_is_bounded() -> None:
+    world = World()
+    for number in range(ALIKE_LIMIT_COUNT + 2):
+        info = AgentInfo(
+            agent_id=AgentId("x"), hostname="x", resources=Resources(), attributes=parse_attributes(f"rack:r{number}")
+        )
+        assert world.state.sharing_what_is_alike(info) == info
+    assert len(world.state.alike) < ALIKE_LIMIT_COUNT
+    for name in ("a1", "a2"):
+        attributes = parse_attributes("rack:r1;level:10")
+        info = AgentInfo(agent_id=AgentId(name), hostname=name, resources=Resources(), attributes=attributes)
+        world.do(AgentRegistered(stream=900 + int(name[1]), agent=info))
+    one, two = (world.state.agents[AgentId(name)].info for name in ("a1", "a2"))
+    assert one.attributes is two.attributes
+    assert one.domain is two.domain
