@@ -23,7 +23,7 @@ from agentd.containerizer.plan_json import exec_json, plan_json
 from agentd.containerizer.plan_sealer import PlanSealer
 from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
-from agentd.containerizer.shim_words import as_refusal, failure_of_event, started_event
+from agentd.containerizer.shim_words import as_refusal, ask_what_it_said, failure_of_event, started_event
 from agentd.containerizer.spare_records import spare_id_of
 from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
@@ -34,9 +34,8 @@ from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import protocol
-from paddock.launch.container import WAITING
 from paddock.model.container import ContainerConfig, UserIdentity
-from paddock.model.errors import ContainerizerError, NotFound, Unavailable
+from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -106,11 +105,9 @@ class NativeContainerizer(Containerizer):
         recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
         found = await recovery.run(restored)
         for container_id, live in found.live.items():
-            if live.started is not None:
-                self._post(started_event(container_id, live.started))
-            self._link(container_id, live.connection)
-            if live.started is None:
-                self._track(self._ask_state(container_id))
+            link = self._link(container_id, live.connection)
+            if live.said is not None:
+                self._on_event(link, live.said)
         for container_id, record in found.ended.items():
             self._post(Ended(container_id=container_id, record=record))
         for container_id, why in found.held.items():
@@ -348,8 +345,9 @@ class NativeContainerizer(Containerizer):
         """The connection is gone. Its shim lives, and is connected anew; or it does not, and what it left goes."""
         connection = await asyncio.to_thread(self._places.connect, container_id)
         if connection is not None:
-            self._link(container_id, connection)
-            await self._ask_state(container_id)
+            link = self._link(container_id, connection)
+            if (said := await ask_what_it_said(link)) is not None:
+                self._on_event(link, said)
             return
         try:
             record = await asyncio.to_thread(self._places.sweep, container_id, self._host)
@@ -369,21 +367,9 @@ class NativeContainerizer(Containerizer):
         else:
             self._post(Ended(container_id=container_id, record=record))
 
-    async def _ask_state(self, container_id: ContainerId) -> None:
-        """What it has said before it was connected."""
-        link = self._links[container_id]
-        try:
-            answer = await link.ask("state")
-        except Unavailable:
-            return  # its end is dealt with elsewhere
-        started = answer.get("started")
-        if isinstance(started, dict):
-            self._post(started_event(container_id, started))
-        elif answer.get("state") == WAITING:
-            self._created(link, answer)
-
-    def _link(self, container_id: ContainerId, connection: socket.socket) -> None:
-        self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
+    def _link(self, container_id: ContainerId, connection: socket.socket) -> ShimLink:
+        link = self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
+        return link
 
     def _track(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from agentd.containerizer.contract import Restored
 from agentd.containerizer.places import Places
 from agentd.containerizer.shim_link import Message, ShimLink
+from agentd.containerizer.shim_words import said_in
 from agentd.core.exit_record import ExitRecord
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
@@ -26,11 +27,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A shim that answered. `started`: what it said when its command began; None when it has not begun yet."""
+    """A shim that answered. `said`: see shim_words; None when its launch is still under way."""
 
     connection: socket.socket
     pid: int
-    started: Message | None
+    said: Message | None
 
 
 @dataclass(slots=True)
@@ -120,12 +121,8 @@ def _state(connection: socket.socket) -> Message | None:
 
 
 def _live(connection: socket.socket, state: Message) -> Live:
-    pid, started = state.get("pid"), state.get("started")
-    return Live(
-        connection=connection,
-        pid=pid if isinstance(pid, int) else 0,
-        started=started if isinstance(started, dict) else None,
-    )
+    pid = state.get("pid")
+    return Live(connection=connection, pid=pid if isinstance(pid, int) else 0, said=said_in(state))
 
 
 async def destroy_unknown(container_id: ContainerId, places: Places, host: HostFacts) -> None:

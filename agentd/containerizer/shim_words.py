@@ -6,10 +6,13 @@ import errno
 import logging
 
 from agentd.containerizer.exit_records import failure_from
+from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.core.events import Started
+from paddock.launch import protocol
+from paddock.launch.container import WAITING
 from paddock.launch.protocol import ProtocolError
 from paddock.launch.record import decode_error
-from paddock.model.errors import ContainerizerError, PaddockError
+from paddock.model.errors import ContainerizerError, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.task import LaunchFailure
 
@@ -67,3 +70,19 @@ def words_of_error(error: object) -> str:
         except ProtocolError:
             return str(error)
     return str(error or "the shim gave no reason")
+
+
+async def ask_what_it_said(link: ShimLink) -> Message | None:
+    """See `said_in`. None when it ends instead, which is told elsewhere."""
+    try:
+        return said_in(await link.ask("state"))
+    except Unavailable:
+        return None
+
+
+def said_in(state: Message) -> Message | None:
+    """The event that an earlier caller has heard in our place: the command runs, or waits at the barrier. None: not so far."""
+    started = state.get("started")
+    if isinstance(started, dict):
+        return started
+    return {**state, "event": protocol.EVENT_CREATED} if state.get("state") == WAITING else None
