@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -191,16 +190,14 @@ class Story:
     environment: tuple[tuple[str, str], ...] = ()
     rows: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    uri: str = ""
     is_whole_life: bool = False
     is_plain: bool = False
 
     @property
     def command(self) -> CommandInfo:
-        uris = (CommandUri(value=self.uri),) if self.uri else ()
         if self.arguments:
             return CommandInfo(arguments=self.arguments, environment=self.environment, user="root")
-        return CommandInfo(shell=True, value=self.line, user="root", uris=uris)
+        return CommandInfo(shell=True, value=self.line, user="root")
 
 
 async def _is_killed(act: Act) -> None:
@@ -234,15 +231,6 @@ async def _is_killed_in_preparation(act: Act) -> None:
         await act.kill()
         await act.until(containers_pb2.CONTAINER_DESTROYING)
     await act.killed()
-
-
-async def _is_killed_in_fetch(act: Act) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent_uri = CommandUri(value=f"http://127.0.0.1:{silent.getsockname()[1]}/x")
-        act.command = replace(act.command, uris=(silent_uri,))
-        await act.launch()
-        await act.until(containers_pb2.CONTAINER_FETCHING)
-        await act.killed()
 
 
 async def _is_killed_in_launch(act: Act) -> None:
@@ -418,33 +406,6 @@ STORIES = (
         verdicts=frozenset({FINISHED}),
         rows=("LAUNCHING ENDED",),
         changes=("STAGING FINISHED",),
-    ),
-    Story(
-        name="fetched",
-        play=_finishes,
-        uri="/etc/hostname",
-        verdicts=frozenset({FINISHED}),
-        rows=("PREPARING PREPARED_TO_FETCH", "FETCHING FETCHED"),
-    ),
-    Story(
-        name="cannot fetch",
-        play=_cannot_start,
-        uri="/no/such/file",
-        verdicts=frozenset({NOT_LAUNCHED}),
-        rows=("FETCHING FAILED",),
-    ),
-    Story(
-        name="killed in fetch",
-        play=_is_killed_in_fetch,
-        verdicts=frozenset({NEVER_RAN}),
-        rows=("FETCHING STOP", "DESTROYING FETCHED"),
-    ),
-    Story(
-        name="killed in preparation of a fetch",
-        play=_is_killed_in_preparation,
-        uri="/etc/hostname",
-        verdicts=frozenset({NEVER_RAN}),
-        rows=("DESTROYING PREPARED_TO_FETCH",),
     ),
     Story(
         name="dropped",
