@@ -28,8 +28,8 @@ class SuiteResult:
 
 
 def run_suite(machine: Machine, path: str, *, timeout_s: float, on_output: Callable[[str], object]) -> SuiteResult:
-    """Run the tests below ``path`` that are neither long nor cgroup v1's own."""
-    command = ["python3", "-m", "pytest", path, "-m", "not long and not v1_only", "-v", "--color=no"]
+    """Run the tests below ``path`` that are neither long, nor cgroup v1's own, nor without any cgroup."""
+    command = ["python3", "-m", "pytest", path, "-m", "not long and not v1_only and not no_cgroups", "-v", "--color=no"]
     command += ["-p", "no:cacheprovider", f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={REPORT}"]
     machine.run(["rm", "-f", REPORT]).checked()
     finished = machine.run(command, timeout_s=timeout_s, on_output=on_output)

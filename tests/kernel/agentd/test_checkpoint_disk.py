@@ -11,6 +11,8 @@ from agentd.checkpoint import CheckpointLog
 from paddock.model.errors import CheckpointError
 from tests.full_disk import KINDS, failing_disk, full_disk
 
+pytestmark = pytest.mark.no_cgroups
+
 
 def test_a_log_on_a_file_system_that_turned_read_only() -> None:
     with tempfile.TemporaryDirectory() as directory, failing_disk(Path(directory)) as disk:

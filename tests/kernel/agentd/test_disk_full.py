@@ -18,6 +18,8 @@ from tests.agentd_process import PREFIX, TIME_SCALE, AgentdProcess, assert_gone,
 from tests.full_disk import KINDS, FullDisk, full_disk
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 
+pytestmark = pytest.mark.no_cgroups
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE_S = 30 * TIME_SCALE

@@ -27,6 +27,8 @@ from tests.agentd_process import TIME_SCALE, AgentdProcess, cgroup_points, lent,
 from tests.kernel.agentd.calling import RUNNING, calling, shell
 from tests.unit.agentd.core import made
 
+pytestmark = pytest.mark.no_cgroups
+
 
 @pytest.fixture(scope="module")
 def collecting_agentd() -> Iterator[AgentdProcess]:

@@ -18,6 +18,8 @@ from paddock.launch.log_rotation import Rotation
 from paddock.launch.logs import LogPump
 from paddock.model.errors import InvalidRequest, NotFound
 
+pytestmark = pytest.mark.no_cgroups
+
 LIMIT = 20_000
 NULL = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 

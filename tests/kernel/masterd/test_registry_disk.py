@@ -14,6 +14,8 @@ from paddock.model.errors import CheckpointBlocked
 from paddock.model.ids import AgentId
 from tests.full_disk import KINDS, FullDisk, failing_disk, full_disk
 
+pytestmark = pytest.mark.no_cgroups
+
 # More than SQLite finds in what it has already.
 GROUP = [SaveAgentGone(agent_id=AgentId(f"a{number}-{'x' * 200}")) for number in range(5_000)]
 FIRST = SaveWeights(weights_milli=(("kept", 2000),))
