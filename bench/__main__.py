@@ -1,6 +1,6 @@
 """`python -m bench [--only NAME]`: measures, prints one table, writes build/bench.json.
 
-NAME is a part (allocator, launch, memory, thousand, statistics, loop_lag) or one figure's name, which runs the part
+NAME is a part (allocator, launch, memory, thousand, statistics, recovery, loop_lag) or one figure's name, which runs the part
 that has it.
 Exit code 0 when everything could be measured, whether or not the goals are reached; 1 otherwise.
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import allocator, launch, loop_lag, memory, statistics, thousand
+from bench import allocator, launch, loop_lag, memory, recovery, statistics, thousand
 from bench.agent import Agent, LaunchError
 from bench.cluster import running_agent
 from bench.limits import UnfairError
@@ -65,6 +65,11 @@ PARTS = (
             "cycle_quota_idle_ms",
         ),
         measure=lambda _agent, _peers: allocator.measure_beside(),
+    ),
+    Part(
+        name="recovery",
+        figures=("recover_250_s", "recover_500_s", "recover_1000_s", "checkpoint_ms"),
+        measure=lambda _agent, _peers: recovery.measure(),
     ),
     Part(name="loop_lag", figures=("loop_lag_ratio",), measure=lambda agent, _peers: loop_lag.measure(agent)),
 )

@@ -57,6 +57,22 @@ class Agent:
             service.WaitContainerRequest(container_id=container.container_id), timeout=NO_DEADLINE_S
         )
 
+    async def wait(self, container: containers_pb2.Container) -> containers_pb2.Container:
+        """As it is told once it has ended."""
+        request = service.WaitContainerRequest(container_id=container.container_id)
+        answer = await self._containers.WaitContainer(request, timeout=NO_DEADLINE_S)
+        return answer.container
+
+    async def running_count(self) -> int:
+        """How many have not ended."""
+        count, token = 0, ""
+        while True:
+            answer = await self._containers.ListContainers(service.ListContainersRequest(page_token=token))
+            count += len(answer.containers)
+            token = answer.next_page_token
+            if not token:
+                return count
+
     async def statistics(self) -> Sequence[service.ContainerStatistics]:
         """The statistics of everything that runs, read from the kernel now."""
         answer = await self._containers.ListStatistics(service.ListStatisticsRequest())
