@@ -17,6 +17,8 @@ from paddock.wire.v1 import containers_pb2, sandbox_service_pb2, tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess
 from tests.kernel.agentd.calling import CALL_TIMEOUT_S, ENDED, RUNNING, Caller, calling, shell
 
+pytestmark = pytest.mark.no_cgroups
+
 SIZE_BYTES = 100 << 20
 FILE_BYTES = 1 << 20
 PYTHON = os.path.realpath(sys.executable)
@@ -25,8 +27,6 @@ SMALL = tasks_pb2.LogPolicy(file_bytes=65536, file_count=3)
 # Each block is another one, and it never is more than two files ahead of its reader: what is rotated away is lost, as told.
 _WRITER = f"""
 import hashlib, os, time
-
-pytestmark = pytest.mark.no_cgroups
 digest, written, read = hashlib.sha256(), 0, 0
 while written < {SIZE_BYTES}:
     block = b"%015d\\n" % written * 4096
