@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import shutil
 import signal
@@ -98,12 +99,11 @@ class AgentdProcess:
                 await agent.wait_container(container.container_id, timeout_s=STOP_TIMEOUT_S)
 
     def cgroups(self) -> list[str]:
-        """This agent's directories of containers that exist now."""
+        """This agent's directories of containers that exist now; under systemd they are in its scope."""
         found = []
         for point in cgroup_points():
-            root = f"{point}/paddock-{self.agent_id}"
-            if os.path.isdir(root):
-                found += [f"{root}/{name}" for name in os.listdir(root) if os.path.isdir(f"{root}/{name}")]
+            for root in glob.glob(f"{point}/**/paddock-{self.agent_id}", recursive=True):
+                found += [path for path in glob.glob(f"{root}/*") if os.path.isdir(path)]
         return [path for path in found if not path.endswith("/launcher")]
 
     def give_back(self) -> list[str]:
