@@ -123,7 +123,8 @@ async def test_too_much_disk_ends_it(agent: Caller) -> None:
     ended = await agent.launch(shell(line), asked=resources(disk_mib=16))
     assert ended.termination.reason == tasks_pb2.REASON_CONTAINER_LIMITATION_DISK
     assert ended.termination.evidence.disk.limit_bytes == 16 * 2**20
-    assert ended.termination.evidence.disk.used_bytes >= 20 * 2**20
+    # On a slow machine it is counted before all is written.
+    assert ended.termination.evidence.disk.used_bytes > 16 * 2**20
 
 
 async def test_the_maximum_completion_time_is_kept(agent: Caller) -> None:
