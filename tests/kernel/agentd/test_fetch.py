@@ -138,6 +138,7 @@ async def test_a_file_is_read_with_the_users_rights(agent: Caller, given: Path) 
     assert await agent.read(ended, "stdout") == b"x"
 
 
+@pytest.mark.no_cgroups
 async def test_what_cannot_be_fetched_names_uri_and_cause(agent: Caller, web: WebServer, tmp_path: Path) -> None:
     web.files = {"/x": b"content", "/short": b"x" * 1000, "/big": b"x" * (2**20 + 1), "/broken.tgz": b"no archive"}
     web.short = {"/short"}
@@ -165,6 +166,7 @@ async def test_what_cannot_be_fetched_names_uri_and_cause(agent: Caller, web: We
         assert cause in message
 
 
+@pytest.mark.no_cgroups
 async def test_waiting_tasks_share_one_download_and_later_ones_the_cache(agent: Caller, web: WebServer) -> None:
     content = archive(**{f"f{number}": os.urandom(200) for number in range(100)})
     web.files, web.held = {"/s.tgz": content}, {"/s.tgz"}
@@ -188,6 +190,7 @@ async def test_waiting_tasks_share_one_download_and_later_ones_the_cache(agent: 
     assert web.counts["/s.tgz"] == 2
 
 
+@pytest.mark.no_cgroups
 async def test_a_kept_copy_that_is_not_what_is_wanted_is_fetched_anew(agent: Caller, web: WebServer) -> None:
     web.files = {"/v": b"old"}
     await agent.launch(command("true", uri(f"{web.url}/v", cache=True)))
@@ -200,6 +203,7 @@ async def test_a_kept_copy_that_is_not_what_is_wanted_is_fetched_anew(agent: Cal
     assert web.counts["/v"] == 2
 
 
+@pytest.mark.no_cgroups
 async def test_the_cache_keeps_its_bound(agentd: AgentdProcess, agent: Caller, web: WebServer) -> None:
     web.files = {f"/e{number}": bytes(40_000) for number in range(4)}
     for path in web.files:
@@ -208,6 +212,7 @@ async def test_the_cache_keeps_its_bound(agentd: AgentdProcess, agent: Caller, w
     assert 0 < sum(sizes) <= CACHE_BYTES
 
 
+@pytest.mark.no_cgroups
 async def test_a_fetch_has_its_place_and_a_kill_ends_it_at_once(
     agentd: AgentdProcess, agent: Caller, web: WebServer
 ) -> None:
@@ -232,6 +237,7 @@ async def test_a_fetch_has_its_place_and_a_kill_ends_it_at_once(
     await until_none(lambda: [line for line in snapshot() - before if ".programs" in line], "left")
 
 
+@pytest.mark.no_cgroups
 async def test_an_agent_that_dies_in_the_middle_leaves_nothing_half_done(agentd: AgentdProcess, web: WebServer) -> None:
     web.files, web.held = {"/d": b"x" * 1000}, {"/d"}
     async with calling(agentd.address) as agent:
@@ -261,6 +267,7 @@ def trusting_agentd(monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentdProcess]:
             yield agentd
 
 
+@pytest.mark.no_cgroups
 async def test_https_is_fetched_from_whom_is_trusted_and_from_nobody_else(
     trusting_agentd: AgentdProcess, agentd: AgentdProcess
 ) -> None:
@@ -291,6 +298,7 @@ def impatient_agentd(request: pytest.FixtureRequest) -> Iterator[AgentdProcess]:
     ],
     indirect=["impatient_agentd"],
 )
+@pytest.mark.no_cgroups
 async def test_a_server_that_falls_silent_is_given_up(
     impatient_agentd: AgentdProcess, words: str, web: WebServer
 ) -> None:
