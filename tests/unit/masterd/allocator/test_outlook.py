@@ -66,7 +66,7 @@ def test_it_is_what_the_allocator_gives_to_the_role_when_only_that_one_asks(
     used: dict[str, int], guarantees: dict[str, dict[str, int]], limits: dict[str, dict[str, int]], role: str
 ) -> None:
     quotas = {
-        each: Quota(guarantees_milli=guarantees.get(each, {}), limits_milli=limits.get(each, {}))
+        each: Quota(guarantees_milli=guarantees.get(each, {}), limits_milli=_taken(each, limits, guarantees))
         for each in sorted({*guarantees, *limits})
     }
     made = allocator(used, quotas)
@@ -77,3 +77,11 @@ def test_it_is_what_the_allocator_gives_to_the_role_when_only_that_one_asks(
         grants = made.run(now_ns=second * 10**9, shuffler=random.Random(second), batch=True)
         given_milli += sum(grant.resources.scalar_milli("cpus") for grant in grants)
     assert given_milli == found.reach_milli["cpus"]
+
+
+def _taken(role: str, limits: dict[str, dict[str, int]], guarantees: dict[str, dict[str, int]]) -> dict[str, int]:
+    """A limit as a master takes it: not below what is guaranteed to the role, or to those below it."""
+    limit = limits.get(role, {})
+    own = guarantees.get(role, {}).get("cpus", 0)
+    below = sum(given.get("cpus", 0) for other, given in guarantees.items() if other.startswith(f"{role}/"))
+    return {name: max(milli, own, below) for name, milli in limit.items()}
