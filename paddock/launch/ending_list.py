@@ -37,7 +37,7 @@ _INT = struct.Struct("i")
 _POLLIN_ONLY = struct.pack("hh", 1, 0)
 _POLLFD_EVENTS = 4
 # Long enough for a process that has closed its files to be gone.
-_MOMENT_NS = 1_000_000
+MOMENT_NS = 5_000_000
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _COUNTER_BYTES = 512
@@ -120,7 +120,7 @@ class EndingList:
         for index in range(2):
             self._splice(index, running, ignored=self._nothing_there)
         poll, count = poll_set(calls, (self._fds.connection_fd, self._fds.pidfd))
-        moment = calls.put(_VECTOR.pack(0, _MOMENT_NS))
+        moment = calls.put(_VECTOR.pack(*divmod(MOMENT_NS, 10**9)))
         self._call("ppoll", poll, count, moment, 0, 8, fail=running, zero=running)
         self._unless_same(within(poll, _POLLFD_EVENTS), _POLLIN_ONLY, running)
         status = within(self._report, report.WAIT_STATUS)

@@ -91,7 +91,7 @@ def add(
 def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, onward: tuple[int, int]) -> None:
     calls, (soon, later) = named.calls, onward
     poll, count = poll_set(calls, (fds.connection_fd, *fds.pipe_fds, fds.pidfd))
-    timeout = calls.put(_TIMESPEC.pack(0, EAR_AFTER_NS))
+    timeout = calls.put(_TIMESPEC.pack(*divmod(EAR_AFTER_NS, 10**9)))
     calls.call("ppoll", poll, count, timeout, 0, _SIGSET_BYTES, zero=calls.here + 2)
     calls.land(soon)
     directory, _, name = ear.rpartition("/")

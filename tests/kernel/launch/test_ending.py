@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from paddock.launch import ending_list, report, sweep, waiting_list
 from paddock.launch import record as records
-from paddock.launch import report, sweep, waiting_list
 from tests.kernel.launch.running import Agent, Json, Shim, read_record, wait_for
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists written now do not open an ear: on a slow machine no life is short, and then its end is Python's."""
+    """Lists written now open no ear, and wait for an end: on a slow machine no life is short, and then it is Python's."""
     monkeypatch.setattr(waiting_list, "EAR_AFTER_NS", 600 * 10**9)
+    monkeypatch.setattr(ending_list, "MOMENT_NS", 600 * 10**9)
 
 
 def ended_by_its_list(running: Agent, argv: list[str]) -> tuple[Shim, Json]:

@@ -128,6 +128,7 @@ def test_the_record_survives_a_disk_that_filled_up(shared: Agent, small_disk: Pa
     assert (small_disk / "record").exists()
 
 
+@pytest.mark.no_cgroups
 def test_a_record_whose_sync_fails_is_kept_until_it_can_be_written(shared: Agent) -> None:
     """Shim and cgroups stay, the shim answers, and nobody is told of the end before the record stands."""
     with full_disk("sync", shared.directory) as disk:
