@@ -8,7 +8,7 @@ from dataclasses import replace
 from paddock.model.errors import InvalidRequest, NotFound, ResourcesExhausted
 from paddock.model.offer import Change, CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
 from paddock.model.resource_text import format_value
-from paddock.model.resources import Items, Ranges, Reservation, Resource, Resources, Scalar, Value
+from paddock.model.resources import Items, Ranges, Reservation, Resource, Resources, Scalar, Value, subtracted
 
 
 def resolved(change: Change, available: Resources, whole: Resources) -> Change:
@@ -69,7 +69,7 @@ def _pick(wanted: Resource, available: Resources) -> tuple[list[Resource], list[
         piece = present.amounting(part)
         if not piece.is_empty():
             taken.append(piece)
-            missing = _minus(missing, part)
+            missing = subtracted(missing, part)
     if not wanted.amounting(missing).is_empty():
         raise _short(wanted, missing)
     return taken, taken
@@ -138,15 +138,4 @@ def _shared_part(one: Value, two: Value) -> Value:
             return one.minus(one.minus(two))
         case Items(), Items():
             return Items(names=one.names & two.names)
-    raise TypeError(f"{one} and {two} are of different kinds")
-
-
-def _minus(one: Value, two: Value) -> Value:
-    match one, two:
-        case Scalar(), Scalar():
-            return Scalar(milli=one.milli - two.milli)
-        case Ranges(), Ranges():
-            return one.minus(two)
-        case Items(), Items():
-            return Items(names=one.names - two.names)
     raise TypeError(f"{one} and {two} are of different kinds")

@@ -80,26 +80,18 @@ class Fleet:
 
 
 def _address_of_task(task: TaskView) -> str | PaddockError:
-    try:
-        return agent_address(
-            agent=task.agent_id,
-            hostname=task.hostname,
-            unix_address=task.agent_unix_address,
-            tcp_address=task.agent_tcp_address,
-        )
-    except PaddockError as error:
-        return error
+    return _address(task.agent_id, task.hostname, task.agent_unix_address, task.agent_tcp_address)
 
 
 def _address_of_agent(agent: AgentView) -> str | PaddockError:
     info = agent.info
+    return _address(info.agent_id, info.hostname, info.unix_address, info.tcp_address)
+
+
+def _address(agent: str, hostname: str, unix_address: str, tcp_address: str) -> str | PaddockError:
+    """Where to ask, or why nobody can: the others are asked all the same."""
     try:
-        return agent_address(
-            agent=info.agent_id,
-            hostname=info.hostname,
-            unix_address=info.unix_address,
-            tcp_address=info.tcp_address,
-        )
+        return agent_address(agent=agent, hostname=hostname, unix_address=unix_address, tcp_address=tcp_address)
     except PaddockError as error:
         return error
 

@@ -42,16 +42,16 @@ class BatchReads:
         skipped = self._count - len(fds)
         if skipped < 0:
             raise ValueError(f"{len(fds)} files, at most {self._count}")
-        memory, size = self._memory, self._size_bytes
+        memory, size = memoryview(self._memory), self._size_bytes
         # The last places, so that the list ends after them.
         at = self._fds_at + 4 * skipped
         memory[at : at + 4 * len(fds)] = array.array("i", fds).tobytes()
         first = self._end - len(fds)
         self._runner.run(memory, first)
-        words = memoryview(memory)[first * INSTRUCTION_BYTES : self._end * INSTRUCTION_BYTES].cast("q")
+        words = memory[first * INSTRUCTION_BYTES : self._end * INSTRUCTION_BYTES].cast("q")
         lengths = words[_RESULT_WORD::_WORDS_PER_INSTRUCTION].tolist()
         begin = self._buffers_at + skipped * size
         return [
-            bytes(memory[at : at + length]) if 0 <= length < size else None
+            memory[at : at + length].tobytes() if 0 <= length < size else None
             for at, length in zip(range(begin, begin + len(fds) * size, size), lengths, strict=True)
         ]

@@ -14,7 +14,7 @@ import struct
 from paddock.kernel.call_list import result_of, value_at, within
 from paddock.launch import record, report
 from paddock.launch.named_list import AT_FDCWD
-from paddock.launch.waiting_list import poll_set
+from paddock.launch.waiting_list import DONTWAIT_NOSIGNAL, SIGSET_BYTES, poll_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
 LOG_CHUNK_BYTES = 1 << 20
 _SIGKILL = 9
-_CLOCK_REALTIME = 0
+CLOCK_REALTIME = 0
 _SPLICE_F_NONBLOCK = 2
 _AT_REMOVEDIR = 0x200
 _STATX_NLINK = 4
 _STATX_BYTES = 256
 _STATX_NLINK_AT = 16
-_DONTWAIT_NOSIGNAL = 0x40 | 0x4000
 _VECTOR = struct.Struct("2Q")
 _MESSAGE = struct.Struct("7Q")
 _INT = struct.Struct("i")
@@ -121,11 +120,11 @@ class EndingList:
             self._splice(index, running, ignored=self._nothing_there)
         poll, count = poll_set(calls, (self._fds.connection_fd, self._fds.pidfd))
         moment = calls.put(_VECTOR.pack(*divmod(MOMENT_NS, 10**9)))
-        self._call("ppoll", poll, count, moment, 0, 8, fail=running, zero=running)
+        self._call("ppoll", poll, count, moment, 0, SIGSET_BYTES, fail=running, zero=running)
         self._unless_same(within(poll, _POLLFD_EVENTS), _POLLIN_ONLY, running)
         status = within(self._report, report.WAIT_STATUS)
         self._call("wait4", value_at(self._report, report.PID), status, 0, 0, fail=running)
-        calls.call("clock_gettime", _CLOCK_REALTIME, within(self._report, report.ENDED))
+        calls.call("clock_gettime", CLOCK_REALTIME, within(self._report, report.ENDED))
 
     def _empty(self) -> None:
         """With its init everything in the container dies; what takes its time to is Python's to wait for."""
@@ -209,5 +208,5 @@ class EndingList:
             self._call("unlinkat", AT_FDCWD, calls.text(path), _AT_REMOVEDIR, fail=self._ends.recorded)
         # Whoever hears of the end may use the file again.
         calls.call("close", self._fds.record_fd)
-        calls.call("sendmsg", self._fds.connection_fd, message, _DONTWAIT_NOSIGNAL)
+        calls.call("sendmsg", self._fds.connection_fd, message, DONTWAIT_NOSIGNAL)
         calls.call("exit_group", 0)

@@ -42,7 +42,6 @@ _OPEN_RECORD = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_LOG = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-CLOCK_REALTIME = 0
 _LOCK_EX_NB = 6
 _RENAME_NOREPLACE = 1
 _F_SETFL = 4
@@ -109,7 +108,7 @@ class LaunchList(CommandList):
             told = (self.report, len(self._known))
             self._soon = ending_list.EndingList(calls, plan, self._descriptors(), told, self._ends).begin
         self.first = calls.here
-        calls.call("clock_gettime", CLOCK_REALTIME, within(self.report, report.STARTED))
+        calls.call("clock_gettime", ending_list.CLOCK_REALTIME, within(self.report, report.STARTED))
         self._make_cgroups(plan, missing)
         self._make_record(plan, used_before, absent, unable)
         self._make_logs(plan, taken, unopened)

@@ -195,18 +195,8 @@ def write_note(container: Container) -> None:
     identity = container.identity
     identity.shim_start_time_ticks = processes.read_start_time_ticks(identity.shim_pid)
     assert container.record_file is not None
-    oom = plan.oom_events
-    container.record_file.write_note(
-        {
-            **identity.to_json(),
-            "state": "running",
-            "shim_start_time_ticks": identity.shim_start_time_ticks,
-            "socket": plan.socket,
-            "cgroup": plan.cgroup.to_json(),
-            "final_reads": [{"controller": read.controller, "file": read.file} for read in plan.final_reads],
-            "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
-        }
-    )
+    ticks = identity.shim_start_time_ticks
+    container.record_file.write_note({**identity.to_json(), **report.remains_of(plan), "shim_start_time_ticks": ticks})
 
 
 def describe(container: Container, event: str) -> dict[str, object]:

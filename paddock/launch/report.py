@@ -16,6 +16,7 @@ from paddock.launch.protocol import ProtocolError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from paddock.launch.plan import Plan
+    from paddock.launch.summary import Summary
 
     Memory = bytes | bytearray | memoryview
 
@@ -48,17 +49,12 @@ _OF_MESSAGE = (
 def blank(plan: Plan) -> bytes:
     """To be filled in."""
     optional = [write for write in plan.writes if write.optional]
-    oom = plan.oom_events
     known = protocol.encode(
         {
             "format": protocol.FORMAT,
-            "state": "running",
             "agent_id": plan.agent_id,
             "container_id": plan.container_id,
-            "socket": plan.socket,
-            "cgroup": plan.cgroup.to_json(),
-            "final_reads": [{"controller": read.controller, "file": read.file} for read in plan.final_reads],
-            "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
+            **remains_of(plan),
             "optional": [{"controller": w.controller, "file": w.file, "value": w.value} for w in optional],
         }
     )
@@ -69,6 +65,18 @@ def blank(plan: Plan) -> bytes:
     _KNOWN.pack_into(content, _KNOWN_AT, at, len(known))
     content[at:] = known
     return bytes(content)
+
+
+def remains_of(plan: Plan | Summary) -> dict[str, object]:
+    """What a note says of a container that runs, beside who it is: what somebody must know to end it."""
+    oom = plan.oom_events
+    return {
+        "state": "running",
+        "socket": plan.socket,
+        "cgroup": plan.cgroup.to_json(),
+        "final_reads": [{"controller": read.controller, "file": read.file} for read in plan.final_reads],
+        "oom_events": None if oom is None else {"controller": oom.controller, "file": oom.file},
+    }
 
 
 def steps_at(index: int) -> int:

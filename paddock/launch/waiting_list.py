@@ -23,12 +23,12 @@ EAR_AFTER_NS = 20_000_000
 _POLLFD = struct.Struct("ihh")
 _TIMESPEC = struct.Struct("2q")
 _POLLIN = 1
-_SIGSET_BYTES = 8
+SIGSET_BYTES = 8
 _AF_UNIX = 1
 _SOCK_SEQPACKET_CLOEXEC_NONBLOCK = 5 | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_ADDRESS_BYTES = 108
 _BACKLOG = 1024
-_DONTWAIT_NOSIGNAL = 0x40 | 0x4000
+DONTWAIT_NOSIGNAL = 0x40 | 0x4000
 _F_SETFL = 4
 
 
@@ -75,7 +75,7 @@ def add(
     heard, listener = places
     calls.call("fcntl", fds.status_fd, _F_SETFL, os.O_NONBLOCK)
     poll, count = poll_set(calls, (fds.status_fd, fds.connection_fd))
-    named.do("ppoll", poll, count, 0, 0, _SIGSET_BYTES)
+    named.do("ppoll", poll, count, 0, 0, SIGSET_BYTES)
     # Three steps on: the pipe's end says that the command runs; a byte, that it does not, and nothing, that somebody called.
     read = named.do("read", fds.status_fd, within(heard, 4), 1, zero=calls.here + 3)
     calls.store(result_of(read), heard)
@@ -84,7 +84,7 @@ def add(
     for fd in (fds.status_fd, fds.plan_fd):
         calls.call("close", fd)
     calls.call("pwrite64", fds.record_fd, *report, 0)
-    calls.call("sendto", fds.connection_fd, *report, _DONTWAIT_NOSIGNAL, 0, 0)
+    calls.call("sendto", fds.connection_fd, *report, DONTWAIT_NOSIGNAL, 0, 0)
     _wait(named, fds, listener, ear, onward[1:])
 
 
@@ -92,7 +92,7 @@ def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, onward:
     calls, (soon, later) = named.calls, onward
     poll, count = poll_set(calls, (fds.connection_fd, *fds.pipe_fds, fds.pidfd))
     timeout = calls.put(_TIMESPEC.pack(*divmod(EAR_AFTER_NS, 10**9)))
-    calls.call("ppoll", poll, count, timeout, 0, _SIGSET_BYTES, zero=calls.here + 2)
+    calls.call("ppoll", poll, count, timeout, 0, SIGSET_BYTES, zero=calls.here + 2)
     calls.land(soon)
     directory, _, name = ear.rpartition("/")
     unready = f"{name}.new"
@@ -103,7 +103,7 @@ def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, onward:
     made = result_of(_listen(named, calls.put(address), len(address), (directory, unready, name), later))
     calls.store(made, listener)
     poll, count = poll_set(calls, (fds.connection_fd, *fds.pipe_fds, fds.pidfd, made))
-    calls.call("ppoll", poll, count, 0, 0, _SIGSET_BYTES)
+    calls.call("ppoll", poll, count, 0, 0, SIGSET_BYTES)
     calls.land(later)
 
 

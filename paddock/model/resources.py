@@ -180,7 +180,8 @@ def _add(one: Value, two: Value) -> Value:
     raise TypeError(f"{one} and {two} are of different kinds")
 
 
-def _subtract(one: Value, two: Value) -> Value:
+def subtracted(one: Value, two: Value) -> Value:
+    """What is left; of amounts, what may be below zero. Raises TypeError for two kinds."""
     match one, two:
         case Scalar(), Scalar():
             return Scalar(milli=one.milli - two.milli)
@@ -258,7 +259,9 @@ class Resources:
             index = self._index_in(bag, resource)
             if index is None:
                 raise ValueError(f"{resource} is not contained in {self}")
-            rest = None if bag[index] == resource else bag[index].amounting(_subtract(bag[index].value, resource.value))
+            rest = (
+                None if bag[index] == resource else bag[index].amounting(subtracted(bag[index].value, resource.value))
+            )
             if rest is None or rest.is_empty():
                 del bag[index]
             else:
@@ -282,7 +285,7 @@ class Resources:
             if bag[index] == resource:
                 del bag[index]
             else:
-                bag[index] = bag[index].amounting(_subtract(bag[index].value, resource.value))
+                bag[index] = bag[index].amounting(subtracted(bag[index].value, resource.value))
         return True
 
     def scalar_milli(self, name: str) -> int:

@@ -37,13 +37,6 @@ class Authorizer(Protocol):
         """`action` completes "may not …": "kill container c1". Raises PermissionRefused."""
 
 
-class AllowAll:
-    """Everybody may do everything: for a machine with one user, and for tests of something else."""
-
-    def authorize(self, principal: Principal, action: str, owner_uid: int) -> None:
-        """Never raises."""
-
-
 class OwnUidOnly:
     """uid 0 may do everything; another uid runs tasks as itself, and reads, enters and kills only those."""
 
