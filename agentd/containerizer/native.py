@@ -43,6 +43,7 @@ from paddock.model.task import CommandInfo, LaunchFailure
 
 _log = logging.getLogger(__name__)
 
+_WITHDRAWN = -1
 DISCARD_AFTER_S = 0.2
 """Records and sockets of that time go together."""
 
@@ -88,7 +89,12 @@ class NativeContainerizer(Containerizer):
         self._links: dict[ContainerId, ShimLink] = {}
         self._execs = ExecSessions()
         self._unheard: dict[ContainerId, int] = {}
-        """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket."""
+        """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket.
+
+        Of those that are to end, and so are not begun a second time, _WITHDRAWN is left.
+        """
+        self._settling: dict[ContainerId, list[tuple[int, int]]] = {}
+        """Whose connection is gone, until it is known why; and the kills, signal and grace, that came meanwhile."""
         self._discarding: list[ContainerId] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._resizer = Resizer(isolation, thread, post, self._watcher, links=self._links, configs=self._configs)
@@ -171,15 +177,19 @@ class NativeContainerizer(Containerizer):
     def look(self, container_id: ContainerId) -> None:
         """Whoever is connected answers, or ends, in its own time."""
         if container_id not in self._links:
-            self._track(self._settle(container_id))
+            self._begin_to_settle(container_id)
 
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """By its shim; a container whose shim is gone is swept."""
+        if container_id in self._unheard:
+            self._heard(container_id)
+            self._unheard[container_id] = _WITHDRAWN
         link = self._links.get(container_id)
         if link is not None and not link.is_closed:
             link.tell("kill", signal=signal, grace_ms=grace_ms)
         else:
-            self._track(self._settle(container_id))
+            self._begin_to_settle(container_id)
+            self._settling[container_id].append((signal, grace_ms))
 
     def resize(self, config: ContainerConfig) -> None:
         """See Resizer."""
@@ -271,9 +281,9 @@ class NativeContainerizer(Containerizer):
         await asyncio.to_thread(self._bulk_usage.close)
 
     def _heard(self, container_id: ContainerId) -> None:
-        plan_fd = self._unheard.pop(container_id, None)
-        if plan_fd is not None:
-            os.close(plan_fd)
+        if self._unheard.get(container_id, _WITHDRAWN) != _WITHDRAWN:
+            os.close(self._unheard[container_id])
+        self._unheard.pop(container_id, None)
 
     def _on_event(self, link: ShimLink, message: Message) -> None:
         container_id = link.container_id
@@ -339,33 +349,46 @@ class NativeContainerizer(Containerizer):
         container_id = link.container_id
         if self._links.get(container_id) is link:
             self._drop(container_id)
+            self._begin_to_settle(container_id)
+
+    def _begin_to_settle(self, container_id: ContainerId) -> None:
+        """Once at a time: of two, one would launch anew what the other takes for ended."""
+        if container_id not in self._settling:
+            self._settling[container_id] = []
             self._track(self._settle(container_id))
 
     async def _settle(self, container_id: ContainerId) -> None:
         """The connection is gone. Its shim lives, and is connected anew; or it does not, and what it left goes."""
-        connection = await asyncio.to_thread(self._places.connect, container_id)
-        if connection is not None:
+        try:
+            connection = await asyncio.to_thread(self._places.connect, container_id)
+            if connection is None:
+                await self._sweep_what_is_left(container_id)
+                return
             link = self._link(container_id, connection)
-            if (said := await ask_what_it_said(link)) is not None:
-                self._on_event(link, said)
-            return
+        finally:
+            kills = self._settling.pop(container_id)
+        for signal, grace_ms in kills:
+            link.tell("kill", signal=signal, grace_ms=grace_ms)
+        if (said := await ask_what_it_said(link)) is not None:
+            self._on_event(link, said)
+
+    async def _sweep_what_is_left(self, container_id: ContainerId) -> None:
         try:
             record = await asyncio.to_thread(self._places.sweep, container_id, self._host)
         except ContainerizerError as error:
             self._post(Held(container_id=container_id, what=str(error)))
             return
-        plan_fd = self._unheard.pop(container_id, None)
-        if record is None and plan_fd is not None:
+        plan_fd = self._unheard.get(container_id)
+        if record is not None or plan_fd == _WITHDRAWN:
+            self._heard(container_id)
+            self._post(Ended(container_id=container_id, record=record))
+        elif plan_fd is not None:
             # Nothing of it was ever made, so its launcher died before it came to it: the next one gets it, once.
+            del self._unheard[container_id]
             self._link(container_id, self._launcher.launch(plan_fd))
-            return
-        if plan_fd is not None:
-            os.close(plan_fd)
-        if record is None:
+        else:
             failure = LaunchFailure(stage="launcher", message="launcher or shim died before the container existed")
             self._post(LaunchFailed(container_id=container_id, failure=failure))
-        else:
-            self._post(Ended(container_id=container_id, record=record))
 
     def _link(self, container_id: ContainerId, connection: socket.socket) -> ShimLink:
         link = self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)

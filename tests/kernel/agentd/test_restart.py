@@ -14,7 +14,7 @@ import pytest
 from paddock.model.errors import PaddockError
 from paddock.wire.v1 import containers_pb2, tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone, wait_for_path
-from tests.kernel.agentd.calling import RUNNING, calling, shell
+from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 
 SLEEP = shell("exec sleep 1000")
 
@@ -187,6 +187,55 @@ async def test_a_dead_launcher_is_replaced_and_nobody_notices(agentd: AgentdProc
         assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
         await agent.kill(running)
         assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
+
+
+@pytest.mark.parametrize("is_asked_first", [True, False])
+async def test_a_kill_and_its_launchers_death_at_one_moment_launch_nothing(
+    agentd: AgentdProcess, is_asked_first: bool
+) -> None:
+    """The next launcher would get the launch that the first one has not begun."""
+    async with calling(agentd.address) as agent:
+        first, second = [await agent.launch(SLEEP, until=RUNNING) for _ in range(2)]
+        launcher, container_id = agentd.launcher_pid(), f"killed-{is_asked_first}"
+        os.kill(launcher, signal.SIGSTOP)
+        wanted = containers_pb2.Container(container_id=containers_pb2.ContainerId(value=container_id))
+        launch = asyncio.create_task(agent.launch(shell("touch ran; exec sleep 1000"), container_id=container_id))
+        async with asyncio.timeout(20 * TIME_SCALE):
+            while not await is_launching(agent, container_id):
+                await asyncio.sleep(0.01)
+        # The agent does one thing after the other: with another's end the launch, or the kill, has been carried out.
+        await agent.kill(first)
+        await agent.wait(first)
+        if is_asked_first:
+            await agent.kill(wanted)
+            await agent.kill(second)
+            await agent.wait(second)
+            os.kill(launcher, signal.SIGKILL)
+        else:
+            os.kill(agentd.pid, signal.SIGSTOP)
+            os.kill(launcher, signal.SIGKILL)
+            kill = asyncio.create_task(agent.kill(wanted))
+            # Both wait for the agent then; if the kill does not, it comes a little later, which is no other matter.
+            await asyncio.sleep(0.2)
+            os.kill(agentd.pid, signal.SIGCONT)
+            await kill
+            await agent.kill(second)
+        ended = await launch
+        assert ended.termination.state == tasks_pb2.TASK_KILLED
+        ran = ended.termination.reason != tasks_pb2.REASON_TASK_KILLED_DURING_LAUNCH
+        # A kill that comes when the next launcher has the launch is an ordinary one.
+        assert not (ran and is_asked_first)
+        # What comes to the next launcher later is behind it.
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+        assert ran or not Path(ended.sandbox, "ran").exists()
+    assert not agentd.wait_for_no_cgroups()
+
+
+async def is_launching(agent: Caller, container_id: str) -> bool:
+    return any(
+        each.container_id.value == container_id and each.state == containers_pb2.CONTAINER_LAUNCHING
+        for each in await agent.list()
+    )
 
 
 async def test_a_launcher_of_another_build_is_replaced_and_its_containers_go_on(agentd: AgentdProcess) -> None:
