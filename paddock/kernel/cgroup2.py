@@ -55,6 +55,20 @@ def is_populated(path: str) -> bool:
         os.close(fd)
 
 
+def thaw(path: str) -> None:
+    """The cgroup itself; one that is gone has nobody frozen."""
+    try:
+        fd = open_directory(path)
+    except FileNotFoundError:
+        return
+    try:
+        write_file(fd, "cgroup.freeze", "0", path)
+    except FileNotFoundError:
+        pass  # Linux before 5.2 freezes nothing on v2
+    finally:
+        os.close(fd)
+
+
 def kill_all(path: str, timeout_s: float = 5.0) -> None:
     """SIGKILL everything in the cgroup and below, frozen or not, until it is empty.
 

@@ -23,10 +23,17 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+# In /proc/PID/stat, counted from the state on.
+_START_TIME, _EXIT_CODE = 19, 49
 
 
 def read_start_time_ticks(pid: int) -> int:
     """Start time in clock ticks since boot: (pid, start time) names one process for ever. Raises ESRCH when it is gone."""
+    return int(_stat_fields(pid)[_START_TIME])
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """What follows the command's name."""
     path = f"/proc/{pid}/stat"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,7 +47,7 @@ def read_start_time_ticks(pid: int) -> int:
     finally:
         os.close(fd)
     # The command's name is in parentheses and may itself hold spaces and parentheses: fields are counted from the last one.
-    return int(text[text.rindex(b")") + 2 :].split()[19])
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def is_same_process(pid: int, start_time_ticks: int) -> bool:
@@ -78,6 +85,16 @@ def has_ended(pidfd: int, timeout_ms: int = 0) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(timeout_ms))
+
+
+def take_wait_status(pid: int) -> int:
+    """How a child has ended of which a pidfd says that it has; it is reaped where that is ours to do.
+
+    The end of a traced process is its tracer's until he has taken it, and a debugger that waits for somebody's word
+    never does: waiting for him would be for ever, and the kernel shows root how it ended. It stays a zombie until he goes.
+    """
+    reaped, status = os.waitpid(pid, os.WNOHANG)
+    return status if reaped else int(_stat_fields(pid)[_EXIT_CODE])
 
 
 def send_signal(pidfd: int, number: int) -> bool:

@@ -103,9 +103,11 @@ class ContainerCgroup:
         return not cgroup1.list_processes(self.made[:1])
 
     def thaw(self) -> None:
-        """v1: a frozen task does not even die of SIGKILL. v2's kill works on a frozen cgroup."""
-        freezer = self.place.directories.get("freezer")
-        if freezer is not None and not self.is_v2:
+        """v1: a frozen task does not even die of SIGKILL. v2: of nothing else, and would not hear what it is asked."""
+        if self.is_v2:
+            for path in self.made:
+                cgroup2.thaw(path)
+        elif (freezer := self.place.directories.get("freezer")) is not None:
             cgroup1.set_frozen(freezer, frozen=False)
 
     def kill_all(self, timeout_s: float) -> None:

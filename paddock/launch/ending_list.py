@@ -123,7 +123,8 @@ class EndingList:
         self._call("ppoll", poll, count, moment, 0, SIGSET_BYTES, fail=running, zero=running)
         self._unless_same(within(poll, _POLLFD_EVENTS), _POLLIN_ONLY, running)
         status = within(self._report, report.WAIT_STATUS)
-        self._call("wait4", value_at(self._report, report.PID), status, 0, 0, fail=running)
+        # Nothing to take of one that has ended: somebody traces it, and Python knows what to do then.
+        self._call("wait4", value_at(self._report, report.PID), status, os.WNOHANG, 0, fail=running, zero=running)
         calls.call("clock_gettime", CLOCK_REALTIME, within(self._report, report.ENDED))
 
     def _empty(self) -> None:

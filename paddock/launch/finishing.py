@@ -34,7 +34,7 @@ _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 def begin(container: Container) -> None:
     """The command has ended: take its status and end whatever it left behind."""
     container.unwatch(container.pidfd)
-    _pid, container.wait_status = os.waitpid(container.pid, 0)
+    container.wait_status = processes.take_wait_status(container.pid)
     container.ended_ns = time.time_ns()
     go_on(container)
 
@@ -138,7 +138,7 @@ def fail(container: Container, report: dict[str, object]) -> None:
         container.kill_everything()
         processes.has_ended(container.pidfd, -1)
         if container.wait_status is None:
-            os.waitpid(container.pid, 0)
+            processes.take_wait_status(container.pid)
     try:
         if container.cgroup is not None and not container.cgroup.is_empty():
             container.cgroup.kill_all(timeout_s=5.0)

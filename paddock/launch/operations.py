@@ -6,7 +6,7 @@ import errno
 import os
 
 from paddock.kernel.errors import KernelError
-from paddock.kernel.processes import has_ended, send_signal
+from paddock.kernel.processes import has_ended, send_signal, take_wait_status
 from paddock.launch import exec_session, launching, plan, protocol
 from paddock.launch.container import LAUNCHING, RUNNING, WAITING
 from paddock.launch.protocol import ProtocolError
@@ -137,7 +137,7 @@ def reap_exec(container: Container, session: ExecSession, *, announced: bool = T
     """Take the ended process's status: while it is a zombie its namespace cannot end."""
     if not has_ended(session.pidfd):
         return
-    _pid, status = os.waitpid(session.pid, 0)
+    status = take_wait_status(session.pid)
     container.unwatch(session.pidfd)
     os.close(session.pidfd)
     if session.status.fd >= 0:

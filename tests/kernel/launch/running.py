@@ -196,8 +196,8 @@ class Shim:
 class Agent:
     """A launcher's parent: starts it, sends it plans, and sees that nothing stays."""
 
-    def __init__(self, agent_id: str = "", **start: Any) -> None:
-        self.machine = Machine()
+    def __init__(self, agent_id: str = "", machine: Machine | None = None, **start: Any) -> None:
+        self.machine = machine or Machine()
         self.agent_id = agent_id or f"test{os.getpid()}x{time.monotonic_ns() % 1_000_000}"
         self.directory = Path(tempfile.mkdtemp(prefix="paddock-test-"))
         self.directory.chmod(0o711)
