@@ -257,6 +257,7 @@ class Shell:
                 effects.Launch()
                 | effects.Look()
                 | effects.Kill()
+                | effects.FindHolders()
                 | effects.Resize()
                 | effects.Watch()
                 | effects.CheckHealth()
@@ -287,6 +288,8 @@ class Shell:
                 self._containerizer.look(effect.container_id)
             case effects.Kill():
                 self._containerizer.kill(effect.container_id, effect.signal, effect.grace_ms)
+            case effects.FindHolders():
+                self._containerizer.find_holders(effect.container_id)
             case effects.Resize():
                 self._containerizer.resize(effect.config)
             case effects.Watch():

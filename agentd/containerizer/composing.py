@@ -73,6 +73,10 @@ class ComposingContainerizer(Containerizer):
         """See the contract."""
         self._owner(container_id).kill(container_id, signal, grace_ms)
 
+    def find_holders(self, container_id: ContainerId) -> None:
+        """See the contract."""
+        self._owner(container_id).find_holders(container_id)
+
     def resize(self, config: ContainerConfig) -> None:
         """See the contract."""
         self._owner(config.container_id).resize(config)

@@ -50,7 +50,7 @@ class Containerizer(ABC):
     """Guarantees: no method blocks the event loop; every verb may be called again; each is answered by one event at least.
 
     prepare → Prepared | PrepareRefused · fetch → Fetched · launch → Started | LaunchFailed | Ended, later Ended ·
-    kill → Ended · resize → Resized · conclude → Concluded | Held.
+    kill → Ended · find_holders → HoldersFound, when there are any · resize → Resized · conclude → Concluded | Held.
     """
 
     @abstractmethod
@@ -88,6 +88,10 @@ class Containerizer(ABC):
     @abstractmethod
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """The signal, then SIGKILL to everything. A later call may only shorten the grace."""
+
+    @abstractmethod
+    def find_holders(self, container_id: ContainerId) -> None:
+        """Of a container that was killed and has not ended. Changes nothing."""
 
     @abstractmethod
     def resize(self, config: ContainerConfig) -> None:

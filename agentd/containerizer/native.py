@@ -25,7 +25,7 @@ from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, ask_what_it_said, failure_of_event, started_event
 from agentd.containerizer.spare_records import spare_id_of
-from agentd.core.events import Concluded, Ended, Held, LaunchFailed, Prepared, PrepareRefused
+from agentd.core.events import Concluded, Ended, Held, HoldersFound, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
 from agentd.fetcher.fetcher import Fetcher
 from agentd.isolation import Isolation
@@ -190,6 +190,15 @@ class NativeContainerizer(Containerizer):
         else:
             self._begin_to_settle(container_id)
             self._settling[container_id].append((signal, grace_ms))
+
+    def find_holders(self, container_id: ContainerId) -> None:
+        """By what is in its cgroups."""
+        self._track(self._find_holders(container_id))
+
+    async def _find_holders(self, container_id: ContainerId) -> None:
+        what = await asyncio.to_thread(self._places.holders, container_id, self._host)
+        if what:
+            self._post(HoldersFound(container_id=container_id, what=what))
 
     def resize(self, config: ContainerConfig) -> None:
         """See Resizer."""

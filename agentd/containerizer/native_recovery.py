@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
 
 ANSWER_TIMEOUT_S = 5.0
+_SWEEPS_TIMEOUT_S, _LEAST_SWEEP_S = 2.0, 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,7 @@ class NativeRecovery:
         self._places = places
         self._isolation = isolation
         self._thread = thread
+        self._sweeps_until_s = 0.0
 
     async def run(self, restored: Sequence[Restored]) -> Found:
         """Isolators have recovered when this returns."""
@@ -87,6 +90,7 @@ class NativeRecovery:
             else:
                 _end_execs(connection, state)
                 found.live[container_id] = _live(connection, state)
+        self._sweeps_until_s = time.monotonic() + _SWEEPS_TIMEOUT_S
         for each in restored:
             container_id = each.container.config.container_id
             if container_id not in found.live:
@@ -98,7 +102,9 @@ class NativeRecovery:
     def _settle(self, restored: Restored, found: Found) -> None:
         container_id = restored.container.config.container_id
         try:
-            record = self._places.sweep(container_id, self._host)
+            # All of them together: what the kernel does not let go of is tried again later.
+            timeout_s = max(self._sweeps_until_s - time.monotonic(), _LEAST_SWEEP_S)
+            record = self._places.sweep(container_id, self._host, timeout_s)
             if record is None and restored.same_boot:
                 self._places.forbid(container_id)
             found.ended[container_id] = record

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentd.containerizer.exit_records import converted
+from agentd.containerizer.holders import describe_holders
 from agentd.containerizer.plan_json import PlanPlaces
 from agentd.containerizer.spare_records import SpareRecords
 from agentd.core.exit_record import ExitRecord
@@ -21,6 +22,7 @@ from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
 
 EAR_TIMEOUT_S = 2.0
+SWEEP_TIMEOUT_S = 5.0
 _LOOK_AGAIN_S = 0.005
 _TAKE_PLACE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -89,19 +91,28 @@ class Places:
         """Its directories that are still there."""
         return tuple(path for _, path in host.place(container_id).directories if os.path.isdir(path))
 
-    def sweep(self, container_id: ContainerId, host: HostFacts) -> ExitRecord | None:
+    def holders(self, container_id: ContainerId, host: HostFacts) -> str:
+        """Who is still in its cgroups, in words; empty when nobody is."""
+        return describe_holders(self.cgroups_left(container_id, host))
+
+    def sweep(
+        self, container_id: ContainerId, host: HostFacts, timeout_s: float = SWEEP_TIMEOUT_S
+    ) -> ExitRecord | None:
         """End what a dead shim left; its record, None when nothing of it is known. Blocks for seconds at worst.
 
         Raises ContainerizerError with what the kernel still holds; then it is to be tried again.
         """
         try:
-            found = sweep.sweep(self.record(container_id))
+            found = sweep.sweep(self.record(container_id), timeout_s=timeout_s)
             left = self.cgroups_left(container_id, host)
             if left:
                 # Made by a shim that died before it had a record; nobody else knows of them.
-                sweep.remove_cgroups(self._place(container_id, host))
+                sweep.remove_cgroups(self._place(container_id, host), timeout_s)
         except (OSError, protocol.ProtocolError) as error:
-            raise ContainerizerError(container_id, "destroy", str(error)) from None
+            # While its shim lives nobody else ends what is in there.
+            is_busy = isinstance(error, BlockingIOError)
+            who = "" if is_busy else self.holders(container_id, host)
+            raise ContainerizerError(container_id, "destroy", "; ".join(filter(None, (str(error), who)))) from None
         return None if found is None else converted(found, container_id)
 
     def forbid(self, container_id: ContainerId) -> None:

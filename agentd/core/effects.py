@@ -70,6 +70,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindHolders:
+    """Of a container that does not end: who is in it, and waits for what. Answered by HoldersFound, or not at all."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
     """Have the shim write the limits of this config, all or none of them. Answered by Resized."""
 
@@ -215,7 +222,7 @@ class Registration:
     standalone: Resources
 
 
-ContainerEffect = Launch | Look | Kill | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
+ContainerEffect = Launch | Look | Kill | FindHolders | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
 """What is done with a container that exists."""
 
 Effect = (

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
-from agentd.core.effects import Answer, CancelFetch, CancelHealthCheck, Conclude, Discard, Kill, Look, SendStandalone
-from agentd.core.events import Concluded, Ended, Held, KillContainer, KillTask, Limited, RemoveFramework
+from agentd.core.effects import (
+    Answer,
+    CancelFetch,
+    CancelHealthCheck,
+    Conclude,
+    Discard,
+    FindHolders,
+    Kill,
+    Look,
+    SendStandalone,
+)
+from agentd.core.events import Concluded, Ended, Held, HoldersFound, KillContainer, KillTask, Limited, RemoveFramework
 from agentd.core.state import ContainerEntry
 from agentd.core.termination import EndFacts, terminate
 from agentd.core.turn import Turn
+from paddock.model.container import ContainerState
 from paddock.model.errors import NotFound, Unavailable
 from paddock.model.framework import FrameworkCapability
 from paddock.model.statistics import Limitation
@@ -19,6 +30,7 @@ KILL_OVERDUE_NS = 10 * 10**9
 RETRY_FIRST_NS = 10**9
 RETRY_LIMIT_NS = 60 * 10**9
 _MS = 1_000_000
+_NOT_ENDED = "SIGKILL was sent, and the command's end is still not known"
 
 
 def failure_evidence(failure: LaunchFailure) -> Evidence:
@@ -224,6 +236,14 @@ def held(turn: Turn, event: Held) -> None:
     turn.publish(container)
 
 
+def holders_found(turn: Turn, event: HoldersFound) -> None:
+    """Shown, unless something has become of it meanwhile."""
+    container = turn.state.containers.get(event.container_id)
+    if container is not None and container.state is ContainerState.STUCK and not container.end_known:
+        container.stuck = f"{_NOT_ENDED}: {event.what}"
+        turn.publish(container)
+
+
 def _try_later(turn: Turn, container: ContainerEntry) -> None:
     container.retry_delay_ns = min(2 * container.retry_delay_ns or RETRY_FIRST_NS, RETRY_LIMIT_NS)
     container.kill_overdue_ns = turn.now_ns + container.retry_delay_ns
@@ -246,9 +266,10 @@ def retry_overdue(turn: Turn) -> None:
             turn.effects.append(Look(container_id=container.config.container_id))
         else:
             container_id = container.config.container_id
-            what = "SIGKILL was sent, and the command's end is still not known; a process in uninterruptible sleep does that"
+            what = f"{_NOT_ENDED}; a process in uninterruptible sleep does that"
             held(turn, Held(container_id=container_id, what=what))
             turn.effects.append(Kill(container_id=container_id, signal=9, grace_ms=0))
+            turn.effects.append(FindHolders(container_id=container_id))
 
 
 def remove_framework(turn: Turn, event: RemoveFramework) -> None:

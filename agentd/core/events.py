@@ -109,6 +109,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldersFound:
+    """Who does not die of SIGKILL, and what the kernel lets them wait for."""
+
+    container_id: ContainerId
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limited:
     """An isolator saw a limit met. `evidence`: what was measured just then."""
 
@@ -229,6 +237,7 @@ Event = (
     | Ended
     | Concluded
     | Held
+    | HoldersFound
     | Limited
     | HealthChecked
     | KillContainer

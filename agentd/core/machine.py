@@ -45,6 +45,7 @@ def _handle(turn: Turn, event: Event) -> None:
             events.Ended()
             | events.Concluded()
             | events.Held()
+            | events.HoldersFound()
             | events.Limited()
             | events.HealthChecked()
             | events.KillContainer()
@@ -61,6 +62,7 @@ def _handle_container(
     event: events.Ended
     | events.Concluded
     | events.Held
+    | events.HoldersFound
     | events.Limited
     | events.HealthChecked
     | events.KillContainer
@@ -74,6 +76,8 @@ def _handle_container(
             ending.concluded(turn, event)
         case events.Held():
             ending.held(turn, event)
+        case events.HoldersFound():
+            ending.holders_found(turn, event)
         case events.Limited():
             ending.limited(turn, event)
         case events.HealthChecked():

@@ -112,6 +112,7 @@ class Histories(RuleBasedStateMachine):
             events.Ended(container_id=c, record=killed),
             events.Concluded(container_id=c, evidence=Evidence()),
             events.Held(container_id=c, what="EBUSY"),
+            events.HoldersFound(container_id=c, what="process 7"),
             events.Limited(limitation=limitation, evidence=Evidence()),
             events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
             events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=True, message="m")),

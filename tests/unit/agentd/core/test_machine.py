@@ -194,11 +194,23 @@ def test_a_kill_without_an_end_is_shown_as_stuck_and_tried_again() -> None:
     container = story.state.containers[C]
     assert container.state is ContainerState.STUCK
     assert "uninterruptible" in container.stuck
-    assert "Kill" in kinds(found)
+    assert kinds(found)[-2:] == ["Kill", "FindHolders"]
     assert isinstance(found[0], effects.WakeAt)
+    story.tell(events.HoldersFound(container_id=C, what="process 100 waits in request_wait_answer"))
+    assert container.stuck.endswith(": process 100 waits in request_wait_answer")
     found = story.end(9, KillOutcome(signal=15, grace_ms=0, escalated=True, took_ms=10_000))
     assert story.state.containers[C].state is ContainerState.TERMINATED
     assert not story.state.containers[C].stuck
+
+
+def test_who_was_found_in_one_that_is_not_stuck_is_not_shown() -> None:
+    story = Story()
+    story.run()
+    assert story.tell(events.HoldersFound(container_id=C, what="process 100")) == ()
+    story.tell(events.Held(container_id=C, what="rmdir: EBUSY"))
+    story.tell(events.Ended(container_id=C, record=made.record("c1")))
+    assert story.tell(events.HoldersFound(container_id=C, what="process 100")) == ()
+    assert story.state.containers[C].stuck == "rmdir: EBUSY"
 
 
 def test_what_the_kernel_holds_is_tried_again_with_growing_pauses() -> None:
@@ -424,6 +436,7 @@ def test_late_words_about_the_dead_change_nothing() -> None:
     for event in (
         events.Ended(container_id=C, record=made.record("c1")),
         events.Held(container_id=C, what="x"),
+        events.HoldersFound(container_id=C, what="x"),
         events.Concluded(container_id=C, evidence=Evidence()),
         events.LaunchFailed(container_id=C, failure=LaunchFailure(stage="exec", message="x")),
     ):
