@@ -8,14 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from paddock.wire.v1 import tasks_pb2
-from tests.agentd_process import AgentdProcess, assert_gone, cgroup_points, lent, running_agentd
+from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone, cgroup_points, lent, running_agentd
 from tests.kernel.agentd.calling import RUNNING, calling, shell
 
 SLEEP = shell("exec sleep 1000")
@@ -58,6 +59,13 @@ def orphan_cgroups(agent: AgentdProcess, name: str) -> list[Path]:
     for path in made:
         path.mkdir()
     return made
+
+
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 20 * TIME_SCALE) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def dead_socket(agent: AgentdProcess, name: str) -> Path:
@@ -131,6 +139,49 @@ def test_what_is_left_is_named_and_removed_and_anothers_is_not_touched(
         inside.wait()
         for path in foreign:
             path.rmdir()
+
+
+async def test_an_agent_that_comes_back_sweeps_its_own_orphans_and_sees_nothing_of_the_other(
+    agentds: tuple[AgentdProcess, AgentdProcess],
+) -> None:
+    """Both have a container of the same id, a process in an orphaned cgroup of the same name, and a socket of nobody."""
+    mine, others = agentds
+    running = []
+    for each in agentds:
+        async with calling(each.address) as agent:
+            running.append(await agent.launch(SLEEP, until=RUNNING, container_id="same"))
+    orphans = [orphan_cgroups(each, "orphan") for each in agentds]
+    sockets = [dead_socket(each, "deaf") for each in agentds]
+    inside = [subprocess.Popen(["sleep", "1000"]) for _ in agentds]
+    try:
+        for process, paths in zip(inside, orphans, strict=True):
+            for path in paths:
+                if path.parent.parent.name in {"cpu", "freezer", "pids"} or (path / "cgroup.kill").exists():
+                    (path / "cgroup.procs").write_text(str(process.pid))
+        os.kill(mine.launcher_pid(), signal.SIGKILL)
+        mine.crash()
+        mine.start()
+        assert inside[0].wait(30 * TIME_SCALE) == -signal.SIGKILL
+        wait_until(lambda: not any(path.exists() for path in (*orphans[0], sockets[0])))
+        async with calling(mine.address) as agent:
+            assert [(each.container_id.value, each.pid) for each in await agent.list()] == [("same", running[0].pid)]
+            await agent.kill(running[0], grace_ms=0)
+            await agent.wait(running[0])
+        assert_gone(running[0].pid)
+        assert inside[1].poll() is None
+        assert all(path.exists() for path in (*orphans[1], sockets[1]))
+        async with calling(others.address) as agent:
+            assert [(each.container_id.value, each.pid) for each in await agent.list()] == [("same", running[1].pid)]
+            assert running[1].state == (await agent.get(running[1])).state
+            await agent.kill(running[1], grace_ms=0)
+            ended = (await agent.wait(running[1])).termination
+        assert ended.reason == tasks_pb2.REASON_KILL_GRACE_EXPIRED
+        assert paddock("gc", agents=(others,))[0] == 0
+        assert inside[1].wait(10 * TIME_SCALE) == -signal.SIGKILL
+    finally:
+        for process in inside:
+            process.kill()
+            process.wait()
 
 
 async def test_a_container_whose_shim_died_while_agentd_was_down_is_ended_and_its_truth_kept(
