@@ -107,7 +107,7 @@ class ContainerCgroup:
         if self.is_v2:
             for path in self.made:
                 cgroup2.thaw(path)
-        elif (freezer := self.place.directories.get("freezer")) is not None:
+        elif (freezer := self.place.directories.get("freezer")) in self.made:
             cgroup1.set_frozen(freezer, frozen=False)
 
     def kill_all(self, timeout_s: float) -> None:

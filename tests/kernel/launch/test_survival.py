@@ -190,6 +190,17 @@ def test_cgroups_of_which_nothing_else_is_known(own: Agent) -> None:
     sweep.remove_cgroups(place)
 
 
+@pytest.mark.v1_only
+def test_cgroups_of_which_nothing_else_is_known_and_some_were_never_made(own: Agent) -> None:
+    """Where they may be is more than a container uses: not each has one in the freezer."""
+    directories = own.machine.place(own.agent_id, "unknown")["directories"]
+    for path in directories.values():
+        Path(path).mkdir(parents=True)
+    freezer = f"{own.machine.hierarchy.controllers['freezer']}/paddock-{own.agent_id}/unknown"
+    sweep.remove_cgroups(plans.CgroupPlace("v1", {**directories, "freezer": freezer}))
+    assert not any(Path(path).exists() for path in directories.values())
+
+
 def test_the_record_is_locked_while_the_shim_lives(own: Agent) -> None:
     shim = own.launch(["sleep", "1000"])
     shim.started()
