@@ -32,6 +32,8 @@ from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
 
 _log = logging.getLogger("masterd")
 _STOP_GRACE_S = 2.0
+STREAMS_PER_CONNECTION = 64
+"""A framework's stream of events and its calls. It is what others may have to wait behind when one floods."""
 
 
 def main() -> int:
@@ -153,6 +155,7 @@ def _server(settings: MasterSettings, shell: MasterShell) -> RpcServer:
         issuer=issuer,
         unix_path=settings.unix_path,
         tcp_address=settings.tcp_address,
+        streams_per_connection=STREAMS_PER_CONNECTION,
     )
 
 

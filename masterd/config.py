@@ -132,6 +132,9 @@ class MasterSettings:
         _INTERVAL_S,
         name="framework_resubscribe_timeout",
     )
+    max_frameworks: int = setting(
+        10_000, "how many frameworks may be subscribed, or away for their failover time", whole(1, 1_000_000)
+    )
     heartbeat_interval_s: float = setting(
         15.0, "how often a framework that hears nothing else hears a heartbeat", _INTERVAL_S, name="heartbeat_interval"
     )
@@ -184,6 +187,7 @@ class MasterSettings:
             ping_limit_count=self.max_agent_ping_timeouts,
             reregister_timeout_ms=int(self.agent_reregister_timeout_s * _MS_PER_S),
             resubscribe_grace_ms=int(self.framework_resubscribe_timeout_s * _MS_PER_S),
+            framework_limit_count=self.max_frameworks,
             heartbeat_interval_ms=int(self.heartbeat_interval_s * _MS_PER_S),
             offer_timeout_ms=int(self.offer_timeout_s * _MS_PER_S),
             unreachable_age_limit_ms=int(self.registry_max_agent_age_s * _MS_PER_S),

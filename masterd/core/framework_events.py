@@ -14,11 +14,12 @@ from masterd.core.state import (
     NS_PER_MS,
     FrameworkEntry,
     FrameworkEvent,
+    MasterState,
     Turn,
     traits_of,
 )
 from masterd.core.views import FrameworkState
-from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
+from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, ResourcesExhausted, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import FrameworkId
 
@@ -81,6 +82,7 @@ def _check_owner(framework: FrameworkEntry, event: Subscribe) -> None:
 def _begin(turn: Turn, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:
     """An id that nobody knows (any more) is taken as it is: it may have been given by this master's former life."""
     state = turn.state
+    _check_room(state)
     framework_id = info.framework_id
     while not framework_id or (not info.framework_id and framework_id in state.frameworks):
         state.framework_count += 1
@@ -91,6 +93,16 @@ def _begin(turn: Turn, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:
     state.frameworks[framework_id] = framework
     state.allocator.add_framework(framework_id, traits_of(info, event.suppressed_roles), active=True)
     return framework
+
+
+def _check_room(state: MasterState) -> None:
+    """For one more. Who is known already always comes back; what agents bring is not asked, it is there."""
+    limit_count = state.settings.framework_limit_count
+    if len(state.frameworks) >= limit_count:
+        raise ResourcesExhausted(
+            f"the master has {len(state.frameworks)} frameworks, and takes {limit_count} (max_frameworks): tear down some, "
+            "wait until the failover time of those that are away is over, or have the operator raise it"
+        )
 
 
 def _come_back(turn: Turn, framework: FrameworkEntry, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:

@@ -90,6 +90,7 @@ class Settings:
     ping_limit_count: int = 5
     reregister_timeout_ms: int = 600_000
     resubscribe_grace_ms: int = 60_000
+    framework_limit_count: int = 10_000
     heartbeat_interval_ms: int = 15_000
     offer_timeout_ms: int = 0
     unreachable_age_limit_ms: int = 1_209_600_000

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 from paddock.model import ids
 from paddock.model.agent import MasterInfo
@@ -26,6 +27,13 @@ FIRST_EVENT_TIMEOUT_S = 10.0
 
 _SILENT_INTERVALS = 3
 _CLOSE_TIMEOUT_S = 5.0
+
+UNDER_WAY_COUNT = 32
+"""Calls sent and not answered; further ones wait here. A master refuses what is more than it has room for, and says so badly:
+gRPC's own word for it is that the stream was removed.
+"""
+
+Request = TypeVar("Request")
 
 
 class FrameworkRefused(PaddockError):
@@ -103,6 +111,7 @@ class SchedulerLink:
         self._subscription_id = ""
         self._silence_s = FIRST_EVENT_TIMEOUT_S
         self._calls: set[asyncio.Task[None]] = set()
+        self._under_way = asyncio.Semaphore(UNDER_WAY_COUNT)
 
     async def __aenter__(self) -> Self:
         """Opens the channel; the first event connects."""
@@ -194,7 +203,7 @@ class SchedulerLink:
             operations=[convert.operation_to_wire(operation) for operation in operations],
             filters=convert.filters_to_wire(filters),
         )
-        await self._answered(self._stub.Accept(request))
+        await self._answered(self._stub.Accept, request)
 
     async def decline(self, offer_ids: Sequence[OfferId], filters: Filters) -> None:
         """Unknown ones are no error: they may have been rescinded meanwhile."""
@@ -204,7 +213,7 @@ class SchedulerLink:
             offer_ids=offer_ids,
             filters=convert.filters_to_wire(filters),
         )
-        await self._answered(self._stub.Decline(request))
+        await self._answered(self._stub.Decline, request)
 
     async def kill(self, task_id: TaskId, agent_id: AgentId, policy: KillPolicy | None) -> None:
         """Asked for when it returns; what became of it comes as a status."""
@@ -215,7 +224,7 @@ class SchedulerLink:
             agent_id=agent_id,
             kill_policy=None if policy is None else convert.kill_policy_to_wire(policy),
         )
-        await self._answered(self._stub.Kill(request))
+        await self._answered(self._stub.Kill, request)
 
     async def acknowledge(self, status: TaskStatus) -> None:
         """The agent may forget this status, and send the next one."""
@@ -226,7 +235,7 @@ class SchedulerLink:
             task_id=status.task_id,
             uuid=status.uuid,
         )
-        await self._answered(self._stub.Acknowledge(request))
+        await self._answered(self._stub.Acknowledge, request)
 
     async def reconcile(self, tasks: Sequence[tuple[TaskId, AgentId]]) -> None:
         """A status for each comes; for none given: for all that the master knows."""
@@ -237,19 +246,19 @@ class SchedulerLink:
                 pb.ReconcileRequest.TaskToReconcile(task_id=task_id, agent_id=agent_id) for task_id, agent_id in tasks
             ],
         )
-        await self._answered(self._stub.Reconcile(request))
+        await self._answered(self._stub.Reconcile, request)
 
     async def revive(self, roles: Sequence[str]) -> None:
         """No filters any more, and no suppression, of these roles; of all when none is named."""
         request = pb.ReviveRequest(framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles)
-        await self._answered(self._stub.Revive(request))
+        await self._answered(self._stub.Revive, request)
 
     async def suppress(self, roles: Sequence[str]) -> None:
         """No offers until revived."""
         request = pb.SuppressRequest(
             framework_id=self._framework_id, subscription_id=self._subscription_id, roles=roles
         )
-        await self._answered(self._stub.Suppress(request))
+        await self._answered(self._stub.Suppress, request)
 
     async def answer_inverse_offer(self, agent_id: AgentId, *, accepted: bool) -> None:
         """Whether the framework will leave the agent in time."""
@@ -259,17 +268,18 @@ class SchedulerLink:
             agent_id=agent_id,
             accepted=accepted,
         )
-        await self._answered(self._stub.AnswerInverseOffer(request))
+        await self._answered(self._stub.AnswerInverseOffer, request)
 
     async def teardown(self) -> None:
         """Kills all its tasks and removes the framework for ever."""
         request = pb.TeardownRequest(framework_id=self._framework_id, subscription_id=self._subscription_id)
-        await self._answered(self._stub.Teardown(request, timeout=_CLOSE_TIMEOUT_S))
+        await self._answered(partial(self._stub.Teardown, timeout=_CLOSE_TIMEOUT_S), request)
 
-    async def _answered(self, call: Awaitable[object]) -> None:
+    async def _answered(self, method: Callable[[Request], Awaitable[object]], request: Request) -> None:
         async def wait() -> None:
             with remote_errors(self._subject):
-                await call
+                async with self._under_way:
+                    await method(request)
 
         task = asyncio.create_task(wait())
         self._calls.add(task)

@@ -45,11 +45,17 @@ class RpcServer:
         issuer: TokenIssuer,
         unix_path: str = "",
         tcp_address: str = "",
+        streams_per_connection: int = _STREAMS_PER_CONNECTION,
     ) -> None:
-        """An empty path or address: not there. `issuer` makes the tokens that the identity socket hands out."""
+        """An empty path or address: not there. `issuer` makes the tokens that the identity socket hands out.
+
+        `streams_per_connection`: calls under way on one connection; its caller's own side lets no more go. gRPC takes calls
+        one by one, in the order in which they came: with many of one caller under way, every other one waits behind them.
+        """
         self._services = services
         self._unix_path = unix_path
         self._tcp_address = tcp_address
+        self._streams_per_connection = streams_per_connection
         self._identity = IdentitySocket(unix_path, issuer) if unix_path else None
         names = tuple(service.name for service in services)
         self._names = (*names, health_service.SERVICE_NAME)
@@ -63,7 +69,7 @@ class RpcServer:
 
     async def start(self) -> None:
         """Listening and serving when it returns; health still says NOT_SERVING. Raises ConfigError or AlreadyExists."""
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(options=(*_OPTIONS, ("grpc.max_concurrent_streams", self._streams_per_connection)))
         registry = self._guard.registry(server)
         for service in self._services:
             service.register(registry)
@@ -126,7 +132,6 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", REQUEST_LIMIT_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", _METADATA_LIMIT_BYTES),
-    ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
     # Two daemons on one port would share its connections by chance; the second must be told.
     ("grpc.so_reuseport", 0),
     # A peer that vanished without a word is noticed; a client may ping as often as ours does.

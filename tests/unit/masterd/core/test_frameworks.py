@@ -25,8 +25,9 @@ from masterd.core.events import (
     Tick,
 )
 from masterd.core.recovery import Remembered
+from masterd.core.state import Settings
 from masterd.core.views import FrameworkState
-from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, Unavailable
+from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, ResourcesExhausted, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.task import Reason, TaskState
@@ -117,6 +118,20 @@ def test_a_call_without_a_stream_is_to_be_repeated() -> None:
     world.lose_framework(framework[2])
     with pytest.raises(Unavailable, match="subscribe again"):
         world.do(Reconcile(**call(framework)))
+
+
+def test_one_framework_too_many_is_told_so_and_those_that_are_known_come_back() -> None:
+    world = World(settings=Settings(framework_limit_count=2))
+    first, second = world.framework(failover_s=60), world.framework()
+    world.lose_framework(first[2])
+    before = len(world.effects)
+    with pytest.raises(ResourcesExhausted, match="has 2 frameworks, and takes 2 .max_frameworks."):
+        world.framework()
+    assert len(world.effects) == before
+    assert len(world.state.frameworks) == 2
+    assert world.framework(framework_id=first[0], failover_s=60)[0] == first[0]
+    world.do(Teardown(**call(second)))
+    assert world.framework()[0] not in {first[0], second[0]}
 
 
 def test_suppressed_roles_must_be_subscribed() -> None:
