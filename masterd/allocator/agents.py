@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from masterd.allocator.bundle import NOTHING, Bundle
 from masterd.allocator.filters import Filter
-from masterd.allocator.interface import AgentTraits
+from masterd.allocator.interface import AgentTraits, Inactivity
 from paddock.model.ids import AgentId, FrameworkId
 
 Holder = tuple[FrameworkId, str]
@@ -18,6 +18,7 @@ class AllocatorAgent:
     however often it is held.
 
     `known_free` is None when it has to be computed.
+    `inactivity`: why it is not active.
     `is_ordinary`: nothing of the agent itself hides it from anybody. `allowed`: by the whitelist.
     `barren_at`: the allocator's count of openings when a run last found nobody to offer this agent to; while nothing
     has changed since, a run need not look again before `wake_ns`, when the first of its filters may end.
@@ -37,6 +38,7 @@ class AllocatorAgent:
         "has_gpus",
         "held",
         "in_use",
+        "inactivity",
         "is_ordinary",
         "known_free",
         "total",
@@ -49,6 +51,7 @@ class AllocatorAgent:
     def __init__(self, agent_id: AgentId, total: Bundle, traits: AgentTraits, *, allowed: bool) -> None:
         self.agent_id = agent_id
         self.active = True
+        self.inactivity: frozenset[Inactivity] = frozenset()
         self.allowed = allowed
         self.is_ordinary = True
         self.held: dict[Holder, Bundle] = {}
@@ -68,7 +71,7 @@ class AllocatorAgent:
     def copy(self) -> AllocatorAgent:
         """Another one in the same state: what is done to it is not done to this one."""
         other = AllocatorAgent(self.agent_id, self.total, self.traits, allowed=self.allowed)
-        other.active, other.is_ordinary = self.active, self.is_ordinary
+        other.active, other.inactivity, other.is_ordinary = self.active, self.inactivity, self.is_ordinary
         other.held, other.in_use, other.withheld = dict(self.held), dict(self.in_use), self.withheld
         other.filters = dict(self.filters)
         return other

@@ -9,10 +9,12 @@ from masterd.allocator.backoff import patience_ns
 from masterd.allocator.filters import Filter, life_ns, refusal_ms
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import (
+    AWAY,
     AgentTraits,
     Conversion,
     FrameworkTraits,
     Held,
+    Inactivity,
 )
 from masterd.allocator.quota import Quota
 from masterd.allocator.runs import Runs
@@ -84,10 +86,11 @@ class DrfAllocator(Runs):
             self.ledger.leave(agent)
             self.agenda.forget(agent_id)
 
-    def set_agent_active(self, agent_id: AgentId, *, active: bool) -> None:
-        """Whether it may be offered."""
+    def set_agent_active(self, agent_id: AgentId, *, active: bool, why: Collection[Inactivity] = AWAY) -> None:
+        """Whether it may be offered, and why not."""
         agent = self.ledger.agents[agent_id]
         agent.active = active
+        agent.inactivity = frozenset() if active else frozenset(why)
         if active:
             agent.touch()
             self._consider_if_prompt(agent_id)

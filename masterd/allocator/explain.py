@@ -6,7 +6,7 @@ are listed. No reason is given where a run would make an offer now, nor where an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -16,6 +16,7 @@ from masterd.allocator.books import Books
 from masterd.allocator.bundle import NOTHING, Bundle
 from masterd.allocator.cycle import Portion, chargeable
 from masterd.allocator.frameworks import AllocatorFramework
+from masterd.allocator.interface import Inactivity
 from masterd.allocator.quantities import Quantities, shrink_to_limits
 from masterd.allocator.rehearsal import rehearse
 from masterd.allocator.reservations import role_line
@@ -30,7 +31,10 @@ class Reason(Enum):
     DISCONNECTED = "the framework is not connected"
     SUPPRESSED = "the framework has suppressed the role"
     RECOVERING = "the master waits for its agents before it honours quotas"
-    AGENT_INACTIVE = "the agent is disconnected, deactivated, draining or under maintenance"
+    AGENT_INACTIVE = "the agent is not connected"
+    AGENT_DEACTIVATED = "an operator has taken the agent out of use"
+    DRAINING = "the agent is drained"
+    MAINTENANCE = "the agent's host is under maintenance"
     WHITELIST = "the agent's host is not on the whitelist"
     MULTI_ROLE = "the agent does not know frameworks with several roles"
     HIERARCHICAL_ROLE = "the agent does not know roles below others"
@@ -46,6 +50,13 @@ class Reason(Enum):
     FILTERED = "the framework has refused as much"
     BEHIND = "others are first"
 
+
+_OF_INACTIVITY = {
+    Inactivity.DISCONNECTED: Reason.AGENT_INACTIVE,
+    Inactivity.DEACTIVATED: Reason.AGENT_DEACTIVATED,
+    Inactivity.DRAINING: Reason.DRAINING,
+    Inactivity.MAINTENANCE: Reason.MAINTENANCE,
+}
 
 _OF_HIDDEN = {
     Hidden.MULTI_ROLE: Reason.MULTI_ROLE,
@@ -107,13 +118,17 @@ def _of_framework(books: Books, framework: AllocatorFramework, role: str) -> Ite
 
 
 def _of_agent(books: Books, agent: AllocatorAgent, framework: AllocatorFramework, role: str) -> Iterator[Finding]:
-    if not agent.active:
-        yield Finding(reason=Reason.AGENT_INACTIVE)
+    yield from of_inactivity(agent.inactivity)
     if not agent.allowed:
         yield Finding(reason=Reason.WHITELIST)
     why = hidden(agent, framework, role, books.settings)
     if why is not None:
         yield Finding(reason=_OF_HIDDEN[why])
+
+
+def of_inactivity(why: Collection[Inactivity]) -> Iterator[Finding]:
+    """In the reasons' order."""
+    return (Finding(reason=reason) for each, reason in _OF_INACTIVITY.items() if each in why)
 
 
 def _of_resources(

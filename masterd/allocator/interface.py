@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from fractions import Fraction
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -97,6 +98,18 @@ class InverseGrant:
     unavailable_at_ns: int
 
 
+class Inactivity(Enum):
+    """Why an agent is not offered at all. Only who asks why there is no offer looks at it: any of them is enough."""
+
+    DISCONNECTED = "disconnected"
+    DEACTIVATED = "deactivated"
+    DRAINING = "draining"
+    MAINTENANCE = "maintenance"
+
+
+AWAY = frozenset({Inactivity.DISCONNECTED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """Resources turned into others in place: reserved, unreserved, made a volume and back. An empty side adds or removes."""
@@ -155,8 +168,11 @@ class Allocator(Protocol):
         """It is gone with everything on it: nobody is charged for it any more. Unknown: no effect."""
         ...
 
-    def set_agent_active(self, agent_id: AgentId, *, active: bool) -> None:
-        """Whether it may be offered. What is held there stays charged, and its whole stays in the totals."""
+    def set_agent_active(self, agent_id: AgentId, *, active: bool, why: Collection[Inactivity] = ...) -> None:
+        """Whether it may be offered. What is held there stays charged, and its whole stays in the totals.
+
+        `why` it may not, all of it; told again whenever it changes. Absent: it is disconnected.
+        """
         ...
 
     def set_whitelist(self, hostnames: Collection[str] | None) -> None:

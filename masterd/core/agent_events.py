@@ -197,8 +197,7 @@ def stream_lost(turn: Turn, stream: int) -> None:
     agent.move(AgentEvent.STREAM_LOST)
     _detach(turn, agent)
     agent.deadline_ns = turn.now_ns + turn.state.settings.silence_limit_ns
-    turn.state.allocator.set_agent_active(agent.info.agent_id, active=False)
-    offers.rescind_all(turn, agent)
+    availability.refresh(turn, agent)
 
 
 def _detach(turn: Turn, agent: AgentEntry) -> None:

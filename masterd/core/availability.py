@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from masterd.allocator.interface import Inactivity
 from masterd.core import offers
 from masterd.core.effects import NoteInverseOffer, SaveDeactivated, SaveMaintenance
 from masterd.core.events import AgentActivated, Caller, InverseOfferAnswered, MaintenanceUpdated
@@ -36,11 +37,16 @@ def activate(turn: Turn, event: AgentActivated) -> None:
     refresh(turn, state.agents[agent_id])
 
 
-def is_offered(state: MasterState, agent: AgentEntry, wall_ns: int) -> bool:
-    """As far as operators decide."""
+def inactivity(state: MasterState, agent: AgentEntry, wall_ns: int) -> frozenset[Inactivity]:
+    """Everything because of which it is not offered; nothing: it is."""
     window = state.maintenance.get(agent.info.hostname)
-    under_way = window is not None and window.start_ns <= wall_ns
-    return agent.drain is None and agent.info.agent_id not in state.deactivated_agent_ids and not under_way
+    holds = {
+        Inactivity.DISCONNECTED: agent.state is not AgentState.CONNECTED,
+        Inactivity.DEACTIVATED: agent.info.agent_id in state.deactivated_agent_ids,
+        Inactivity.DRAINING: agent.drain is not None,
+        Inactivity.MAINTENANCE: window is not None and window.start_ns <= wall_ns,
+    }
+    return frozenset(each for each, does_hold in holds.items() if does_hold)
 
 
 def refresh(turn: Turn, agent: AgentEntry) -> None:
@@ -48,9 +54,9 @@ def refresh(turn: Turn, agent: AgentEntry) -> None:
     state, agent_id = turn.state, agent.info.agent_id
     if agent.state not in _KNOWN_TO_ALLOCATOR:
         return
-    offered = agent.state is AgentState.CONNECTED and is_offered(state, agent, turn.wall_ns)
-    state.allocator.set_agent_active(agent_id, active=offered)
-    if not offered:
+    why = inactivity(state, agent, turn.wall_ns)
+    state.allocator.set_agent_active(agent_id, active=not why, why=why)
+    if why:
         offers.rescind_all(turn, agent)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from masterd.core import availability, offers, tasks
+from masterd.core import availability, tasks
 from masterd.core.effects import SaveDrain, TellKill
 from masterd.core.events import Caller, CancelDrain, DrainAgent
 from masterd.core.state import AgentEntry, TaskEntry, Turn
@@ -24,7 +24,7 @@ def begin(turn: Turn, event: DrainAgent) -> None:
     asked_by = str(event.caller)
     agent.drain = Drain(asked_by=asked_by, max_grace_ms=event.max_grace_ms, mark_gone=event.mark_gone)
     turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=agent.drain))
-    offers.rescind_all(turn, agent)
+    availability.refresh(turn, agent)
     go_on(turn, agent)
 
 
@@ -32,7 +32,6 @@ def go_on(turn: Turn, agent: AgentEntry) -> None:
     """While the agent is there, and when it is back: what runs there may have missed its kill."""
     if agent.drain is None or agent.state is not AgentState.CONNECTED:
         return
-    turn.state.allocator.set_agent_active(agent.info.agent_id, active=False)
     if agent.drain.is_done and agent.tasks:
         agent.drain = replace(agent.drain, is_done=False)
         turn.effects.append(SaveDrain(agent_id=agent.info.agent_id, drain=agent.drain))

@@ -5,25 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from masterd.allocator.books import Books
-from masterd.allocator.explain import Finding, Reason, explain
+from masterd.allocator.explain import Finding, explain, of_inactivity
 from masterd.allocator.reservations import is_strict_subrole
+from masterd.core.availability import inactivity
 from masterd.core.state import MasterState
-from masterd.core.views import AgentState
+from masterd.core.views import AgentState, Drain
 from paddock.model.errors import NotFound, Unsupported
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.offer import Unavailability
 
 Key = tuple[FrameworkId, str, AgentId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """No findings: an offer is out, or the next cycle makes one."""
+    """No findings: an offer is out, or the next cycle makes one. Of the agent, what the allocator does not know: how it is
+    drained, how many tasks are left there, and the maintenance of its host.
+    """
 
     framework_id: FrameworkId
     role: str
     agent_id: AgentId
     hostname: str
     findings: tuple[Finding, ...]
+    drain: Drain | None = None
+    task_count: int = 0
+    unavailability: Unavailability | None = None
 
 
 def explanation_keys(
@@ -55,7 +62,7 @@ def _roles(state: MasterState, framework_id: FrameworkId, role: str | None, *, n
     return found or ([role] if named else [])
 
 
-def explanation(state: MasterState, key: Key, *, now_ns: int) -> Explanation | None:
+def explanation(state: MasterState, key: Key, *, now_ns: int, wall_ns: int) -> Explanation | None:
     """None when the framework or the agent is gone by now. Unsupported for an allocator that keeps no books like ours."""
     framework_id, role, agent_id = key
     books = state.allocator
@@ -67,7 +74,15 @@ def explanation(state: MasterState, key: Key, *, now_ns: int) -> Explanation | N
     if agent.state in {AgentState.CONNECTED, AgentState.DISCONNECTED}:
         findings = explain(books, framework_id=framework_id, role=role, agent_id=agent_id, now_ns=now_ns)
     else:
-        findings = (Finding(reason=Reason.AGENT_INACTIVE),)
+        # The allocator does not know it: neither it nor what it has.
+        findings = tuple(of_inactivity(inactivity(state, agent, wall_ns)))
     return Explanation(
-        framework_id=framework_id, role=role, agent_id=agent_id, hostname=agent.info.hostname, findings=findings
+        framework_id=framework_id,
+        role=role,
+        agent_id=agent_id,
+        hostname=agent.info.hostname,
+        findings=findings,
+        drain=agent.drain,
+        task_count=sum(not task.state.is_terminal for task in agent.tasks.values()),
+        unavailability=state.maintenance.get(agent.info.hostname),
     )

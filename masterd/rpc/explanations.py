@@ -14,6 +14,7 @@ from masterd.core.explanations import Explanation
 from masterd.shell import MasterShell
 from paddock.model import ids
 from paddock.rpc.pages import page_of
+from paddock.wire.convert import bounds
 from paddock.wire.v1 import explain_service_pb2 as pb
 from paddock.wire.v1.explain_service_pb2_grpc import ExplainServiceServicer
 
@@ -48,7 +49,7 @@ class Explanations(ExplainServiceServicer):
         answer = pb.ExplainOffersResponse(next_page_token=token)
         for key in keys:
             now_ns = self._shell.now_ns()
-            found = explanations.explanation(state, key, now_ns=now_ns)
+            found = explanations.explanation(state, key, now_ns=now_ns, wall_ns=self._shell.wall_ns())
             if found is not None:
                 answer.explanations.append(explanation_to_wire(found, now_ns))
             await asyncio.sleep(0)
@@ -62,12 +63,14 @@ def explanation_to_wire(found: Explanation, now_ns: int) -> pb.NoOfferExplanatio
         role=found.role,
         agent_id=found.agent_id,
         hostname=found.hostname,
-        findings=[finding_to_wire(finding, now_ns) for finding in found.findings],
+        findings=[finding_to_wire(finding, found, now_ns) for finding in found.findings],
     )
 
 
-def finding_to_wire(finding: Finding, now_ns: int) -> pb.NoOfferFinding:
+def finding_to_wire(finding: Finding, found: Explanation, now_ns: int) -> pb.NoOfferFinding:
     """Shares are told as floats: they are for eyes, and decided nothing."""
+    drain = found.drain if finding.reason is Reason.DRAINING else None
+    window = found.unavailability if finding.reason is Reason.MAINTENANCE else None
     first_framework_id, first_role = finding.first or ("", "")
     until_ns = finding.until_ns
     return pb.NoOfferFinding(
@@ -80,4 +83,7 @@ def finding_to_wire(finding: Finding, now_ns: int) -> pb.NoOfferFinding:
         first_role=first_role,
         first_share=None if finding.first_share is None else float(finding.first_share),
         own_share=None if finding.own_share is None else float(finding.own_share),
+        until=None if window is None or window.end_ns is None else bounds.timestamp(window.end_ns),
+        asked_by="" if drain is None else drain.asked_by,
+        task_count=None if drain is None else found.task_count,
     )

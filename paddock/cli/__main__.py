@@ -45,7 +45,7 @@ VERBS = {
     "teardown": "end a framework for good, and all its tasks",
     "doctor": "list everything of Paddock on this host, and what is out of place",
     "gc": "remove what is out of place on this host and provably ours",
-    "explain": "tell of a task what is in force and how close it is, of a framework or a role why it gets no offer",
+    "explain": "tell of a task what is in force and how close it is, of a framework, a role or an agent why there is no offer",
     "replay": "let what a master recorded happen again, and tell where something else comes of it",
     "simulate": "run a scenario in virtual time: shares, waiting times and use of a cluster",
 }

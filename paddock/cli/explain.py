@@ -1,5 +1,5 @@
 """`paddock explain`: of a task what was asked and by whom, what is in force, how close it is to it, and what ended it; of a
-framework or a role why it gets no offer.
+framework or a role why it gets no offer, of an agent why it is not offered.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from paddock.model.resource_text import format_resources, format_scalar
 from paddock.model.task import Evidence, ResourceLimits
 
 if TYPE_CHECKING:
-    from paddock.rpc.clients.views import ContainerView, FrameworkView, LimitView, StatisticsView, TaskView
+    from paddock.rpc.clients.views import AgentView, ContainerView, FrameworkView, LimitView, StatisticsView, TaskView
 
 _PAIR = ("KIND", "NAME")
-_KINDS = frozenset({"task", "framework", "role"})
+_KINDS = frozenset({"task", "framework", "role", "agent"})
+_FORMS = "TASK, or: task TASK, framework ID, role ROLE, agent AGENT"
 
 COLUMNS = (
     Column(title="RESOURCE"),
@@ -47,6 +48,7 @@ class Known:
 
     task: TaskView
     framework: FrameworkView | None = None
+    agent: AgentView | None = None
     container: ContainerView | None = None
     limits: tuple[LimitView, ...] = ()
     statistics: StatisticsView | None = None
@@ -54,12 +56,15 @@ class Known:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument("words", nargs="+", metavar="WHAT", help="TASK, or: task TASK, framework ID, role ROLE")
+    parser.add_argument("words", nargs="+", metavar="WHAT", help=_FORMS)
     parser.add_argument(
-        "--framework", metavar="ID", default="", help="which framework's task; only this framework in a role"
+        "--framework",
+        metavar="ID",
+        default="",
+        help="which framework's task; only this framework in a role, on an agent",
     )
     parser.add_argument(
-        "--role", metavar="ROLE", default="", help="of a framework: only in this role and those below it"
+        "--role", metavar="ROLE", default="", help="of a framework or an agent: only in this role and those below it"
     )
     parser.add_argument("--agent", metavar="ID", default="", help="of a framework or a role: only on this agent")
     add_style_arguments(parser)
@@ -71,7 +76,7 @@ async def run(arguments: argparse.Namespace) -> int:
     words: list[str] = arguments.words
     kind, name = ("task", words[0]) if len(words) == 1 else (words[0], words[1])
     if len(words) > len(_PAIR) or kind not in _KINDS:
-        raise InvalidRequest("WHAT", " ".join(words), "write TASK, or: task TASK, framework ID, role ROLE")
+        raise InvalidRequest("WHAT", " ".join(words), f"write {_FORMS}")
     if kind != "task":
         return await explain_offers.run(kind, name, arguments)
     arguments.task = name
@@ -83,8 +88,10 @@ async def _explain_task(arguments: argparse.Namespace) -> int:
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)
         frameworks = await master.list_frameworks()
+        agents = await master.list_agents()
     framework = next((each for each in frameworks if each.info.framework_id == task.framework_id), None)
-    known = Known(task=task, framework=framework)
+    agent = next((each for each in agents if each.info.agent_id == task.agent_id), None)
+    known = Known(task=task, framework=framework, agent=agent)
     failure = None
     try:
         await _ask_agent(known)
@@ -120,6 +127,8 @@ def _show(known: Known, arguments: argparse.Namespace) -> None:
         show(COLUMNS, [row_of(limit) for limit in known.limits], arguments)
         return
     show_lines(asked_lines(known))
+    if known.agent is not None and not task.state.is_terminal:
+        show_lines(explain_offers.withheld_lines(known.agent, time.time_ns()))
     sys.stdout.write("\n")
     if known.limits:
         show(COLUMNS, [row_of(limit) for limit in known.limits], arguments)
@@ -133,6 +142,7 @@ def document_of(known: Known) -> str:
     parts = (
         ("task", known.task.document),
         ("framework", known.framework.document if known.framework else "null"),
+        ("agent", known.agent.document if known.agent else "null"),
         ("container", known.container.document if known.container else "null"),
         ("limits", json_list([view.document for view in known.limits])),
         ("statistics", known.statistics.document if known.statistics else "null"),

@@ -74,6 +74,12 @@ def _words(finding: pb.NoOfferFinding) -> str:
         more.append(f"for {', '.join(finding.roles)}")
     if finding.HasField("filtered_for_ms"):
         more.append(f"for {finding.filtered_for_ms / 1000:.1f} s more")
+    if finding.reason == pb.NO_OFFER_MAINTENANCE:
+        more.append(f"until {finding.until.ToJsonString() if finding.HasField('until') else 'it is cancelled'}")
+    if finding.asked_by:
+        more.append(f"asked for by {finding.asked_by}")
+    if finding.HasField("task_count"):
+        more.append(f"tasks not ended there: {finding.task_count}")
     if finding.first_framework_id:
         shares = (
             f": {finding.first_share:.4f} against {finding.own_share:.4f}"

@@ -35,6 +35,16 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainView:
+    """How an agent is drained. `max_grace_ms` None: each task has its own grace period."""
+
+    asked_by: str
+    max_grace_ms: int | None
+    mark_gone: bool
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
     """An agent as the master knows it; `state` is active, draining, drained, disconnected or unreachable.
 
@@ -51,6 +61,7 @@ class AgentView:
     document: str
     deactivated: bool = False
     unavailability: Unavailability | None = None
+    drain: DrainView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from paddock.rpc.clients.views import (
     AgentView,
     ContainerView,
+    DrainView,
     FrameworkView,
     LimitView,
     OfferView,
@@ -72,6 +73,16 @@ def agent_view(message: pb.Agent) -> AgentView:
         unavailability=convert.unavailability_from_wire(message.unavailability)
         if message.HasField("unavailability")
         else None,
+        drain=_drain_view(message.drain) if message.HasField("drain") else None,
+    )
+
+
+def _drain_view(message: pb.Drain) -> DrainView:
+    return DrainView(
+        asked_by=message.asked_by,
+        max_grace_ms=message.max_grace_ms if message.HasField("max_grace_ms") else None,
+        mark_gone=message.mark_gone,
+        is_done=message.state == pb.DRAINED,
     )
 
 

@@ -22,25 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%paddock/wire/v1/explain_service.proto\x12\x0fpaddock.wire.v1\"\xa8\x02\n\x0eNoOfferFinding\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.paddock.wire.v1.NoOfferReason\x12\r\n\x05words\x18\x02 \x01(\t\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\x1c\n\x0f\x66iltered_for_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\x12\x66irst_framework_id\x18\x06 \x01(\t\x12\x12\n\nfirst_role\x18\x07 \x01(\t\x12\x18\n\x0b\x66irst_share\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\town_share\x18\t \x01(\x01H\x02\x88\x01\x01\x42\x12\n\x10_filtered_for_msB\x0e\n\x0c_first_shareB\x0c\n\n_own_share\"\x8f\x01\n\x12NoOfferExplanation\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x31\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x1f.paddock.wire.v1.NoOfferFinding\"s\n\x14\x45xplainOffersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x05 \x01(\t\"k\n\x15\x45xplainOffersResponse\x12\x39\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32#.paddock.wire.v1.NoOfferExplanation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8c\x04\n\rNoOfferReason\x12\x1f\n\x1bNO_OFFER_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17NO_OFFER_NOT_SUBSCRIBED\x10\x01\x12\x19\n\x15NO_OFFER_DISCONNECTED\x10\x02\x12\x17\n\x13NO_OFFER_SUPPRESSED\x10\x03\x12\x17\n\x13NO_OFFER_RECOVERING\x10\x04\x12\x1b\n\x17NO_OFFER_AGENT_INACTIVE\x10\x05\x12\x16\n\x12NO_OFFER_WHITELIST\x10\x06\x12\x17\n\x13NO_OFFER_MULTI_ROLE\x10\x07\x12\x1e\n\x1aNO_OFFER_HIERARCHICAL_ROLE\x10\x08\x12\x10\n\x0cNO_OFFER_GPU\x10\t\x12\x13\n\x0fNO_OFFER_REGION\x10\n\x12\x17\n\x13NO_OFFER_CONSTRAINT\x10\x0b\x12\x19\n\x15NO_OFFER_NOTHING_FREE\x10\x0c\x12\x16\n\x12NO_OFFER_TOO_SMALL\x10\r\x12\x15\n\x11NO_OFFER_RESERVED\x10\x0e\x12\x1b\n\x17NO_OFFER_NOT_UNDERSTOOD\x10\x0f\x12\x18\n\x14NO_OFFER_QUOTA_LIMIT\x10\x10\x12\x15\n\x11NO_OFFER_HEADROOM\x10\x11\x12\x15\n\x11NO_OFFER_FILTERED\x10\x12\x12\x13\n\x0fNO_OFFER_BEHIND\x10\x13\x32p\n\x0e\x45xplainService\x12^\n\rExplainOffers\x12%.paddock.wire.v1.ExplainOffersRequest\x1a&.paddock.wire.v1.ExplainOffersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%paddock/wire/v1/explain_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x03\n\x0eNoOfferFinding\x12.\n\x06reason\x18\x01 \x01(\x0e\x32\x1e.paddock.wire.v1.NoOfferReason\x12\r\n\x05words\x18\x02 \x01(\t\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\x1c\n\x0f\x66iltered_for_ms\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\x12\x66irst_framework_id\x18\x06 \x01(\t\x12\x12\n\nfirst_role\x18\x07 \x01(\t\x12\x18\n\x0b\x66irst_share\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\town_share\x18\t \x01(\x01H\x02\x88\x01\x01\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61sked_by\x18\x0b \x01(\t\x12\x17\n\ntask_count\x18\x0c \x01(\rH\x03\x88\x01\x01\x42\x12\n\x10_filtered_for_msB\x0e\n\x0c_first_shareB\x0c\n\n_own_shareB\r\n\x0b_task_count\"\x8f\x01\n\x12NoOfferExplanation\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x31\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x1f.paddock.wire.v1.NoOfferFinding\"s\n\x14\x45xplainOffersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x05 \x01(\t\"k\n\x15\x45xplainOffersResponse\x12\x39\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32#.paddock.wire.v1.NoOfferExplanation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xdd\x04\n\rNoOfferReason\x12\x1f\n\x1bNO_OFFER_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17NO_OFFER_NOT_SUBSCRIBED\x10\x01\x12\x19\n\x15NO_OFFER_DISCONNECTED\x10\x02\x12\x17\n\x13NO_OFFER_SUPPRESSED\x10\x03\x12\x17\n\x13NO_OFFER_RECOVERING\x10\x04\x12\x1b\n\x17NO_OFFER_AGENT_INACTIVE\x10\x05\x12\x1e\n\x1aNO_OFFER_AGENT_DEACTIVATED\x10\x14\x12\x15\n\x11NO_OFFER_DRAINING\x10\x15\x12\x18\n\x14NO_OFFER_MAINTENANCE\x10\x16\x12\x16\n\x12NO_OFFER_WHITELIST\x10\x06\x12\x17\n\x13NO_OFFER_MULTI_ROLE\x10\x07\x12\x1e\n\x1aNO_OFFER_HIERARCHICAL_ROLE\x10\x08\x12\x10\n\x0cNO_OFFER_GPU\x10\t\x12\x13\n\x0fNO_OFFER_REGION\x10\n\x12\x17\n\x13NO_OFFER_CONSTRAINT\x10\x0b\x12\x19\n\x15NO_OFFER_NOTHING_FREE\x10\x0c\x12\x16\n\x12NO_OFFER_TOO_SMALL\x10\r\x12\x15\n\x11NO_OFFER_RESERVED\x10\x0e\x12\x1b\n\x17NO_OFFER_NOT_UNDERSTOOD\x10\x0f\x12\x18\n\x14NO_OFFER_QUOTA_LIMIT\x10\x10\x12\x15\n\x11NO_OFFER_HEADROOM\x10\x11\x12\x15\n\x11NO_OFFER_FILTERED\x10\x12\x12\x13\n\x0fNO_OFFER_BEHIND\x10\x13\x32p\n\x0e\x45xplainService\x12^\n\rExplainOffers\x12%.paddock.wire.v1.ExplainOffersRequest\x1a&.paddock.wire.v1.ExplainOffersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.explain_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NOOFFERREASON']._serialized_start=730
-  _globals['_NOOFFERREASON']._serialized_end=1254
-  _globals['_NOOFFERFINDING']._serialized_start=59
-  _globals['_NOOFFERFINDING']._serialized_end=355
-  _globals['_NOOFFEREXPLANATION']._serialized_start=358
-  _globals['_NOOFFEREXPLANATION']._serialized_end=501
-  _globals['_EXPLAINOFFERSREQUEST']._serialized_start=503
-  _globals['_EXPLAINOFFERSREQUEST']._serialized_end=618
-  _globals['_EXPLAINOFFERSRESPONSE']._serialized_start=620
-  _globals['_EXPLAINOFFERSRESPONSE']._serialized_end=727
-  _globals['_EXPLAINSERVICE']._serialized_start=1256
-  _globals['_EXPLAINSERVICE']._serialized_end=1368
+  _globals['_NOOFFERREASON']._serialized_start=864
+  _globals['_NOOFFERREASON']._serialized_end=1469
+  _globals['_NOOFFERFINDING']._serialized_start=92
+  _globals['_NOOFFERFINDING']._serialized_end=489
+  _globals['_NOOFFEREXPLANATION']._serialized_start=492
+  _globals['_NOOFFEREXPLANATION']._serialized_end=635
+  _globals['_EXPLAINOFFERSREQUEST']._serialized_start=637
+  _globals['_EXPLAINOFFERSREQUEST']._serialized_end=752
+  _globals['_EXPLAINOFFERSRESPONSE']._serialized_start=754
+  _globals['_EXPLAINOFFERSRESPONSE']._serialized_end=861
+  _globals['_EXPLAINSERVICE']._serialized_start=1471
+  _globals['_EXPLAINSERVICE']._serialized_end=1583
 # @@protoc_insertion_point(module_scope)

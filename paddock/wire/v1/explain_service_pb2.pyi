@@ -6,6 +6,7 @@ Why there is no offer: asked on demand of the allocator as it is, never stored."
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -31,6 +32,10 @@ class _NoOfferReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoOffer
     NO_OFFER_SUPPRESSED: _NoOfferReason.ValueType  # 3
     NO_OFFER_RECOVERING: _NoOfferReason.ValueType  # 4
     NO_OFFER_AGENT_INACTIVE: _NoOfferReason.ValueType  # 5
+    """It is not connected."""
+    NO_OFFER_AGENT_DEACTIVATED: _NoOfferReason.ValueType  # 20
+    NO_OFFER_DRAINING: _NoOfferReason.ValueType  # 21
+    NO_OFFER_MAINTENANCE: _NoOfferReason.ValueType  # 22
     NO_OFFER_WHITELIST: _NoOfferReason.ValueType  # 6
     NO_OFFER_MULTI_ROLE: _NoOfferReason.ValueType  # 7
     NO_OFFER_HIERARCHICAL_ROLE: _NoOfferReason.ValueType  # 8
@@ -47,7 +52,9 @@ class _NoOfferReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoOffer
     NO_OFFER_BEHIND: _NoOfferReason.ValueType  # 19
 
 class NoOfferReason(_NoOfferReason, metaclass=_NoOfferReasonEnumTypeWrapper):
-    """In their order: who asks, the agent, what the agent has, what of it the role may have, whose turn it is."""
+    """In their order, which is not that of their numbers: who asks, the agent, what the agent has, what of it the role may have,
+    whose turn it is.
+    """
 
 NO_OFFER_REASON_UNSPECIFIED: NoOfferReason.ValueType  # 0
 NO_OFFER_NOT_SUBSCRIBED: NoOfferReason.ValueType  # 1
@@ -55,6 +62,10 @@ NO_OFFER_DISCONNECTED: NoOfferReason.ValueType  # 2
 NO_OFFER_SUPPRESSED: NoOfferReason.ValueType  # 3
 NO_OFFER_RECOVERING: NoOfferReason.ValueType  # 4
 NO_OFFER_AGENT_INACTIVE: NoOfferReason.ValueType  # 5
+"""It is not connected."""
+NO_OFFER_AGENT_DEACTIVATED: NoOfferReason.ValueType  # 20
+NO_OFFER_DRAINING: NoOfferReason.ValueType  # 21
+NO_OFFER_MAINTENANCE: NoOfferReason.ValueType  # 22
 NO_OFFER_WHITELIST: NoOfferReason.ValueType  # 6
 NO_OFFER_MULTI_ROLE: NoOfferReason.ValueType  # 7
 NO_OFFER_HIERARCHICAL_ROLE: NoOfferReason.ValueType  # 8
@@ -84,6 +95,9 @@ class NoOfferFinding(_message.Message):
     FIRST_ROLE_FIELD_NUMBER: _builtins.int
     FIRST_SHARE_FIELD_NUMBER: _builtins.int
     OWN_SHARE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
     reason: Global___NoOfferReason.ValueType
     words: _builtins.str
     """For people."""
@@ -94,11 +108,18 @@ class NoOfferFinding(_message.Message):
     first_role: _builtins.str
     first_share: _builtins.float
     own_share: _builtins.float
+    asked_by: _builtins.str
+    """Who drains the agent, and how many tasks have not ended there."""
+    task_count: _builtins.int
     @_builtins.property
     def resource_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For whom something is reserved, or kept."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When the maintenance ends; absent: when it is cancelled."""
 
     def __init__(
         self,
@@ -112,10 +133,13 @@ class NoOfferFinding(_message.Message):
         first_role: _builtins.str = ...,
         first_share: _builtins.float | None = ...,
         own_share: _builtins.float | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        asked_by: _builtins.str = ...,
+        task_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_filtered_for_ms", b"_filtered_for_ms", "_first_share", b"_first_share", "_own_share", b"_own_share", "filtered_for_ms", b"filtered_for_ms", "first_share", b"first_share", "own_share", b"own_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filtered_for_ms", b"_filtered_for_ms", "_first_share", b"_first_share", "_own_share", b"_own_share", "_task_count", b"_task_count", "filtered_for_ms", b"filtered_for_ms", "first_share", b"first_share", "own_share", b"own_share", "task_count", b"task_count", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filtered_for_ms", b"_filtered_for_ms", "_first_share", b"_first_share", "_own_share", b"_own_share", "filtered_for_ms", b"filtered_for_ms", "first_framework_id", b"first_framework_id", "first_role", b"first_role", "first_share", b"first_share", "own_share", b"own_share", "reason", b"reason", "resource_names", b"resource_names", "roles", b"roles", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filtered_for_ms", b"_filtered_for_ms", "_first_share", b"_first_share", "_own_share", b"_own_share", "_task_count", b"_task_count", "asked_by", b"asked_by", "filtered_for_ms", b"filtered_for_ms", "first_framework_id", b"first_framework_id", "first_role", b"first_role", "first_share", b"first_share", "own_share", b"own_share", "reason", b"reason", "resource_names", b"resource_names", "roles", b"roles", "task_count", b"task_count", "until", b"until", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__filtered_for_ms: _TypeAlias = _typing.Literal["filtered_for_ms"]  # noqa: Y015
     _WhichOneofArgType__filtered_for_ms: _TypeAlias = _typing.Literal["_filtered_for_ms", b"_filtered_for_ms"]  # noqa: Y015
@@ -123,12 +147,16 @@ class NoOfferFinding(_message.Message):
     _WhichOneofArgType__first_share: _TypeAlias = _typing.Literal["_first_share", b"_first_share"]  # noqa: Y015
     _WhichOneofReturnType__own_share: _TypeAlias = _typing.Literal["own_share"]  # noqa: Y015
     _WhichOneofArgType__own_share: _TypeAlias = _typing.Literal["_own_share", b"_own_share"]  # noqa: Y015
+    _WhichOneofReturnType__task_count: _TypeAlias = _typing.Literal["task_count"]  # noqa: Y015
+    _WhichOneofArgType__task_count: _TypeAlias = _typing.Literal["_task_count", b"_task_count"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__filtered_for_ms) -> _WhichOneofReturnType__filtered_for_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__first_share) -> _WhichOneofReturnType__first_share | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__own_share) -> _WhichOneofReturnType__own_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_count) -> _WhichOneofReturnType__task_count | None: ...
 
 Global___NoOfferFinding: _TypeAlias = NoOfferFinding  # noqa: Y015
 

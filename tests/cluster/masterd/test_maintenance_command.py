@@ -40,6 +40,10 @@ async def test_agents_out_of_use_and_maintenance_outlive_a_crash(masterd: Master
         assert second[0] == "a9"
         await run(masterd, "deactivate", "a1")
         assert [row[2] for row in await run(masterd, "agents", "--no-headers")] == ["deactivated"]
+        why = [" ".join(row) for row in await run(masterd, "explain", "agent", "a1", "--no-headers")]
+        assert why[:2] == ["Agent: a1 on a1, deactivated", "Deactivated: until `paddock reactivate a1`"]
+        assert why[2].startswith("Maintenance: planned from 20")
+        assert f"{framework.framework_id} r a1 agent_deactivated" in why[4]
     masterd.kill()
     masterd.start()
     assert [row[0] for row in await run(masterd, "maintenance", "list", "--no-headers")] == ["a1", "a9"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from paddock.model.agent import AgentInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, TaskInfo, TaskState, TaskStatus
-from paddock.rpc.clients.views import TaskView
+from paddock.rpc.clients.views import AgentView, TaskView
 
 
 def task_view(
@@ -34,4 +35,17 @@ def task_view(
         agent_unix_address="unix:/nonexistent/agentd.sock",
         agent_tcp_address="",
         document='{"task": {"task_id": "' + task_id + '"}}',
+    )
+
+
+def agent_view(agent_id: str) -> AgentView:
+    return AgentView(
+        info=AgentInfo(agent_id=AgentId(agent_id), hostname="here", resources=Resources()),
+        state="active",
+        used=Resources(),
+        offered=Resources(),
+        standalone=Resources(),
+        problem="",
+        registered_ns=0,
+        document=f'{{"id": "{agent_id}"}}',
     )

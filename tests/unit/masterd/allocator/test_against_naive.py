@@ -9,7 +9,7 @@ import pytest
 from masterd.allocator.constraints import HOSTNAME, Constraint, Groups, Place, Predicate
 from masterd.allocator.drf import Sorter
 from masterd.allocator.drf_allocator import DrfAllocator
-from masterd.allocator.interface import AgentTraits, AllocatorSettings, Conversion, FrameworkTraits, Grant
+from masterd.allocator.interface import AgentTraits, AllocatorSettings, Conversion, FrameworkTraits, Grant, Inactivity
 from masterd.allocator.quota import Quota
 from masterd.allocator.shares import ClusterTotals
 from paddock.model.framework import FrameworkCapability as Capability
@@ -201,7 +201,8 @@ class Pair:
             name = self.chance.choice(sorted(self.naive.agents))
             agent = self.naive.agents[name]
             agent.active = not agent.active
-            self.fast.set_agent_active(AgentId(name), active=agent.active)
+            why = self.chance.sample(list(Inactivity), self.chance.randint(1, len(Inactivity)))
+            self.fast.set_agent_active(AgentId(name), active=agent.active, why=why)
 
     def list_hosts(self) -> None:
         listed = {name for name in self.naive.agents if self.chance.random() < 0.7}

@@ -9,7 +9,7 @@ import pytest
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.explain import Finding, Reason, explain
-from masterd.allocator.interface import AgentTraits, FrameworkTraits, Grant
+from masterd.allocator.interface import AgentTraits, FrameworkTraits, Grant, Inactivity
 from masterd.allocator.quota import NO_QUOTA, Quota
 from paddock.model.framework import FrameworkCapability as Capability
 from paddock.model.ids import AgentId, FrameworkId
@@ -18,6 +18,12 @@ from paddock.model.resources import Resources
 from tests.unit.masterd.allocator.test_against_naive import ROLES, STEPS, Pair
 from tests.unit.masterd.allocator.test_allocator import Desk
 
+INACTIVITY = {
+    Reason.AGENT_INACTIVE: Inactivity.DISCONNECTED,
+    Reason.AGENT_DEACTIVATED: Inactivity.DEACTIVATED,
+    Reason.DRAINING: Inactivity.DRAINING,
+    Reason.MAINTENANCE: Inactivity.MAINTENANCE,
+}
 FRAMEWORK, AGENT = FrameworkId("f"), AgentId("a")
 
 
@@ -67,6 +73,10 @@ def test_the_agent() -> None:
     desk.allocator.set_agent_active(AGENT, active=False)
     desk.allocator.set_whitelist(["elsewhere"])
     assert reasons(desk) == [Reason.AGENT_INACTIVE, Reason.WHITELIST, Reason.GPU]
+    desk.allocator.set_agent_active(AGENT, active=False, why=(Inactivity.MAINTENANCE, Inactivity.DRAINING))
+    assert reasons(desk) == [Reason.DRAINING, Reason.MAINTENANCE, Reason.WHITELIST, Reason.GPU]
+    desk.allocator.set_agent_active(AGENT, active=False, why=tuple(Inactivity))
+    assert reasons(desk)[:4] == list(INACTIVITY)
     traits = AgentTraits(multi_role=False)
     desk.allocator.update_agent(AGENT, None, changed=False, traits=traits)
     assert reasons(desk)[-1] == Reason.MULTI_ROLE
@@ -142,8 +152,9 @@ class Follower:
                 allocator.revive(self.framework_id, (self.role,))
             case Reason.RECOVERING:
                 allocator.resume()
-            case Reason.AGENT_INACTIVE:
-                allocator.set_agent_active(self.agent_id, active=True)
+            case Reason.AGENT_INACTIVE | Reason.AGENT_DEACTIVATED | Reason.DRAINING | Reason.MAINTENANCE:
+                why = allocator.ledger.agents[self.agent_id].inactivity - {INACTIVITY[finding.reason]}
+                allocator.set_agent_active(self.agent_id, active=not why, why=why)
             case Reason.WHITELIST:
                 allocator.set_whitelist(None)
             case Reason.MULTI_ROLE | Reason.HIERARCHICAL_ROLE:

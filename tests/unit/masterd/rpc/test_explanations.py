@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from masterd.allocator.explain import Reason
-from masterd.core.events import CycleDue, Decline, Suppress
+from masterd.core.events import AgentActivated, CycleDue, Decline, DrainAgent, MaintenanceUpdated, Suppress
 from masterd.rpc.explanations import Explanations
 from paddock.model.errors import InvalidRequest, NotFound, PaddockError
-from paddock.model.offer import Filters
+from paddock.model.ids import AgentId
+from paddock.model.offer import Filters, Unavailability
 from paddock.rpc.clients.explanations import explanation_view
 from paddock.wire.v1 import explain_service_pb2 as pb
-from tests.unit.masterd.core.world import World, call
+from tests.unit.masterd.core.world import ROOT, SECOND_NS, World, call, launched
 from tests.unit.masterd.rpc.serving import NO_CONTEXT, served
 
 
@@ -53,6 +55,45 @@ async def test_each_framework_role_and_agent_has_its_reasons() -> None:
     assert await explained(world, role="nobody") == {}
     world.advance(100)
     assert (await explained(world, framework_id=one[0], agent_id="a2"))[one[0], "r", "a2"] == ["agent_inactive"]
+
+
+async def test_what_operators_have_decided_is_told_apart_with_who_asked_and_until_when() -> None:
+    world = World()
+    agent, framework = launched(world)
+    world.advance(6)
+    offered = (framework[0], "*", "a1")
+    window = Unavailability(start_ns=world.now_ns, duration_ns=60 * SECOND_NS)
+    world.do(AgentActivated(caller=ROOT, agent_id=AgentId("a1"), active=False))
+    assert (await explained(world))[offered] == ["agent_deactivated"]
+    world.do(DrainAgent(caller=ROOT, agent_id=AgentId("a1")))
+    world.do(MaintenanceUpdated(caller=ROOT, windows=(("a1", window),)))
+    assert (await explained(world))[offered] == ["agent_deactivated", "draining", "maintenance"]
+    world.lose_agent(agent)
+    assert (await explained(world))[offered][:2] == ["agent_inactive", "agent_deactivated"]
+    world.do(AgentActivated(caller=ROOT, agent_id=AgentId("a1"), active=True))
+    away = [f"{name}: {words}" for name, words in await told(world)]
+    assert away == [
+        "agent_inactive: the agent is not connected",
+        "draining: the agent is drained (asked for by root (uid 0); tasks not ended there: 1)",
+        f"maintenance: the agent's host is under maintenance (until {moment(window.start_ns + window.duration_ns)})",
+    ]
+    world.advance(100)
+    assert [name for name, _ in await told(world)] == ["agent_inactive", "draining"]
+    endless = Unavailability(start_ns=world.now_ns, duration_ns=0)
+    world.do(MaintenanceUpdated(caller=ROOT, windows=(("a1", endless),)))
+    assert (await told(world))[-1][1] == "the agent's host is under maintenance (until it is cancelled)"
+
+
+async def told(world: World) -> tuple[tuple[str, str], ...]:
+    async with served(world) as shell:
+        answer = await Explanations(shell).ExplainOffers(pb.ExplainOffersRequest(), NO_CONTEXT)
+    return explanation_view(answer.explanations[0]).reasons
+
+
+def moment(time_ns: int) -> str:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(time_ns)
+    return stamp.ToJsonString()
 
 
 async def test_a_refusal_says_for_how_long() -> None:
