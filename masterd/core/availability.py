@@ -26,15 +26,22 @@ def check_root(caller: Caller, words: str) -> None:
 def activate(turn: Turn, event: AgentActivated) -> None:
     """Taken out of use, or back into it; durably. Also of an agent that is away. Twice is no error."""
     state, agent_id = turn.state, event.agent_id
-    check_root(event.caller, "take agents out of use or back into it")
-    if agent_id not in state.agents:
-        raise NotFound("agent", agent_id)
+    agent = named(state, event)
     if event.active:
         state.deactivated_agent_ids.pop(agent_id, None)
     else:
         state.deactivated_agent_ids[agent_id] = None
     turn.effects.append(SaveDeactivated(agent_id=agent_id, deactivated=not event.active))
-    refresh(turn, state.agents[agent_id])
+    refresh(turn, agent)
+
+
+def named(state: MasterState, event: AgentActivated) -> AgentEntry:
+    """The agent, when it is there and the caller may do so."""
+    check_root(event.caller, "take agents out of use or back into it")
+    agent = state.agents.get(event.agent_id)
+    if agent is None:
+        raise NotFound("agent", event.agent_id)
+    return agent
 
 
 def inactivity(state: MasterState, agent: AgentEntry, wall_ns: int) -> frozenset[Inactivity]:

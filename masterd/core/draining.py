@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from masterd.core import availability, tasks
 from masterd.core.effects import SaveDrain, TellKill
-from masterd.core.events import Caller, CancelDrain, DrainAgent
-from masterd.core.state import AgentEntry, TaskEntry, Turn
+from masterd.core.events import CancelDrain, DrainAgent
+from masterd.core.state import AgentEntry, MasterState, TaskEntry, Turn
 from masterd.core.views import AgentState, Drain
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId
@@ -20,7 +20,7 @@ from paddock.model.task import Reason
 
 def begin(turn: Turn, event: DrainAgent) -> None:
     """From now on, or with these terms from now on: a grace period that has begun can only become shorter."""
-    agent = _agent(turn, event.caller, event.agent_id)
+    agent = named(turn.state, event)
     asked_by = str(event.caller)
     agent.drain = Drain(asked_by=asked_by, max_grace_ms=event.max_grace_ms, mark_gone=event.mark_gone)
     turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=agent.drain))
@@ -41,11 +41,15 @@ def go_on(turn: Turn, agent: AgentEntry) -> None:
 
 
 def _kill_of(task: TaskEntry, drain: Drain) -> TellKill:
-    policy = task.info.kill_policy
-    if drain.max_grace_ms is not None:
-        policy = replace(policy, grace_period_ms=min(policy.grace_period_ms, drain.max_grace_ms))
+    policy = replace(task.info.kill_policy, grace_period_ms=grace_ms(task, drain.max_grace_ms))
     asked_by = f"{drain.asked_by}, who drains the agent"
     return replace(tasks.kill_of(task, asked_by, policy), reason=Reason.AGENT_DRAINING)
+
+
+def grace_ms(task: TaskEntry, max_grace_ms: int | None) -> int:
+    """How long the task has to end."""
+    own_ms = task.info.kill_policy.grace_period_ms
+    return own_ms if max_grace_ms is None else min(own_ms, max_grace_ms)
 
 
 def finished(turn: Turn) -> list[AgentId]:
@@ -64,18 +68,19 @@ def finished(turn: Turn) -> list[AgentId]:
 
 def cancel(turn: Turn, event: CancelDrain) -> None:
     """Offers again. What was told to end ends all the same."""
-    agent = _agent(turn, event.caller, event.agent_id)
-    if agent.drain is None:
-        raise InvalidRequest("agent_id", event.agent_id, "this agent is not drained; `paddock agents` says which are")
+    agent = named(turn.state, event)
     agent.drain = None
     turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=None))
     availability.refresh(turn, agent)
 
 
-def _agent(turn: Turn, caller: Caller, agent_id: AgentId) -> AgentEntry:
-    if caller.uid != 0:
-        raise PermissionRefused(f"{caller} may not drain agents, and not cancel that; ask root")
-    agent = turn.state.agents.get(agent_id)
+def named(state: MasterState, event: DrainAgent | CancelDrain) -> AgentEntry:
+    """The agent, when it is there, the caller may do so, and there is a drain to cancel."""
+    if event.caller.uid != 0:
+        raise PermissionRefused(f"{event.caller} may not drain agents, and not cancel that; ask root")
+    agent = state.agents.get(event.agent_id)
     if agent is None:
-        raise NotFound("agent", agent_id)
+        raise NotFound("agent", event.agent_id)
+    if agent.drain is None and isinstance(event, CancelDrain):
+        raise InvalidRequest("agent_id", event.agent_id, "this agent is not drained; `paddock agents` says which are")
     return agent

@@ -83,6 +83,6 @@ def explanation(state: MasterState, key: Key, *, now_ns: int, wall_ns: int) -> E
         hostname=agent.info.hostname,
         findings=findings,
         drain=agent.drain,
-        task_count=sum(not task.state.is_terminal for task in agent.tasks.values()),
+        task_count=agent.living_task_count,
         unavailability=state.maintenance.get(agent.info.hostname),
     )

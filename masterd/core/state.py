@@ -164,6 +164,11 @@ class AgentEntry:
             raise InvalidTransition(f"agent {self.info.agent_id}", self.state.value, event.value)
         self.state = after
 
+    @property
+    def living_task_count(self) -> int:
+        """Those that have not ended."""
+        return sum(not task.state.is_terminal for task in self.tasks.values())
+
 
 @dataclass(slots=True, kw_only=True)
 class FrameworkEntry:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from masterd.core import reconciliation
 from masterd.core.effects import NoteStatus, TellAcknowledged, TellKill
 from masterd.core.events import Acknowledge, Kill, LaunchRefused, OperatorKill, StatusReported
-from masterd.core.state import AgentEntry, FrameworkEntry, TaskEntry, TaskKey, Turn
+from masterd.core.state import AgentEntry, FrameworkEntry, MasterState, TaskEntry, TaskKey, Turn
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId, FrameworkId
@@ -119,12 +119,17 @@ def kill(turn: Turn, event: Kill, framework: FrameworkEntry) -> None:
 
 def operator_kill(turn: Turn, event: OperatorKill) -> None:
     """As its framework's kill. The kill policy that is not given is the task's own."""
-    framework = turn.state.framework(event.framework_id)
+    _kill(turn, named(turn.state, event), event.kill_policy, f"the operator {event.caller}")
+
+
+def named(state: MasterState, event: OperatorKill) -> TaskEntry:
+    """The task, when it is there and the caller's to kill."""
+    framework = state.framework(event.framework_id)
     task = None
     if framework is not None:
         task = framework.tasks.get(event.task_id) or framework.unreachable.get(event.task_id)
         if task is None and framework.state is FrameworkState.COMPLETED:
-            task = _still_ending(turn, (event.framework_id, event.task_id))
+            task = _still_ending(state, (event.framework_id, event.task_id))
     if framework is None or task is None:
         raise NotFound("task", event.task_id)
     if event.caller.uid not in {0, owner_uid(framework)}:
@@ -132,7 +137,7 @@ def operator_kill(turn: Turn, event: OperatorKill) -> None:
             f"task {event.task_id} belongs to {framework.info.principal or 'nobody known'}; "
             f"uid {event.caller.uid} may kill its own tasks only"
         )
-    _kill(turn, task, event.kill_policy, f"the operator {event.caller}")
+    return task
 
 
 def owner_uid(framework: FrameworkEntry) -> int | None:
@@ -142,8 +147,8 @@ def owner_uid(framework: FrameworkEntry) -> int | None:
     return int(number) if kind == "uid" and number.isascii() and number.isdigit() and len(number) <= 10 else None
 
 
-def _still_ending(turn: Turn, key: TaskKey) -> TaskEntry | None:
-    return next((agent.tasks[key] for agent in turn.state.agents.values() if key in agent.tasks), None)
+def _still_ending(state: MasterState, key: TaskKey) -> TaskEntry | None:
+    return next((agent.tasks[key] for agent in state.agents.values() if key in agent.tasks), None)
 
 
 def _kill(turn: Turn, task: TaskEntry, policy: KillPolicy | None, asked_by: str) -> None:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
-from masterd.allocator.explain import Finding, Reason
+from masterd.allocator.explain import Finding, Reason, of_inactivity
+from masterd.allocator.interface import Inactivity
 from masterd.core import explanations
 from masterd.core.explanations import Explanation
 from masterd.shell import MasterShell
@@ -54,6 +56,11 @@ class Explanations(ExplainServiceServicer):
                 answer.explanations.append(explanation_to_wire(found, now_ns))
             await asyncio.sleep(0)
         return answer
+
+
+def reasons_to_wire(why: Collection[Inactivity]) -> list[pb.NoOfferReason.ValueType]:
+    """Why an agent is not offered at all, in the reasons' order."""
+    return [_REASONS[finding.reason] for finding in of_inactivity(why)]
 
 
 def explanation_to_wire(found: Explanation, now_ns: int) -> pb.NoOfferExplanation:

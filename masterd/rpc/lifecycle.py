@@ -6,9 +6,11 @@ from __future__ import annotations
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
+from masterd.allocator.interface import Inactivity
 from masterd.core import availability, teardown
 from masterd.core.events import AgentActivated, AgentMarkedGone, OperatorTeardown
 from masterd.rpc.callers import current_caller
+from masterd.rpc.explanations import reasons_to_wire
 from masterd.shell import MasterShell
 from paddock.model import ids
 from paddock.model.errors import NotFound
@@ -28,20 +30,24 @@ class Lifecycle(LifecycleServiceServicer):
     async def DeactivateAgent(
         self, request: pb.DeactivateAgentRequest, context: _Context
     ) -> pb.DeactivateAgentResponse:
-        """Its offers come back."""
-        await self._activate(request.agent_id, active=False)
-        return pb.DeactivateAgentResponse()
+        """The counts are of the state before it."""
+        event = AgentActivated(caller=current_caller(), agent_id=ids.agent_id(request.agent_id), active=False)
+        agent = availability.named(self._shell.machine.state, event)
+        answer = pb.DeactivateAgentResponse(task_count=agent.living_task_count, offer_count=len(agent.offers))
+        if not request.validate_only:
+            await self._shell.call(event)
+        return answer
 
     async def ReactivateAgent(
         self, request: pb.ReactivateAgentRequest, context: _Context
     ) -> pb.ReactivateAgentResponse:
-        """Offered again, unless something else forbids it."""
-        await self._activate(request.agent_id, active=True)
-        return pb.ReactivateAgentResponse()
-
-    async def _activate(self, text: str, *, active: bool) -> None:
-        agent_id = ids.agent_id(text)
-        await self._shell.call(AgentActivated(caller=current_caller(), agent_id=agent_id, active=active))
+        """Offered again, unless something else forbids it: that is said."""
+        state = self._shell.machine.state
+        event = AgentActivated(caller=current_caller(), agent_id=ids.agent_id(request.agent_id), active=True)
+        why = availability.inactivity(state, availability.named(state, event), self._shell.wall_ns())
+        if not request.validate_only:
+            await self._shell.call(event)
+        return pb.ReactivateAgentResponse(remaining=reasons_to_wire(why - {Inactivity.DEACTIVATED}))
 
     async def MarkAgentGone(self, request: pb.MarkAgentGoneRequest, context: _Context) -> pb.MarkAgentGoneResponse:
         """The count is of the state before it."""
@@ -56,9 +62,8 @@ class Lifecycle(LifecycleServiceServicer):
         state = self._shell.machine.state
         if agent_id not in state.agents:
             raise NotFound("agent", agent_id)
-        there = state.agents[agent_id].tasks.values()
         waiting = [task for framework in state.frameworks.values() for task in framework.unreachable.values()]
-        return sum(not task.state.is_terminal for task in there) + sum(task.agent_id == agent_id for task in waiting)
+        return state.agents[agent_id].living_task_count + sum(task.agent_id == agent_id for task in waiting)
 
     async def TeardownFramework(
         self, request: pb.TeardownFrameworkRequest, context: _Context

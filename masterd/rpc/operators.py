@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import ServicerContext
 
-from masterd.core import inspection
+from masterd.core import inspection, tasks
 from masterd.core.events import OperatorKill
 from masterd.core.views import AgentState, AgentView, Drain, FrameworkState, FrameworkView, TaskView
 from masterd.rpc.callers import current_caller
@@ -140,15 +140,21 @@ class Operators(OperatorServiceServicer):
             framework_id=_framework_id_or_none(request.framework_id),
             text=ids.check_id(request.task_id, "task_id"),
         )
-        await self._shell.call(
-            OperatorKill(
-                caller=current_caller(),
-                framework_id=view.framework_id,
-                task_id=view.task.task_id,
-                kill_policy=kill_policy_or_none(request.kill_policy, given=request.HasField("kill_policy")),
-            )
+        event = OperatorKill(
+            caller=current_caller(),
+            framework_id=view.framework_id,
+            task_id=view.task.task_id,
+            kill_policy=kill_policy_or_none(request.kill_policy, given=request.HasField("kill_policy")),
         )
-        return pb.OperatorKillTaskResponse()
+        task = tasks.named(self._shell.machine.state, event)
+        agent = self._shell.machine.state.agents.get(task.agent_id)
+        answer = pb.OperatorKillTaskResponse(
+            kill_policy=convert.kill_policy_to_wire(event.kill_policy or task.info.kill_policy),
+            waits_for_agent=agent is None or agent.state is not AgentState.CONNECTED,
+        )
+        if not request.validate_only:
+            await self._shell.call(event)
+        return answer
 
     def _task(self, view: TaskView) -> pb.Task:
         """What a task's environment holds is for its owner's eyes and root's: values of others are left out."""

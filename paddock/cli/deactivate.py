@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
@@ -11,6 +12,7 @@ from paddock.cli.exit_codes import OK
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("agent", metavar="AGENT", help="the agent's id")
+    parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and change nothing")
     add_master_argument(parser)
 
 
@@ -19,5 +21,9 @@ async def run(arguments: argparse.Namespace) -> int:
     from paddock.rpc.clients.lifecycle import LifecycleClient  # noqa: PLC0415 - loads gRPC
 
     async with master_of(arguments) as master:
-        await LifecycleClient(master).deactivate_agent(arguments.agent)
+        client = LifecycleClient(master)
+        tasks, offers = await client.deactivate_agent(arguments.agent, validate_only=arguments.dry_run)
+    if arguments.dry_run:
+        words = f"{offers} offers of agent {arguments.agent} would come back, and its {tasks} tasks go on"
+        print(f"paddock deactivate: {words}", file=sys.stderr)
     return OK

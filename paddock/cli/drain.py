@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_agent
 from paddock.cli.quantities import duration_ms
+from paddock.cli.reactivate import tell_remaining
 from paddock.model.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.drains import DrainOutlook
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gone", action="store_true", help="mark the agent as gone when it is drained, for ever")
     parser.add_argument("--cancel", action="store_true", help="use the agent again")
+    parser.add_argument("--dry-run", action="store_true", help="say what would come of it, and change nothing")
     add_master_argument(parser)
 
 
@@ -35,7 +42,22 @@ async def run(arguments: argparse.Namespace) -> int:
         agent_id = (await find_agent(master, arguments.agent)).info.agent_id
         drains = DrainClient(master)
         if arguments.cancel:
-            await drains.cancel_drain(agent_id)
-        else:
-            await drains.drain_agent(agent_id, max_grace_ms=max_grace_ms, mark_gone=arguments.gone)
+            remaining = await drains.cancel_drain(agent_id, validate_only=arguments.dry_run)
+            tell_remaining("drain", agent_id, remaining, dry_run=arguments.dry_run)
+            return OK
+        outlook = await drains.drain_agent(
+            agent_id, max_grace_ms=max_grace_ms, mark_gone=arguments.gone, validate_only=arguments.dry_run
+        )
+    if arguments.dry_run:
+        print(f"paddock drain: {words_of(outlook, agent_id, gone=arguments.gone)}", file=sys.stderr)
     return OK
+
+
+def words_of(outlook: DrainOutlook, agent_id: str, *, gone: bool) -> str:
+    """What would come of it."""
+    grace = f", the last after {outlook.longest_grace_ms} ms at most" if outlook.task_count else ""
+    then = "; then the agent is gone for ever" if gone else ""
+    return (
+        f"{outlook.offer_count} offers of agent {agent_id} would come back, and {outlook.task_count} tasks would be "
+        f"killed{grace}{then}"
+    )

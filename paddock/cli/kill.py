@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, add_task_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.outcome import Conflict
-from paddock.cli.quantities import duration_ms, signal_number
+from paddock.cli.quantities import duration_ms, signal_name, signal_number
+
+if TYPE_CHECKING:
+    from paddock.rpc.clients.views import KillView, TaskView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace", metavar="DURATION", default="", help="time until SIGKILL to everything in its container; 0: at once"
     )
+    parser.add_argument("--dry-run", action="store_true", help="say how it would be killed, and change nothing")
     add_master_argument(parser)
 
 
@@ -31,7 +37,22 @@ async def run(arguments: argparse.Namespace) -> int:
         task = await find_task(master, arguments)
         if task.state.is_terminal:
             raise Conflict(f"task {task.task.task_id!r} has ended already: {task.state.name.lower()}")
-        await master.kill_task(
-            framework_id=task.framework_id, task_id=task.task.task_id, signal=signal, grace_ms=grace_ms
+        kill = await master.kill_task(
+            framework_id=task.framework_id,
+            task_id=task.task.task_id,
+            signal=signal,
+            grace_ms=grace_ms,
+            validate_only=arguments.dry_run,
         )
+    if arguments.dry_run:
+        print(f"paddock kill: {words_of(kill, task)}", file=sys.stderr)
     return OK
+
+
+def words_of(kill: KillView, task: TaskView) -> str:
+    """What would come of it."""
+    when = f", when its agent {task.agent_id} is back" if kill.waits_for_agent else ""
+    return (
+        f"task {task.task.task_id} would get {signal_name(kill.policy.signal)}, and SIGKILL "
+        f"{kill.policy.grace_period_ms} ms later{when}"
+    )

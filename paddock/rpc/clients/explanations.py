@@ -56,12 +56,13 @@ def explanation_view(message: pb.NoOfferExplanation) -> ExplanationView:
         role=message.role,
         agent_id=message.agent_id,
         hostname=message.hostname,
-        reasons=tuple((_name(finding.reason), _words(finding)) for finding in message.findings),
+        reasons=tuple((reason_name(finding.reason), _words(finding)) for finding in message.findings),
         document=document(message),
     )
 
 
-def _name(reason: int) -> str:
+def reason_name(reason: int) -> str:
+    """As people write it; a number that this version does not know as it is."""
     try:
         return pb.NoOfferReason.Name(reason).removeprefix(_PREFIX).lower()  # type: ignore[arg-type]
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paddock.rpc.clients.explanations import reason_name
 from paddock.rpc.clients.master import MasterClient
 from paddock.rpc.errors import remote_errors
 from paddock.wire.v1 import lifecycle_service_pb2 as pb
@@ -16,15 +17,19 @@ class LifecycleClient:
         self._stub = LifecycleServiceStub(master.channel)
         self._subject = f"master at {master.address}"
 
-    async def deactivate_agent(self, agent_id: str) -> None:
-        """No more offers of it."""
+    async def deactivate_agent(self, agent_id: str, *, validate_only: bool) -> tuple[int, int]:
+        """No more offers of it: how many tasks go on there, how many offers come back."""
+        request = pb.DeactivateAgentRequest(agent_id=agent_id, validate_only=validate_only)
         with remote_errors(self._subject):
-            await self._stub.DeactivateAgent(pb.DeactivateAgentRequest(agent_id=agent_id))
+            answer = await self._stub.DeactivateAgent(request)
+        return answer.task_count, answer.offer_count
 
-    async def reactivate_agent(self, agent_id: str) -> None:
-        """Offers again."""
+    async def reactivate_agent(self, agent_id: str, *, validate_only: bool) -> tuple[str, ...]:
+        """Offers again; but for these reasons, if there are any."""
+        request = pb.ReactivateAgentRequest(agent_id=agent_id, validate_only=validate_only)
         with remote_errors(self._subject):
-            await self._stub.ReactivateAgent(pb.ReactivateAgentRequest(agent_id=agent_id))
+            answer = await self._stub.ReactivateAgent(request)
+        return tuple(map(reason_name, answer.remaining))
 
     async def mark_agent_gone(self, agent_id: str, *, validate_only: bool) -> int:
         """How many tasks it ends."""

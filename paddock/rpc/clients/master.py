@@ -9,10 +9,11 @@ import grpc.aio
 
 from paddock.model.errors import NotLeading, Unavailable
 from paddock.rpc.channel import Address, open_channel
-from paddock.rpc.clients.views import AgentView, FrameworkView, OfferView, TaskView
+from paddock.rpc.clients.views import AgentView, FrameworkView, KillView, OfferView, TaskView
 from paddock.rpc.clients.views_from_wire import agent_view, framework_view, offer_view, task_view
 from paddock.rpc.errors import remote_errors
 from paddock.rpc.leader import StaticMasters
+from paddock.wire import convert
 from paddock.wire.v1 import operator_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
@@ -124,10 +125,20 @@ class MasterClient:
             if not request.page_token:
                 return tuple(found)
 
-    async def kill_task(self, *, framework_id: str, task_id: str, signal: int | None, grace_ms: int | None) -> None:
+    async def kill_task(
+        self,
+        *,
+        framework_id: str,
+        task_id: str,
+        signal: int | None,
+        grace_ms: int | None,
+        validate_only: bool = False,
+    ) -> KillView:
         """None: what the task's own kill policy says. Returns once the master has taken the request."""
-        request = pb.OperatorKillTaskRequest(framework_id=framework_id, task_id=task_id)
+        request = pb.OperatorKillTaskRequest(framework_id=framework_id, task_id=task_id, validate_only=validate_only)
         if signal is not None or grace_ms is not None:
             request.kill_policy.CopyFrom(tasks_pb2.KillPolicy(signal=signal or 0, grace_period_ms=grace_ms))
         with remote_errors(self._subject):
-            await self._stub.KillTask(request)
+            answer = await self._stub.KillTask(request)
+        policy = convert.kill_policy_from_wire(answer.kill_policy)
+        return KillView(policy=policy, waits_for_agent=answer.waits_for_agent)

@@ -13,7 +13,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
-from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import KillPolicy, ResourceLimits, TaskInfo, TaskState, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,14 @@ class OfferView:
 
     offer: Offer
     document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillView:
+    """How a task is killed. `waits_for_agent`: its agent is away, and hears of it when it is back."""
+
+    policy: KillPolicy
+    waits_for_agent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,23 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from paddock.wire.v1 import explain_service_pb2 as paddock_dot_wire_dot_v1_dot_explain__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#paddock/wire/v1/drain_service.proto\x12\x0fpaddock.wire.v1\"d\n\x11\x44rainAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x0cmax_grace_ms\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tmark_gone\x18\x03 \x01(\x08\x42\x0f\n\r_max_grace_ms\"\x14\n\x12\x44rainAgentResponse\"&\n\x12\x43\x61ncelDrainRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"\x15\n\x13\x43\x61ncelDrainResponse2\xbf\x01\n\x0c\x44rainService\x12U\n\nDrainAgent\x12\".paddock.wire.v1.DrainAgentRequest\x1a#.paddock.wire.v1.DrainAgentResponse\x12X\n\x0b\x43\x61ncelDrain\x12#.paddock.wire.v1.CancelDrainRequest\x1a$.paddock.wire.v1.CancelDrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#paddock/wire/v1/drain_service.proto\x12\x0fpaddock.wire.v1\x1a%paddock/wire/v1/explain_service.proto\"{\n\x11\x44rainAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x0cmax_grace_ms\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tmark_gone\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x42\x0f\n\r_max_grace_ms\"W\n\x12\x44rainAgentResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r\x12\x18\n\x10longest_grace_ms\x18\x02 \x01(\x04\x12\x13\n\x0boffer_count\x18\x03 \x01(\r\"=\n\x12\x43\x61ncelDrainRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"H\n\x13\x43\x61ncelDrainResponse\x12\x31\n\tremaining\x18\x01 \x03(\x0e\x32\x1e.paddock.wire.v1.NoOfferReason2\xbf\x01\n\x0c\x44rainService\x12U\n\nDrainAgent\x12\".paddock.wire.v1.DrainAgentRequest\x1a#.paddock.wire.v1.DrainAgentResponse\x12X\n\x0b\x43\x61ncelDrain\x12#.paddock.wire.v1.CancelDrainRequest\x1a$.paddock.wire.v1.CancelDrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.drain_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DRAINAGENTREQUEST']._serialized_start=56
-  _globals['_DRAINAGENTREQUEST']._serialized_end=156
-  _globals['_DRAINAGENTRESPONSE']._serialized_start=158
-  _globals['_DRAINAGENTRESPONSE']._serialized_end=178
-  _globals['_CANCELDRAINREQUEST']._serialized_start=180
-  _globals['_CANCELDRAINREQUEST']._serialized_end=218
-  _globals['_CANCELDRAINRESPONSE']._serialized_start=220
-  _globals['_CANCELDRAINRESPONSE']._serialized_end=241
-  _globals['_DRAINSERVICE']._serialized_start=244
-  _globals['_DRAINSERVICE']._serialized_end=435
+  _globals['_DRAINAGENTREQUEST']._serialized_start=95
+  _globals['_DRAINAGENTREQUEST']._serialized_end=218
+  _globals['_DRAINAGENTRESPONSE']._serialized_start=220
+  _globals['_DRAINAGENTRESPONSE']._serialized_end=307
+  _globals['_CANCELDRAINREQUEST']._serialized_start=309
+  _globals['_CANCELDRAINREQUEST']._serialized_end=370
+  _globals['_CANCELDRAINRESPONSE']._serialized_start=372
+  _globals['_CANCELDRAINRESPONSE']._serialized_end=444
+  _globals['_DRAINSERVICE']._serialized_start=447
+  _globals['_DRAINSERVICE']._serialized_end=638
 # @@protoc_insertion_point(module_scope)

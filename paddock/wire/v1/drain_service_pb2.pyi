@@ -3,8 +3,11 @@
 isort:skip_file
 Emptying agents, and using them again."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from paddock.wire.v1 import explain_service_pb2 as _explain_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,21 +26,24 @@ class DrainAgentRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     MAX_GRACE_MS_FIELD_NUMBER: _builtins.int
     MARK_GONE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     max_grace_ms: _builtins.int
     """No task gets a longer grace period; absent: each its own."""
     mark_gone: _builtins.bool
     """When it is drained it is marked as gone, for ever."""
+    validate_only: _builtins.bool
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
         max_grace_ms: _builtins.int | None = ...,
         mark_gone: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms", "max_grace_ms", b"max_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms", "agent_id", b"agent_id", "mark_gone", b"mark_gone", "max_grace_ms", b"max_grace_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms", "agent_id", b"agent_id", "mark_gone", b"mark_gone", "max_grace_ms", b"max_grace_ms", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_grace_ms: _TypeAlias = _typing.Literal["max_grace_ms"]  # noqa: Y015
     _WhichOneofArgType__max_grace_ms: _TypeAlias = _typing.Literal["_max_grace_ms", b"_max_grace_ms"]  # noqa: Y015
@@ -49,12 +55,24 @@ Global___DrainAgentRequest: _TypeAlias = DrainAgentRequest  # noqa: Y015
 class DrainAgentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    LONGEST_GRACE_MS_FIELD_NUMBER: _builtins.int
+    OFFER_COUNT_FIELD_NUMBER: _builtins.int
+    task_count: _builtins.int
+    """How many tasks it kills, and the longest time that one of them has for it."""
+    longest_grace_ms: _builtins.int
+    offer_count: _builtins.int
+    """How many offers come back."""
     def __init__(
         self,
+        *,
+        task_count: _builtins.int = ...,
+        longest_grace_ms: _builtins.int = ...,
+        offer_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["longest_grace_ms", b"longest_grace_ms", "offer_count", b"offer_count", "task_count", b"task_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -65,15 +83,18 @@ class CancelDrainRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
+    validate_only: _builtins.bool
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -83,12 +104,19 @@ Global___CancelDrainRequest: _TypeAlias = CancelDrainRequest  # noqa: Y015
 class CancelDrainResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    REMAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def remaining(self) -> _containers.RepeatedScalarFieldContainer[_explain_service_pb2.NoOfferReason.ValueType]:
+        """Why the agent is not offered all the same."""
+
     def __init__(
         self,
+        *,
+        remaining: _abc.Iterable[_explain_service_pb2.NoOfferReason.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,31 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from paddock.wire.v1 import explain_service_pb2 as paddock_dot_wire_dot_v1_dot_explain__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'paddock/wire/v1/lifecycle_service.proto\x12\x0fpaddock.wire.v1\"*\n\x16\x44\x65\x61\x63tivateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"\x19\n\x17\x44\x65\x61\x63tivateAgentResponse\"*\n\x16ReactivateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"\x19\n\x17ReactivateAgentResponse\"?\n\x14MarkAgentGoneRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"+\n\x15MarkAgentGoneResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r\"G\n\x18TeardownFrameworkRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"/\n\x19TeardownFrameworkResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r2\xaa\x03\n\x10LifecycleService\x12\x64\n\x0f\x44\x65\x61\x63tivateAgent\x12\'.paddock.wire.v1.DeactivateAgentRequest\x1a(.paddock.wire.v1.DeactivateAgentResponse\x12\x64\n\x0fReactivateAgent\x12\'.paddock.wire.v1.ReactivateAgentRequest\x1a(.paddock.wire.v1.ReactivateAgentResponse\x12^\n\rMarkAgentGone\x12%.paddock.wire.v1.MarkAgentGoneRequest\x1a&.paddock.wire.v1.MarkAgentGoneResponse\x12j\n\x11TeardownFramework\x12).paddock.wire.v1.TeardownFrameworkRequest\x1a*.paddock.wire.v1.TeardownFrameworkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'paddock/wire/v1/lifecycle_service.proto\x12\x0fpaddock.wire.v1\x1a%paddock/wire/v1/explain_service.proto\"A\n\x16\x44\x65\x61\x63tivateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"B\n\x17\x44\x65\x61\x63tivateAgentResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r\x12\x13\n\x0boffer_count\x18\x02 \x01(\r\"A\n\x16ReactivateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"L\n\x17ReactivateAgentResponse\x12\x31\n\tremaining\x18\x01 \x03(\x0e\x32\x1e.paddock.wire.v1.NoOfferReason\"?\n\x14MarkAgentGoneRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"+\n\x15MarkAgentGoneResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r\"G\n\x18TeardownFrameworkRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"/\n\x19TeardownFrameworkResponse\x12\x12\n\ntask_count\x18\x01 \x01(\r2\xaa\x03\n\x10LifecycleService\x12\x64\n\x0f\x44\x65\x61\x63tivateAgent\x12\'.paddock.wire.v1.DeactivateAgentRequest\x1a(.paddock.wire.v1.DeactivateAgentResponse\x12\x64\n\x0fReactivateAgent\x12\'.paddock.wire.v1.ReactivateAgentRequest\x1a(.paddock.wire.v1.ReactivateAgentResponse\x12^\n\rMarkAgentGone\x12%.paddock.wire.v1.MarkAgentGoneRequest\x1a&.paddock.wire.v1.MarkAgentGoneResponse\x12j\n\x11TeardownFramework\x12).paddock.wire.v1.TeardownFrameworkRequest\x1a*.paddock.wire.v1.TeardownFrameworkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.lifecycle_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEACTIVATEAGENTREQUEST']._serialized_start=60
-  _globals['_DEACTIVATEAGENTREQUEST']._serialized_end=102
-  _globals['_DEACTIVATEAGENTRESPONSE']._serialized_start=104
-  _globals['_DEACTIVATEAGENTRESPONSE']._serialized_end=129
-  _globals['_REACTIVATEAGENTREQUEST']._serialized_start=131
-  _globals['_REACTIVATEAGENTREQUEST']._serialized_end=173
-  _globals['_REACTIVATEAGENTRESPONSE']._serialized_start=175
-  _globals['_REACTIVATEAGENTRESPONSE']._serialized_end=200
-  _globals['_MARKAGENTGONEREQUEST']._serialized_start=202
-  _globals['_MARKAGENTGONEREQUEST']._serialized_end=265
-  _globals['_MARKAGENTGONERESPONSE']._serialized_start=267
-  _globals['_MARKAGENTGONERESPONSE']._serialized_end=310
-  _globals['_TEARDOWNFRAMEWORKREQUEST']._serialized_start=312
-  _globals['_TEARDOWNFRAMEWORKREQUEST']._serialized_end=383
-  _globals['_TEARDOWNFRAMEWORKRESPONSE']._serialized_start=385
-  _globals['_TEARDOWNFRAMEWORKRESPONSE']._serialized_end=432
-  _globals['_LIFECYCLESERVICE']._serialized_start=435
-  _globals['_LIFECYCLESERVICE']._serialized_end=861
+  _globals['_DEACTIVATEAGENTREQUEST']._serialized_start=99
+  _globals['_DEACTIVATEAGENTREQUEST']._serialized_end=164
+  _globals['_DEACTIVATEAGENTRESPONSE']._serialized_start=166
+  _globals['_DEACTIVATEAGENTRESPONSE']._serialized_end=232
+  _globals['_REACTIVATEAGENTREQUEST']._serialized_start=234
+  _globals['_REACTIVATEAGENTREQUEST']._serialized_end=299
+  _globals['_REACTIVATEAGENTRESPONSE']._serialized_start=301
+  _globals['_REACTIVATEAGENTRESPONSE']._serialized_end=377
+  _globals['_MARKAGENTGONEREQUEST']._serialized_start=379
+  _globals['_MARKAGENTGONEREQUEST']._serialized_end=442
+  _globals['_MARKAGENTGONERESPONSE']._serialized_start=444
+  _globals['_MARKAGENTGONERESPONSE']._serialized_end=487
+  _globals['_TEARDOWNFRAMEWORKREQUEST']._serialized_start=489
+  _globals['_TEARDOWNFRAMEWORKREQUEST']._serialized_end=560
+  _globals['_TEARDOWNFRAMEWORKRESPONSE']._serialized_start=562
+  _globals['_TEARDOWNFRAMEWORKRESPONSE']._serialized_end=609
+  _globals['_LIFECYCLESERVICE']._serialized_start=612
+  _globals['_LIFECYCLESERVICE']._serialized_end=1038
 # @@protoc_insertion_point(module_scope)

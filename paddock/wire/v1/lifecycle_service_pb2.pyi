@@ -3,8 +3,11 @@
 isort:skip_file
 Agents taken out of use and back into it, given up; frameworks ended. Root's; a framework also its owner's."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from paddock.wire.v1 import explain_service_pb2 as _explain_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,15 +24,18 @@ class DeactivateAgentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
+    validate_only: _builtins.bool
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -39,12 +45,21 @@ Global___DeactivateAgentRequest: _TypeAlias = DeactivateAgentRequest  # noqa: Y0
 class DeactivateAgentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    OFFER_COUNT_FIELD_NUMBER: _builtins.int
+    task_count: _builtins.int
+    """How many tasks go on there."""
+    offer_count: _builtins.int
+    """How many offers come back."""
     def __init__(
         self,
+        *,
+        task_count: _builtins.int = ...,
+        offer_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offer_count", b"offer_count", "task_count", b"task_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -55,15 +70,18 @@ class ReactivateAgentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
+    validate_only: _builtins.bool
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -73,12 +91,19 @@ Global___ReactivateAgentRequest: _TypeAlias = ReactivateAgentRequest  # noqa: Y0
 class ReactivateAgentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    REMAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def remaining(self) -> _containers.RepeatedScalarFieldContainer[_explain_service_pb2.NoOfferReason.ValueType]:
+        """Why the agent is not offered all the same."""
+
     def __init__(
         self,
+        *,
+        remaining: _abc.Iterable[_explain_service_pb2.NoOfferReason.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

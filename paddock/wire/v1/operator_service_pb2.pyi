@@ -537,8 +537,10 @@ class OperatorKillTaskRequest(_message.Message):
     FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     KILL_POLICY_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     task_id: _builtins.str
+    validate_only: _builtins.bool
     @_builtins.property
     def kill_policy(self) -> _tasks_pb2.KillPolicy: ...
     def __init__(
@@ -547,10 +549,11 @@ class OperatorKillTaskRequest(_message.Message):
         framework_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
         kill_policy: _tasks_pb2.KillPolicy | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kill_policy", b"kill_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "kill_policy", b"kill_policy", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "kill_policy", b"kill_policy", "task_id", b"task_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,12 +563,23 @@ Global___OperatorKillTaskRequest: _TypeAlias = OperatorKillTaskRequest  # noqa: 
 class OperatorKillTaskResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    KILL_POLICY_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_AGENT_FIELD_NUMBER: _builtins.int
+    waits_for_agent: _builtins.bool
+    """Its agent is away: it is killed when that is back."""
+    @_builtins.property
+    def kill_policy(self) -> _tasks_pb2.KillPolicy:
+        """By which it is killed: the request's, or the task's own."""
+
     def __init__(
         self,
+        *,
+        kill_policy: _tasks_pb2.KillPolicy | None = ...,
+        waits_for_agent: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kill_policy", b"kill_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kill_policy", b"kill_policy", "waits_for_agent", b"waits_for_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

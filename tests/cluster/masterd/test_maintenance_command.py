@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
 from paddock.wire.v1 import scheduler_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from tests.cluster.masterd.speakers import task
@@ -11,9 +14,39 @@ from tests.cluster.masterd.stage import stage
 from tests.cluster.masterd.test_policy_command import lines, paddock
 from tests.masterd_process import MasterdProcess
 
+pytestmark = pytest.mark.timeout(180)
+
 
 async def run(masterd: MasterdProcess, *words: str) -> list[list[str]]:
     return lines(await asyncio.to_thread(paddock, masterd, *words))
+
+
+async def test_what_would_come_of_it_is_said_and_nothing_does(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on:
+        agent, framework = await on.agent("a1"), await on.framework("r", failover_timeout_ms=600_000)
+        await agent.register()
+        await framework.subscribe()
+        await framework.accept(await framework.offer("a1"), task("t1", "a1"))
+        await agent.launched("t1")
+        assert "a1 would come back, and its 1 tasks go on" in await said(masterd, "deactivate", "a1", "--dry-run")
+        assert "1 tasks would be killed, the last after 3000 ms" in await said(masterd, "drain", "a1", "--dry-run")
+        kill = await said(masterd, "kill", "t1", "--signal", "INT", "--dry-run")
+        assert "task t1 would get SIGINT, and SIGKILL 3000 ms later" in kill
+        assert "agent a1 would be offered again" in await said(masterd, "reactivate", "a1", "--dry-run")
+        await said(masterd, "deactivate", "a1")
+        await said(masterd, "drain", "a1", "--max-grace", "1s")
+        # The one kill is the drain's: nobody was killed by trying.
+        first = await agent.heard.wait_for(registry_pb.MasterMessage, lambda message: message.HasField("kill_task"))
+        assert first.kill_task.kill_policy.grace_period_ms == 1_000
+        assert "would still not be offered: draining" in await said(masterd, "reactivate", "a1", "--dry-run")
+        assert "will still not be offered: agent_deactivated" in await said(masterd, "drain", "a1", "--cancel")
+
+
+async def said(masterd: MasterdProcess, *words: str) -> str:
+    """On stderr; nothing on stdout."""
+    done = await asyncio.to_thread(paddock, masterd, *words)
+    assert (done.returncode, done.stdout) == (0, "")
+    return done.stderr
 
 
 async def test_agents_out_of_use_and_maintenance_outlive_a_crash(masterd: MasterdProcess) -> None:

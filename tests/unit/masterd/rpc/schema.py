@@ -40,6 +40,7 @@ _UNSIGNED = st.sampled_from((0, 1, 500, 1_000, 60_000, 2**40, 2**63, 2**64 - 1))
 _SMALL = st.sampled_from((0, 1, 2, 100, 2**31 - 1, -1, -(2**31)))
 _BY_TYPE = {
     FieldDescriptor.TYPE_STRING: TEXTS,
+    FieldDescriptor.TYPE_BYTES: st.sampled_from(("", "dXV1dXV1dXV1dXV1dXV1dQ==", "eA==")),
     FieldDescriptor.TYPE_BOOL: st.booleans(),
     FieldDescriptor.TYPE_INT64: _SIGNED,
     FieldDescriptor.TYPE_UINT64: _UNSIGNED,

@@ -55,7 +55,10 @@ def summary(world: World) -> tuple[object, ...]:
     """All that a call could change."""
     state = world.state
     return (
-        {name: (agent.state, agent.info, agent.configured, *agent.offers) for name, agent in state.agents.items()},
+        {
+            name: (agent.state, agent.info, agent.configured, agent.drain, *agent.offers)
+            for name, agent in state.agents.items()
+        },
         {name: (each.state, each.info, *each.offers, *each.tasks) for name, each in state.frameworks.items()},
         sorted(state.offers),
         dict(state.quotas),

@@ -3,71 +3,113 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from masterd.rpc.drains import Drains
 from masterd.rpc.explanations import Explanations
 from masterd.rpc.lifecycle import Lifecycle
 from masterd.rpc.maintenance import MaintenancePlans
+from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
 from masterd.rpc.schedulers import Schedulers
+from masterd.rpc.services import services
+from masterd.rpc.watches import Watches
 from masterd.shell import MasterShell
 from paddock.model.errors import InvalidRequest, PaddockError
+from paddock.rpc.principal import OwnUidOnly
 from paddock.wire.v1 import (
+    drain_service_pb2,
     explain_service_pb2,
     lifecycle_service_pb2,
     maintenance_service_pb2,
+    operator_service_pb2,
     policy_service_pb2,
     reservation_service_pb2,
     scheduler_service_pb2,
+    watch_service_pb2,
 )
+from tests.fakes.clock import FakeClock
 from tests.unit.masterd.core.invariants import violations
 from tests.unit.masterd.rpc.schema import messages
 from tests.unit.masterd.rpc.serving import NO_CONTEXT, Method, cluster, served, summary
 
 Service = Callable[[MasterShell], object]
-CALLS: dict[str, tuple[Service, type[Message]]] = {
-    "ListRoles": (Policy, policy_service_pb2.ListRolesRequest),
-    "UpdateQuotas": (Policy, policy_service_pb2.UpdateQuotasRequest),
-    "ListReservations": (Reservations, reservation_service_pb2.ListReservationsRequest),
-    "ApplyOperation": (Reservations, reservation_service_pb2.ApplyOperationRequest),
-    "ExplainOffers": (Explanations, explain_service_pb2.ExplainOffersRequest),
-    "DeactivateAgent": (Lifecycle, lifecycle_service_pb2.DeactivateAgentRequest),
-    "ReactivateAgent": (Lifecycle, lifecycle_service_pb2.ReactivateAgentRequest),
-    "MarkAgentGone": (Lifecycle, lifecycle_service_pb2.MarkAgentGoneRequest),
-    "TeardownFramework": (Lifecycle, lifecycle_service_pb2.TeardownFrameworkRequest),
-    "ListMaintenance": (MaintenancePlans, maintenance_service_pb2.ListMaintenanceRequest),
-    "UpdateMaintenance": (MaintenancePlans, maintenance_service_pb2.UpdateMaintenanceRequest),
-    "AnswerInverseOffer": (Schedulers, scheduler_service_pb2.AnswerInverseOfferRequest),
-    "UpdateWeights": (Policy, policy_service_pb2.UpdateWeightsRequest),
+SERVICES: dict[str, tuple[Service, FileDescriptor]] = {
+    "DrainService": (Drains, drain_service_pb2.DESCRIPTOR),
+    "ExplainService": (Explanations, explain_service_pb2.DESCRIPTOR),
+    "LifecycleService": (Lifecycle, lifecycle_service_pb2.DESCRIPTOR),
+    "MaintenanceService": (MaintenancePlans, maintenance_service_pb2.DESCRIPTOR),
+    "OperatorService": (Operators, operator_service_pb2.DESCRIPTOR),
+    "PolicyService": (Policy, policy_service_pb2.DESCRIPTOR),
+    "ReservationService": (Reservations, reservation_service_pb2.DESCRIPTOR),
+    "SchedulerService": (Schedulers, scheduler_service_pb2.DESCRIPTOR),
+    "WatchService": (Watches, watch_service_pb2.DESCRIPTOR),
 }
+METHODS = {
+    f"{service}.{method.name}": method
+    for service, (_, file) in SERVICES.items()
+    for method in file.services_by_name[service].methods
+}
+CALLS = sorted(name for name, method in METHODS.items() if not method.server_streaming)
+WATCHES = sorted(name for name, method in METHODS.items() if method.server_streaming and "Watch" in method.name)
 _OF_THE_CORE = frozenset({"quotas", "weights"})
 """What the core says of values that come from several fields."""
+
+
+def request_of(name: str) -> st.SearchStrategy[Message]:
+    """Half of what a framework says bears the name of a subscription that is there: the rest of it is looked at too."""
+    made = messages(GetMessageClass(METHODS[name].input_type))
+    if "subscription_id" not in METHODS[name].input_type.fields_by_name:
+        return made
+    return st.tuples(made, st.booleans()).map(lambda pair: subscribed(pair[0]) if pair[1] else pair[0])
+
+
+def subscribed(request: Message) -> Message:
+    framework_id, subscription = next(iter(cluster().state.frameworks.items()))
+    setattr(request, "framework_id", framework_id)  # noqa: B010 - whatever message it is
+    setattr(request, "subscription_id", subscription.subscription_id)  # noqa: B010
+    return request
 
 
 async def call(name: str, request: Message) -> None:
     world = cluster()
     before = summary(world)
     async with served(world) as shell:
-        method = cast("Method", getattr(CALLS[name][0](shell), name))
+        service, _, method = name.partition(".")
+        function = getattr(SERVICES[service][0](shell), method)
         refused: PaddockError | None = None
         try:
-            await method(request, NO_CONTEXT)
+            if METHODS[name].server_streaming:
+                await until_bookmark(cast("AsyncIterator[Message]", function(request, NO_CONTEXT)))
+            else:
+                await cast("Method", function)(request, NO_CONTEXT)
         except PaddockError as error:
             refused = error
-    if refused is not None:
+    if refused is not None or METHODS[name].server_streaming or getattr(request, "validate_only", False):
         assert summary(world) == before, refused
     if isinstance(refused, InvalidRequest):
         field = refused.field.replace("[", ".").split(".")[0]
         assert field in {*request.DESCRIPTOR.fields_by_name, *_OF_THE_CORE}, refused
     broken = list(violations(world.state, world.allocator))
     assert not broken, broken
+
+
+async def until_bookmark(stream: AsyncIterator[Message]) -> None:
+    """Every watch comes to one, whatever it began from, or is refused."""
+    async with asyncio.timeout(20):
+        async for answer in stream:
+            if getattr(answer, "bookmark", False):
+                return
+    raise AssertionError("the stream ended")
 
 
 async def accept(request: scheduler_service_pb2.AcceptRequest, *, honest: bool) -> None:
@@ -101,7 +143,22 @@ def test_whatever_a_framework_wants_to_do_with_an_offer(
 
 
 @pytest.mark.parametrize("name", CALLS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=st.data())
 def test_whatever_the_schema_allows(name: str, drawn: st.DataObject) -> None:
-    asyncio.run(call(name, drawn.draw(messages(CALLS[name][1]))))
+    asyncio.run(call(name, drawn.draw(request_of(name))))
+
+
+@pytest.mark.parametrize("name", WATCHES)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn=st.data())
+def test_whatever_a_watch_begins_from(name: str, drawn: st.DataObject) -> None:
+    asyncio.run(call(name, drawn.draw(request_of(name))))
+
+
+async def test_nothing_that_operators_and_frameworks_can_call_is_left_out() -> None:
+    """Subscribe and an agent's Connect live as long as their connection: what is said on them is in test_edge.py."""
+    shell = MasterShell(cluster().machine, write=lambda _: None, clock=FakeClock(), allocation_interval_s=3600)
+    served_names = {each.name.removeprefix("paddock.wire.v1.") for each in services(shell, OwnUidOnly())}
+    assert served_names == {*SERVICES, "AgentRegistryService"}
+    assert METHODS.keys() - {*CALLS, *WATCHES} == {"SchedulerService.Subscribe"}
