@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, cast
 
 from paddock import __version__
+from paddock.cli import contributed
 from paddock.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OK, USAGE
 from paddock.rpc.environment import prepare_environment
 
@@ -46,10 +47,8 @@ VERBS = {
     "doctor": "list everything of Paddock on this host, and what is out of place",
     "gc": "remove what is out of place on this host and provably ours",
     "explain": "tell of a task what is in force and how close it is, of a framework, a role or an agent why there is no offer",
-    "replay": "let what a master recorded happen again, and tell where something else comes of it",
-    "simulate": "run a scenario in virtual time: shares, waiting times and use of a cluster",
 }
-"""Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run."""
+"""Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run. Further ones are contributed."""
 
 _WITH_COMMAND = frozenset({"run", "exec"})
 
@@ -63,8 +62,9 @@ class Verb(Protocol):
 
 def overview() -> str:
     """What `paddock --help` prints."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    listed = [*VERBS.items(), *contributed.summaries(tuple(VERBS)).items()]
+    width = max(len(verb) for verb, _ in listed)
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in listed]
     return "\n".join(
         (
             "usage: paddock VERB [ARGUMENT…]",
@@ -78,11 +78,25 @@ def overview() -> str:
     )
 
 
-def parser_of(verb: str, module: Verb) -> argparse.ArgumentParser:
+def find(verb: str) -> tuple[Verb, str] | None:
+    """The verb's module and summary. None: nobody has it. Raises ImportError when a package's cannot be used."""
+    if verb in VERBS:
+        return cast("Verb", importlib.import_module(f"paddock.cli.{verb}")), VERBS[verb]
+    offers = contributed.offers()
+    offer = next((each for each in offers if each.verb == verb), None)
+    if offer is None:
+        return None
+    if wrong := contributed.problem(verb, offers, built_in=False):
+        raise ImportError(wrong)
+    module = contributed.load(offer)
+    return cast("Verb", module), str(module.SUMMARY)
+
+
+def parser_of(verb: str, module: Verb, summary: str) -> argparse.ArgumentParser:
     """The verb's parser."""
     parser = argparse.ArgumentParser(
         prog=f"paddock {verb}",
-        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+        description=summary[0].upper() + summary[1:] + ".",
         allow_abbrev=False,
     )
     module.add_arguments(parser)
@@ -108,14 +122,21 @@ def _main(words: list[str]) -> int:
     prepare_environment()
     words = _verb_first(words)
     verb = words[0]
-    if verb not in VERBS:
+    try:
+        found = find(verb)
+    except ImportError as error:
+        if verb in VERBS:
+            raise
+        print(f"paddock: the verb {verb!r} cannot be used: {error}", file=sys.stderr)
+        return USAGE
+    if found is None:
         print(f"paddock: {_unknown(verb)}", file=sys.stderr)
         return USAGE
-    module = cast("Verb", importlib.import_module(f"paddock.cli.{verb}"))
+    module, summary = found
     rest = words[1:]
     # What stands after -- is the task's, whatever it looks like; argparse would take part of it.
     separator = rest.index("--") if verb in _WITH_COMMAND and "--" in rest else len(rest)
-    parser = parser_of(verb, module)
+    parser = parser_of(verb, module, summary)
     arguments_of_verb, unknown = parser.parse_known_args(rest[:separator])
     if unknown:
         parser.error(_unrecognized(verb, unknown, separated=separator < len(rest)))
@@ -138,7 +159,7 @@ def _unrecognized(verb: str, unknown: list[str], *, separated: bool) -> str:
 def _unknown(verb: str) -> str:
     import difflib  # noqa: PLC0415 - only a mistyped verb pays for it
 
-    nearest = difflib.get_close_matches(verb, VERBS, n=1)
+    nearest = difflib.get_close_matches(verb, [*VERBS, *(each.verb for each in contributed.offers())], n=1)
     hint = f"did you mean `paddock {nearest[0]}`?" if nearest else "`paddock --help` lists the verbs"
     return f"there is no verb {verb!r}; {hint}"
 

@@ -56,6 +56,7 @@ def test_the_wheel_alone_is_enough_for_every_module(wheel: Path, tmp_path: Path)
     for command in ([str(python), "-c", probe], *commands):
         done = subprocess.run(command, cwd=tmp_path, env=isolated, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        assert "bin/paddock" not in command[0] or "  simulate " in done.stdout, "the verbs that masterd brings"
 
 
 @pytest.mark.parametrize(

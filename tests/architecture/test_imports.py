@@ -3,7 +3,9 @@
 That they hold on the real tree is shown by test_checks, which runs lint-imports; what it cannot say is said here.
 """
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import PRODUCT, ROOT, imported_modules, modules, named
+from tests.architecture.source import PRODUCT, ROOT, imported_modules, modules, named, tree
 
 PACKAGES = (
     "paddock/cli", "paddock/daemon", "paddock/kernel", "paddock/launch", "paddock/model", "paddock/rpc",
@@ -101,6 +103,30 @@ def test_knowing_protobuf_is_found_out(tmp_path: Path) -> None:
     ):
         module.write_text(f"{statement}\n", encoding="utf-8")
         assert knows_protobuf(module)
+
+
+DAEMONS = re.compile(r"(agentd|masterd|isolators)\.[\w.]*")
+
+
+def names_a_daemons_module(path: Path) -> bool:
+    """As text, for importlib: an import that import-linter does not see."""
+    return any(
+        isinstance(each, ast.Constant) and isinstance(each.value, str) and DAEMONS.fullmatch(each.value) is not None
+        for each in ast.walk(tree(path))
+    )
+
+
+def test_paddock_does_not_load_the_daemons_by_name_either() -> None:
+    assert named([path for path in modules("paddock") if names_a_daemons_module(path)]) == []
+
+
+def test_loading_a_daemon_by_name_is_found_out(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    for name in ('"masterd.replay"', 'f"agentd.{name}"', '"isolators.table"'):
+        module.write_text(f"importlib.import_module({name})\n", encoding="utf-8")
+        assert names_a_daemons_module(module)
+    module.write_text('"""agentd.core has it."""\nimport_module("paddock.cli")\n', encoding="utf-8")
+    assert not names_a_daemons_module(module)
 
 
 def test_the_product_imports_nothing_of_tests_bench_or_setup() -> None:
