@@ -5,6 +5,8 @@
     attributes := name ":" (number | ranges | text) ((";" | newline) …)*
 
 `mem` and `disk` without a unit are MiB; KiB, MiB, GiB, TiB are taken too. Three decimals are kept.
+
+What is printed for people says more, in the name's place, where there is more to say: `format_label`.
 """
 
 from __future__ import annotations
@@ -148,13 +150,19 @@ def format_value(value: Value) -> str:
             return "{" + ",".join(sorted(names)) + "}"
 
 
+def format_label(resource: Resource) -> str:
+    """What tells it from others of its name: the roles it is reserved for, bottom first, which volume it is, and whether it
+    is revocable (!), whole or nothing (~), or shared (&). `disk(eng>eng/web)#v1&`.
+    """
+    roles = ">".join(reservation.role for reservation in resource.reservations)
+    volume = f"#{resource.volume.persistence_id}" if resource.volume else ""
+    flags = ("!" * resource.revocable, "~" * resource.indivisible, "&" * resource.shared)
+    return "".join((resource.name, f"({roles})" if roles else "", volume, *flags))
+
+
 def format_resources(resources: Resources) -> str:
-    """In the text form; what the form cannot say (volumes, stacks of reservations) shows its top role only."""
-    parts = []
-    for resource in resources.items:
-        role = f"({resource.reserved_role})" if resource.reservations else ""
-        parts.append(f"{resource.name}{role}:{format_value(resource.value)}")
-    return ";".join(parts)
+    """In the text form; what the form cannot say is in the labels."""
+    return ";".join(f"{format_label(resource)}:{format_value(resource.value)}" for resource in resources.items)
 
 
 def parse_attributes(text: str, field: str = "attributes") -> tuple[Attribute, ...]:

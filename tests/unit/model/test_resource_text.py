@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import (
     Attribute,
+    format_label,
     format_resources,
     format_scalar,
     named_in,
@@ -14,7 +15,7 @@ from paddock.model.resource_text import (
     parse_resources,
     parse_scalar_milli,
 )
-from paddock.model.resources import MILLI_LIMIT, Items, Ranges, Reservation, Resource, Resources, Scalar
+from paddock.model.resources import MILLI_LIMIT, DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
 
 ROLES = st.sampled_from([(), (Reservation(role="prod"),), (Reservation(role="prod/web"),)])
 SPANS = st.lists(
@@ -80,6 +81,16 @@ def test_mesos_example() -> None:
     assert parse_resources("") == Resources()
     assert parse_resources("cpus(*):1") == Resources.scalars({"cpus": 1000})
     assert parse_resources(" cpus : 1 ; cpus:0.5; ") == Resources.scalars({"cpus": 1500})
+
+
+def test_what_the_form_cannot_say_is_in_the_label() -> None:
+    stack = (Reservation(role="eng"), Reservation(role="eng/web"))
+    volume = Resource(
+        name="disk", value=Scalar(milli=5_000), reservations=stack, volume=DiskVolume(persistence_id="v1"), shared=True
+    )
+    cpus = Resource(name="cpus", value=Scalar(milli=500), revocable=True, indivisible=True)
+    assert format_label(volume) == "disk(eng>eng/web)#v1&"
+    assert format_resources(Resources((volume, cpus))) == "disk(eng>eng/web)#v1&:5;cpus!~:0.5"
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def test_a_lease_does_not_end_a_volume_and_waits_for_an_agent_that_is_away() -> 
     assert present(world).startswith("cpus(r):1;")
     world.agent("a1", "cpus:4;mem:1024;disk:100;ports:[1-9]")
     world.advance(1)
-    assert present(world) == "cpus:4;disk(r):20;disk:80;mem:1024;ports:[1-9]"
+    assert present(world) == "cpus:4;disk(r)#v:20;disk:80;mem:1024;ports:[1-9]"
 
 
 def test_what_nobody_can_use_is_orphaned() -> None:
@@ -257,9 +257,9 @@ def test_what_nobody_can_use_is_orphaned() -> None:
         views = [reservation_view(world.state, key, wall_ns=world.now_ns) for key in keys]
         return sorted((format_resources(Resources((view.resource,))), view.orphan) for view in views)
 
-    assert [text for text, _ in listed()] == ["cpus(gone):1", "cpus(r):1", "disk(r):1", "disk(r):4"]
+    assert [text for text, _ in listed()] == ["cpus(gone):1", "cpus(r):1", "disk(r)#v:1", "disk(r):4"]
     assert listed(orphaned=True) == [("cpus(gone):1", Orphan.NO_FRAMEWORK)]
-    assert listed(volumes=True) == [("disk(r):1", None)]
+    assert listed(volumes=True) == [("disk(r)#v:1", None)]
 
 
 def test_a_plan_changes_nothing_and_names_the_offers() -> None:
