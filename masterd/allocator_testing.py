@@ -17,6 +17,7 @@ import pytest
 
 from masterd.allocator.interface import Allocator, AllocatorSettings, FrameworkTraits, Grant
 from masterd.allocator.quota import Quota
+from masterd.simulation.offer_cycle import OfferCycle
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources, Scalar
@@ -26,13 +27,12 @@ WHOLE = "cpus:8;mem:4096;disk:1000;ports:[1000-1999];cpus(prod):2;mem(prod):512"
 ROLES = ("prod", "prod/web", "dev", "ops")
 
 
-class Bench:
-    """An allocator, its clock and randomness, and books of what it has granted that are kept beside its own."""
+class Bench(OfferCycle):
+    """An allocator in virtual time, its randomness, and books of what it has granted that are kept beside its own."""
 
     def __init__(self, allocator: Allocator, seed: int) -> None:
-        self.allocator = allocator
         self.random = random.Random(seed)
-        self.now_ns = SECOND_NS
+        super().__init__(allocator, self.random, now_ns=SECOND_NS)
         self.open: list[Grant] = []
         self.free: dict[AgentId, Resources] = {}
 
@@ -48,8 +48,8 @@ class Bench:
 
     def run(self) -> list[Grant]:
         """The timer's run, a second later. Each grant must be of what is free by our books."""
-        self.now_ns += SECOND_NS
-        grants = list(self.allocator.run(now_ns=self.now_ns, shuffler=self.random, batch=True))
+        self.advance(SECOND_NS)
+        grants = self.take()
         for grant in grants:
             free = self.free[grant.agent_id]
             assert free.contains(grant.resources), f"{grant} is not in {free}"
@@ -57,13 +57,11 @@ class Bench:
         self.open += grants
         return grants
 
-    def give_back(self, grant: Grant, refuse_ms: int | None) -> None:
-        """All of it."""
+    def decline(self, grant: Grant, refuse_ms: int | None) -> None:
+        """All of it comes back."""
         self.open.remove(grant)
         self.free[grant.agent_id] += grant.resources
-        self.allocator.recover(
-            grant.framework_id, grant.role, grant.agent_id, grant.resources, refuse_ms=refuse_ms, now_ns=self.now_ns
-        )
+        self.give_back(grant.framework_id, grant.role, grant.agent_id, grant.resources, refuse_ms)
 
     def amount_of(self, framework: str, name: str) -> int:
         """Thousandths that it holds of a scalar that is not reserved."""
@@ -105,9 +103,9 @@ class AllocatorContract:
             bench.run()
             for grant in list(bench.open):
                 if bench.random.random() < 0.4:
-                    bench.give_back(grant, bench.random.choice([None, 0, 1_000, 5_000]))
+                    bench.decline(grant, bench.random.choice([None, 0, 1_000, 5_000]))
         for grant in list(bench.open):
-            bench.give_back(grant, None)
+            bench.decline(grant, None)
         bench.now_ns += 3_600 * SECOND_NS
         bench.run()
         bench.run()
@@ -122,7 +120,7 @@ class AllocatorContract:
             for _ in range(4):
                 found.append(tuple(bench.run()))
                 for grant in list(bench.open)[::2]:
-                    bench.give_back(grant, 0)
+                    bench.decline(grant, 0)
             return found
 
         assert history(3) == history(3)
@@ -137,7 +135,7 @@ class AllocatorContract:
         bench.allocator.remove_framework(FrameworkId("of-prod-web"))
         assert {grant.framework_id for grant in bench.run()} == {"of-prod"}
         for grant in list(bench.open):
-            bench.give_back(grant, 3_600_000)
+            bench.decline(grant, 3_600_000)
         assert not bench.run()
         bench.allocator.set_framework_active(quiet, active=False)
         bench.allocator.set_framework_active(quiet, active=True)
@@ -158,7 +156,7 @@ class AllocatorContract:
         bench.add_agent(1)
         bench.add_framework("f", "dev")
         (grant,) = bench.run()
-        bench.give_back(grant, 3_000)
+        bench.decline(grant, 3_000)
         assert [len(bench.run()) for _ in range(4)] == [0, 0, 1, 0]
 
     def test_agents_that_may_not_be_offered_are_not(self) -> None:
@@ -208,7 +206,7 @@ class AllocatorContract:
             for grant in bench.run():
                 counts[grant.framework_id] += 1
             for grant in list(bench.open):
-                bench.give_back(grant, 0)
+                bench.decline(grant, 0)
         assert sum(counts.values()) == 800
         assert min(counts.values()) > 0
         assert counts["d"] > 2 * counts["b"]
@@ -219,16 +217,12 @@ class AllocatorContract:
         bench.add_agent(1)
         bench.add_framework("f", "dev")
         (grant,) = bench.run()
-        bench.give_back(grant, None)
+        bench.decline(grant, None)
         with pytest.raises(ValueError, match="agent1"):
-            bench.allocator.recover(
-                grant.framework_id, grant.role, grant.agent_id, grant.resources, refuse_ms=None, now_ns=bench.now_ns
-            )
+            bench.give_back(grant.framework_id, grant.role, grant.agent_id, grant.resources, None)
         assert len(bench.run()) == 1
         bench.allocator.remove_agent(grant.agent_id)
-        bench.allocator.recover(
-            grant.framework_id, grant.role, grant.agent_id, grant.resources, refuse_ms=None, now_ns=bench.now_ns
-        )
+        bench.give_back(grant.framework_id, grant.role, grant.agent_id, grant.resources, None)
         assert not bench.run()
 
     def test_what_happens_asks_for_a_run(self) -> None:
@@ -239,8 +233,27 @@ class AllocatorContract:
         assert not _wants_run(bench.allocator)
         bench.add_agent(1)
         assert _wants_run(bench.allocator)
-        assert len(bench.allocator.run(now_ns=bench.now_ns, shuffler=bench.random, batch=False)) == 1
+        bench.settle()
+        assert len(bench.take()) == 1
         assert not _wants_run(bench.allocator)
+
+    def test_the_rest_of_an_accepted_offer_comes_back(self) -> None:
+        """Refused, as the framework says; what is used does not come before it has ended."""
+        bench = self.bench()
+        bench.add_agent(1, "cpus:4;mem:1024")
+        bench.add_framework("f", "dev")
+        bench.add_framework("g", "dev")
+        ((framework_id, role, agent_id, offered, _),) = bench.run()
+        used = parse_resources("cpus:1;mem:256")
+        bench.accept(framework_id, role, agent_id, offered, (), used, 3_600_000)
+        bench.free[agent_id] += offered - used
+        (grant,) = bench.run()
+        assert grant.framework_id != framework_id
+        assert grant.resources == parse_resources("cpus:3;mem:768")
+        bench.decline(grant, 3_600_000)
+        bench.give_back(framework_id, role, agent_id, used, 0, in_use=True)
+        bench.free[agent_id] += used
+        assert [each.resources for each in bench.run()] == [offered]
 
     def test_a_master_with_quotas_waits_for_its_agents(self) -> None:
         """Four fifths of them, or ten minutes."""

@@ -5,22 +5,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TypedDict
 
-from masterd.core.events import Caller
 from masterd.simulation.scenario import Phase, SimulatedFramework
 from paddock.model.ids import AgentId, FrameworkId, TaskId
 from paddock.model.offer import Offer
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, TaskInfo
-
-
-class Call(TypedDict):
-    """The fields of `events.FrameworkCall`."""
-
-    caller: Caller
-    framework_id: FrameworkId
-    subscription_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +36,16 @@ class Behaviour:
 
     spec: SimulatedFramework
     source: random.Random
-    stream: int = 0
-    subscription_id: str = ""
     present: bool = False
     has_left: bool = False
     waiting: deque[Wanted] = field(default_factory=deque)
     launched: dict[TaskId, Launched] = field(default_factory=dict)
     task_count: int = 0
 
-    def call(self, caller: Caller) -> Call:
-        """What each of its calls carries."""
-        return {
-            "caller": caller,
-            "framework_id": FrameworkId(self.spec.name),
-            "subscription_id": self.subscription_id,
-        }
+    @property
+    def framework_id(self) -> FrameworkId:
+        """It brings its own."""
+        return FrameworkId(self.spec.name)
 
     def phase(self, now_s: float) -> Phase | None:
         """Which one it is in."""

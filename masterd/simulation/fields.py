@@ -72,6 +72,13 @@ class Fields:
             raise InvalidRequest(self.at(name), value, f"write a number between {least:g} and {most:g}")
         return float(value)
 
+    def truth(self, name: str) -> bool:
+        """Yes or no; no when it is absent."""
+        value = self._value(name)
+        if value is not None and not isinstance(value, bool):
+            raise InvalidRequest(self.at(name), value, "write true or false")
+        return bool(value)
+
     def whole(self, name: str, default: int | None, *, least: int = 0, most: int = COUNT_LIMIT) -> int:
         """A whole number within bounds."""
         value = self._value(name)

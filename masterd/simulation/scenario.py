@@ -68,11 +68,14 @@ class SimulatedFramework:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The agent, or the framework, is gone from `at_s` on, and is back `for_s` later (None: never)."""
+    """The agent, or the framework, is gone from `at_s` on, and is back `for_s` later (None: never). The master starts again
+    at once; the others find it `for_s` later.
+    """
 
     at_s: float
     agent: str
     framework: str
+    master: bool
     for_s: float | None
 
 
@@ -222,11 +225,14 @@ def _failure(content: object, place: str) -> Failure:
         at_s=fields.time_s("at_s", None),
         agent=fields.text("agent", "") if fields.has("agent") else "",
         framework=fields.text("framework", "") if fields.has("framework") else "",
+        master=fields.truth("master"),
         for_s=fields.number("for_s", None, least=0.001, most=LONGEST_S) if fields.has("for_s") else None,
     )
     fields.finish()
-    if bool(failure.agent) == bool(failure.framework):
-        raise InvalidRequest(place, content, "name one agent or one framework that fails")
+    if bool(failure.agent) + bool(failure.framework) + failure.master != 1:
+        raise InvalidRequest(place, content, "name one agent or one framework that fails, or master: true")
+    if failure.master and failure.for_s is None:
+        raise InvalidRequest(fields.at("for_s"), None, "say after how many seconds the others find the master again")
     return failure
 
 

@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 Step = Callable[[], None]
+NS_PER_S = 1_000_000_000
 
 
 class Timeline:
@@ -16,6 +17,11 @@ class Timeline:
         self.now_s = 0.0
         self._steps: list[tuple[float, int, Step]] = []
         self._numbers = count(1)
+
+    @property
+    def now_ns(self) -> int:
+        """As the cores count."""
+        return round(self.now_s * NS_PER_S)
 
     def at(self, time_s: float, step: Step) -> None:
         """Then, or now when that has passed."""

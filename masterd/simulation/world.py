@@ -1,98 +1,74 @@
-"""The simulated cluster: the real master core in the middle, agents and frameworks around it."""
+"""The simulated cluster: the real master core in the middle, agents and frameworks that behave by laws around it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import count
 
-from masterd import allocators
 from masterd.allocator.interface import AllocatorSettings
 from masterd.core.effects import (
+    AgentMessage,
+    FrameworkMessage,
     NoteOffers,
     NoteStatus,
-    NoteSubscribed,
     TellFrameworkGone,
     TellKill,
     TellLaunch,
-    TellPing,
-    ToAgent,
-    ToFramework,
 )
 from masterd.core.events import (
     Accept,
     Acknowledge,
-    AgentAnswered,
-    AgentRegistered,
-    AgentStreamLost,
-    Caller,
-    CycleDue,
     Decline,
-    Event,
-    FrameworkStreamLost,
+    QuotasChanged,
     Revive,
-    StatusReported,
-    Subscribe,
     Teardown,
-    Tick,
+    WeightsChanged,
 )
-from masterd.core.machine import Machine
-from masterd.core.recovery import Remembered, recover
-from masterd.core.state import MasterState, Settings
+from masterd.core.state import Settings
 from masterd.simulation.behaviour import Behaviour
+from masterd.simulation.cluster import ROOT, Cluster, TaskKey, new_master
 from masterd.simulation.measures import Measures, Wait
 from masterd.simulation.sampling import sample
-from masterd.simulation.scenario import AgentGroup, Phase, Scenario
-from masterd.simulation.timeline import Timeline
-from paddock.model.agent import AgentInfo, MasterInfo
+from masterd.simulation.scenario import AgentGroup, Failure, Phase, Scenario
+from masterd.simulation.timeline import NS_PER_S
+from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
-from paddock.model.ids import AgentId, FrameworkId, MasterId, TaskId
+from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer import Filters, Launch, Offer
-from paddock.model.task import StatusSource, TaskState, TaskStatus
+from paddock.model.task import TaskState, TaskStatus
 
-NS_PER_S = 1_000_000_000
 _NEVER_MS = 10**9
-_ROOT = Caller(uid=0, user="root")
+_SEARCH_S = 1.0
+"""After how long an agent that has no master tries again."""
 
 
-def master_of(scenario: Scenario) -> MasterState:
-    """A master's state as it starts, with the scenario's roles."""
-    return recover(
-        Remembered(
-            weights_milli=tuple((each.role, each.weight_milli) for each in scenario.roles),
-            quotas=tuple((each.role, each.quota) for each in scenario.roles if each.quota),
-        ),
-        master=MasterInfo(master_id=MasterId("simulated"), epoch=1),
-        settings=Settings(heartbeat_interval_ms=_NEVER_MS),
-        allocator=allocators.create(
-            scenario.allocator, AllocatorSettings(interval_ns=int(scenario.allocation_interval_s * NS_PER_S))
-        ),
-        shuffler=random.Random(scenario.seed),
-        now_ns=0,
-        wall_ns=0,
-    )
-
-
-class World:
+class World(Cluster):
     """One simulation. All chance comes from the scenario's seed; each framework has its own source."""
 
     def __init__(self, scenario: Scenario) -> None:
+        super().__init__(
+            new_master(
+                allocator=scenario.allocator,
+                allocator_settings=AllocatorSettings(interval_ns=int(scenario.allocation_interval_s * NS_PER_S)),
+                # Nobody would look at heartbeats.
+                settings=Settings(heartbeat_interval_ms=_NEVER_MS),
+                seed=scenario.seed,
+            )
+        )
         self.scenario = scenario
-        self.time = Timeline()
         self.measures = Measures()
-        self.state = master_of(scenario)
         self.behaviours = {
             FrameworkId(spec.name): Behaviour(spec=spec, source=random.Random(f"{scenario.seed}/{spec.name}"))
             for spec in scenario.frameworks
         }
-        self._machine = Machine(self.state)
-        self._cycle_is_queued = False
-        self._numbers = count(1)
         self._groups: dict[AgentId, AgentGroup] = {}
-        self._stream_of: dict[AgentId, int] = {}
-        self._agent_of: dict[int, AgentId] = {}
-        self._running: dict[AgentId, dict[TaskId, FrameworkId]] = {}
+        self._there: set[AgentId] = set()
+        self.do(
+            WeightsChanged(weights_milli=tuple((each.role, each.weight_milli) for each in scenario.roles), caller=ROOT)
+        )
+        quotas = tuple((each.role, each.quota) for each in scenario.roles if each.quota)
+        self.do(QuotasChanged(caller=ROOT, quotas=quotas, force=True))
         self._plan()
 
     def run(self) -> Measures:
@@ -112,17 +88,7 @@ class World:
         for behaviour in self.behaviours.values():
             self._plan_framework(behaviour)
         for failure in scenario.failures:
-            if failure.agent:
-                goes: Callable[[], None] = partial(self._agent_goes, AgentId(failure.agent))
-                comes: Callable[[], None] = partial(self._agent_comes, AgentId(failure.agent))
-            else:
-                goes = partial(self._framework_fails, self.behaviours[FrameworkId(failure.framework)])
-                comes = partial(self._framework_comes, self.behaviours[FrameworkId(failure.framework)])
-            time.at(failure.at_s, goes)
-            if failure.for_s is not None:
-                time.at(failure.at_s + failure.for_s, comes)
-        time.every(1.0, partial(self._do, Tick()))
-        time.every(scenario.allocation_interval_s, partial(self._do, CycleDue(batch=True)))
+            time.at(failure.at_s, partial(self._fail, failure))
         time.every(scenario.sample_s, lambda: sample(self.measures, self))
 
     def _plan_framework(self, behaviour: Behaviour) -> None:
@@ -138,85 +104,76 @@ class World:
                     begin_s + phase.every.draw(behaviour.source), partial(self._task_arrives, behaviour, phase)
                 )
 
-    # --- the master ---
+    def _fail(self, failure: Failure) -> None:
+        """And, if it is to be, come back."""
+        if failure.master:
+            comes = self._master_fails()
+        elif failure.agent:
+            comes = self._agent_goes(AgentId(failure.agent))
+        else:
+            comes = self._framework_fails(self.behaviours[FrameworkId(failure.framework)])
+        if failure.for_s is not None:
+            self.time.at(self.time.now_s + failure.for_s, comes)
 
-    def _do(self, event: Event) -> None:
-        """As masterd's shell does: what comes of an event is handed on, and a burst of events makes one run."""
-        if isinstance(event, CycleDue) and not event.batch:
-            self._cycle_is_queued = False
-        now_ns = int(self.time.now_s * NS_PER_S)
-        for effect in self._machine.handle(event, now_ns=now_ns, wall_ns=now_ns):
-            if isinstance(effect, ToFramework):
-                framework_id = self.state.framework_of_stream.get(effect.stream)
-                if framework_id is not None:
-                    self._note(self.behaviours[framework_id], effect)
-            elif isinstance(effect, ToAgent):
-                self._tell(effect)
-        if self._machine.wants_run and not self._cycle_is_queued:
-            self._cycle_is_queued = True
-            self.time.soon(partial(self._do, CycleDue(batch=False)))
+    def _master_fails(self) -> Callable[[], None]:
+        """It starts again at once, and everybody has to find it again. Tasks run on."""
+        present = [behaviour for behaviour in self.behaviours.values() if behaviour.present]
+        for behaviour in present:
+            behaviour.present = False
+        self.restart()
+        return partial(self._all_come, sorted(self._there), present)
+
+    def _all_come(self, agents: Iterable[AgentId], behaviours: Iterable[Behaviour]) -> None:
+        for agent_id in agents:
+            if agent_id in self._there and self.stream_of(agent_id) is None:
+                self._register(agent_id)
+        for behaviour in behaviours:
+            self._framework_comes(behaviour)
 
     # --- agents ---
 
     def _agent_comes(self, agent_id: AgentId) -> None:
         """New, or anew: what ran there before is lost."""
-        if agent_id in self._stream_of:
-            return
-        stream = next(self._numbers)
-        self._stream_of[agent_id], self._agent_of[stream] = stream, agent_id
-        self._running[agent_id] = {}
-        info = AgentInfo(agent_id=agent_id, hostname=agent_id, resources=self._groups[agent_id].resources)
-        self._do(AgentRegistered(stream=stream, agent=info))
+        if agent_id not in self._there:
+            self._there.add(agent_id)
+            self._register(agent_id)
 
-    def _agent_goes(self, agent_id: AgentId) -> None:
+    def _register(self, agent_id: AgentId) -> None:
+        self.register(AgentInfo(agent_id=agent_id, hostname=agent_id, resources=self._groups[agent_id].resources))
+
+    def _agent_goes(self, agent_id: AgentId) -> Callable[[], None]:
         """With everything on it."""
-        stream = self._stream_of.pop(agent_id, None)
-        if stream is not None:
-            del self._agent_of[stream], self._running[agent_id]
-            self._do(AgentStreamLost(stream=stream))
+        self._there.discard(agent_id)
+        self.running.pop(agent_id, None)
+        self.lose_agent(agent_id)
+        return partial(self._agent_comes, agent_id)
 
-    def _tell(self, effect: ToAgent) -> None:
-        agent_id = self._agent_of.get(effect.stream)
-        if agent_id is None:
-            return
-        running = self._running[agent_id]
-        match effect.message:
-            case TellPing(sequence=sequence):
-                self.time.soon(partial(self._answer, effect.stream, sequence))
+    def agent_told(self, agent_id: AgentId, message: AgentMessage) -> None:
+        """It starts and ends what it is told to."""
+        match message:
             case TellLaunch(framework=framework, tasks=tasks):
                 for task in tasks:
-                    running[task.task_id] = framework.framework_id
+                    key = (framework.framework_id, task.task_id)
                     runs_s = self.behaviours[framework.framework_id].launched[task.task_id].wanted.runs_s
-                    self.time.soon(partial(self._report, agent_id, effect.stream, task.task_id, TaskState.RUNNING))
-                    end = partial(self._report, agent_id, effect.stream, task.task_id, TaskState.FINISHED)
-                    self.time.at(self.time.now_s + runs_s, end)
-            case TellKill(task_id=task_id):
-                self.time.soon(partial(self._report, agent_id, effect.stream, task_id, TaskState.KILLED))
+                    self.time.soon(partial(self._report, agent_id, key, TaskState.RUNNING))
+                    self.time.at(self.time.now_s + runs_s, partial(self._report, agent_id, key, TaskState.FINISHED))
+            case TellKill(framework_id=framework_id, task_id=task_id):
+                self.time.soon(partial(self._report, agent_id, (framework_id, task_id), TaskState.KILLED))
             case TellFrameworkGone(framework_id=framework_id):
-                for task_id in [each for each, owner in running.items() if owner == framework_id]:
-                    self.time.soon(partial(self._report, agent_id, effect.stream, task_id, TaskState.KILLED))
+                for key in self.running.get(agent_id, {}):
+                    if key[0] == framework_id:
+                        self.time.soon(partial(self._report, agent_id, key, TaskState.KILLED))
             case _:
                 pass
 
-    def _answer(self, stream: int, sequence: int) -> None:
-        if stream in self._agent_of:
-            self._do(AgentAnswered(stream=stream, sequence=sequence))
-
-    def _report(self, agent_id: AgentId, stream: int, task_id: TaskId, state: TaskState) -> None:
-        """Unless the agent, or the task, has ended meanwhile."""
-        framework_id = self._running.get(agent_id, {}).get(task_id)
-        if framework_id is None or stream not in self._agent_of:
+    def _report(self, agent_id: AgentId, key: TaskKey, state: TaskState) -> None:
+        """Unless the agent, or the task, has ended meanwhile; without a master, later."""
+        if key not in self.running.get(agent_id, {}):
             return
-        if state.is_terminal:
-            del self._running[agent_id][task_id]
-        status = TaskStatus(
-            task_id=task_id,
-            agent_id=agent_id,
-            state=state,
-            source=StatusSource.EXECUTOR,
-            uuid=next(self._numbers).to_bytes(16, "big"),
-        )
-        self._do(StatusReported(stream=stream, framework_id=framework_id, status=status, latest_state=state))
+        if self.stream_of(agent_id) is None:
+            self.time.at(self.time.now_s + _SEARCH_S, partial(self._report, agent_id, key, state))
+        else:
+            self.report(agent_id, key, state)
 
     # --- frameworks ---
 
@@ -224,7 +181,7 @@ class World:
         """New, or back after a failure: what ended meanwhile it hears as from a reconciliation."""
         if behaviour.present or behaviour.has_left:
             return
-        behaviour.present, behaviour.stream = True, next(self._numbers)
+        behaviour.present = True
         spec = behaviour.spec
         info = FrameworkInfo(
             framework_id=FrameworkId(spec.name),
@@ -233,22 +190,21 @@ class World:
             failover_timeout_ms=_NEVER_MS,
             capabilities=frozenset({FrameworkCapability.PARTITION_AWARE}),
         )
-        self._do(Subscribe(stream=behaviour.stream, caller=_ROOT, framework=info))
-        for task_id in [
-            each for each, task in behaviour.launched.items() if each not in self._running.get(task.agent_id, {})
-        ]:
-            del behaviour.launched[task_id]
+        self.subscribe(info)
+        for task_id, task in list(behaviour.launched.items()):
+            if (info.framework_id, task_id) not in self.running.get(task.agent_id, {}):
+                del behaviour.launched[task_id]
         self._keep_wanted(behaviour)
 
-    def _framework_fails(self, behaviour: Behaviour) -> None:
-        if behaviour.present:
-            behaviour.present = False
-            self._do(FrameworkStreamLost(stream=behaviour.stream))
+    def _framework_fails(self, behaviour: Behaviour) -> Callable[[], None]:
+        behaviour.present = False
+        self.lose_framework(behaviour.framework_id)
+        return partial(self._framework_comes, behaviour)
 
     def _framework_leaves(self, behaviour: Behaviour) -> None:
         behaviour.has_left = True
         if behaviour.present:
-            self._do(Teardown(**behaviour.call(_ROOT)))
+            self.do(Teardown(**self.call_of(behaviour.framework_id)))
         behaviour.present = False
         behaviour.waiting.clear()
         behaviour.launched.clear()
@@ -269,12 +225,12 @@ class World:
 
     def _revive(self, behaviour: Behaviour) -> None:
         """It has refused while it wanted nothing."""
-        self._do(Revive(**behaviour.call(_ROOT)))
+        self.do(Revive(**self.call_of(behaviour.framework_id)))
 
-    def _note(self, behaviour: Behaviour, effect: ToFramework) -> None:
-        match effect.message:
-            case NoteSubscribed(subscription_id=subscription_id):
-                behaviour.subscription_id = subscription_id
+    def framework_told(self, framework_id: FrameworkId, message: FrameworkMessage) -> None:
+        """It looks at offers and hears of its tasks."""
+        behaviour = self.behaviours[framework_id]
+        match message:
             case NoteOffers(offers=offers):
                 self.time.soon(partial(self._consider, behaviour, offers))
             case NoteStatus(status=status):
@@ -289,18 +245,18 @@ class World:
             if not behaviour.present or offer.offer_id not in self.state.offers:
                 continue
             tasks = tuple(behaviour.choose(offer))
-            call = behaviour.call(_ROOT)
+            call = self.call_of(behaviour.framework_id)
             if tasks:
                 operations = (Launch(tasks=tasks),)
-                self._do(Accept(**call, offer_ids=(offer.offer_id,), operations=operations, filters=filters))
+                self.do(Accept(**call, offer_ids=(offer.offer_id,), operations=operations, filters=filters))
             else:
-                self._do(Decline(**call, offer_ids=(offer.offer_id,), filters=filters))
+                self.do(Decline(**call, offer_ids=(offer.offer_id,), filters=filters))
 
     def _hear(self, behaviour: Behaviour, status: TaskStatus) -> None:
         """A task began, or ended; one that ended otherwise than by itself is wanted again."""
         if status.uuid and behaviour.present:
-            call = behaviour.call(_ROOT)
-            self._do(Acknowledge(**call, agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid))
+            call = self.call_of(behaviour.framework_id)
+            self.do(Acknowledge(**call, agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid))
         task = behaviour.launched.get(status.task_id)
         if task is None:
             return

@@ -11,21 +11,11 @@ from masterd.allocator.interface import AllocatorSettings
 from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import (
     Effect,
-    ForgetAgent,
     FrameworkMessage,
     NoteOffers,
     NoteStatus,
     NoteSubscribed,
     Save,
-    SaveAgent,
-    SaveAgentGone,
-    SaveAgentResources,
-    SaveDeactivated,
-    SaveDrain,
-    SaveFramework,
-    SaveMaintenance,
-    SaveQuotas,
-    SaveWeights,
     ToAgent,
     ToFramework,
 )
@@ -45,6 +35,7 @@ from masterd.core.events import (
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
+from masterd.simulation.memory import Memory
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
@@ -256,40 +247,9 @@ class World:
 
 def remembered_of(saved: Iterable[Save]) -> Remembered:
     """What a registry holds after these records."""
-    found: dict[str, dict[object, Save]] = {}
-    for record in saved:
-        kind = type(record).__name__
-        match record:
-            case (
-                SaveAgent(agent_id=agent_id)
-                | SaveDrain(agent_id=agent_id)
-                | SaveAgentResources(agent_id=agent_id)
-                | SaveDeactivated(agent_id=agent_id)
-            ):
-                found.setdefault(kind, {})[agent_id] = record
-            case ForgetAgent(agent_id=agent_id) | SaveAgentGone(agent_id=agent_id):
-                for of_agent in ("SaveAgent", "SaveDrain", "SaveAgentResources", "SaveDeactivated"):
-                    found.setdefault(of_agent, {}).pop(agent_id, None)
-                if isinstance(record, SaveAgentGone):
-                    found.setdefault(kind, {})[agent_id] = record
-            case SaveFramework(framework=framework):
-                found.setdefault(kind, {})[framework.framework_id] = record
-            case SaveWeights() | SaveQuotas() | SaveMaintenance():
-                found[kind] = {None: record}
-    records = [record for of_one_kind in found.values() for record in of_one_kind.values()]
-    return Remembered(
-        agents=tuple(record for record in records if isinstance(record, SaveAgent)),
-        gone_agent_ids=tuple(record.agent_id for record in records if isinstance(record, SaveAgentGone)),
-        drains=tuple(record for record in records if isinstance(record, SaveDrain) and record.drain is not None),
-        frameworks=tuple(record for record in records if isinstance(record, SaveFramework)),
-        weights_milli=next((record.weights_milli for record in records if isinstance(record, SaveWeights)), ()),
-        quotas=next((record.quotas for record in records if isinstance(record, SaveQuotas)), ()),
-        agent_resources=tuple(record for record in records if isinstance(record, SaveAgentResources)),
-        deactivated_agent_ids=tuple(
-            record.agent_id for record in records if isinstance(record, SaveDeactivated) and record.deactivated
-        ),
-        maintenance=next((record.windows for record in records if isinstance(record, SaveMaintenance)), ()),
-    )
+    memory = Memory()
+    memory.write(saved)
+    return memory.load()
 
 
 def launched(world: World, *, failover_s: float = 0, aware: bool = False) -> tuple[int, Subscription]:

@@ -79,6 +79,21 @@ def test_a_scheduler_that_fails_comes_back_to_its_tasks() -> None:
     assert mean(each.used["cpus"] for each in measures.cluster if each.time_s > 40) > 0.85
 
 
+def test_a_master_that_fails_finds_what_it_knew_and_tasks_run_on() -> None:
+    roles = "roles: [{name: a, weight: 3, limits: 'cpus:12'}]\n"
+    world = World(parse_scenario(SMALL + roles + "failures: [{at_s: 25, master: true, for_s: 4}]\n"))
+    measures = world.run()
+    assert world.state.master.epoch == 2
+    assert world.state.weights_milli["a"] == 3_000
+    assert max(shares(measures, "a", 40, 60)) == pytest.approx(12 / 16), "its limit is still there"
+    begun = sorted(each.started_s for each in measures.waits)
+    assert not [second for second in begun if 25.1 < second < 29], "nobody could be offered anything"
+    assert [second for second in begun if 29 <= second < 35]
+    at_once = next(each.running for each in measures.frameworks if each.framework == "a" and each.time_s == 26)
+    assert at_once, "tasks outlive their master"
+    assert mean(each.used["cpus"] for each in measures.cluster if each.time_s > 40) > 0.85
+
+
 def test_a_framework_that_leaves_frees_what_it_had() -> None:
     measures = simulated(parse_scenario(SMALL.replace("role: a,", "role: a, leaves_s: 30,")))
     assert not [each for each in measures.frameworks if each.framework == "a" and each.time_s > 31]
