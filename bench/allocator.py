@@ -28,7 +28,7 @@ from masterd.core.events import AgentRegistered, Caller, CycleDue, Decline, Even
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings, Turn
-from masterd.rpc.schedulers import to_wire
+from masterd.rpc.schedulers import to_bytes
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
@@ -97,7 +97,7 @@ class Cluster:
         for effect in self.machine.handle(event, now_ns=self.now_ns, wall_ns=0):
             if isinstance(effect, ToFramework) and isinstance(effect.message, NoteOffers):
                 count += len(effect.message.offers)
-                self.sent_bytes += len(to_wire(effect.message, self._master, self._writer).SerializeToString())
+                self.sent_bytes += len(to_bytes(effect.message, self._master, self._writer))
         return count
 
     def cycle(self) -> int:

@@ -103,11 +103,11 @@ class AllocatorAgent:
         else:
             self.known_free = NOTHING if bundle is free else free.without_part(bundle)
 
-    def give_all(self, holder: Holder, free: Bundle) -> None:
-        """All that is free, and nothing of it shared."""
+    def give_part(self, holder: Holder, given: Bundle, rest: Bundle) -> None:
+        """A part of what is free, and nothing of that shared; the rest is known."""
         held = self.held
-        held[holder] = held[holder].plus(free) if holder in held else free
-        self.known_free = NOTHING
+        held[holder] = held[holder].plus(given) if holder in held else given
+        self.known_free = rest
         self.barren_at = -1
 
     def take_back(self, holder: Holder, bundle: Bundle) -> None:

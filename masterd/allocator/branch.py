@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from masterd.allocator.bundle import Kind
+from masterd.allocator.shares import Weighed
 
 Shared = Sequence[tuple[Hashable, Kind, int]]
 """Shared resources that were given or came back: on which agent, which one, how many copies. Several weigh as one."""
@@ -13,19 +14,24 @@ Shares = tuple[Mapping[str, int], Shared]
 
 Entry = tuple[int, int, str, "Branch"]
 
+NO_WEIGHT: Weighed = ((), "", 0)
+
 
 class Branch:
     """A path's place in the tree: the sum of what is allocated below it, and its children in order.
 
     `lists`: the children that have members of each list below them, sorted; only those that are `built`. They, and the
     children's entries, are of the totals' `version`. An `entry` is None when it has to be computed; `best` is the numerator of
-    the dominant share that it was made of, `top` the dominant resource.
+    the dominant share that it was made of, `top` the dominant resource. The last `bulk_count` charges were of the same amounts,
+    `bulk`, and are added up when `allocated_milli` is next asked for: in a run most charges are alike.
     """
 
     __slots__ = (
-        "allocated_milli",
+        "_allocated_milli",
         "best",
         "built",
+        "bulk",
+        "bulk_count",
         "children",
         "client",
         "copies",
@@ -44,7 +50,9 @@ class Branch:
         self.parent = parent
         self.children: dict[str, Branch] = {}
         self.client: str | None = None
-        self.allocated_milli: dict[str, int] = {}
+        self._allocated_milli: dict[str, int] = {}
+        self.bulk: Weighed = NO_WEIGHT
+        self.bulk_count = 0
         self.best = 0
         self.top = ""
         self.copies: dict[tuple[Hashable, Kind], int] = {}
@@ -54,6 +62,33 @@ class Branch:
         self.built: tuple[int, ...] = ()
         self.member_counts = [0] * list_count
         self.version = -1
+
+    @property
+    def allocated_milli(self) -> dict[str, int]:
+        """The sums by name, to be read and changed."""
+        if self.bulk_count:
+            self._add_up()
+        return self._allocated_milli
+
+    def take_over(self, other: Branch) -> None:
+        """What the other has, counts included, is had here as well."""
+        self._allocated_milli = dict(other.allocated_milli)
+        self.copies = dict(other.copies)
+        self.count = other.count
+        self.member_counts = list(other.member_counts)
+
+    def begin_bulk(self, weighed: Weighed) -> None:
+        """A charge of other amounts than the last ones."""
+        if self.bulk_count:
+            self._add_up()
+        self.bulk = weighed
+        self.bulk_count = 1
+
+    def _add_up(self) -> None:
+        allocated, count = self._allocated_milli, self.bulk_count
+        for name, milli in self.bulk[0]:
+            allocated[name] = allocated.get(name, 0) + milli * count
+        self.bulk_count = 0
 
     def refresh(self, version: int) -> None:
         """The totals or a weight have changed: whatever was computed is stale."""

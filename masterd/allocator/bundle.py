@@ -150,7 +150,7 @@ class Bundle:
         self.asked_minimum: object = None
         self.meets_minimum = False
         self.weighed: tuple[int, tuple[Sequence[tuple[str, int]], str, int]] | None = None
-        self.marked: dict[str, Resources] = {}
+        self.marked: dict[str, tuple[Resources, Resources]] = {}
         self._by_charge: tuple[Bundle, Bundle] | None = None
         self._charged: Mapping[str, int] | None = None
         self._is_plain: bool | None = None
@@ -334,11 +334,11 @@ class Bundle:
         """Whether these very resources were made of it."""
         return resources is self._resources
 
-    def resources_for(self, role: str) -> Resources:
-        """As the model has it, marked as allocated to the role."""
+    def resources_for(self, role: str) -> tuple[Resources, Resources]:
+        """As the model has it: without allocation marks, and marked as allocated to the role."""
         found = self.marked.get(role)
         if found is None:
-            found = self.marked[role] = Resources(tuple(self._each(role)))
+            found = self.marked[role] = self.resources(), Resources(tuple(self._each(role)))
         return found
 
     def _each(self, role: str) -> Iterator[Resource]:

@@ -237,7 +237,7 @@ class Run:
     def _offer(self, agent: AllocatorAgent, role: Role, framework: AllocatorFramework, candidate: Bundle) -> bool:
         """Grant it, unless the framework does not want it."""
         framework_id = framework.framework_id
-        holder = (framework_id, role.path)
+        holder = framework.holders[role.path]
         if agent.filters and holder in agent.covered and self.now_ns < agent.wake_ns:
             return False
         offer = candidate

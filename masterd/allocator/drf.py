@@ -71,10 +71,7 @@ class Sorter:
         assert branch.client is not None
         leaf = branch.children[VIRTUAL] = Branch(f"{branch.path}/{VIRTUAL}", branch, self._list_count)
         leaf.client, branch.client = branch.client, None
-        leaf.allocated_milli = dict(branch.allocated_milli)
-        leaf.copies = dict(branch.copies)
-        leaf.count = branch.count
-        leaf.member_counts = list(branch.member_counts)
+        leaf.take_over(branch)
         self._leaves[leaf.client] = leaf
         branch.version = -1
 
@@ -173,15 +170,13 @@ class Sorter:
         """As `charge`, of what `ClusterTotals.weigh` made: nothing shared. The hot loop's: no call but the two bisections."""
         branch = self._leaves[client]
         version, weights_milli = self._totals.version, self._weights_milli
-        amounts, top, rise = weighed
+        _, top, rise = weighed
         while (parent := branch.parent) is not None:
-            allocated = branch.allocated_milli
-            for name, milli in amounts:
-                try:
-                    allocated[name] += milli
-                except KeyError:
-                    allocated[name] = milli
-            branch.count += 1
+            if branch.bulk is weighed:
+                branch.bulk_count += 1
+            else:
+                branch.begin_bulk(weighed)
+            count = branch.count = branch.count + 1
             old = branch.entry
             if old is None or parent.version != version:
                 branch.entry = None
@@ -196,7 +191,7 @@ class Sorter:
                 path = branch.path
                 if weights_milli:
                     best = (best << SHIFT_BITS) // weights_milli.get(path, WEIGHT_ONE_MILLI)
-                new = branch.entry = (best, branch.count, path, branch)
+                new = branch.entry = (best, count, path, branch)
                 for which in parent.built:
                     if branch.member_counts[which]:
                         entries = parent.lists[which]

@@ -15,6 +15,7 @@ class AllocatorFramework:
     __slots__ = (
         "active",
         "framework_id",
+        "holders",
         "idle_rounds",
         "is_picky",
         "offered_roles",
@@ -32,10 +33,14 @@ class AllocatorFramework:
         self.set_traits(traits)
 
     def set_traits(self, traits: FrameworkTraits) -> None:
-        """What it says of itself now. `is_picky`: some agents may be hidden from it that are not from others."""
+        """What it says of itself now. `is_picky`: some agents may be hidden from it that are not from others.
+
+        `holders`: it in each of its roles, made once, and not for each agent on which it is given something.
+        """
         self.traits = traits
         self.suppressed_roles = set(traits.suppressed_roles)
         self.is_picky = bool(traits.constraints)
+        self.holders = {role: (self.framework_id, role) for role in traits.roles}
 
     def can(self, capability: FrameworkCapability) -> bool:
         """Whether it has said that it understands this."""

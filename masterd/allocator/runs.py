@@ -75,21 +75,15 @@ class Runs(Books):
         held_on = self.ledger.held_on
         grants: list[Grant] = []
         for role, framework, agent, bundle in portions:
-            holder = (framework.framework_id, role.path)
+            path, agent_id = role.path, agent.agent_id
+            holder = framework.holders[path]
             agents = held_on.get(holder)
             if agents is None:
                 agents = held_on[holder] = set()
-            agents.add(agent.agent_id)
-            framework.offered_roles.add(role.path)
-            grants.append(
-                Grant(
-                    framework_id=framework.framework_id,
-                    role=role.path,
-                    agent_id=agent.agent_id,
-                    resources=bundle.resources(),
-                    allocated=bundle.resources_for(role.path),
-                )
-            )
+            agents.add(agent_id)
+            framework.offered_roles.add(path)
+            resources, allocated = bundle.marked.get(path) or bundle.resources_for(path)
+            grants.append(Grant(holder[0], path, agent_id, resources, allocated))
         return tuple(grants)
 
     def _end_round(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from masterd.allocator.accounts import Account
 from masterd.allocator.agents import AllocatorAgent
-from masterd.allocator.bundle import Bundle
+from masterd.allocator.bundle import NOTHING, Bundle
 from masterd.allocator.cycle import Run, open_part
 from masterd.allocator.quantities import minimum_met
 
@@ -42,8 +42,6 @@ def share_all(run: Run, agents: Iterable[AllocatorAgent]) -> None:
         free = agent.known_free
         if free is None:
             free = agent.free
-        if not free.amounts:
-            continue
         shape = shapes.get(id(free))
         if shape is None:
             shape = shapes[id(free)] = Shape(run, free)
@@ -51,19 +49,24 @@ def share_all(run: Run, agents: Iterable[AllocatorAgent]) -> None:
             run.share(agent)
             continue
         if shape.is_parted:
-            _share_parted(run, agent, shape)
+            _share_parted(run, agent, free)
             continue
         role = roles.first() if shape.suits else None
         if role is None:
-            agent.mark_barren(openings)
+            if free.amounts:
+                agent.mark_barren(openings)
             continue
         framework = frameworks[role.first()]
         if framework.is_picky:
             run.share(agent)
             continue
-        agent.give_all((framework.framework_id, role.path), free)
+        holder, held = framework.holders[role.path], agent.held
+        # As `give_part`: a call here would be a tenth of the whole.
+        held[holder] = held[holder].plus(free) if holder in held else free
+        agent.known_free = NOTHING
+        agent.barren_at = -1
         portions.append((role, framework, agent, free))
-        roles.charge_weighed(role, framework.framework_id, shape.weighed)
+        roles.charge_weighed(role, holder[0], shape.weighed)
         counts, account = shape.counts, role.account
         counts[account] = counts[account] + 1 if account in counts else 1
     for shape in shapes.values():
@@ -71,21 +74,21 @@ def share_all(run: Run, agents: Iterable[AllocatorAgent]) -> None:
             run.accounts.charge(account, {name: milli * count for name, milli in shape.free.charged.items()})
 
 
-def _share_parted(run: Run, agent: AllocatorAgent, shape: Shape) -> None:
+def _share_parted(run: Run, agent: AllocatorAgent, free: Bundle) -> None:
     """Some of it is reserved: the first role gets what it may have, and then those are asked for whom there is something."""
     begin = len(run.portions)
-    role = run.roles.first() if shape.suits else None
+    role = run.roles.first() if minimum_met(open_part(free), run.settings.minimum) else None
     asked: tuple[str, ...] = ()
     if role is not None:
         framework = run.frameworks[role.first()]
         if framework.is_picky:
             run.share(agent)
             return
-        mine = shape.free.split(role.line)[0]
-        agent.give((framework.framework_id, role.path), mine)
+        mine, free = free.split(role.line)
+        agent.give_part(framework.holders[role.path], mine, free)
         run.accounts.charge(role.account, mine.charged)
         run.portions.append((role, framework, agent, mine))
         asked = (role.path,)
-    if agent.free.amounts:
+    if free.amounts:
         run.share_reserved(agent, asked)
     run.end_visit(agent, begin)

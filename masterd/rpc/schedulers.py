@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from typing import cast
 
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
@@ -50,6 +51,16 @@ LIST_LIMIT_COUNT = 10_000
 """Offers, tasks or roles of one call."""
 
 _Context = ServicerContext[Message, Message]
+_Words = (
+    NoteSubscribed
+    | NoteRescinded
+    | NoteStatus
+    | NoteAgentFailed
+    | NoteOperation
+    | NoteInverseOffer
+    | NoteError
+    | NoteHeartbeat
+)
 
 
 class Schedulers(SchedulerServiceServicer):
@@ -74,7 +85,7 @@ class Schedulers(SchedulerServiceServicer):
             await self._shell.call(event)
             master = convert.master_info_to_wire(self._shell.machine.state.master)
             async for message in stream.messages():
-                yield to_wire(message, master, self._writer)
+                yield cast("pb.SchedulerEvent", to_bytes(message, master, self._writer))
         finally:
             self._lost(number)
 
@@ -253,10 +264,16 @@ def _count(found_count: int, field: str) -> None:
         raise InvalidRequest(field, f"{found_count} entries", f"use at most {LIST_LIMIT_COUNT} in one call")
 
 
-def to_wire(
-    message: FrameworkMessage, master: parties_pb2.MasterInfo, writer: convert.OfferWriter
-) -> pb.SchedulerEvent:
-    """With the master's identity, as every message of its streams."""
+def to_bytes(message: FrameworkMessage, master: parties_pb2.MasterInfo, writer: convert.OfferWriter) -> bytes:
+    """With the master's identity, as every message of its streams. The guard sends bytes as they are."""
+    event = pb.SchedulerEvent
+    if not isinstance(message, NoteOffers):
+        return _to_wire(message, master).SerializeToString()
+    offers = writer.written(message.offers, event.Offers.OFFERS_FIELD_NUMBER)
+    return event(master=master).SerializeToString() + convert.embedded(event.OFFERS_FIELD_NUMBER, offers)
+
+
+def _to_wire(message: _Words, master: parties_pb2.MasterInfo) -> pb.SchedulerEvent:
     event = pb.SchedulerEvent
     match message:
         case NoteSubscribed():
@@ -266,11 +283,6 @@ def to_wire(
                 subscription_id=message.subscription_id,
             )
             return event(master=master, subscribed=subscribed)
-        case NoteOffers(offers=offers):
-            told = event(master=master)
-            for offer in offers:
-                writer.write(offer, told.offers.offers.add())
-            return told
         case NoteRescinded(offer_id=offer_id):
             return event(master=master, rescind=event.Rescind(offer_id=offer_id))
         case NoteStatus(status=status):

@@ -37,8 +37,8 @@ from paddock.wire.convert.evidence import (
     evidence_from_wire,
     evidence_to_wire,
 )
+from paddock.wire.convert.offer_writer import OfferWriter, embedded
 from paddock.wire.convert.offers import (
-    OfferWriter,
     filters_from_wire,
     filters_to_wire,
     offer_from_wire,
@@ -111,6 +111,7 @@ __all__ = [
     "domain_to_wire",
     "effective_limit_from_wire",
     "effective_limit_to_wire",
+    "embedded",
     "environment_from_wire",
     "evidence_from_wire",
     "evidence_to_wire",

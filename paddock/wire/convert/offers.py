@@ -73,40 +73,6 @@ def unavailability_to_wire(unavailability: Unavailability | None) -> pb.Unavaila
     )
 
 
-class OfferWriter:
-    """Writes many offers as `offer_to_wire` does; what is the same object in several of them is converted once."""
-
-    LIMIT_COUNT = 10_000
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int, int], tuple[Offer, pb.Offer]] = {}
-
-    def write(self, offer: Offer, message: pb.Offer) -> None:
-        """Into an empty message."""
-        key = (id(offer.resources), id(offer.attributes), id(offer.domain))
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= self.LIMIT_COUNT:
-                self._known.clear()
-            # With the offer itself: as long as it is kept, no other object can have these ids.
-            known = self._known[key] = (offer, offer_to_wire(offer._replace(unix_address="", tcp_address="")))
-        message.CopyFrom(known[1])
-        if offer.unavailability != known[0].unavailability:
-            message.ClearField("unavailability")
-            planned = unavailability_to_wire(offer.unavailability)
-            if planned is not None:
-                message.unavailability.CopyFrom(planned)
-        message.offer_id = offer.offer_id
-        message.framework_id = offer.framework_id
-        message.agent_id = offer.agent_id
-        message.hostname = offer.hostname
-        message.role = offer.role
-        if offer.unix_address:
-            message.unix_address = offer.unix_address
-        if offer.tcp_address:
-            message.tcp_address = offer.tcp_address
-
-
 def filters_from_wire(message: pb.Filters) -> Filters:
     """Absent: Mesos' five seconds. More than a year is cut to a year, as Mesos does."""
     if not message.HasField("refuse_ms"):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import grpc.aio
 
@@ -52,7 +53,9 @@ class Operator(operator_service_pb2_grpc.OperatorServiceServicer):
     ) -> AsyncIterator[pb.WatchTasksResponse]:
         yield pb.WatchTasksResponse(resource_version=1)
         await asyncio.sleep(0)
-        yield pb.WatchTasksResponse(task=pb.Task(role=current_principal().name))
+        # Bytes that a service has written itself go out as they are.
+        told = pb.WatchTasksResponse(task=pb.Task(role=current_principal().name)).SerializeToString()
+        yield cast("pb.WatchTasksResponse", told)
         raise ERRORS["missing"]
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: object) -> pb.ListAgentsResponse:  # noqa: N802
