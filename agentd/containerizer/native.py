@@ -25,6 +25,7 @@ from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, ask_what_it_said, failure_of_event, started_event
 from agentd.containerizer.spare_records import spare_id_of
+from agentd.containerizer.unheard_plans import UnheardPlans
 from agentd.core.events import Concluded, Ended, Held, HoldersFound, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
 from agentd.fetcher.fetcher import Fetcher
@@ -43,7 +44,6 @@ from paddock.model.task import CommandInfo, LaunchFailure
 
 _log = logging.getLogger(__name__)
 
-_WITHDRAWN = -1
 DISCARD_AFTER_S = 0.2
 """Records and sockets of that time go together."""
 
@@ -88,11 +88,7 @@ class NativeContainerizer(Containerizer):
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
         self._execs = ExecSessions()
-        self._unheard: dict[ContainerId, int] = {}
-        """Sealed plans of launches of which no shim has said a word yet: a launcher may die with them in its socket.
-
-        Of those that are to end, and so are not begun a second time, _WITHDRAWN is left.
-        """
+        self._unheard = UnheardPlans()
         self._settling: dict[ContainerId, list[tuple[int, int]]] = {}
         """Whose connection is gone, until it is known why; and the kills, signal and grace, that came meanwhile."""
         self._discarding: list[ContainerId] = []
@@ -167,7 +163,7 @@ class NativeContainerizer(Containerizer):
         ready = self._ready.pop(container_id, None)
         if ready is None:
             return
-        self._unheard[container_id] = ready.plan_fd
+        self._unheard.keep(container_id, ready.plan_fd)
         self._link(container_id, self._launcher.launch(os.dup(ready.plan_fd)))
 
     def watch(self, container_id: ContainerId) -> None:
@@ -181,9 +177,7 @@ class NativeContainerizer(Containerizer):
 
     def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
         """By its shim; a container whose shim is gone is swept."""
-        if container_id in self._unheard:
-            self._heard(container_id)
-            self._unheard[container_id] = _WITHDRAWN
+        self._unheard.withdraw(container_id)
         link = self._links.get(container_id)
         if link is not None and not link.is_closed:
             link.tell("kill", signal=signal, grace_ms=grace_ms)
@@ -211,7 +205,7 @@ class NativeContainerizer(Containerizer):
         link = self._links.pop(container_id, None)
         if link is not None:
             link.close()
-        self._heard(container_id)
+        self._unheard.forget(container_id)
         ready = self._ready.pop(container_id, None)
         if ready is not None:
             os.close(ready.plan_fd)
@@ -289,14 +283,9 @@ class NativeContainerizer(Containerizer):
         self._launcher.close()
         await asyncio.to_thread(self._bulk_usage.close)
 
-    def _heard(self, container_id: ContainerId) -> None:
-        if self._unheard.get(container_id, _WITHDRAWN) != _WITHDRAWN:
-            os.close(self._unheard[container_id])
-        self._unheard.pop(container_id, None)
-
     def _on_event(self, link: ShimLink, message: Message) -> None:
         container_id = link.container_id
-        self._heard(container_id)
+        self._unheard.forget(container_id)
         match message.get("event"):
             case protocol.EVENT_CREATED:
                 self._created(link, message)
@@ -387,13 +376,11 @@ class NativeContainerizer(Containerizer):
         except ContainerizerError as error:
             self._post(Held(container_id=container_id, what=str(error)))
             return
-        plan_fd = self._unheard.get(container_id)
-        if record is not None or plan_fd == _WITHDRAWN:
-            self._heard(container_id)
+        if record is not None or self._unheard.is_withdrawn(container_id):
+            self._unheard.forget(container_id)
             self._post(Ended(container_id=container_id, record=record))
-        elif plan_fd is not None:
+        elif (plan_fd := self._unheard.take(container_id)) is not None:
             # Nothing of it was ever made, so its launcher died before it came to it: the next one gets it, once.
-            del self._unheard[container_id]
             self._link(container_id, self._launcher.launch(plan_fd))
         else:
             failure = LaunchFailure(stage="launcher", message="launcher or shim died before the container existed")
