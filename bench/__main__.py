@@ -1,7 +1,7 @@
 """`python -m bench [--only NAME]`: measures, prints one table, writes build/bench.json.
 
-NAME is a part (allocator, launch, memory, thousand, statistics, recovery, loop_lag) or one figure's name, which runs the part
-that has it.
+NAME is a part (allocator, launch, memory, thousand, statistics, recovery, master, loop_lag) or one figure's name, which
+runs the part that has it.
 Exit code 0 when everything could be measured, whether or not the goals are reached; 1 otherwise.
 """
 
@@ -15,10 +15,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import allocator, launch, loop_lag, memory, recovery, statistics, thousand
+from bench import allocator, launch, loop_lag, master, memory, recovery, statistics, thousand
 from bench.agent import Agent, LaunchError
 from bench.cluster import running_agent
 from bench.limits import UnfairError
+from bench.master import MasterBenchError
 from bench.peer_process import PeerError
 from bench.peers import TREE, Peers, running_peers
 from bench.statistics import NotMeasurableError
@@ -71,6 +72,19 @@ PARTS = (
         figures=("recover_250_s", "recover_500_s", "recover_1000_s", "checkpoint_ms"),
         measure=lambda _agent, _peers: recovery.measure(),
     ),
+    Part(
+        name="master",
+        figures=(
+            "master_tasks_per_s",
+            "master_task_cpu_ms",
+            "master_agent_pss_kib",
+            "master_offer_p50_ms",
+            "master_offer_p99_ms",
+            "master_start_10k_s",
+            "master_start_offer_10k_s",
+        ),
+        measure=lambda _agent, _peers: master.measure(),
+    ),
     Part(name="loop_lag", figures=("loop_lag_ratio",), measure=lambda agent, _peers: loop_lag.measure(agent)),
 )
 
@@ -88,7 +102,7 @@ def main() -> int:
         return 1
     try:
         figures = asyncio.run(_measure(chosen))
-    except (PaddockError, LaunchError, NotMeasurableError, PeerError, UnfairError) as error:
+    except (PaddockError, LaunchError, MasterBenchError, NotMeasurableError, PeerError, UnfairError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(render(figures))
