@@ -27,6 +27,7 @@ from paddock.model.ids import ContainerId
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
 from paddock.model.task import LaunchFailure, Reason, TaskState
+from paddock.model.volumes import counted
 
 NO_WORK = "the agent takes no new work"
 
@@ -44,8 +45,8 @@ class _Lack:
 
 
 def _lack(state: AgentState, asked: Resources) -> _Lack | None:
-    bare = asked.unallocated()
-    return None if state.free.contains(bare) else _Lack(asked=bare, free=state.free)
+    taken = counted(asked)
+    return None if state.free.contains(taken) else _Lack(asked=taken, free=state.free)
 
 
 def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:

@@ -23,6 +23,7 @@ from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidTransition
 from paddock.model.ids import FrameworkId
 from paddock.model.resources import Resources, Scalar, excess
+from paddock.model.volumes import counted
 
 
 def apply(state: AgentState, entry: DurableEntry) -> None:
@@ -54,13 +55,13 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
 
 
 def _launched(state: AgentState, entry: ContainerLaunched) -> None:
-    asked = entry.config.resources.unallocated()
-    counted = _taken(state.free, asked)
-    state.free -= counted
+    asked = counted(entry.config.resources)
+    taken = _taken(state.free, asked)
+    state.free -= taken
     if not entry.config.framework_id:
         state.standalone += asked
     state.containers[entry.config.container_id] = ContainerEntry(
-        config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=counted
+        config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=taken
     )
 
 
@@ -68,7 +69,7 @@ def _standalone_without(state: AgentState, gone: Resources) -> Resources:
     """Amounts are taken off. Ranges and sets are unions, of which two may have had the same: they are put together anew."""
     if all(isinstance(resource.value, Scalar) for resource in gone):
         return state.standalone - gone
-    left = (entry.config.resources.unallocated() for entry in state.live() if not entry.config.framework_id)
+    left = (counted(entry.config.resources) for entry in state.live() if not entry.config.framework_id)
     return Resources.of(resource for resources in left for resource in resources)
 
 
@@ -82,7 +83,7 @@ def _taken(free: Resources, asked: Resources) -> Resources:
 def _resizing(state: AgentState, entry: ContainerResizing) -> None:
     """What it grows by is taken at once: nobody else may get it meanwhile."""
     container = state.containers[entry.container_id]
-    growth = excess(entry.resources.unallocated(), container.config.resources.unallocated())
+    growth = excess(counted(entry.resources), counted(container.config.resources))
     taken = _taken(state.free, growth)  # all of it, unless the operator made the agent smaller since
     state.free -= taken
     container.counted += taken
@@ -96,7 +97,7 @@ def _resized(state: AgentState, entry: ContainerResized) -> None:
     resizing, container.resizing = container.resizing, None
     if resizing is None:
         raise InvalidTransition(f"container {entry.container_id}", "not being resized", "RESIZED")
-    before, after = container.config.resources.unallocated(), resizing.resources.unallocated()
+    before, after = counted(container.config.resources), counted(resizing.resources)
     kept, left = (after, before) if entry.applied else (before, after)
     surplus = excess(container.counted, kept)
     container.counted -= surplus
@@ -124,9 +125,9 @@ def _ended(state: AgentState, entry: ContainerEnded) -> None:
     container.counted = Resources()
     if not container.config.framework_id:
         if container.resizing is not None:
-            resources = container.config.resources.unallocated()
-            state.standalone -= excess(container.resizing.resources.unallocated(), resources)
-        state.standalone = _standalone_without(state, container.config.resources.unallocated())
+            resources = counted(container.config.resources)
+            state.standalone -= excess(counted(container.resizing.resources), resources)
+        state.standalone = _standalone_without(state, counted(container.config.resources))
     container.resizing = None
     container.forget_command()
     state.ended[entry.container_id] = None

@@ -25,6 +25,7 @@ from paddock.model.errors import (
 from paddock.model.resource_text import format_resources, format_value
 from paddock.model.resources import Resources, Scalar, excess
 from paddock.model.task import ResourceLimits
+from paddock.model.volumes import counted
 
 _LIMITS = tuple(field.name for field in fields(ResourceLimits))
 
@@ -52,7 +53,7 @@ def _wanted(state: AgentState, container: ContainerEntry, event: ResizeContainer
         raise Unavailable(f"container {event.container_id} is being resized by {container.resizing.by}; try again")
     config = container.config
     resources = _resources(config.resources, event.resources, is_task=bool(config.framework_id))
-    growth = excess(resources.unallocated(), config.resources.unallocated())
+    growth = excess(counted(resources), counted(config.resources))
     if not state.free.contains(growth):
         free = format_resources(state.free) or "nothing"
         raise ResourcesExhausted(

@@ -9,7 +9,8 @@ from masterd.allocator.interface import Conversion
 from masterd.core.effects import SaveAgentResources
 from masterd.core.state import AgentEntry, MasterState, Turn
 from paddock.model.agent import AgentInfo
-from paddock.model.resources import Resource, Resources
+from paddock.model.resources import Resources
+from paddock.model.volumes import as_configured
 
 
 def recover(state: MasterState, record: SaveAgentResources) -> None:
@@ -68,12 +69,6 @@ def carried(before: Resources, configured: Resources) -> tuple[Resources, Resour
         else:
             lost += Resources((resource,))
     return kept, lost
-
-
-def as_configured(resource: Resource) -> Resource:
-    """Without what was done to it at run time."""
-    static = tuple(reservation for reservation in resource.reservations if not reservation.dynamic)
-    return replace(resource, reservations=static, volume=None, shared=resource.shared and resource.volume is None)
 
 
 def _note_leases(state: MasterState, agent: AgentEntry) -> None:

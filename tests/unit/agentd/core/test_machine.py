@@ -1,5 +1,7 @@
 """The machine, told stories: what comes out, in which order, and what is durable before it."""
 
+from dataclasses import replace
+
 from agentd.core import effects, events, recovery
 from agentd.core.durable import ContainerEnded, ContainerLaunched, ContainerStopping, StatusQueued
 from agentd.core.effects import Checkpoint, Effect
@@ -10,7 +12,7 @@ from agentd.core.status_updates import PENDING_LIMIT_COUNT, RETRY_FIRST_NS
 from paddock.model.container import ContainerState
 from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, ResourcesExhausted
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
-from paddock.model.resources import Resources
+from paddock.model.resources import Reservation, Resources
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, TaskState
 from tests.unit.agentd.core import made
@@ -338,6 +340,21 @@ def test_a_task_that_no_longer_fits_is_given_back_and_the_others_run() -> None:
     assert refused.task_ids == ("t2",)
     assert "t2" in refused.message
     assert [task_id for _, task_id in story.state.tasks] == ["t1"]
+
+
+def test_what_was_reserved_at_run_time_is_taken_off_what_the_agent_was_configured_with() -> None:
+    story = Story()
+    reserved = Resources.of(
+        replace(each, reservations=(Reservation(role="r", dynamic=True),), allocation_role="r") for each in made.ONE
+    )
+    config = replace(made.config("c1", task_id="t1"), resources=reserved)
+    launch = events.TaskLaunch(task=made.task("t1", resources=reserved), config=config)
+    story.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
+    assert story.state.free == made.TOTAL - made.ONE
+    story.tell(events.Prepared(container_id=C))
+    story.start()
+    story.end()
+    assert story.state.free == made.TOTAL
 
 
 def test_a_launch_that_comes_twice_is_one() -> None:
