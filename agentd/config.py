@@ -235,6 +235,7 @@ class Settings:
             bounding_capabilities=self.bounding_capabilities,
             effective_capabilities=self.effective_capabilities,
             disallow_sharing_agent_pid_namespace=self.disallow_sharing_agent_pid_namespace,
+            work_dir=self.work_dir,
         )
 
 

@@ -36,6 +36,7 @@ from agentd.rpc.powers import Powers
 from agentd.rpc.services import Services
 from agentd.shell import MasterLink, NoMaster, Shell
 from agentd.users import Users
+from agentd.volumes import VolumeKeeper, VolumePlaces
 from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
@@ -91,7 +92,9 @@ class Daemon:
         )
         containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
         try:
-            await self._serve(shell, containerizer, programs, stopping)
+            volume_places = VolumePlaces(self._settings.work_dir, self._identity)
+            keeper = VolumeKeeper(volume_places, thread, shell.post)
+            await self._serve(shell, containerizer, keeper, programs, stopping)
         finally:
             shell.close()
             # First the log: what becomes durable by this lets go of exit records.
@@ -141,13 +144,18 @@ class Daemon:
         )
 
     async def _serve(
-        self, shell: Shell, containerizer: ComposingContainerizer, programs: Programs, stopping: asyncio.Event
+        self,
+        shell: Shell,
+        containerizer: ComposingContainerizer,
+        volumes: VolumeKeeper,
+        programs: Programs,
+        stopping: asyncio.Event,
     ) -> None:
         users, powers, pins = Users(), Powers.of(self._settings), Pins()
         services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
         health = HealthChecker(containerizer, shell.post, SystemClock())
-        shell.connect(containerizer, master, health)
+        shell.connect(containerizer, master, health, volumes)
         await containerizer.start()
         await self._recover(shell, containerizer)
         collecting = asyncio.create_task(self._collector(shell, pins, programs).run())

@@ -37,7 +37,14 @@ COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
 
-MasterMessage = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused | effects.SendProblem
+MasterMessage = (
+    effects.SendStatus
+    | effects.SendStandalone
+    | effects.SendLaunchRefused
+    | effects.SendProblem
+    | effects.SendVolumesRemoved
+    | effects.SendVolumesFound
+)
 
 
 class MasterLink(Protocol):
@@ -62,6 +69,16 @@ class HealthChecks(Protocol):
 
     def cancel(self, container_id: ContainerId) -> None:
         """Idempotent."""
+
+
+class Volumes(Protocol):
+    """Who has their directories."""
+
+    def arrange(self, effect: effects.ArrangeVolumes) -> None:
+        """In order with preparations."""
+
+    def remove(self, effect: effects.RemoveVolume) -> None:
+        """Out of everybody's reach."""
 
 
 class Shell:
@@ -101,10 +118,12 @@ class Shell:
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
         self._health: HealthChecks
+        self._volumes: Volumes
         self._master: MasterLink = NoMaster()
 
-    def connect(self, containerizer: Containerizer, master: MasterLink, health: HealthChecks) -> None:
+    def connect(self, containerizer: Containerizer, master: MasterLink, health: HealthChecks, volumes: Volumes) -> None:
         """Explicit wiring: all need `post` first."""
+        self._volumes = volumes
         self._containerizer = containerizer
         self._health = health
         self._master = master
@@ -227,6 +246,8 @@ class Shell:
                     self._flush = self._loop.call_later(RELAXED_DELAY_S, self._flush_relaxed)
             case effects.Prepare():
                 self._containerizer.prepare(effect.config)
+            case effects.ArrangeVolumes():
+                self._volumes.arrange(effect)
             case effects.Discard():
                 self._discards.append((self._writer.last_number, effect.container_id))
             case effects.Answer(at_once=True) | effects.SendLaunchRefused(at_once=True) | effects.SendProblem():
@@ -269,13 +290,22 @@ class Shell:
                 self._publish(effect)
             case effects.PublishTask():
                 self._publish_task(effect)
-            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused() | effects.SendProblem():
+            case effects.RemoveVolume():
+                self._volumes.remove(effect)
+            case (
+                effects.SendStatus()
+                | effects.SendStandalone()
+                | effects.SendLaunchRefused()
+                | effects.SendProblem()
+                | effects.SendVolumesRemoved()
+                | effects.SendVolumesFound()
+            ):
                 self._master.send(effect)
             case effects.Answer():
                 self._answer(effect.request_id, effect.error)
             case effects.WakeAt():
                 self._wake_at(effect.at_ns)
-            case effects.Checkpoint() | effects.Prepare() | effects.Discard():
+            case effects.Checkpoint() | effects.Prepare() | effects.ArrangeVolumes() | effects.Discard():
                 raise AssertionError("taken before")
             case _:
                 assert_never(effect)

@@ -123,6 +123,7 @@ class IsolatorSettings:
     bounding_capabilities: tuple[str, ...] | None = None
     effective_capabilities: tuple[str, ...] | None = None
     disallow_sharing_agent_pid_namespace: bool = True
+    work_dir: str = ""
 
 
 class Source(Protocol):

@@ -139,7 +139,7 @@ class Registry:
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
             gone = self._connection.execute("SELECT id FROM gone_agents")
-            resources = self._connection.execute("SELECT id, configured, resources FROM agent_resources")
+            resources = self._connection.execute("SELECT id, configured, resources, destroyed FROM agent_resources")
             deactivated = self._connection.execute("SELECT id FROM deactivated_agents")
             maintenance = self._connection.execute("SELECT hostname, start_ns, duration_ns FROM maintenance")
             drains = self._connection.execute("SELECT id, asked_by, max_grace_ms, mark_gone, is_done FROM drains")
@@ -255,11 +255,12 @@ def _quota(row: Sequence[object]) -> tuple[str, Quota]:
 
 
 def _agent_resources(row: Sequence[object]) -> SaveAgentResources:
-    agent_id, configured, resources = (str(value) for value in row)
+    agent_id, configured, resources, destroyed = (str(value) for value in row)
     return SaveAgentResources(
         agent_id=AgentId(agent_id),
         configured=resource_rows.from_text(configured),
         resources=resource_rows.from_text(resources),
+        destroyed=resource_rows.destroyed_from_text(destroyed),
     )
 
 
@@ -300,10 +301,15 @@ def _write_deactivated(connection: sqlite3.Connection, agent_id: AgentId, *, dea
 
 def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources) -> None:
     connection.execute("DELETE FROM agent_resources WHERE id = ?", (record.agent_id,))
-    if record.resources != record.configured:
+    if record.resources != record.configured or record.destroyed:
         connection.execute(
-            "INSERT INTO agent_resources (id, configured, resources) VALUES (?, ?, ?)",
-            (record.agent_id, resource_rows.to_text(record.configured), resource_rows.to_text(record.resources)),
+            "INSERT INTO agent_resources (id, configured, resources, destroyed) VALUES (?, ?, ?, ?)",
+            (
+                record.agent_id,
+                resource_rows.to_text(record.configured),
+                resource_rows.to_text(record.resources),
+                resource_rows.destroyed_to_text(record.destroyed),
+            ),
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TypedDict
 
 from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar, Value
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
 class Row(TypedDict, total=False):
@@ -31,6 +33,22 @@ def to_text(resources: Resources) -> str:
 def from_text(text: str) -> Resources:
     """Raises ValueError, KeyError or TypeError for what was not written by `to_text`."""
     return Resources(tuple(_resource(row) for row in json.loads(text)))
+
+
+def destroyed_to_text(destroyed: Iterable[DestroyedVolume]) -> str:
+    """Each as id, role, persistence id."""
+    rows = [(each.destroy_id, each.volume.role, each.volume.persistence_id) for each in destroyed]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def destroyed_from_text(text: str) -> tuple[DestroyedVolume, ...]:
+    """Raises ValueError or TypeError for what was not written by `destroyed_to_text`."""
+    return tuple(
+        DestroyedVolume(
+            destroy_id=str(destroy_id), volume=VolumeKey(role=str(role), persistence_id=str(persistence_id))
+        )
+        for destroy_id, role, persistence_id in json.loads(text)
+    )
 
 
 def _row(resource: Resource) -> Row:

@@ -55,6 +55,8 @@ from masterd.core.events import (
     Subscribe,
     Teardown,
     Tick,
+    VolumesFound,
+    VolumesRemoved,
     WeightsChanged,
 )
 from masterd.core.machine import Machine
@@ -106,7 +108,9 @@ _REFUSED_WHILE_BLOCKED = (
 )
 """What must be durable, or promises something. Kills, statuses, liveness and everything that is only asked go on."""
 
-_OF_AGENTS = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
+_OF_AGENTS = (
+    AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported | VolumesRemoved | VolumesFound
+)
 
 
 class MasterShell:

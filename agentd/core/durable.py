@@ -10,6 +10,7 @@ from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
 from paddock.model.task import KillPolicy, Reason, ResourceLimits, TaskInfo, TaskStatus
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,30 @@ class StatusAcknowledged:
     uuid: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesTold:
+    """All persistent volumes that this agent has, by its master's word, and the DESTROYs that are to be carried out or are not
+    known to be confirmed. Written before anything is removed.
+    """
+
+    volumes: Resources
+    destroyed: tuple[DestroyedVolume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesMade:
+    """Their directories are there, durably."""
+
+    volumes: tuple[VolumeKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeGone:
+    """A DESTROY is carried out: the directory is out of everybody's reach. Written before the master hears of it."""
+
+    destroy_id: str
+
+
 DurableEntry = (
     ContainerLaunched
     | ContainerStopping
@@ -107,4 +132,7 @@ DurableEntry = (
     | TaskAccepted
     | StatusQueued
     | StatusAcknowledged
+    | VolumesTold
+    | VolumesMade
+    | VolumeGone
 )

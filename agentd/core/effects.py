@@ -12,6 +12,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import TaskInfo, TaskState, TaskStatus
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,40 @@ class Prepare:
     """Make the sandbox and ask every isolator for its plan. Not visible outside, so it does not wait for the checkpoint."""
 
     config: ContainerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrangeVolumes:
+    """Make directories that were never there, and look at the disk: `expect` were there once, `leaving` are to go.
+
+    In order with Prepare, and like it not visible outside: it does not wait for the checkpoint. Answered by VolumesArranged.
+    """
+
+    make: tuple[VolumeKey, ...]
+    expect: tuple[VolumeKey, ...]
+    leaving: tuple[VolumeKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveVolume:
+    """Put its directory where nobody reaches it, durably. Nothing there: done. Answered by VolumeRemoved."""
+
+    removal: DestroyedVolume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendVolumesRemoved:
+    """To the master: these DESTROYs are carried out. Said again until they are told no more."""
+
+    destroy_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendVolumesFound:
+    """To the master: where the disk and its list do not agree, all of it."""
+
+    troubled: tuple[tuple[VolumeKey, str], ...]
+    unknown: tuple[VolumeKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +264,8 @@ Effect = (
     ContainerEffect
     | Checkpoint
     | Prepare
+    | ArrangeVolumes
+    | RemoveVolume
     | Fetch
     | CancelFetch
     | Discard
@@ -238,6 +275,8 @@ Effect = (
     | SendStandalone
     | SendLaunchRefused
     | SendProblem
+    | SendVolumesRemoved
+    | SendVolumesFound
     | Answer
     | WakeAt
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentd.core import volumes
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
 from agentd.core.effects import (
@@ -202,6 +203,7 @@ def concluded(turn: Turn, event: Concluded) -> None:
     )
     # A standalone end may be told before it is written: the exit record says the same, and goes only after this is durable.
     turn.commit(entry, relaxed=record is not None and not container.config.task_id)
+    volumes.remove_due(turn)
     turn.publish(container)
     if container.launched:
         turn.effects.append(Discard(container_id=event.container_id))

@@ -13,6 +13,7 @@ from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, KillPolicy, LaunchFailure, Reason, ResourceLimits, TaskInfo
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,31 @@ class MasterDisconnected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MasterVolumes:
+    """The master's whole list of this agent's volumes, and the DESTROYs that it has not heard the end of."""
+
+    volumes: Resources
+    destroyed: tuple[DestroyedVolume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesArranged:
+    """The disk as it is now: `made` are there, durably; of the others that should be there `troubled` says what is wrong."""
+
+    made: tuple[VolumeKey, ...]
+    troubled: tuple[tuple[VolumeKey, str], ...] = ()
+    unknown: tuple[VolumeKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRemoved:
+    """Its directory is out of everybody's reach; with `problem` it is where it was."""
+
+    destroy_id: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryEnded:
     """Every restored container was found alive, found ended, or not found, and the machine has been told of each."""
 
@@ -249,6 +275,9 @@ Event = (
     | RemoveFramework
     | MasterConnected
     | MasterDisconnected
+    | MasterVolumes
+    | VolumesArranged
+    | VolumeRemoved
     | RecoveryEnded
     | LogBlocked
     | TimePassed

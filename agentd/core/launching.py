@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.core import ending, health_checks
+from agentd.core import ending, health_checks, volumes
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
 from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
@@ -21,7 +21,7 @@ from agentd.core.events import (
 from agentd.core.state import AgentState, ContainerEntry
 from agentd.core.turn import Turn
 from paddock.model.container import ContainerConfig, ContainerState
-from paddock.model.errors import AlreadyExists, PaddockError, ResourcesExhausted, Unavailable
+from paddock.model.errors import AlreadyExists, InvalidRequest, PaddockError, ResourcesExhausted, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId
 from paddock.model.resource_text import format_resources
@@ -69,6 +69,10 @@ def _refusal(state: AgentState, config: ContainerConfig) -> PaddockError | None:
         return AlreadyExists(
             "container", config.container_id, "name another container_id, or leave it empty to be given one"
         )
+    for index, resource in enumerate(config.resources):
+        if resource.volume is not None:
+            remedy = "volumes are given to tasks, by the master's offers; leave it out"
+            return InvalidRequest(f"resources[{index}].volume", resource.volume.persistence_id, remedy)
     lack = _lack(state, config.resources)
     if lack is not None:
         return ResourcesExhausted(f"{lack}; ask for less, or end something")
@@ -84,7 +88,7 @@ def _begin(turn: Turn, config: ContainerConfig) -> ContainerEntry:
 
 
 def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
-    """Each task by itself: one that does not fit, or cannot have a container, does not hinder the next."""
+    """Each task by itself: one that does not fit, or cannot have a container or its volumes, does not hinder the next."""
     if turn.state.problem:
         _refuse_all(turn, event)
         return
@@ -93,8 +97,8 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
     for launch in event.launches:
         if (event.framework.framework_id, launch.task.task_id) in turn.state.tasks:
             continue  # the master says it again after a reconnection
-        lack = _lack(turn.state, launch.config.resources) if launch.config else None
-        if lack is not None:
+        lack = _task_lack(turn.state, launch.config.resources) if launch.config else ""
+        if lack:
             refused.append(launch.task.task_id)
             lacks.append(f"task {launch.task.task_id}: {lack}")
         else:
@@ -105,6 +109,11 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
                 framework_id=event.framework.framework_id, task_ids=tuple(refused), message="; ".join(lacks)
             )
         )
+
+
+def _task_lack(state: AgentState, resources: Resources) -> str:
+    lack = _lack(state, resources)
+    return str(lack) if lack is not None else volumes.find_problem(state, resources)
 
 
 def _refuse_all(turn: Turn, event: LaunchTasks) -> None:

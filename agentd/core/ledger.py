@@ -16,6 +16,9 @@ from agentd.core.durable import (
     StatusAcknowledged,
     StatusQueued,
     TaskAccepted,
+    VolumeGone,
+    VolumesMade,
+    VolumesTold,
 )
 from agentd.core.state import STATUSES_KEPT_COUNT, AgentState, ContainerEntry, TaskEntry
 from agentd.core.task_states import check_follows
@@ -23,7 +26,7 @@ from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidTransition
 from paddock.model.ids import FrameworkId
 from paddock.model.resources import Resources, Scalar, excess
-from paddock.model.volumes import counted
+from paddock.model.volumes import as_configured, counted
 
 
 def apply(state: AgentState, entry: DurableEntry) -> None:
@@ -52,6 +55,9 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
             _queued(state, entry)
         case StatusAcknowledged():
             _acknowledged(state, entry)
+        case VolumesTold() | VolumesMade() | VolumeGone():
+            state.volumes.apply(entry)
+            _count_volumes(state)
 
 
 def _launched(state: AgentState, entry: ContainerLaunched) -> None:
@@ -63,6 +69,14 @@ def _launched(state: AgentState, entry: ContainerLaunched) -> None:
     state.containers[entry.config.container_id] = ContainerEntry(
         config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=taken
     )
+
+
+def _count_volumes(state: AgentState) -> None:
+    """Their disk is taken while they are there, used or not."""
+    state.free += state.volumes.counted
+    configured = Resources.of(as_configured(volume) for volume in state.volumes.told.values())
+    state.volumes.counted = _taken(state.free, configured)
+    state.free -= state.volumes.counted
 
 
 def _standalone_without(state: AgentState, gone: Resources) -> Resources:

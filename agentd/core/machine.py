@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, health_checks, launching, resizing
+from agentd.core import ending, events, health_checks, launching, resizing, volumes
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
@@ -53,8 +53,22 @@ def _handle(turn: Turn, event: Event) -> None:
             | events.Resized()
         ):
             _handle_container(turn, event)
+        case events.MasterVolumes() | events.VolumesArranged() | events.VolumeRemoved():
+            _handle_volumes(turn, event)
         case _:
             _handle_master(turn, event)
+
+
+def _handle_volumes(turn: Turn, event: events.MasterVolumes | events.VolumesArranged | events.VolumeRemoved) -> None:
+    match event:
+        case events.MasterVolumes():
+            volumes.told(turn, event)
+        case events.VolumesArranged():
+            volumes.arranged(turn, event)
+        case events.VolumeRemoved():
+            volumes.removed(turn, event)
+        case _:
+            assert_never(event)
 
 
 def _handle_container(
@@ -141,10 +155,12 @@ def _handle_master(
             turn.state.recovered = True
             ending.resume_stops(turn)
             resizing.resume_resizes(turn)
+            volumes.remove_due(turn)
         case events.LogBlocked():
             _blocked(turn, event.problem)
         case events.TimePassed():
             ending.retry_overdue(turn)
+            volumes.retry_removals(turn)
             _send_all(turn)
         case _:
             assert_never(event)

@@ -12,11 +12,15 @@ from agentd.core.durable import (
     StatusAcknowledged,
     StatusQueued,
     TaskAccepted,
+    VolumeGone,
+    VolumesMade,
+    VolumesTold,
 )
 from agentd.core.effects import RegisteredTask, Registration
 from agentd.core.state import AgentState, ContainerEntry, TaskEntry
 from paddock.model.container import ContainerState
 from paddock.model.ids import TaskId
+from paddock.model.resources import Resources
 from paddock.model.task import Reason, StatusSource, TaskState, TaskStatus
 
 
@@ -34,7 +38,17 @@ def restore(state: AgentState, entries: Iterable[DurableEntry]) -> None:
 
 def snapshot(state: AgentState) -> tuple[DurableEntry, ...]:
     """The fewest entries that give the durable part of this state again."""
-    return (*_tasks(state), *_containers(state))
+    return (*_volumes(state), *_tasks(state), *_containers(state))
+
+
+def _volumes(state: AgentState) -> Iterator[DurableEntry]:
+    book = state.volumes
+    if book.told or book.removals:
+        yield VolumesTold(volumes=Resources(tuple(book.told.values())), destroyed=tuple(book.removals.values()))
+    if book.made:
+        yield VolumesMade(volumes=tuple(book.made))
+    for destroy_id in book.gone:
+        yield VolumeGone(destroy_id=destroy_id)
 
 
 def _tasks(state: AgentState) -> Iterator[DurableEntry]:

@@ -9,6 +9,7 @@ from agentd.core.effects import TaskView
 from agentd.core.exit_record import ExitRecord
 from agentd.core.health import HealthWatch
 from agentd.core.status_updates import StatusStream
+from agentd.core.volume_book import VolumeBook
 from paddock.model.container import Container, ContainerConfig, ContainerState, Termination
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
@@ -138,7 +139,7 @@ TaskKey = tuple[FrameworkId, TaskId]
 
 @dataclass(slots=True, kw_only=True)
 class AgentState:
-    """Everything the agent knows. `free` = `total` less what every container that has not ended took off it."""
+    """Everything the agent knows. `free` = `total` less what its volumes and its living containers took off it."""
 
     agent_id: AgentId
     boot_id: str
@@ -152,6 +153,7 @@ class AgentState:
     """The ended ones, in the order of their ends."""
     tasks: dict[TaskKey, TaskEntry] = field(default_factory=dict)
     frameworks: dict[FrameworkId, FrameworkInfo] = field(default_factory=dict)
+    volumes: VolumeBook = field(default_factory=VolumeBook)
     version: int = 0
     """Grows by one with each change that watchers see. Not durable: a new agent starts above all that an older one gave."""
     connected: bool = False

@@ -15,6 +15,9 @@ from agentd.rpc.master_messages import (
     registration_to_wire,
     standalone_to_wire,
     status_to_wire,
+    volumes_found_to_wire,
+    volumes_of_master,
+    volumes_removed_to_wire,
 )
 from agentd.rpc.powers import Powers
 from agentd.rpc.standalone_report import StandaloneReport
@@ -155,9 +158,17 @@ class MasterClient:
         self._registered = True
         _log.info("registered with master", extra={"master_id": message.master.master_id})
         self._shell.post(events.MasterConnected())
+        if not message.registered.HasField("volumes"):
+            return
+        try:
+            self._shell.post(volumes_of_master(message.registered.volumes, "registered.volumes"))
+        except PaddockError as error:
+            _log.warning("master's volumes are refused", extra={"error": str(error)})
 
     async def _perform(self, kind: str | None, message: pb.MasterMessage) -> None:
         match kind:
+            case "volumes":
+                self._shell.post(volumes_of_master(message.volumes, "volumes"))
             case "launch_tasks":
                 await self._launches.launch(message.launch_tasks)
             case "kill_task":
@@ -193,3 +204,7 @@ def _to_wire(message: MasterMessage) -> pb.AgentMessage:
             return launch_refused_to_wire(message)
         case effects.SendProblem():
             return problem_to_wire(message)
+        case effects.SendVolumesRemoved():
+            return volumes_removed_to_wire(message)
+        case effects.SendVolumesFound():
+            return volumes_found_to_wire(message)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from agentd.core.effects import Registration, SendLaunchRefused, SendProblem, SendStandalone, SendStatus
-from agentd.core.events import KillTask
+from agentd.core.effects import (
+    Registration,
+    SendLaunchRefused,
+    SendProblem,
+    SendStandalone,
+    SendStatus,
+    SendVolumesFound,
+    SendVolumesRemoved,
+)
+from agentd.core.events import KillTask, MasterVolumes
 from paddock.model.agent import AgentInfo
 from paddock.model.ids import framework_id, task_id
 from paddock.model.task import Reason
@@ -75,3 +83,19 @@ def kill_of(message: pb.KillTask) -> KillTask:
 def problem_to_wire(message: SendProblem) -> pb.AgentMessage:
     """Empty: there is none any more."""
     return pb.AgentMessage(problem=pb.AgentProblem(message=message.problem))
+
+
+def volumes_of_master(message: pb.AgentVolumes, field: str) -> MasterVolumes:
+    """Checked. Raises InvalidRequest."""
+    volumes, destroyed = convert.agent_volumes_from_wire(message, field)
+    return MasterVolumes(volumes=volumes, destroyed=destroyed)
+
+
+def volumes_removed_to_wire(message: SendVolumesRemoved) -> pb.AgentMessage:
+    """All that the master may not have heard."""
+    return pb.AgentMessage(volumes_removed=pb.VolumesRemoved(destroy_ids=message.destroy_ids))
+
+
+def volumes_found_to_wire(message: SendVolumesFound) -> pb.AgentMessage:
+    """All of it, each time."""
+    return pb.AgentMessage(volumes_found=convert.volumes_found_to_wire(message.troubled, message.unknown))

@@ -1,4 +1,4 @@
-"""disk/du: how much a sandbox holds, counted by `du` now and then; more than the limit ends the container."""
+"""disk/du: how much a sandbox and each volume holds, counted by `du` now and then; more than its limit ends the container."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import ClassVar
 
 from isolators.contract import HostFacts, Interval, Isolator, IsolatorSettings, LiveContainer, Watch
 from isolators.disk_scan import DiskScan, ScanFailure, ScanResult
+from isolators.volume_links import directories
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ConfigError, ContainerizerError
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupWrite, LaunchPlan
 from paddock.model.resource_text import format_scalar
-from paddock.model.resources import MILLI, Resources, Scalar
+from paddock.model.resources import MILLI, Resource, Resources, Scalar
 from paddock.model.statistics import EffectiveLimit, Limitation, ResourceStatistics
 from paddock.model.task import DiskEvidence, Evidence, Reason, ResourceLimits
 
@@ -34,13 +35,23 @@ def limit_bytes(resources: Resources) -> int:
     return total_milli * MIB // MILLI
 
 
+def size_bytes(volume: Resource) -> int:
+    """What a volume may hold; 0 is no size, so nothing is counted."""
+    return volume.value.milli * MIB // MILLI if isinstance(volume.value, Scalar) else 0
+
+
 @dataclass(slots=True, kw_only=True)
 class Tracked:
-    """One sandbox: idle until `due_s`, then in the queue, then under a scan, then idle again."""
+    """One tree: idle until `due_s`, then in the queue, then under a scan, then idle again.
+
+    `volume`: its persistence id; empty: the tree is the sandbox. `ends`: a container that cannot write is not ended for it.
+    """
 
     sandbox: str
     limit_bytes: int
     due_s: float
+    volume: str = ""
+    ends: bool = True
     scan: DiskScan | None = None
     measured: ScanResult | None = None
     measured_ns: int = 0
@@ -49,7 +60,8 @@ class Tracked:
 
 
 class DiskUsageIsolator(Isolator):
-    """At most `du_parallel_count` du at once over all containers; each sandbox an interval after the end of its last.
+    """At most `du_parallel_count` du at once over all containers; each tree an interval after the end of its last. A tree is
+    known by its container's id when it is the sandbox, else by that and its path.
 
     Any call moves everything on: what has ended is collected, what waits longest starts.
     """
@@ -66,9 +78,10 @@ class DiskUsageIsolator(Isolator):
             raise ConfigError(("--isolation: disk/du needs the program du: install coreutils, or leave disk/du out",))
         self._du_path = du_path
         self._monotonic_s = monotonic_s
-        self._tracked: dict[ContainerId, Tracked] = {}
-        self._queue: dict[ContainerId, None] = {}
-        self._scanning: dict[ContainerId, None] = {}
+        self._tracked: dict[str, Tracked] = {}
+        self._volumes: dict[ContainerId, tuple[str, ...]] = {}
+        self._queue: dict[str, None] = {}
+        self._scanning: dict[str, None] = {}
         self._ending: dict[DiskScan, str] = {}
 
     @property
@@ -80,17 +93,36 @@ class DiskUsageIsolator(Isolator):
         """What runs on is counted at once: what was known died with the old agent."""
         del orphans  # nothing outside the agent's own memory
         for container in live:
-            self._track(container.config.container_id, container.config.sandbox, container.config.resources, wait_ms=0)
+            self._track(container.config, wait_ms=0)
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """Nothing for the shim to do; counting begins an interval later."""
-        self._track(container.container_id, container.sandbox, container.resources, wait_ms=self.interval_ms)
+        self._track(container, wait_ms=self.interval_ms)
         return LaunchPlan()
 
-    def _track(self, container_id: ContainerId, sandbox: str, resources: Resources, *, wait_ms: int) -> None:
+    def _track(self, container: ContainerConfig, *, wait_ms: int) -> None:
+        container_id = container.container_id
         self.cleanup(container_id)
         due_s = self._monotonic_s() + wait_ms / 1000
-        self._tracked[container_id] = Tracked(sandbox=sandbox, limit_bytes=limit_bytes(resources), due_s=due_s)
+        limit = limit_bytes(container.resources)
+        self._tracked[container_id] = Tracked(sandbox=container.sandbox, limit_bytes=limit, due_s=due_s)
+        keys = []
+        for path, resource in directories(container, self.settings.work_dir):
+            assert resource.volume is not None, "these are volumes"
+            keys.append(f"{container_id}:{path}")
+            self._tracked[keys[-1]] = Tracked(
+                sandbox=path,
+                limit_bytes=size_bytes(resource),
+                due_s=due_s,
+                volume=resource.volume.persistence_id,
+                ends=not resource.volume.read_only,
+            )
+        self._volumes[container_id] = tuple(keys)
+
+    def _counted(self, container_id: ContainerId) -> list[str]:
+        """Those of its trees that are counted."""
+        keys = (container_id, *self._volumes.get(container_id, ()))
+        return [key for key in keys if key in self._tracked and self._tracked[key].limit_bytes]
 
     def update(
         self, container_id: ContainerId, resources: Resources, limits: ResourceLimits
@@ -130,67 +162,73 @@ class DiskUsageIsolator(Isolator):
 
     def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
         """No kernel file: the limit is what the next count is compared with."""
-        tracked = self._tracked.get(container_id)
-        if tracked is None or not tracked.limit_bytes:
-            return ()
+        return tuple(self._effective_limit(self._tracked[key]) for key in self._counted(container_id))
+
+    def _effective_limit(self, tracked: Tracked) -> EffectiveLimit:
         used = f"{tracked.measured.used_bytes} bytes used" if tracked.measured else tracked.failure
-        is_enforced = self.settings.enforce_container_disk_quota
-        return (
-            EffectiveLimit(
-                resource="disk",
-                asked=f"{format_scalar(tracked.limit_bytes * MILLI // MIB)}MiB",
-                isolator=self.name,
-                path=tracked.sandbox,
-                planned=str(tracked.limit_bytes),
-                in_force=str(tracked.limit_bytes) if is_enforced else "none",
-                remark=f"counted every {self.interval_ms} ms; {used}" + ("" if is_enforced else "; not enforced"),
-            ),
+        is_enforced = self.settings.enforce_container_disk_quota and tracked.ends
+        return EffectiveLimit(
+            resource=f"disk of volume {tracked.volume}" if tracked.volume else "disk",
+            asked=f"{format_scalar(tracked.limit_bytes * MILLI // MIB)}MiB",
+            isolator=self.name,
+            path=tracked.sandbox,
+            planned=str(tracked.limit_bytes),
+            in_force=str(tracked.limit_bytes) if is_enforced else "none",
+            remark=f"counted every {self.interval_ms} ms; {used}" + ("" if is_enforced else "; not enforced"),
         )
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:
         """When its next step may be: soon while du runs, by its place while it waits, else when it is due."""
-        tracked = self._tracked.get(container_id)
-        if tracked is None or not tracked.limit_bytes:
-            return ()
-        if container_id in self._scanning:
-            return (Interval(interval_ms=POLL_MS),)
-        if container_id in self._queue:
-            place = list(self._queue).index(container_id) // max(self.settings.du_parallel_count, 1)
-            return (Interval(interval_ms=min(POLL_MS * (place + 1), max(self.interval_ms, POLL_MS))),)
-        return (Interval(interval_ms=max(round((tracked.due_s - self._monotonic_s()) * 1000), 1)),)
+        waits_ms = [self._wait_ms(key) for key in self._counted(container_id)]
+        return (Interval(interval_ms=min(waits_ms)),) if waits_ms else ()
+
+    def _wait_ms(self, key: str) -> int:
+        if key in self._scanning:
+            return POLL_MS
+        if key in self._queue:
+            place = list(self._queue).index(key) // max(self.settings.du_parallel_count, 1)
+            return min(POLL_MS * (place + 1), max(self.interval_ms, POLL_MS))
+        return max(round((self._tracked[key].due_s - self._monotonic_s()) * 1000), 1)
 
     def limitation(self, container_id: ContainerId) -> Limitation | None:
         """Never waits for du: this call may start it, a later one collects it."""
-        tracked = self._tracked.get(container_id)
-        if tracked is None or not tracked.limit_bytes:
+        keys = self._counted(container_id)
+        if not keys:
             return None
-        is_idle = container_id not in self._queue and container_id not in self._scanning
-        if is_idle and tracked.due_s <= self._monotonic_s():
-            self._queue[container_id] = None
+        for key in keys:
+            is_idle = key not in self._queue and key not in self._scanning
+            if is_idle and self._tracked[key].due_s <= self._monotonic_s():
+                self._queue[key] = None
         self._move_on()
-        if tracked.exceeded is None or not self.settings.enforce_container_disk_quota:
+        exceeded = self._exceeded(container_id)
+        if exceeded is None or not self.settings.enforce_container_disk_quota:
             return None
         return Limitation(
             container_id=container_id,
             isolator=self.name,
             reason=Reason.CONTAINER_LIMITATION_DISK,
-            message=_message(tracked.exceeded),
+            message=_message(exceeded),
             fatal=True,
-            disk=tracked.exceeded,
+            disk=exceeded,
         )
+
+    def _exceeded(self, container_id: ContainerId) -> DiskEvidence | None:
+        """Of its trees the first that holds too much."""
+        found = (self._tracked[key].exceeded for key in self._counted(container_id))
+        return next((exceeded for exceeded in found if exceeded is not None), None)
 
     def _move_on(self) -> None:
         """Collect, then start as many as may run at once."""
         self._end_stopped()
-        for container_id in tuple(self._scanning):
-            self._collect(container_id)
+        for key in tuple(self._scanning):
+            self._collect(key)
         free = max(self.settings.du_parallel_count, 1) - len(self._scanning)
-        for container_id in tuple(self._queue)[: max(free, 0)]:
-            del self._queue[container_id]
-            self._start(container_id)
+        for key in tuple(self._queue)[: max(free, 0)]:
+            del self._queue[key]
+            self._start(key)
 
-    def _start(self, container_id: ContainerId) -> None:
-        tracked = self._tracked[container_id]
+    def _start(self, key: str) -> None:
+        tracked = self._tracked[key]
         now_s = self._monotonic_s()
         if tracked.sandbox in self._ending.values():  # never a second one where the kernel still holds the first
             tracked.due_s = now_s + self.interval_ms / 1000
@@ -202,17 +240,17 @@ class DiskUsageIsolator(Isolator):
             tracked.failure = f"{self._du_path} cannot be started: {error.strerror}"
             tracked.due_s = now_s + self.interval_ms / 1000
             return
-        self._scanning[container_id] = None
+        self._scanning[key] = None
 
-    def _collect(self, container_id: ContainerId) -> None:
-        tracked = self._tracked[container_id]
+    def _collect(self, key: str) -> None:
+        tracked = self._tracked[key]
         if tracked.scan is None:
             return
         now_s = self._monotonic_s()
         found = tracked.scan.look(now_s)
         if found is None:
             return
-        self._let_go(container_id, tracked)
+        self._let_go(key, tracked)
         tracked.due_s = now_s + self.interval_ms / 1000
         if isinstance(found, ScanFailure):
             tracked.failure = found.message
@@ -222,7 +260,7 @@ class DiskUsageIsolator(Isolator):
 
     def _compare(self, tracked: Tracked) -> None:
         found = tracked.measured
-        if found is None or not tracked.limit_bytes or found.used_bytes <= tracked.limit_bytes:
+        if found is None or not tracked.ends or not tracked.limit_bytes or found.used_bytes <= tracked.limit_bytes:
             return
         tracked.exceeded = DiskEvidence(
             limit_bytes=tracked.limit_bytes,
@@ -230,11 +268,12 @@ class DiskUsageIsolator(Isolator):
             largest=found.largest,
             du_duration_ms=found.duration_ms,
             interval_ms=self.interval_ms,
+            volume=tracked.volume,
         )
 
-    def _let_go(self, container_id: ContainerId, tracked: Tracked) -> None:
-        self._scanning.pop(container_id, None)
-        self._queue.pop(container_id, None)
+    def _let_go(self, key: str, tracked: Tracked) -> None:
+        self._scanning.pop(key, None)
+        self._queue.pop(key, None)
         scan, tracked.scan = tracked.scan, None
         if scan is not None and not scan.stop():
             self._ending[scan] = tracked.sandbox
@@ -245,21 +284,21 @@ class DiskUsageIsolator(Isolator):
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """What was found when the limit was met; no counter of the exit record knows it."""
         del counters
-        tracked = self._tracked.get(container_id)
-        return Evidence(disk=tracked.exceeded) if tracked else Evidence()
+        return Evidence(disk=self._exceeded(container_id))
 
     def cleanup(self, container_id: ContainerId) -> None:
         """Ends its du; one that the kernel does not end at once is collected by a later call."""
-        tracked = self._tracked.get(container_id)
-        if tracked is not None:
-            self._let_go(container_id, tracked)
-            del self._tracked[container_id]
+        for key in (container_id, *self._volumes.pop(container_id, ())):
+            tracked = self._tracked.pop(key, None)
+            if tracked is not None:
+                self._let_go(key, tracked)
         self._end_stopped()
 
 
 def _message(evidence: DiskEvidence) -> str:
     largest = ", ".join(f"{directory.path} {directory.used_bytes}" for directory in evidence.largest)
+    what, limit = (f"volume {evidence.volume}", "its size") if evidence.volume else ("the sandbox", "the disk limit")
     return (
-        f"the sandbox holds {evidence.used_bytes} bytes, the disk limit is {evidence.limit_bytes}; largest directories: "
+        f"{what} holds {evidence.used_bytes} bytes, {limit} is {evidence.limit_bytes}; largest directories: "
         f"{largest}; du took {evidence.du_duration_ms} ms, counted every {evidence.interval_ms} ms"
     )

@@ -1,28 +1,57 @@
-"""filesystem/posix: the host's file system, a sandbox of its own, and the environment that says where and who a task is."""
+"""filesystem/posix: the host's file system, a sandbox of its own with persistent volumes in it, and the environment that says
+where and who a task is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
-from isolators.contract import Isolator
+from isolators import volume_links
+from isolators.contract import HostFacts, Isolator, IsolatorSettings, LiveContainer
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import Unsupported
+from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class PosixFilesystemIsolator(Isolator):
-    """No root file system of its own and no volumes: what is not carried out is refused by name, never dropped."""
+    """No root file system of its own; persistent volumes are links in the sandbox."""
 
     name: ClassVar[str] = "filesystem/posix"
 
+    def __init__(self, host: HostFacts, settings: IsolatorSettings) -> None:
+        """Uses nothing yet."""
+        super().__init__(host, settings)
+        self._uses: dict[ContainerId, frozenset[str]] = {}
+        """Directories of volumes, by who uses them."""
+
+    def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
+        """Their links are there."""
+        del orphans
+        for container in live:
+            paths = (path for path, _ in volume_links.directories(container.config, self.settings.work_dir))
+            self._uses[container.config.container_id] = frozenset(paths)
+
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
-        """The environment only; the agent made the sandbox. Raises Unsupported for a persistent volume."""
-        for index, resource in enumerate(container.resources.items):
-            if resource.volume is not None:
-                raise Unsupported(f"resources[{index}].volume", f"{self.name} has no volumes; write into the sandbox")
-        return LaunchPlan(environment=environment(container))
+        """The agent made the sandbox. Raises InvalidRequest for a volume that cannot be where it is to be, ContainerizerError
+        for one that is not there. Of a container that runs (an exec after a restart) nothing is made anew.
+        """
+        volume_links.check(container)
+        volumes = volume_links.directories(container, self.settings.work_dir)
+        if container.container_id not in self._uses:
+            used = frozenset().union(*self._uses.values())
+            self._uses[container.container_id] = frozenset(path for path, _ in volumes)
+            for path, resource in volumes:
+                assert resource.volume is not None, "these are volumes"
+                volume_links.give(container, path, resource.volume, is_used=path in used)
+        return replace(volume_links.plan(volumes), environment=environment(container))
+
+    def cleanup(self, container_id: ContainerId) -> None:
+        """Its volumes stay as they are."""
+        self._uses.pop(container_id, None)
 
 
 def environment(container: ContainerConfig) -> tuple[tuple[str, str], ...]:

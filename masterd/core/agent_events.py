@@ -33,6 +33,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.resources import DEFAULT_ROLE, Resources
 from paddock.model.task import Reason, TaskState
+from paddock.model.volumes import volumes_of
 
 
 def registered(turn: Turn, event: AgentRegistered) -> None:
@@ -54,6 +55,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     agent.standalone = event.standalone
     # It says so again when there still is one.
     agent.problem = ""
+    agent.volume_problems, agent.unknown_volumes = {}, ()
     agent.registered_ns = turn.wall_ns
     turn.state.agent_of_stream[event.stream] = agent_id
     _save(turn, agent, unreachable_ns=None)
@@ -64,6 +66,8 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
             agent_id=agent_id,
             ping_interval_ms=settings.ping_interval_ms,
             ping_limit_count=settings.ping_limit_count,
+            volumes=volumes_of(agent.info.resources),
+            destroyed=tuple(agent.destroyed.values()),
         ),
     )
     for info in event.frameworks:

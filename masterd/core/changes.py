@@ -13,6 +13,7 @@ from masterd.allocator.reservations import check_stack, role_line
 from paddock.model.errors import InvalidRequest
 from paddock.model.offer import Change, CreateVolumes, DestroyVolumes, GrowVolume, Reserve, ShrinkVolume, Unreserve
 from paddock.model.resources import Resource, Resources, Scalar, check_resources
+from paddock.model.volumes import check_container_path
 
 
 def conversion_of(
@@ -91,6 +92,7 @@ def _create(volumes: Resources, volume_ids: Collection[str]) -> Conversion:
             raise InvalidRequest("create.volumes", persistence_id, "reserve the disk first; it cannot be revocable")
         if persistence_id in seen:
             raise InvalidRequest("create.volumes", persistence_id, "the agent has a volume of this id")
+        check_container_path(volume.volume, "create.volumes.volume.container_path")
         seen.add(persistence_id)
     return Conversion(consumed=_as_disk(volumes), converted=volumes)
 

@@ -12,6 +12,7 @@ from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskStatus
+from paddock.model.volumes import DestroyedVolume
 
 # --- to an agent ---
 
@@ -23,6 +24,16 @@ class TellRegistered:
     agent_id: AgentId
     ping_interval_ms: int
     ping_limit_count: int
+    volumes: Resources = field(default_factory=Resources)
+    destroyed: tuple[DestroyedVolume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellVolumes:
+    """All its volumes, and the DESTROYs that it has not confirmed."""
+
+    volumes: Resources
+    destroyed: tuple[DestroyedVolume, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +86,16 @@ class TellReconcile:
     task_id: TaskId
 
 
-AgentMessage = TellRegistered | TellLaunch | TellKill | TellAcknowledged | TellPing | TellFrameworkGone | TellReconcile
+AgentMessage = (
+    TellRegistered
+    | TellVolumes
+    | TellLaunch
+    | TellKill
+    | TellAcknowledged
+    | TellPing
+    | TellFrameworkGone
+    | TellReconcile
+)
 
 # --- to a framework ---
 
@@ -244,12 +264,15 @@ class SaveAgentGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveAgentResources:
-    """What of the agent is reserved and made volumes, and what it was when it was configured. `lost`: for the log."""
+    """What of the agent is reserved and made volumes, and what it was when it was configured. `lost`: for the log.
+    `destroyed`: what it has not confirmed.
+    """
 
     agent_id: AgentId
     configured: Resources
     resources: Resources
     lost: Resources = field(default_factory=Resources)
+    destroyed: tuple[DestroyedVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

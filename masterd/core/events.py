@@ -14,6 +14,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Change, Filters, Operation, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.model.volumes import VolumeKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,25 @@ class ProblemReported:
 
     stream: int
     problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesRemoved:
+    """The agent has carried out these DESTROYs, durably."""
+
+    stream: int
+    destroy_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesFound:
+    """Where its disk and our list do not agree: volumes that it cannot give to tasks, with the reason, and those on its disk
+    that are not on the list. All of it, each time.
+    """
+
+    stream: int
+    troubled: tuple[tuple[VolumeKey, str], ...]
+    unknown: tuple[VolumeKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +332,8 @@ Event = (
     | StandaloneChanged
     | LaunchRefused
     | ProblemReported
+    | VolumesRemoved
+    | VolumesFound
     | Subscribe
     | FrameworkStreamLost
     | Accept

@@ -11,8 +11,10 @@ from masterd.core import (
     operator_changes,
     policy,
     reconciliation,
+    reservations,
     tasks,
     teardown,
+    volumes,
 )
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
@@ -47,6 +49,8 @@ from masterd.core.events import (
     Suppress,
     Teardown,
     Tick,
+    VolumesFound,
+    VolumesRemoved,
     WeightsChanged,
 )
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterState, Turn
@@ -69,7 +73,9 @@ OperatorEvents = (
     | DrainAgent
     | CancelDrain
 )
-AgentEvents = AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported
+AgentEvents = (
+    AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported | VolumesRemoved | VolumesFound
+)
 
 
 class Machine:
@@ -97,7 +103,15 @@ class Machine:
                 agent_events.registered(turn, event)
             case AgentStreamLost(stream=stream):
                 agent_events.stream_lost(turn, stream)
-            case AgentAnswered() | StatusReported() | StandaloneChanged() | LaunchRefused() | ProblemReported():
+            case (
+                AgentAnswered()
+                | StatusReported()
+                | StandaloneChanged()
+                | LaunchRefused()
+                | ProblemReported()
+                | VolumesRemoved()
+                | VolumesFound()
+            ):
                 agent = tasks.agent_named(turn, event.stream)
                 if agent is not None:
                     _from_agent(turn, event, agent)
@@ -136,6 +150,11 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
             tasks.launch_refused(turn, event, agent)
         case ProblemReported(problem=problem):
             agent.problem = problem
+        case VolumesRemoved():
+            if volumes.removed(agent, event):
+                reservations.save(turn, agent)
+        case VolumesFound():
+            volumes.found(agent, event)
         case StandaloneChanged(resources=resources):
             agent.standalone = resources
             turn.state.allocator.withhold(agent.info.agent_id, resources)

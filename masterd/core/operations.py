@@ -11,6 +11,7 @@ from paddock.model.ids import AgentId, TaskId, check_id
 from paddock.model.resource_text import format_value
 from paddock.model.resources import DEFAULT_ROLE, MILLI, Items, Ranges, Resource, Resources, Scalar, check_resources
 from paddock.model.task import Reason, TaskInfo
+from paddock.model.volumes import find_clash
 
 UNLIMITED = -1
 _BYTES_PER_MIB = 1 << 20
@@ -90,6 +91,9 @@ def _find_resources_fault(task: TaskInfo, room: Room) -> str | None:
             return f"resources: {resource.name} is of role {resource.allocation_role!r}, the offer of {room.role!r}"
         if resource.name == "gpus" and isinstance(resource.value, Scalar) and resource.value.milli % MILLI:
             return f"resources: gpus:{format_value(resource.value)} is not a whole number"
+    clash = find_clash(resources)
+    if clash:
+        return f"resources: {clash}"
     revocable = {resource.name for resource in resources if resource.revocable}
     mixed = revocable & {resource.name for resource in resources if not resource.revocable}
     if mixed:

@@ -10,6 +10,7 @@ from masterd.allocator.reservations import is_strict_subrole
 from masterd.core.state import NS_PER_MS, AgentEntry, MasterState
 from paddock.model.ids import AgentId
 from paddock.model.resources import Resource, Resources
+from paddock.model.volumes import VolumeKey, key_of
 
 
 class Orphan(Enum):
@@ -21,13 +22,16 @@ class Orphan(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationView:
-    """One kind of reserved resource of one agent. `used_milli`: what tasks have of it."""
+    """One kind of reserved resource of one agent. `used_milli`: what tasks have of it. `problem`: why its agent cannot give
+    this volume to tasks.
+    """
 
     agent_id: AgentId
     hostname: str
     resource: Resource
     used_milli: int
     orphan: Orphan | None
+    problem: str = ""
 
 
 Key = tuple[AgentId, int]
@@ -64,7 +68,13 @@ def reservation_view(state: MasterState, key: Key, *, wall_ns: int) -> Reservati
         resource=resource,
         used_milli=used.quantities_milli().get(resource.name, 0),
         orphan=_orphan(resource, roles, wall_ns),
+        problem=agent.volume_problems.get(key_of(resource), "") if resource.volume is not None else "",
     )
+
+
+def unknown_volumes(state: MasterState) -> list[tuple[AgentId, VolumeKey]]:
+    """On the disks of agents, and on no list of ours."""
+    return [(agent_id, volume) for agent_id, agent in state.agents.items() for volume in agent.unknown_volumes]
 
 
 def _reserved(agent: AgentEntry) -> Iterator[tuple[int, Resource]]:

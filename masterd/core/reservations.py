@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from masterd.allocator.conversions import converted
 from masterd.allocator.interface import Conversion
+from masterd.core import volumes
 from masterd.core.effects import SaveAgentResources
 from masterd.core.state import AgentEntry, MasterState, Turn
 from paddock.model.agent import AgentInfo
@@ -19,13 +20,17 @@ def recover(state: MasterState, record: SaveAgentResources) -> None:
     if agent is not None:
         agent.configured = record.configured
         agent.info = replace(agent.info, resources=record.resources)
+        agent.destroyed = {each.destroy_id: each for each in record.destroyed}
         _note_leases(state, agent)
 
 
 def apply(turn: Turn, agent: AgentEntry, conversion: Conversion) -> None:
     """The allocator has converted already. Durable before anybody hears of it."""
-    agent.info = replace(agent.info, resources=converted(agent.info.resources, (conversion,)))
+    before = agent.info.resources
+    agent.info = replace(agent.info, resources=converted(before, (conversion,)))
+    volumes.destroyed_by(turn, agent, before)
     save(turn, agent)
+    volumes.tell(turn, agent, before)
 
 
 def save(turn: Turn, agent: AgentEntry, lost: Resources | None = None) -> None:
@@ -37,6 +42,7 @@ def save(turn: Turn, agent: AgentEntry, lost: Resources | None = None) -> None:
             configured=agent.configured,
             resources=agent.info.resources,
             lost=lost or Resources(),
+            destroyed=tuple(agent.destroyed.values()),
         )
     )
 

@@ -20,6 +20,7 @@ from paddock.model.offer import Offer, Unavailability
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import Resources
 from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 NS_PER_MS = 1_000_000
 STATUSES_LIMIT_COUNT = 20
@@ -150,6 +151,11 @@ class AgentEntry:
     drain: Drain | None = None
     problem: str = ""
     """Why it takes no new work, in its own words."""
+    destroyed: dict[str, DestroyedVolume] = field(default_factory=dict)
+    """By their ids: the DESTROYs that it has not confirmed."""
+    volume_problems: dict[VolumeKey, str] = field(default_factory=dict)
+    unknown_volumes: tuple[VolumeKey, ...] = ()
+    """What it said last of its disk."""
     registered_ns: int = 0
     ping_sequence: int = 0
     answered_sequence: int = 0
@@ -275,6 +281,7 @@ class MasterState:
     framework_count: int = 0
     offer_count: int = 0
     subscription_count: int = 0
+    destroy_count: int = 0
     task_version: int = 0
 
     def view(self, task: TaskEntry) -> TaskView:

@@ -18,6 +18,7 @@ from masterd.core.effects import (
     TellPing,
     TellReconcile,
     TellRegistered,
+    TellVolumes,
 )
 from masterd.core.events import (
     AgentAnswered,
@@ -29,6 +30,8 @@ from masterd.core.events import (
     RegisteredTask,
     StandaloneChanged,
     StatusReported,
+    VolumesFound,
+    VolumesRemoved,
 )
 from masterd.shell import MasterShell
 from masterd.streams import Stream
@@ -154,6 +157,14 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
             return StandaloneChanged(stream=number, resources=resources)
         case "problem":
             return ProblemReported(stream=number, problem=message.problem.message[:4096])
+        case "volumes_removed":
+            destroy_ids = message.volumes_removed.destroy_ids
+            return VolumesRemoved(
+                stream=number, destroy_ids=convert.destroy_ids_from_wire(destroy_ids, "volumes_removed.destroy_ids")
+            )
+        case "volumes_found":
+            troubled, unknown = convert.volumes_found_from_wire(message.volumes_found, "volumes_found")
+            return VolumesFound(stream=number, troubled=troubled, unknown=unknown)
         case "launch_refused":
             refused = message.launch_refused
             return LaunchRefused(
@@ -179,8 +190,12 @@ def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterM
                 agent_id=message.agent_id,
                 ping_interval_ms=message.ping_interval_ms,
                 ping_limit_count=message.ping_limit_count,
+                volumes=convert.agent_volumes_to_wire(message.volumes, message.destroyed),
             )
             return pb.MasterMessage(master=master, registered=registered)
+        case TellVolumes():
+            volumes = convert.agent_volumes_to_wire(message.volumes, message.destroyed)
+            return pb.MasterMessage(master=master, volumes=volumes)
         case TellLaunch():
             launch = pb.LaunchTasks(
                 framework=convert.framework_info_to_wire(message.framework),

@@ -53,6 +53,7 @@ class Reservations(ReservationServiceServicer):
                 resource=resource,
                 used_milli=view.used_milli,
                 orphan_reason=_ORPHANS[view.orphan],
+                problem=view.problem,
             )
 
         page, token = page_on_wire(
@@ -63,7 +64,16 @@ class Reservations(ReservationServiceServicer):
             token=request.page_token,
             limit_count=PAGE_LIMIT_COUNT,
         )
-        return pb.ListReservationsResponse(reservations=page, next_page_token=token)
+        wants_unknown = not request.page_token and not request.only_orphaned
+        unknown = reservation_views.unknown_volumes(state) if wants_unknown else []
+        return pb.ListReservationsResponse(
+            reservations=page,
+            next_page_token=token,
+            unknown_volumes=[
+                pb.UnknownVolume(agent_id=agent_id, volume=convert.volume_key_to_wire(volume))
+                for agent_id, volume in unknown
+            ],
+        )
 
     async def ApplyOperation(self, request: pb.ApplyOperationRequest, context: _Context) -> pb.ApplyOperationResponse:
         """The answer is of the state before it."""

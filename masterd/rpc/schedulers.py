@@ -37,9 +37,8 @@ from masterd.core.events import (
 from masterd.rpc.callers import current_caller
 from masterd.shell import MasterShell
 from paddock.model import ids
-from paddock.model.errors import InvalidRequest, Unsupported
+from paddock.model.errors import InvalidRequest
 from paddock.model.ids import AgentId, FrameworkId, OfferId
-from paddock.model.offer import Launch, Operation
 from paddock.model.task import KillPolicy
 from paddock.wire import convert
 from paddock.wire.convert import bounds
@@ -101,7 +100,7 @@ class Schedulers(SchedulerServiceServicer):
                 framework_id=_framework_id(request.framework_id),
                 subscription_id=request.subscription_id,
                 offer_ids=_offer_ids(request.offer_ids),
-                operations=_operations(request),
+                operations=convert.operations_from_wire(request.operations),
                 filters=convert.filters_from_wire(request.filters),
             )
         )
@@ -217,17 +216,6 @@ class Schedulers(SchedulerServiceServicer):
             )
         )
         return pb.TeardownResponse()
-
-
-def _operations(request: pb.AcceptRequest) -> tuple[Operation, ...]:
-    """Agents do not mount volumes yet: a task that asks for one would write into its sandbox, and lose it."""
-    operations = convert.operations_from_wire(request.operations)
-    for index, operation in enumerate(operations):
-        for task in operation.tasks if isinstance(operation, Launch) else ():
-            if any(resource.volume is not None for resource in task.resources):
-                field = f"operations[{index}].launch.tasks.resources.volume"
-                raise Unsupported(field, f"agents do not mount volumes yet; launch task {task.task_id} without")
-    return operations
 
 
 def _framework_id(text: str) -> FrameworkId:

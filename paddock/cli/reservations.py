@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, master_of
@@ -11,7 +12,7 @@ from paddock.cli.output import Column, Row, add_style_arguments, moment, show
 from paddock.model.resource_text import format_scalar, format_value
 
 if TYPE_CHECKING:
-    from paddock.rpc.clients.reservations import ReservedView
+    from paddock.rpc.clients.reservations import ReservedList, ReservedView
 
 COLUMNS = (
     Column(title="AGENT"),
@@ -52,8 +53,21 @@ async def show_reserved(arguments: argparse.Namespace, *, only_orphaned: bool, o
         found = await ReservationClient(master).list_reservations(
             only_orphaned=only_orphaned, only_volumes=only_volumes
         )
-    show(COLUMNS, [row_of(view) for view in found], arguments)
+    show(COLUMNS, [row_of(view) for view in found.reserved], arguments)
+    for line in troubles(found):
+        print(f"paddock: {line}", file=sys.stderr)
     return OK
+
+
+def troubles(found: ReservedList) -> list[str]:
+    """Where an agent's disk and the master's list do not agree."""
+    lines = [
+        f"agent {view.agent_id}, volume {view.resource.volume.persistence_id}: {view.problem}"
+        for view in found.reserved
+        if view.problem and view.resource.volume is not None
+    ]
+    remedy = "the master knows nothing of it, and its agent keeps it; save what is on it, or remove it there"
+    return [*lines, *(f"agent {agent_id}, volume {volume}: {remedy}" for agent_id, volume in found.unknown_volumes)]
 
 
 def row_of(view: ReservedView) -> Row:

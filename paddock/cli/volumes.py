@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument
@@ -44,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "create":
             role = "for whom the disk is reserved; the roles that it refines first, one --role each"
             each.add_argument("--role", metavar="ROLE", action="append", required=True, help=role)
-            each.add_argument("--path", metavar="PATH", default="", help="where tasks are to see it")
+            where = "where tasks see it, relative to their sandbox; without: under the volume's id"
+            each.add_argument("--path", metavar="PATH", default="", help=where)
+            each.add_argument("--shared", action="store_true", help="several tasks may use it at once")
+            each.add_argument("--read-only", action="store_true", help="tasks cannot write to it")
         if action != "destroy":
             each.add_argument(
                 "--size", metavar="SIZE", required=True, help="how much, such as 10GiB; MiB without a unit"
@@ -76,6 +80,7 @@ def change_of(arguments: argparse.Namespace) -> Change:
         name="disk",
         value=Scalar(milli=size_milli),
         reservations=tuple(Reservation(role=check_role(role, "--role")) for role in arguments.role),
-        volume=DiskVolume(persistence_id=volume.persistence_id, container_path=arguments.path),
+        volume=replace(volume, container_path=arguments.path, read_only=arguments.read_only),
+        shared=arguments.shared,
     )
     return CreateVolumes(volumes=Resources((made,)))

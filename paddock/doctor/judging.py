@@ -187,7 +187,15 @@ def _files(agent: AgentTraces) -> Iterator[Finding]:
         path = f"{agent.records_dir}/{name}"
         why = "nothing of ours is called like this"
         yield _finding(agent.agent_id, "record", path, Verdict.WRONG, why, f"look at it, then remove {path} by hand")
+    volumes = f"{agent.work_dir}/agents/{agent.agent_id}/volumes"
+    if agent.volume_count:
+        why = f"{agent.volume_count} persistent volumes; they go by DESTROY only"
+        yield _finding(agent.agent_id, "volumes", volumes, Verdict.FINE, why)
     for path in agent.mounts:
+        if path.startswith(f"{volumes}/"):
+            why = "a mount in a persistent volume: a DESTROY of it would wait for its end"
+            yield _finding(agent.agent_id, "mount", path, Verdict.FINE, why)
+            continue
         why = "a mount in a directory of this agent: what is below cannot be removed"
         yield _finding(agent.agent_id, "mount", path, Verdict.WRONG, why, f"`umount {path}`")
     if agent.sandbox_count:

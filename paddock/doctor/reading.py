@@ -84,6 +84,7 @@ class HostReader:
             strays=tuple(sorted(name for name in records if not name.startswith(_SPARE) and not _is_record(name))),
             sandbox_count=_sandbox_count(places),
             removed_count=len(names_in(f"{places.work_dir}/agents/{agent_id}/.removed")) if places.work_dir else 0,
+            volume_count=_volume_count(places),
         )
 
     def _unknown(self, agent_id: str, mode: str, standing: dict[str, str]) -> AgentTraces:
@@ -156,6 +157,13 @@ def _other_mounts(mounts: Iterable[Mount], known: Sequence[str]) -> Iterator[tup
         is_known = any(point.startswith(f"{path}/") or path == point or path.startswith(f"{point}/") for path in known)
         if "paddock" in os.path.basename(point) and not mount.fs_type.startswith("cgroup") and not is_known:
             yield point, "mount"
+
+
+def _volume_count(places: AgentPlaces) -> int:
+    if not places.work_dir:
+        return 0
+    roles = f"{places.work_dir}/agents/{places.agent_id}/volumes/roles"
+    return sum(len(names_in(f"{roles}/{role}")) for role in names_in(roles))
 
 
 def _sandbox_count(places: AgentPlaces) -> int:

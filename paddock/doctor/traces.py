@@ -76,6 +76,7 @@ class AgentTraces:
     strays: tuple[str, ...] = ()
     sandbox_count: int = 0
     removed_count: int = 0
+    volume_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

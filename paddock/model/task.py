@@ -285,13 +285,16 @@ class DirectoryUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskEvidence:
-    """What du counted when the limit was found exceeded: the largest directories first, five at most."""
+    """What du counted when the limit was found exceeded: the largest directories first, five at most. `volume`: it was this
+    volume's size; empty: the sandbox' limit.
+    """
 
     limit_bytes: int
     used_bytes: int
     largest: tuple[DirectoryUsage, ...] = ()
     du_duration_ms: int = 0
     interval_ms: int = 0
+    volume: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from paddock.model.offer import Change
 from paddock.model.resources import Resource, Resources
+from paddock.model.volumes import VolumeKey
 from paddock.rpc.clients.master import MasterClient
 from paddock.rpc.clients.views_from_wire import document
 from paddock.rpc.errors import remote_errors
@@ -23,14 +24,25 @@ _ORPHANS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservedView:
-    """One kind of reserved resource of one agent; `orphan` is empty when somebody may use it."""
+    """One kind of reserved resource of one agent; `orphan` is empty when somebody may use it, `problem` of a volume when its
+    agent can give it to tasks.
+    """
 
     agent_id: str
     hostname: str
     resource: Resource
     used_milli: int
     orphan: str
+    problem: str
     document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedList:
+    """All that was asked for, and `unknown_volumes`, agent and volume: on disks, and on no list of the master's."""
+
+    reserved: tuple[ReservedView, ...]
+    unknown_volumes: tuple[tuple[str, VolumeKey], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +63,21 @@ class ReservationClient:
         self._stub = ReservationServiceStub(master.channel)
         self._subject = f"master at {master.address}"
 
-    async def list_reservations(self, *, only_orphaned: bool, only_volumes: bool) -> tuple[ReservedView, ...]:
+    async def list_reservations(self, *, only_orphaned: bool, only_volumes: bool) -> ReservedList:
         """All pages."""
         request = pb.ListReservationsRequest(
             page_size=_PAGE_COUNT, only_orphaned=only_orphaned, only_volumes=only_volumes
         )
         found: list[ReservedView] = []
+        unknown: list[tuple[str, VolumeKey]] = []
         while True:
             with remote_errors(self._subject):
                 answer = await self._stub.ListReservations(request)
             found += map(reserved_view, answer.reservations)
+            unknown += [(each.agent_id, _key_of(each)) for each in answer.unknown_volumes]
             request.page_token = answer.next_page_token
             if not request.page_token:
-                return tuple(found)
+                return ReservedList(reserved=tuple(found), unknown_volumes=tuple(unknown))
 
     async def apply(self, agent_id: str, change: Change, *, validate_only: bool) -> AppliedView:
         """On what nobody uses."""
@@ -89,5 +103,10 @@ def reserved_view(message: pb.ReservedResource) -> ReservedView:
         resource=resource,
         used_milli=message.used_milli,
         orphan=_ORPHANS.get(message.orphan_reason, f"reason {message.orphan_reason}"),
+        problem=message.problem,
         document=document(message),
     )
+
+
+def _key_of(message: pb.UnknownVolume) -> VolumeKey:
+    return convert.volume_key_from_wire(message.volume, "unknown_volumes.volume")

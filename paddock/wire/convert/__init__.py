@@ -85,6 +85,15 @@ from paddock.wire.convert.tasks import (
     task_info_to_wire,
     task_infos_from_wire,
 )
+from paddock.wire.convert.volumes import (
+    agent_volumes_from_wire,
+    agent_volumes_to_wire,
+    destroy_ids_from_wire,
+    volume_key_from_wire,
+    volume_key_to_wire,
+    volumes_found_from_wire,
+    volumes_found_to_wire,
+)
 
 __all__ = [
     "ContainerUpdate",
@@ -93,6 +102,8 @@ __all__ = [
     "WaitUntil",
     "agent_info_from_wire",
     "agent_info_to_wire",
+    "agent_volumes_from_wire",
+    "agent_volumes_to_wire",
     "attributes_from_wire",
     "attributes_to_wire",
     "command_from_wire",
@@ -105,6 +116,7 @@ __all__ = [
     "container_to_wire",
     "container_type_to_wire",
     "container_update_from_wire",
+    "destroy_ids_from_wire",
     "disk_from_wire",
     "disk_to_wire",
     "domain_from_wire",
@@ -149,4 +161,8 @@ __all__ = [
     "unavailability_from_wire",
     "unavailability_to_wire",
     "uuid_from_wire",
+    "volume_key_from_wire",
+    "volume_key_to_wire",
+    "volumes_found_from_wire",
+    "volumes_found_to_wire",
 ]

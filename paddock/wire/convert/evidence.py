@@ -130,6 +130,7 @@ def disk_from_wire(message: pb.DiskEvidence, field: str = "disk") -> DiskEvidenc
         ),
         du_duration_ms=message.du_duration_ms,
         interval_ms=message.interval_ms,
+        volume=bounds.text(message.volume, f"{field}.volume"),
     )
 
 
@@ -144,6 +145,7 @@ def disk_to_wire(disk: DiskEvidence) -> pb.DiskEvidence:
         ],
         du_duration_ms=disk.du_duration_ms,
         interval_ms=disk.interval_ms,
+        volume=disk.volume,
     )
 
 

@@ -27,7 +27,7 @@ from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resourc
 from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,paddock/wire/v1/agent_registry_service.proto\x12\x0fpaddock.wire.v1\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xdd\x02\n\x0c\x41gentMessage\x12\x32\n\x08register\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.RegisterAgentH\x00\x12\x36\n\rupdate_status\x18\x02 \x01(\x0b\x32\x1d.paddock.wire.v1.UpdateStatusH\x00\x12*\n\x04pong\x18\x03 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentPongH\x00\x12>\n\x11update_standalone\x18\x04 \x01(\x0b\x32!.paddock.wire.v1.UpdateStandaloneH\x00\x12\x38\n\x0elaunch_refused\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.LaunchRefusedH\x00\x12\x30\n\x07problem\x18\x14 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentProblemH\x00\x42\t\n\x07message\"\xd7\x01\n\rRegisterAgent\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12.\n\x05tasks\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.RegisteredTask\x12\x32\n\nframeworks\x18\x03 \x03(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x37\n\x14standalone_resources\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"\x90\x01\n\x0eRegisteredTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\x04task\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\"\x83\x01\n\x0cUpdateStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x30\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\"\x1d\n\tAgentPong\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"@\n\x10UpdateStandalone\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"H\n\rLaunchRefused\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1f\n\x0c\x41gentProblem\x12\x0f\n\x07message\x18\x01 \x01(\t\"\xcc\x03\n\rMasterMessage\x12+\n\x06master\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterInfo\x12\x36\n\nregistered\x18\x02 \x01(\x0b\x32 .paddock.wire.v1.AgentRegisteredH\x00\x12\x34\n\x0claunch_tasks\x18\x03 \x01(\x0b\x32\x1c.paddock.wire.v1.LaunchTasksH\x00\x12.\n\tkill_task\x18\x04 \x01(\x0b\x32\x19.paddock.wire.v1.KillTaskH\x00\x12@\n\x12\x61\x63knowledge_status\x18\x05 \x01(\x0b\x32\".paddock.wire.v1.AcknowledgeStatusH\x00\x12+\n\x04ping\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterPingH\x00\x12<\n\x10remove_framework\x18\x07 \x01(\x0b\x32 .paddock.wire.v1.RemoveFrameworkH\x00\x12\x38\n\x0ereconcile_task\x18\x08 \x01(\x0b\x32\x1e.paddock.wire.v1.ReconcileTaskH\x00\x42\t\n\x07message\"W\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10ping_interval_ms\x18\x02 \x01(\x04\x12\x18\n\x10ping_limit_count\x18\x03 \x01(\r\"j\n\x0bLaunchTasks\x12\x31\n\tframework\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12(\n\x05tasks\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\"\x9e\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t\x12\'\n\x06reason\x18\x05 \x01(\x0e\x32\x17.paddock.wire.v1.Reason\"H\n\x11\x41\x63knowledgeStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\"\x1e\n\nMasterPing\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\'\n\x0fRemoveFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\"6\n\rReconcileTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t2d\n\x14\x41gentRegistryService\x12L\n\x07\x43onnect\x12\x1d.paddock.wire.v1.AgentMessage\x1a\x1e.paddock.wire.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,paddock/wire/v1/agent_registry_service.proto\x12\x0fpaddock.wire.v1\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xd1\x03\n\x0c\x41gentMessage\x12\x32\n\x08register\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.RegisterAgentH\x00\x12\x36\n\rupdate_status\x18\x02 \x01(\x0b\x32\x1d.paddock.wire.v1.UpdateStatusH\x00\x12*\n\x04pong\x18\x03 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentPongH\x00\x12>\n\x11update_standalone\x18\x04 \x01(\x0b\x32!.paddock.wire.v1.UpdateStandaloneH\x00\x12\x38\n\x0elaunch_refused\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.LaunchRefusedH\x00\x12\x30\n\x07problem\x18\x14 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentProblemH\x00\x12:\n\x0fvolumes_removed\x18\x15 \x01(\x0b\x32\x1f.paddock.wire.v1.VolumesRemovedH\x00\x12\x36\n\rvolumes_found\x18\x16 \x01(\x0b\x32\x1d.paddock.wire.v1.VolumesFoundH\x00\x42\t\n\x07message\"\xd7\x01\n\rRegisterAgent\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12.\n\x05tasks\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.RegisteredTask\x12\x32\n\nframeworks\x18\x03 \x03(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x37\n\x14standalone_resources\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"\x90\x01\n\x0eRegisteredTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\x04task\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\"\x83\x01\n\x0cUpdateStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x30\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\"\x1d\n\tAgentPong\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"@\n\x10UpdateStandalone\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"H\n\rLaunchRefused\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1f\n\x0c\x41gentProblem\x12\x0f\n\x07message\x18\x01 \x01(\t\"%\n\x0eVolumesRemoved\x12\x13\n\x0b\x64\x65stroy_ids\x18\x01 \x03(\t\"m\n\x0cVolumesFound\x12\x30\n\x08troubled\x18\x01 \x03(\x0b\x32\x1e.paddock.wire.v1.VolumeTrouble\x12+\n\x07unknown\x18\x02 \x03(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"L\n\rVolumeTrouble\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\xfe\x03\n\rMasterMessage\x12+\n\x06master\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterInfo\x12\x36\n\nregistered\x18\x02 \x01(\x0b\x32 .paddock.wire.v1.AgentRegisteredH\x00\x12\x34\n\x0claunch_tasks\x18\x03 \x01(\x0b\x32\x1c.paddock.wire.v1.LaunchTasksH\x00\x12.\n\tkill_task\x18\x04 \x01(\x0b\x32\x19.paddock.wire.v1.KillTaskH\x00\x12@\n\x12\x61\x63knowledge_status\x18\x05 \x01(\x0b\x32\".paddock.wire.v1.AcknowledgeStatusH\x00\x12+\n\x04ping\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterPingH\x00\x12<\n\x10remove_framework\x18\x07 \x01(\x0b\x32 .paddock.wire.v1.RemoveFrameworkH\x00\x12\x38\n\x0ereconcile_task\x18\x08 \x01(\x0b\x32\x1e.paddock.wire.v1.ReconcileTaskH\x00\x12\x30\n\x07volumes\x18\t \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumesH\x00\x42\t\n\x07message\"\x87\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10ping_interval_ms\x18\x02 \x01(\x04\x12\x18\n\x10ping_limit_count\x18\x03 \x01(\r\x12.\n\x07volumes\x18\x04 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumes\"o\n\x0c\x41gentVolumes\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x33\n\tdestroyed\x18\x02 \x03(\x0b\x32 .paddock.wire.v1.DestroyedVolume\"Q\n\x0f\x44\x65stroyedVolume\x12\x12\n\ndestroy_id\x18\x01 \x01(\t\x12*\n\x06volume\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"j\n\x0bLaunchTasks\x12\x31\n\tframework\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12(\n\x05tasks\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\"\x9e\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t\x12\'\n\x06reason\x18\x05 \x01(\x0e\x32\x17.paddock.wire.v1.Reason\"H\n\x11\x41\x63knowledgeStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\"\x1e\n\nMasterPing\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\'\n\x0fRemoveFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\"6\n\rReconcileTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t2d\n\x14\x41gentRegistryService\x12L\n\x07\x43onnect\x12\x1d.paddock.wire.v1.AgentMessage\x1a\x1e.paddock.wire.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,37 +35,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.agent_regis
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTMESSAGE']._serialized_start=159
-  _globals['_AGENTMESSAGE']._serialized_end=508
-  _globals['_REGISTERAGENT']._serialized_start=511
-  _globals['_REGISTERAGENT']._serialized_end=726
-  _globals['_REGISTEREDTASK']._serialized_start=729
-  _globals['_REGISTEREDTASK']._serialized_end=873
-  _globals['_UPDATESTATUS']._serialized_start=876
-  _globals['_UPDATESTATUS']._serialized_end=1007
-  _globals['_AGENTPONG']._serialized_start=1009
-  _globals['_AGENTPONG']._serialized_end=1038
-  _globals['_UPDATESTANDALONE']._serialized_start=1040
-  _globals['_UPDATESTANDALONE']._serialized_end=1104
-  _globals['_LAUNCHREFUSED']._serialized_start=1106
-  _globals['_LAUNCHREFUSED']._serialized_end=1178
-  _globals['_AGENTPROBLEM']._serialized_start=1180
-  _globals['_AGENTPROBLEM']._serialized_end=1211
-  _globals['_MASTERMESSAGE']._serialized_start=1214
-  _globals['_MASTERMESSAGE']._serialized_end=1674
-  _globals['_AGENTREGISTERED']._serialized_start=1676
-  _globals['_AGENTREGISTERED']._serialized_end=1763
-  _globals['_LAUNCHTASKS']._serialized_start=1765
-  _globals['_LAUNCHTASKS']._serialized_end=1871
-  _globals['_KILLTASK']._serialized_start=1874
-  _globals['_KILLTASK']._serialized_end=2032
-  _globals['_ACKNOWLEDGESTATUS']._serialized_start=2034
-  _globals['_ACKNOWLEDGESTATUS']._serialized_end=2106
-  _globals['_MASTERPING']._serialized_start=2108
-  _globals['_MASTERPING']._serialized_end=2138
-  _globals['_REMOVEFRAMEWORK']._serialized_start=2140
-  _globals['_REMOVEFRAMEWORK']._serialized_end=2179
-  _globals['_RECONCILETASK']._serialized_start=2181
-  _globals['_RECONCILETASK']._serialized_end=2235
-  _globals['_AGENTREGISTRYSERVICE']._serialized_start=2237
-  _globals['_AGENTREGISTRYSERVICE']._serialized_end=2337
+  _globals['_AGENTMESSAGE']._serialized_end=624
+  _globals['_REGISTERAGENT']._serialized_start=627
+  _globals['_REGISTERAGENT']._serialized_end=842
+  _globals['_REGISTEREDTASK']._serialized_start=845
+  _globals['_REGISTEREDTASK']._serialized_end=989
+  _globals['_UPDATESTATUS']._serialized_start=992
+  _globals['_UPDATESTATUS']._serialized_end=1123
+  _globals['_AGENTPONG']._serialized_start=1125
+  _globals['_AGENTPONG']._serialized_end=1154
+  _globals['_UPDATESTANDALONE']._serialized_start=1156
+  _globals['_UPDATESTANDALONE']._serialized_end=1220
+  _globals['_LAUNCHREFUSED']._serialized_start=1222
+  _globals['_LAUNCHREFUSED']._serialized_end=1294
+  _globals['_AGENTPROBLEM']._serialized_start=1296
+  _globals['_AGENTPROBLEM']._serialized_end=1327
+  _globals['_VOLUMESREMOVED']._serialized_start=1329
+  _globals['_VOLUMESREMOVED']._serialized_end=1366
+  _globals['_VOLUMESFOUND']._serialized_start=1368
+  _globals['_VOLUMESFOUND']._serialized_end=1477
+  _globals['_VOLUMETROUBLE']._serialized_start=1479
+  _globals['_VOLUMETROUBLE']._serialized_end=1555
+  _globals['_MASTERMESSAGE']._serialized_start=1558
+  _globals['_MASTERMESSAGE']._serialized_end=2068
+  _globals['_AGENTREGISTERED']._serialized_start=2071
+  _globals['_AGENTREGISTERED']._serialized_end=2206
+  _globals['_AGENTVOLUMES']._serialized_start=2208
+  _globals['_AGENTVOLUMES']._serialized_end=2319
+  _globals['_DESTROYEDVOLUME']._serialized_start=2321
+  _globals['_DESTROYEDVOLUME']._serialized_end=2402
+  _globals['_LAUNCHTASKS']._serialized_start=2404
+  _globals['_LAUNCHTASKS']._serialized_end=2510
+  _globals['_KILLTASK']._serialized_start=2513
+  _globals['_KILLTASK']._serialized_end=2671
+  _globals['_ACKNOWLEDGESTATUS']._serialized_start=2673
+  _globals['_ACKNOWLEDGESTATUS']._serialized_end=2745
+  _globals['_MASTERPING']._serialized_start=2747
+  _globals['_MASTERPING']._serialized_end=2777
+  _globals['_REMOVEFRAMEWORK']._serialized_start=2779
+  _globals['_REMOVEFRAMEWORK']._serialized_end=2818
+  _globals['_RECONCILETASK']._serialized_start=2820
+  _globals['_RECONCILETASK']._serialized_end=2874
+  _globals['_AGENTREGISTRYSERVICE']._serialized_start=2876
+  _globals['_AGENTREGISTRYSERVICE']._serialized_end=2976
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,8 @@ class AgentMessage(_message.Message):
     UPDATE_STANDALONE_FIELD_NUMBER: _builtins.int
     LAUNCH_REFUSED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    VOLUMES_REMOVED_FIELD_NUMBER: _builtins.int
+    VOLUMES_FOUND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___RegisterAgent: ...
     @_builtins.property
@@ -43,6 +45,10 @@ class AgentMessage(_message.Message):
     def launch_refused(self) -> Global___LaunchRefused: ...
     @_builtins.property
     def problem(self) -> Global___AgentProblem: ...
+    @_builtins.property
+    def volumes_removed(self) -> Global___VolumesRemoved: ...
+    @_builtins.property
+    def volumes_found(self) -> Global___VolumesFound: ...
     def __init__(
         self,
         *,
@@ -52,12 +58,14 @@ class AgentMessage(_message.Message):
         update_standalone: Global___UpdateStandalone | None = ...,
         launch_refused: Global___LaunchRefused | None = ...,
         problem: Global___AgentProblem | None = ...,
+        volumes_removed: Global___VolumesRemoved | None = ...,
+        volumes_found: Global___VolumesFound | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused", "problem"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused", "problem", "volumes_removed", "volumes_found"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -244,6 +252,81 @@ class AgentProblem(_message.Message):
 Global___AgentProblem: _TypeAlias = AgentProblem  # noqa: Y015
 
 @_typing.final
+class VolumesRemoved(_message.Message):
+    """DESTROYs that the agent has carried out, durably: the master need not tell them again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTROY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def destroy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        destroy_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroy_ids", b"destroy_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumesRemoved: _TypeAlias = VolumesRemoved  # noqa: Y015
+
+@_typing.final
+class VolumesFound(_message.Message):
+    """Where the agent's disk and its master's list do not agree. All of it, each time; empty: they do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TROUBLED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def troubled(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeTrouble]:
+        """On the list, and not to be used here; `problem` says why."""
+
+    @_builtins.property
+    def unknown(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.VolumeKey]:
+        """On the disk, and not on the list. The agent keeps them: only a DESTROY removes a volume."""
+
+    def __init__(
+        self,
+        *,
+        troubled: _abc.Iterable[Global___VolumeTrouble] | None = ...,
+        unknown: _abc.Iterable[_resources_pb2.VolumeKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["troubled", b"troubled", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumesFound: _TypeAlias = VolumesFound  # noqa: Y015
+
+@_typing.final
+class VolumeTrouble(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    problem: _builtins.str
+    @_builtins.property
+    def volume(self) -> _resources_pb2.VolumeKey: ...
+    def __init__(
+        self,
+        *,
+        volume: _resources_pb2.VolumeKey | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeTrouble: _TypeAlias = VolumeTrouble  # noqa: Y015
+
+@_typing.final
 class MasterMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -255,6 +338,7 @@ class MasterMessage(_message.Message):
     PING_FIELD_NUMBER: _builtins.int
     REMOVE_FRAMEWORK_FIELD_NUMBER: _builtins.int
     RECONCILE_TASK_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def master(self) -> _parties_pb2.MasterInfo: ...
     @_builtins.property
@@ -271,6 +355,8 @@ class MasterMessage(_message.Message):
     def remove_framework(self) -> Global___RemoveFramework: ...
     @_builtins.property
     def reconcile_task(self) -> Global___ReconcileTask: ...
+    @_builtins.property
+    def volumes(self) -> Global___AgentVolumes: ...
     def __init__(
         self,
         *,
@@ -282,12 +368,13 @@ class MasterMessage(_message.Message):
         ping: Global___MasterPing | None = ...,
         remove_framework: Global___RemoveFramework | None = ...,
         reconcile_task: Global___ReconcileTask | None = ...,
+        volumes: Global___AgentVolumes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["registered", "launch_tasks", "kill_task", "acknowledge_status", "ping", "remove_framework", "reconcile_task"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["registered", "launch_tasks", "kill_task", "acknowledge_status", "ping", "remove_framework", "reconcile_task", "volumes"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -300,23 +387,79 @@ class AgentRegistered(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     PING_INTERVAL_MS_FIELD_NUMBER: _builtins.int
     PING_LIMIT_COUNT_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     ping_interval_ms: _builtins.int
     ping_limit_count: _builtins.int
+    @_builtins.property
+    def volumes(self) -> Global___AgentVolumes:
+        """Absent: the master is of a version that knows nothing of volumes on agents."""
+
     def __init__(
         self,
         *,
         agent_id: _builtins.str = ...,
         ping_interval_ms: _builtins.int = ...,
         ping_limit_count: _builtins.int = ...,
+        volumes: Global___AgentVolumes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ping_interval_ms", b"ping_interval_ms", "ping_limit_count", b"ping_limit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ping_interval_ms", b"ping_interval_ms", "ping_limit_count", b"ping_limit_count", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentRegistered: _TypeAlias = AgentRegistered  # noqa: Y015
+
+@_typing.final
+class AgentVolumes(_message.Message):
+    """All persistent volumes of the agent, and the DESTROYs that it has not confirmed. Told anew with each change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]: ...
+    @_builtins.property
+    def destroyed(self) -> _containers.RepeatedCompositeFieldContainer[Global___DestroyedVolume]: ...
+    def __init__(
+        self,
+        *,
+        volumes: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        destroyed: _abc.Iterable[Global___DestroyedVolume] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "volumes", b"volumes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentVolumes: _TypeAlias = AgentVolumes  # noqa: Y015
+
+@_typing.final
+class DestroyedVolume(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTROY_ID_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    destroy_id: _builtins.str
+    """Never used twice: a volume may be made and destroyed again under the same key."""
+    @_builtins.property
+    def volume(self) -> _resources_pb2.VolumeKey: ...
+    def __init__(
+        self,
+        *,
+        destroy_id: _builtins.str = ...,
+        volume: _resources_pb2.VolumeKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destroy_id", b"destroy_id", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestroyedVolume: _TypeAlias = DestroyedVolume  # noqa: Y015
 
 @_typing.final
 class LaunchTasks(_message.Message):

@@ -26,25 +26,27 @@ from paddock.wire.v1 import offers_pb2 as paddock_dot_wire_dot_v1_dot_offers__pb
 from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)paddock/wire/v1/reservation_service.proto\x12\x0fpaddock.wire.v1\x1a\x1cpaddock/wire/v1/offers.proto\x1a\x1fpaddock/wire/v1/resources.proto\"\xad\x01\n\x10ReservedResource\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12+\n\x08resource\x18\x03 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x12\n\nused_milli\x18\x04 \x01(\x03\x12\x34\n\rorphan_reason\x18\x05 \x01(\x0e\x32\x1d.paddock.wire.v1.OrphanReason\"m\n\x17ListReservationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\ronly_orphaned\x18\x03 \x01(\x08\x12\x14\n\x0conly_volumes\x18\x04 \x01(\x08\"l\n\x18ListReservationsResponse\x12\x37\n\x0creservations\x18\x01 \x03(\x0b\x32!.paddock.wire.v1.ReservedResource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"o\n\x15\x41pplyOperationRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12-\n\toperation\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.Operation\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"\x90\x01\n\x16\x41pplyOperationResponse\x12+\n\x08\x63onsumed\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12,\n\tconverted\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x1b\n\x13rescinded_offer_ids\x18\x03 \x03(\t*^\n\x0cOrphanReason\x12\x1d\n\x19ORPHAN_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13ORPHAN_NO_FRAMEWORK\x10\x01\x12\x16\n\x12ORPHAN_LEASE_ENDED\x10\x02\x32\xe0\x01\n\x12ReservationService\x12g\n\x10ListReservations\x12(.paddock.wire.v1.ListReservationsRequest\x1a).paddock.wire.v1.ListReservationsResponse\x12\x61\n\x0e\x41pplyOperation\x12&.paddock.wire.v1.ApplyOperationRequest\x1a\'.paddock.wire.v1.ApplyOperationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)paddock/wire/v1/reservation_service.proto\x12\x0fpaddock.wire.v1\x1a\x1cpaddock/wire/v1/offers.proto\x1a\x1fpaddock/wire/v1/resources.proto\"\xbe\x01\n\x10ReservedResource\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12+\n\x08resource\x18\x03 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x12\n\nused_milli\x18\x04 \x01(\x03\x12\x34\n\rorphan_reason\x18\x05 \x01(\x0e\x32\x1d.paddock.wire.v1.OrphanReason\x12\x0f\n\x07problem\x18\x06 \x01(\t\"M\n\rUnknownVolume\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12*\n\x06volume\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"m\n\x17ListReservationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x15\n\ronly_orphaned\x18\x03 \x01(\x08\x12\x14\n\x0conly_volumes\x18\x04 \x01(\x08\"\xa5\x01\n\x18ListReservationsResponse\x12\x37\n\x0creservations\x18\x01 \x03(\x0b\x32!.paddock.wire.v1.ReservedResource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x37\n\x0funknown_volumes\x18\x03 \x03(\x0b\x32\x1e.paddock.wire.v1.UnknownVolume\"o\n\x15\x41pplyOperationRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12-\n\toperation\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.Operation\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"\x90\x01\n\x16\x41pplyOperationResponse\x12+\n\x08\x63onsumed\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12,\n\tconverted\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x1b\n\x13rescinded_offer_ids\x18\x03 \x03(\t*^\n\x0cOrphanReason\x12\x1d\n\x19ORPHAN_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13ORPHAN_NO_FRAMEWORK\x10\x01\x12\x16\n\x12ORPHAN_LEASE_ENDED\x10\x02\x32\xe0\x01\n\x12ReservationService\x12g\n\x10ListReservations\x12(.paddock.wire.v1.ListReservationsRequest\x1a).paddock.wire.v1.ListReservationsResponse\x12\x61\n\x0e\x41pplyOperation\x12&.paddock.wire.v1.ApplyOperationRequest\x1a\'.paddock.wire.v1.ApplyOperationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.reservation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORPHANREASON']._serialized_start=782
-  _globals['_ORPHANREASON']._serialized_end=876
+  _globals['_ORPHANREASON']._serialized_start=936
+  _globals['_ORPHANREASON']._serialized_end=1030
   _globals['_RESERVEDRESOURCE']._serialized_start=126
-  _globals['_RESERVEDRESOURCE']._serialized_end=299
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=301
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=410
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=412
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=520
-  _globals['_APPLYOPERATIONREQUEST']._serialized_start=522
-  _globals['_APPLYOPERATIONREQUEST']._serialized_end=633
-  _globals['_APPLYOPERATIONRESPONSE']._serialized_start=636
-  _globals['_APPLYOPERATIONRESPONSE']._serialized_end=780
-  _globals['_RESERVATIONSERVICE']._serialized_start=879
-  _globals['_RESERVATIONSERVICE']._serialized_end=1103
+  _globals['_RESERVEDRESOURCE']._serialized_end=316
+  _globals['_UNKNOWNVOLUME']._serialized_start=318
+  _globals['_UNKNOWNVOLUME']._serialized_end=395
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=397
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=506
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=509
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=674
+  _globals['_APPLYOPERATIONREQUEST']._serialized_start=676
+  _globals['_APPLYOPERATIONREQUEST']._serialized_end=787
+  _globals['_APPLYOPERATIONRESPONSE']._serialized_start=790
+  _globals['_APPLYOPERATIONRESPONSE']._serialized_end=934
+  _globals['_RESERVATIONSERVICE']._serialized_start=1033
+  _globals['_RESERVATIONSERVICE']._serialized_end=1257
 # @@protoc_insertion_point(module_scope)

@@ -53,11 +53,14 @@ class ReservedResource(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     USED_MILLI_FIELD_NUMBER: _builtins.int
     ORPHAN_REASON_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     hostname: _builtins.str
     used_milli: _builtins.int
     """How much of it tasks use, in 1/1000; ranges and sets count 1000 for each of theirs."""
     orphan_reason: Global___OrphanReason.ValueType
+    problem: _builtins.str
+    """Of a volume: why its agent cannot give it to tasks; empty: it can, as far as is known."""
     @_builtins.property
     def resource(self) -> _resources_pb2.Resource: ...
     def __init__(
@@ -68,14 +71,40 @@ class ReservedResource(_message.Message):
         resource: _resources_pb2.Resource | None = ...,
         used_milli: _builtins.int = ...,
         orphan_reason: Global___OrphanReason.ValueType = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "hostname", b"hostname", "orphan_reason", b"orphan_reason", "resource", b"resource", "used_milli", b"used_milli"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "hostname", b"hostname", "orphan_reason", b"orphan_reason", "problem", b"problem", "resource", b"resource", "used_milli", b"used_milli"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReservedResource: _TypeAlias = ReservedResource  # noqa: Y015
+
+@_typing.final
+class UnknownVolume(_message.Message):
+    """On an agent's disk, and not among the volumes that the master knows. It stays until somebody removes it there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    @_builtins.property
+    def volume(self) -> _resources_pb2.VolumeKey: ...
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        volume: _resources_pb2.VolumeKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnknownVolume: _TypeAlias = UnknownVolume  # noqa: Y015
 
 @_typing.final
 class ListReservationsRequest(_message.Message):
@@ -111,18 +140,24 @@ class ListReservationsResponse(_message.Message):
 
     RESERVATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNKNOWN_VOLUMES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
     def reservations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservedResource]: ...
+    @_builtins.property
+    def unknown_volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnknownVolume]:
+        """On the first page, unless only what is orphaned was asked for: of the agents that have said so."""
+
     def __init__(
         self,
         *,
         reservations: _abc.Iterable[Global___ReservedResource] | None = ...,
         next_page_token: _builtins.str = ...,
+        unknown_volumes: _abc.Iterable[Global___UnknownVolume] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reservations", b"reservations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reservations", b"reservations", "unknown_volumes", b"unknown_volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -222,6 +222,31 @@ class DiskVolume(_message.Message):
 Global___DiskVolume: _TypeAlias = DiskVolume  # noqa: Y015
 
 @_typing.final
+class VolumeKey(_message.Message):
+    """A persistent volume of an agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    PERSISTENCE_ID_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """For which it is reserved."""
+    persistence_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        role: _builtins.str = ...,
+        persistence_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["persistence_id", b"persistence_id", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeKey: _TypeAlias = VolumeKey  # noqa: Y015
+
+@_typing.final
 class Attribute(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

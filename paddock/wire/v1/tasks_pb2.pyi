@@ -966,10 +966,13 @@ class DiskEvidence(_message.Message):
     LARGEST_FIELD_NUMBER: _builtins.int
     DU_DURATION_MS_FIELD_NUMBER: _builtins.int
     INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
     limit_bytes: _builtins.int
     used_bytes: _builtins.int
     du_duration_ms: _builtins.int
     interval_ms: _builtins.int
+    volume: _builtins.str
+    """Of this volume; empty: of the sandbox."""
     @_builtins.property
     def largest(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectoryUsage]:
         """The largest first, five at most."""
@@ -982,10 +985,11 @@ class DiskEvidence(_message.Message):
         largest: _abc.Iterable[Global___DirectoryUsage] | None = ...,
         du_duration_ms: _builtins.int = ...,
         interval_ms: _builtins.int = ...,
+        volume: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["du_duration_ms", b"du_duration_ms", "interval_ms", b"interval_ms", "largest", b"largest", "limit_bytes", b"limit_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["du_duration_ms", b"du_duration_ms", "interval_ms", b"interval_ms", "largest", b"largest", "limit_bytes", b"limit_bytes", "used_bytes", b"used_bytes", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

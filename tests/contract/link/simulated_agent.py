@@ -17,23 +17,31 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import Evidence, TaskInfo, TaskState
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 from tests.unit.agentd.core import made
 
-WHOLE = "cpus:4;mem:1024"
+WHOLE = "cpus:4;mem:1024;disk:100"
 
-Sent = effects.SendStatus | effects.SendStandalone | effects.SendLaunchRefused
+Sent = (
+    effects.SendStatus
+    | effects.SendStandalone
+    | effects.SendLaunchRefused
+    | effects.SendVolumesRemoved
+    | effects.SendVolumesFound
+)
 
 
 @dataclass(slots=True)
 class Host:
     """What the kernel and the supervisors know. `running`: the tasks of containers whose command runs; `ends`: how tasks that
-    ran have ended in truth.
+    ran have ended in truth. `volumes`: directories, and what was written to them.
     """
 
     running: dict[ContainerId, TaskId] = field(default_factory=dict)
     records: dict[ContainerId, ExitRecord] = field(default_factory=dict)
     ends: dict[TaskId, TaskState] = field(default_factory=dict)
     boots: int = 1
+    volumes: dict[VolumeKey, list[int]] = field(default_factory=dict)
 
 
 class SimulatedAgent:
@@ -76,7 +84,17 @@ class SimulatedAgent:
                 self.work.append(lambda: events.Concluded(container_id=config.container_id, evidence=Evidence()))
             case effects.Discard(container_id=container_id):
                 self.host.records.pop(container_id, None)
-            case effects.SendStatus() | effects.SendStandalone() | effects.SendLaunchRefused():
+            case effects.ArrangeVolumes():
+                self.work.append(lambda: self._arrange(effect))
+            case effects.RemoveVolume(removal=removal):
+                self.work.append(lambda: self._remove(removal))
+            case (
+                effects.SendStatus()
+                | effects.SendStandalone()
+                | effects.SendLaunchRefused()
+                | effects.SendVolumesRemoved()
+                | effects.SendVolumesFound()
+            ):
                 if isinstance(effect, effects.SendStatus) and effect.status.uuid:
                     self.told.append(effect)
                 self.outgoing.append(effect)
@@ -91,6 +109,21 @@ class SimulatedAgent:
         if event is not None:
             self.tell(event)
         return True
+
+    def _arrange(self, effect: effects.ArrangeVolumes) -> None:
+        """The disk first; the agent may die before it hears of it."""
+        disk = self.host.volumes
+        for volume in effect.make:
+            disk.setdefault(volume, [])
+        missing = [(volume, "missing") for volume in effect.expect if volume not in disk]
+        known = {*effect.make, *effect.expect, *effect.leaving}
+        unknown = tuple(volume for volume in disk if volume not in known)
+        event = events.VolumesArranged(made=effect.make, troubled=tuple(missing), unknown=unknown)
+        self.work.appendleft(lambda: event)
+
+    def _remove(self, removal: DestroyedVolume) -> None:
+        self.host.volumes.pop(removal.volume, None)
+        self.work.appendleft(lambda: events.VolumeRemoved(destroy_id=removal.destroy_id))
 
     def _launched(self, container_id: ContainerId) -> events.Event:
         self.host.running[container_id] = self.machine.state.containers[container_id].config.task_id

@@ -27,6 +27,7 @@ from masterd.core.effects import (
     TellPing,
     TellReconcile,
     TellRegistered,
+    TellVolumes,
     ToAgent,
     ToFramework,
 )
@@ -41,6 +42,8 @@ from masterd.core.events import (
     Reconcile,
     StandaloneChanged,
     StatusReported,
+    VolumesFound,
+    VolumesRemoved,
 )
 from masterd.core.state import Settings
 from paddock.model.errors import AlreadyExists, PaddockError
@@ -115,13 +118,15 @@ class SimulatedCluster:
                 assert not isinstance(effect, CloseFrameworkStream), "nobody takes over"
         self.world.forget()
 
-    def master_crashes(self) -> None:
+    def master_crashes(self, *, loses_registry: bool = False) -> None:
         """What was saved is all that the next one knows."""
         self.send()
         for name in list(self.connections):
             del self.connections[name]
             self.agents[name].tell(agent_events.MasterDisconnected())
         self.inbox.clear()
+        if loses_registry:
+            self.saved.clear()
         self.epoch += 1
         streams, now_ns = self.world.streams, self.world.now_ns
         self.world = World(settings=SETTINGS, remembered=remembered_of(self.saved), epoch=self.epoch)
@@ -245,6 +250,9 @@ class SimulatedCluster:
         match message:
             case TellRegistered():
                 agent.tell(agent_events.MasterConnected())
+                agent.tell(agent_events.MasterVolumes(volumes=message.volumes, destroyed=message.destroyed))
+            case TellVolumes(volumes=volumes, destroyed=destroyed):
+                agent.tell(agent_events.MasterVolumes(volumes=volumes, destroyed=destroyed))
             case TellPing(sequence=sequence):
                 connection = self.connections[name]
                 connection.up.append(AgentAnswered(stream=connection.stream, sequence=sequence))
@@ -330,3 +338,7 @@ def _event_of(sent: Sent, stream: int) -> Event:
             return StandaloneChanged(stream=stream, resources=resources)
         case agent_effects.SendLaunchRefused(framework_id=framework_id, task_ids=task_ids, message=message):
             return LaunchRefused(stream=stream, framework_id=framework_id, task_ids=task_ids, message=message)
+        case agent_effects.SendVolumesRemoved(destroy_ids=destroy_ids):
+            return VolumesRemoved(stream=stream, destroy_ids=destroy_ids)
+        case agent_effects.SendVolumesFound(troubled=troubled, unknown=unknown):
+            return VolumesFound(stream=stream, troubled=troubled, unknown=unknown)

@@ -86,14 +86,19 @@ class ScriptedMaster(AgentRegistryServiceServicer):
         finally:
             receiving.cancel()
 
-    async def connected(self, *, ping_interval_ms: int = 60_000) -> tuple[Connection, pb.RegisterAgent]:
+    async def connected(
+        self, *, ping_interval_ms: int = 60_000, volumes: pb.AgentVolumes | None = None
+    ) -> tuple[Connection, pb.RegisterAgent]:
         """The next agent that connects, registered."""
         async with asyncio.timeout(TIMEOUT_S):
             connection = await self.connections.get()
         register = (await connection.next("register")).register
         connection.send(
             registered=pb.AgentRegistered(
-                agent_id=register.agent.agent_id, ping_interval_ms=ping_interval_ms, ping_limit_count=1
+                agent_id=register.agent.agent_id,
+                ping_interval_ms=ping_interval_ms,
+                ping_limit_count=1,
+                volumes=volumes,
             )
         )
         return connection, register

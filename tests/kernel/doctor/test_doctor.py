@@ -76,6 +76,8 @@ def dead_socket(agent: AgentdProcess, name: str) -> Path:
 
 
 async def test_two_agents_in_order(agentds: tuple[AgentdProcess, AgentdProcess]) -> None:
+    volumes = agentds[0].directory / "work" / "agents" / agentds[0].agent_id / "volumes"
+    (volumes / "roles" / "r" / "v1").mkdir(parents=True)
     async with calling(agentds[0].address) as agent:
         running = await agent.launch(SLEEP, until=RUNNING)
         code, found = paddock("doctor", agents=agentds)
@@ -83,12 +85,14 @@ async def test_two_agents_in_order(agentds: tuple[AgentdProcess, AgentdProcess])
         by_name = {each["name"]: each for each in found}
         assert by_name[running.container_id.value]["agent_id"] == agentds[0].agent_id
         assert by_name[running.container_id.value]["verdict"] == "fine"
+        assert str(by_name[str(volumes)]["why"]).startswith("1 persistent volumes")
         for each in agentds:
             assert f"pid {each.pid}" in str(by_name[f"{each.directory}/state"]["why"])
             assert by_name[str(each.directory / "agentd.sock")]["verdict"] == "fine"
             assert by_name[f"{each.directory}/state/run/launcher.sock"]["verdict"] == "fine"
         assert paddock("gc", agents=agentds) == (0, [])
         assert Path(f"/proc/{running.pid}").exists()
+        assert (volumes / "roles" / "r" / "v1").is_dir()
         await agent.kill(running, grace_ms=0)
         await agent.wait(running)
 

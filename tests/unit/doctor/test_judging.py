@@ -101,6 +101,19 @@ def test_the_rest_is_named_with_its_remedy() -> None:
     assert wrong["/w/agents/a1/containers/c1/m"] == "`umount /w/agents/a1/containers/c1/m`"
 
 
+def test_volumes_are_fine_and_so_is_what_an_operator_has_mounted_in_one() -> None:
+    root = f"{AGENT.work_dir}/agents/a1/volumes"
+    agent = replace(AGENT, volume_count=2, mounts=(f"{root}/roles/r/v", f"{root}-of-nobody/m"))
+    found = {each.name: each for each in verdicts(agent) if each.kind in {"volumes", "mount"}}
+    assert {name: each.verdict for name, each in found.items()} == {
+        root: Verdict.FINE,
+        f"{root}/roles/r/v": Verdict.FINE,
+        f"{root}-of-nobody/m": Verdict.WRONG,
+    }
+    assert "2 persistent volumes; they go by DESTROY only" in found[root].why
+    assert all(each.removal is None for each in found.values())
+
+
 def test_a_program_cgroup_goes_when_it_is_empty_and_its_agent_down() -> None:
     path = f"{ROOT}/.programs"
     for agentd_pid, count, removal in ((7, 0, None), (0, 2, None), (0, 0, RemoveCgroup(path=path))):
@@ -152,6 +165,7 @@ def agents_named(agent_id: str) -> st.SearchStrategy[AgentTraces]:
         strays=st.sampled_from([(), ("odd",)]),
         sandbox_count=counts,
         removed_count=counts,
+        volume_count=counts,
     )
 
 

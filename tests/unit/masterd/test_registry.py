@@ -34,6 +34,7 @@ from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer import Unavailability
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
+from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 AGENT = SaveAgent(agent_id=AgentId("a1"), hostname="h", unix_address="unix:/x", tcp_address="h:1", unreachable_ns=None)
 FRAMEWORK = SaveFramework(
@@ -196,6 +197,22 @@ def test_older_formats_are_brought_forward(tmp_path: Path, found: int, newer: tu
     registry.write((RESERVED,))
     registry.close()
     assert loaded(tmp_path).agent_resources
+
+
+def test_format_4_is_understood(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((AGENT, RESERVED))
+    with registry._connection as connection:
+        connection.execute("ALTER TABLE agent_resources DROP COLUMN destroyed")
+        connection.execute("PRAGMA user_version = 4")
+    registry.close()
+    assert loaded(tmp_path).agent_resources == (RESERVED,)
+    destroyed = (DestroyedVolume(destroy_id="1-2-3", volume=VolumeKey(role="a/b", persistence_id="ü")),)
+    plain = replace(RESERVED, resources=RESERVED.configured, destroyed=destroyed)
+    registry = Registry.open(str(tmp_path))
+    registry.write((plain,))
+    registry.close()
+    assert loaded(tmp_path).agent_resources == (plain,)
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(

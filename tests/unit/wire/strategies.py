@@ -251,6 +251,7 @@ disk = st.builds(
     largest=st.lists(usages, max_size=5).map(tuple),
     du_duration_ms=counters,
     interval_ms=counters,
+    volume=texts,
 )
 stops = st.builds(StopEvidence, signal=signals, grace_period_ms=counters, took_ms=counters, escalated=st.booleans())
 failures = st.builds(

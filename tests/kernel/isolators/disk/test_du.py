@@ -17,7 +17,7 @@ from isolators.testing import sample_container, sample_host
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
-from paddock.model.resources import Resources
+from paddock.model.resources import DiskVolume, Reservation, Resource, Resources, Scalar
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, Reason, ResourceLimits
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, wait_until
@@ -37,15 +37,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[DiskUsageIsolator] = []
     before = children()
 
-    def new(**changes: int | bool) -> DiskUsageIsolator:
+    def new(**changes: int | bool | str) -> DiskUsageIsolator:
         settings = replace(IsolatorSettings(container_disk_watch_interval_ms=20), **changes)  # type: ignore[arg-type]
         made.append(DiskUsageIsolator(sample_host(tmp_path, "v1"), settings))
         return made[-1]
 
     yield new
     for isolator in made:
-        for container_id in tuple(isolator._tracked):
-            isolator.cleanup(container_id)
+        for key in tuple(isolator._tracked):
+            isolator.cleanup(ContainerId(key))
 
     def reaped() -> Iterator[bool]:
         while True:
@@ -328,3 +328,48 @@ def test_a_recovered_container_is_counted_at_once(make: Make, container: Contain
     place = isolator.host.place(container.container_id)
     isolator.recover([LiveContainer(config=container, cgroup=place, pid=1)], [])
     assert met(isolator, container).fatal
+
+
+def test_a_volume_is_counted_by_itself_and_ends_only_who_can_write_to_it(make: Make, tmp_path: Path) -> None:
+    isolator = make(work_dir=str(tmp_path))
+    sandbox = sample_container(tmp_path / "sandbox")
+
+    def using(name: str, *, read_only: bool) -> ContainerConfig:
+        volume = Resource(
+            name="disk",
+            value=Scalar(milli=1000),
+            reservations=(Reservation(role="r"),),
+            volume=DiskVolume(persistence_id="v", read_only=read_only),
+            shared=True,
+        )
+        resources = Resources((*sandbox.resources, volume))
+        return replace(sandbox, container_id=ContainerId(name), resources=resources)
+
+    writer, reader = using("writer", read_only=False), using("reader", read_only=True)
+    directory = tmp_path / "agents" / "contract" / "volumes" / "roles" / "r" / "v"
+    write(directory / "deep" / "x", 2 * MIB)
+    (tmp_path / "sandbox" / "v").symlink_to(directory)
+    for container in (writer, reader):
+        isolator.prepare(container)
+        assert counted(isolator, container) < MIB  # the sandbox alone: the link is not followed
+    reader_key = next(key for key in isolator._tracked if key.startswith("reader:"))
+
+    def ask() -> Iterator[bool]:
+        while True:
+            found = isolator.limitation(writer.container_id)
+            assert isolator.limitation(reader.container_id) is None
+            yield found is not None and isolator._tracked[reader_key].measured is not None
+
+    wait_until(ask(), "both have counted the volume")
+    found = isolator.limitation(writer.container_id)
+    assert found is not None
+    assert found.disk is not None
+    assert (found.disk.volume, found.disk.limit_bytes, found.disk.largest[0].path) == ("v", MIB, "deep")
+    assert found.message.startswith("volume v holds ")
+    rows = {row.resource: row for row in isolator.limits(reader.container_id)}
+    assert rows.keys() == {"disk", "disk of volume v"}
+    assert (rows["disk of volume v"].in_force, rows["disk of volume v"].path) == ("none", str(directory))
+    assert isolator.limits(writer.container_id)[1].in_force == str(MIB)
+    isolator.cleanup(writer.container_id)
+    assert isolator.watches(writer.container_id) == ()
+    assert isolator.watches(reader.container_id)

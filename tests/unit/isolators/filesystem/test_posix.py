@@ -1,5 +1,6 @@
 """filesystem/posix: the environment of a task, and what is refused."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from isolators.contract import IsolatorSettings
 from isolators.filesystem.posix import PosixFilesystemIsolator
 from isolators.testing import sample_container, sample_host
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import Unsupported
-from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID
-from paddock.model.launch_plan import with_environment
-from paddock.model.resources import DiskVolume, Resource, Resources, Scalar
+from paddock.model.errors import ContainerizerError, InvalidRequest
+from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, ContainerId
+from paddock.model.launch_plan import MountStep, with_environment
+from paddock.model.resources import DiskVolume, Reservation, Resource, Resources, Scalar
+from paddock.model.volumes import VolumeKey, volume_directory, volumes_root
 
 
 @pytest.fixture
@@ -70,8 +72,102 @@ def test_the_tasks_own_wins(isolator: PosixFilesystemIsolator, container: Contai
     assert (found["HOME"], found["NEW"], found["USER"]) == ("/elsewhere", "1", "root")
 
 
-def test_a_volume_is_refused_by_name(isolator: PosixFilesystemIsolator, container: ContainerConfig) -> None:
-    volume = Resource(name="disk", value=Scalar(milli=1000), volume=DiskVolume(persistence_id="v"))
-    wanted = Resources.of((*container.resources.items, volume))
-    with pytest.raises(Unsupported, match=r"resources\[3\]\.volume"):
-        isolator.prepare(replace(container, resources=wanted))
+def volume(name: str = "v", path: str = "", *, read_only: bool = False) -> Resource:
+    return Resource(
+        name="disk",
+        value=Scalar(milli=1000),
+        reservations=(Reservation(role="r"),),
+        volume=DiskVolume(persistence_id=name, container_path=path, read_only=read_only),
+    )
+
+
+class WithVolumes:
+    """An isolator whose agent has made the directories of volumes `v` and `w`."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.host = sample_host(work_dir, "v1")
+        self.settings = IsolatorSettings(work_dir=str(work_dir))
+        self.isolator = PosixFilesystemIsolator(self.host, self.settings)
+        self.work_dir = work_dir
+        for name in "vw":
+            self.directory(name).mkdir(parents=True)
+
+    def directory(self, name: str = "v") -> Path:
+        root = volumes_root(str(self.work_dir), self.host.agent_id)
+        return Path(volume_directory(root, VolumeKey(role="r", persistence_id=name)))
+
+    def container(self, *volumes: Resource, name: str = "c1", uid: int | None = None) -> ContainerConfig:
+        made = sample_container(self.work_dir / "sandboxes" / name)
+        user = replace(made.user, uid=os.getuid() if uid is None else uid, gid=os.getgid() if uid is None else uid)
+        resources = Resources((*made.resources, *volumes))
+        return replace(made, container_id=ContainerId(name), resources=resources, user=user)
+
+
+@pytest.fixture
+def on(tmp_path: Path) -> WithVolumes:
+    return WithVolumes(tmp_path)
+
+
+def test_a_volume_is_where_it_is_to_be(on: WithVolumes) -> None:
+    container = on.container(volume(), volume("w", "a/b/store"))
+    plan = on.isolator.prepare(container)
+    sandbox = Path(container.sandbox)
+    (sandbox / "v" / "written").touch()
+    assert (on.directory() / "written").exists()
+    assert (sandbox / "a/b/store").readlink() == on.directory("w")
+    assert not (sandbox / "a").is_symlink()
+    assert (plan.namespaces, plan.mounts) == ((), ())
+
+
+def test_a_read_only_one_is_mounted_onto_itself_where_no_task_can_have_put_a_link(on: WithVolumes) -> None:
+    plan = on.isolator.prepare(on.container(volume(read_only=True)))
+    path = str(on.directory())
+    assert plan.namespaces == ("mnt",)
+    flags = ("bind", "ro", "nosuid", "nodev")
+    assert plan.mounts == (MountStep(source=path, target=path, type="", flags=flags),)
+
+
+def test_one_that_is_not_there_is_refused_and_nothing_is_made(on: WithVolumes) -> None:
+    on.directory().rmdir()
+    with pytest.raises(ContainerizerError, match=r"volume v: .*No such file.*doctor") as refused:
+        on.isolator.prepare(on.container(volume()))
+    assert refused.value.stage == "volume"
+    assert not on.directory().exists()
+
+
+def test_a_link_in_the_place_of_its_directory_is_not_followed(on: WithVolumes, tmp_path: Path) -> None:
+    on.directory().rmdir()
+    on.directory().symlink_to(tmp_path)
+    with pytest.raises(ContainerizerError):
+        on.isolator.prepare(on.container(volume()))
+
+
+@pytest.mark.parametrize("path", ["/etc", "../c2", "a/../../x", "stdout", "stderr/x", "a//b", "a\0b"])
+def test_a_place_outside_the_sandbox_is_refused_by_name(on: WithVolumes, path: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"resources\[3\]\.volume\.container_path"):
+        on.isolator.prepare(on.container(volume(path=path)))
+
+
+def test_two_at_one_place_are_refused(on: WithVolumes) -> None:
+    with pytest.raises(InvalidRequest, match="both to be at a"):
+        on.isolator.prepare(on.container(volume(path="a"), volume("w", "a/b")))
+
+
+@pytest.mark.parametrize("planted", ["link", "file", "link above"])
+def test_what_another_process_of_the_user_has_planted_is_not_followed(
+    on: WithVolumes, tmp_path: Path, planted: str
+) -> None:
+    container = on.container(volume(path="a/b"))
+    sandbox, outside = Path(container.sandbox), tmp_path / "outside"
+    outside.mkdir()
+    if planted == "link above":
+        (sandbox / "a").symlink_to(outside)
+    else:
+        (sandbox / "a").mkdir()
+        if planted == "link":
+            (sandbox / "a" / "b").symlink_to(outside)
+        else:
+            (sandbox / "a" / "b").touch()
+    with pytest.raises(ContainerizerError, match="volume v cannot be put at a/b"):
+        on.isolator.prepare(container)
+    assert list(outside.iterdir()) == []
