@@ -16,6 +16,7 @@ from masterd.core.events import OperatorKill
 from masterd.core.views import AgentState, AgentView, Drain, FrameworkState, FrameworkView, TaskView
 from masterd.rpc.callers import current_caller
 from masterd.rpc.schedulers import kill_policy_or_none
+from masterd.rpc.summaries import counted, state_to_wire
 from masterd.shell import MasterShell
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest
@@ -48,6 +49,11 @@ class Operators(OperatorServiceServicer):
 
     def __init__(self, shell: MasterShell) -> None:
         self._shell = shell
+        self._started_ns = shell.wall_ns()
+
+    async def GetState(self, request: pb.GetStateRequest, context: _Context) -> pb.MasterState:
+        """Counted now."""
+        return state_to_wire(self._shell, await counted(self._shell), started_ns=self._started_ns)
 
     async def GetMaster(self, request: pb.GetMasterRequest, context: _Context) -> parties_pb2.MasterInfo:
         """Who this is."""

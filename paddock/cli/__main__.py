@@ -18,6 +18,7 @@ from paddock.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OK, USAGE
 from paddock.rpc.environment import prepare_environment
 
 VERBS = {
+    "status": "tell how the cluster is: who is there, what runs, what is free",
     "run": "run a command in the cluster, stream its output, return its exit code",
     "ps": "list tasks",
     "describe": "tell everything about a task, for people",

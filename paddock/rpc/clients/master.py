@@ -9,8 +9,8 @@ import grpc.aio
 
 from paddock.model.errors import NotLeading, Unavailable
 from paddock.rpc.channel import Address, open_channel
-from paddock.rpc.clients.views import AgentView, FrameworkView, KillView, OfferView, TaskView
-from paddock.rpc.clients.views_from_wire import agent_view, framework_view, offer_view, task_view
+from paddock.rpc.clients.views import AgentView, FrameworkView, KillView, OfferView, StateView, TaskView
+from paddock.rpc.clients.views_from_wire import agent_view, framework_view, offer_view, state_view, task_view
 from paddock.rpc.errors import remote_errors
 from paddock.rpc.leader import StaticMasters
 from paddock.wire import convert
@@ -67,6 +67,11 @@ class MasterClient:
         """Raises Unavailable or NotLeading."""
         with remote_errors(self._subject):
             await self._stub.GetMaster(pb.GetMasterRequest(), timeout=_CONNECT_TIMEOUT_S)
+
+    async def get_state(self) -> StateView:
+        """All of it in numbers."""
+        with remote_errors(self._subject):
+            return state_view(await self._stub.GetState(pb.GetStateRequest()))
 
     async def list_tasks(self, *, framework_id: str = "", include_terminated: bool = False) -> tuple[TaskView, ...]:
         """All pages."""

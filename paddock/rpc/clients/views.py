@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paddock.model.agent import AgentInfo
+from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkInfo
 from paddock.model.offer import Offer, Unavailability
@@ -85,6 +86,31 @@ class OfferView:
     """An offer that a framework holds now."""
 
     offer: Offer
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateView:
+    """A master in numbers, by name in the order in which to tell them; resources in thousandths.
+
+    `special_agents` are among the `agents`.
+    """
+
+    master: MasterInfo
+    started_ns: int
+    agents: Mapping[str, int]
+    special_agents: Mapping[str, int]
+    frameworks: Mapping[str, int]
+    tasks: Mapping[str, int]
+    role_count: int
+    offer_count: int
+    recovering: bool
+    total_milli: Mapping[str, int]
+    used_milli: Mapping[str, int]
+    standalone_milli: Mapping[str, int]
+    offered_milli: Mapping[str, int]
+    free_milli: Mapping[str, int]
+    reserved_milli: Mapping[str, int]
     document: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
+from paddock.model.errors import InvalidRequest
 from paddock.rpc.clients.views import (
     AgentView,
     ContainerView,
@@ -12,6 +13,7 @@ from paddock.rpc.clients.views import (
     FrameworkView,
     LimitView,
     OfferView,
+    StateView,
     StatisticsView,
     TaskView,
 )
@@ -30,6 +32,53 @@ _AGENT_STATES = {
 def document(message: Message) -> str:
     """JSON text with the wire's own field and enum names."""
     return MessageToJson(message, preserving_proto_field_name=True)
+
+
+def state_view(message: pb.MasterState) -> StateView:
+    """A master in numbers."""
+    agents, frameworks, resources = message.agents, message.frameworks, message.resources
+    return StateView(
+        master=convert.master_info_from_wire(message.master),
+        started_ns=bounds.timestamp_ns(message.started, "started"),
+        agents={
+            "active": agents.active,
+            "disconnected": agents.disconnected,
+            "unreachable": agents.unreachable,
+            "not back since the master's start": agents.awaited,
+        },
+        special_agents={
+            "deactivated": agents.deactivated,
+            "draining": agents.draining,
+            "drained": agents.drained,
+            "under maintenance": agents.in_maintenance,
+            "with a problem": agents.with_problem,
+        },
+        frameworks={
+            "active": frameworks.active,
+            "disconnected": frameworks.disconnected,
+            "not back since the master's start": frameworks.awaited,
+            "ended": frameworks.ended,
+        },
+        tasks={task_state_name(each.state): each.count for each in message.tasks},
+        role_count=message.role_count,
+        offer_count=message.offer_count,
+        recovering=message.recovering,
+        total_milli=dict(resources.total.milli),
+        used_milli=dict(resources.used.milli),
+        standalone_milli=dict(resources.standalone.milli),
+        offered_milli=dict(resources.offered.milli),
+        free_milli=dict(resources.free.milli),
+        reserved_milli=dict(resources.reserved.milli),
+        document=document(message),
+    )
+
+
+def task_state_name(number: int) -> str:
+    """As people write it; a number that this version does not know as it is."""
+    try:
+        return convert.task_state_from_wire(number).name.lower()
+    except InvalidRequest:
+        return f"state {number}"
 
 
 def task_view(message: pb.Task) -> TaskView:

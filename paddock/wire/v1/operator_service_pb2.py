@@ -25,57 +25,70 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from paddock.wire.v1 import offers_pb2 as paddock_dot_wire_dot_v1_dot_offers__pb2
 from paddock.wire.v1 import parties_pb2 as paddock_dot_wire_dot_v1_dot_parties__pb2
+from paddock.wire.v1 import policy_service_pb2 as paddock_dot_wire_dot_v1_dot_policy__service__pb2
 from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resources__pb2
 from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&paddock/wire/v1/operator_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cpaddock/wire/v1/offers.proto\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\x12\n\x10GetMasterRequest\"\x97\x03\n\x05\x41gent\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.paddock.wire.v1.AgentState\x12\'\n\x04used\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12*\n\x07offered\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nregistered\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nstandalone\x18\x06 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x13\n\x0b\x64\x65\x61\x63tivated\x18\x10 \x01(\x08\x12\x37\n\x0eunavailability\x18\x11 \x01(\x0b\x32\x1f.paddock.wire.v1.Unavailability\x12%\n\x05\x64rain\x18\x0f \x01(\x0b\x32\x16.paddock.wire.v1.Drain\x12\x0f\n\x07problem\x18\x14 \x01(\t\"\x84\x01\n\x05\x44rain\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.paddock.wire.v1.DrainState\x12\x10\n\x08\x61sked_by\x18\x02 \x01(\t\x12\x19\n\x0cmax_grace_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tmark_gone\x18\x04 \x01(\x08\x42\x0f\n\r_max_grace_ms\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x12ListAgentsResponse\x12&\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa4\x02\n\tFramework\x12,\n\x04info\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\'\n\x04used\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12*\n\x07offered\x18\x05 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nsubscribed\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntask_count\x18\x07 \x01(\r\x12\x13\n\x0boffer_count\x18\x08 \x01(\r\x12\x18\n\x10suppressed_roles\x18\t \x03(\t\">\n\x15ListFrameworksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x16ListFrameworksResponse\x12.\n\nframeworks\x18\x01 \x03(\x0b\x32\x1a.paddock.wire.v1.Framework\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x11ListOffersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x12ListOffersResponse\x12&\n\x06offers\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Offer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x02\n\x04Task\x12\'\n\x04task\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x16\n\x0e\x66ramework_name\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x05 \x01(\t\x12\x10\n\x08hostname\x18\x06 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x07 \x01(\t\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12-\n\x08statuses\x18\t \x03(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x1a\n\x12\x61gent_unix_address\x18\n \x01(\t\x12\x19\n\x11\x61gent_tcp_address\x18\x0b \x01(\t\"k\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x03 \x01(\t\x12\x1a\n\x12include_terminated\x18\x04 \x01(\x08\"l\n\x11ListTasksResponse\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.paddock.wire.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\x04\"7\n\x0eGetTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"C\n\x11WatchTasksRequest\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\"e\n\x12WatchTasksResponse\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12#\n\x04task\x18\x02 \x01(\x0b\x32\x15.paddock.wire.v1.Task\x12\x10\n\x08\x62ookmark\x18\x03 \x01(\x08\"\x89\x01\n\x17OperatorKillTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"e\n\x18OperatorKillTaskResponse\x12\x30\n\x0bkill_policy\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x17\n\x0fwaits_for_agent\x18\x02 \x01(\x08*j\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41GENT_ACTIVE\x10\x01\x12\x16\n\x12\x41GENT_DISCONNECTED\x10\x02\x12\x15\n\x11\x41GENT_UNREACHABLE\x10\x03*D\n\nDrainState\x12\x1b\n\x17\x44RAIN_STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x44RAINING\x10\x01\x12\x0b\n\x07\x44RAINED\x10\x02\x32\xc0\x05\n\x0fOperatorService\x12K\n\tGetMaster\x12!.paddock.wire.v1.GetMasterRequest\x1a\x1b.paddock.wire.v1.MasterInfo\x12U\n\nListAgents\x12\".paddock.wire.v1.ListAgentsRequest\x1a#.paddock.wire.v1.ListAgentsResponse\x12\x61\n\x0eListFrameworks\x12&.paddock.wire.v1.ListFrameworksRequest\x1a\'.paddock.wire.v1.ListFrameworksResponse\x12U\n\nListOffers\x12\".paddock.wire.v1.ListOffersRequest\x1a#.paddock.wire.v1.ListOffersResponse\x12R\n\tListTasks\x12!.paddock.wire.v1.ListTasksRequest\x1a\".paddock.wire.v1.ListTasksResponse\x12\x41\n\x07GetTask\x12\x1f.paddock.wire.v1.GetTaskRequest\x1a\x15.paddock.wire.v1.Task\x12W\n\nWatchTasks\x12\".paddock.wire.v1.WatchTasksRequest\x1a#.paddock.wire.v1.WatchTasksResponse0\x01\x12_\n\x08KillTask\x12(.paddock.wire.v1.OperatorKillTaskRequest\x1a).paddock.wire.v1.OperatorKillTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&paddock/wire/v1/operator_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cpaddock/wire/v1/offers.proto\x1a\x1dpaddock/wire/v1/parties.proto\x1a$paddock/wire/v1/policy_service.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\x12\n\x10GetMasterRequest\"\x11\n\x0fGetStateRequest\"\xe9\x02\n\x0bMasterState\x12+\n\x06master\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterInfo\x12+\n\x07started\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x61gents\x18\x03 \x01(\x0b\x32\x1c.paddock.wire.v1.AgentCounts\x12\x34\n\nframeworks\x18\x04 \x01(\x0b\x32 .paddock.wire.v1.FrameworkCounts\x12)\n\x05tasks\x18\x05 \x03(\x0b\x32\x1a.paddock.wire.v1.TaskCount\x12\x12\n\nrole_count\x18\x06 \x01(\r\x12\x13\n\x0boffer_count\x18\x07 \x01(\r\x12\x12\n\nrecovering\x18\x08 \x01(\x08\x12\x34\n\tresources\x18\t \x01(\x0b\x32!.paddock.wire.v1.ClusterResources\"\xbf\x01\n\x0b\x41gentCounts\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\r\x12\x14\n\x0c\x64isconnected\x18\x02 \x01(\r\x12\x13\n\x0bunreachable\x18\x03 \x01(\r\x12\x0f\n\x07\x61waited\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x63tivated\x18\x05 \x01(\r\x12\x10\n\x08\x64raining\x18\x06 \x01(\r\x12\x0f\n\x07\x64rained\x18\x07 \x01(\r\x12\x16\n\x0ein_maintenance\x18\x08 \x01(\r\x12\x14\n\x0cwith_problem\x18\t \x01(\r\"W\n\x0f\x46rameworkCounts\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\r\x12\x14\n\x0c\x64isconnected\x18\x02 \x01(\r\x12\x0f\n\x07\x61waited\x18\x03 \x01(\r\x12\r\n\x05\x65nded\x18\x04 \x01(\r\"E\n\tTaskCount\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x90\x02\n\x10\x43lusterResources\x12\'\n\x05total\x18\x01 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\x12&\n\x04used\x18\x02 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\x12,\n\nstandalone\x18\x03 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\x12)\n\x07offered\x18\x04 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\x12&\n\x04\x66ree\x18\x05 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\x12*\n\x08reserved\x18\x06 \x01(\x0b\x32\x18.paddock.wire.v1.Amounts\"\x97\x03\n\x05\x41gent\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.paddock.wire.v1.AgentState\x12\'\n\x04used\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12*\n\x07offered\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nregistered\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nstandalone\x18\x06 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x13\n\x0b\x64\x65\x61\x63tivated\x18\x10 \x01(\x08\x12\x37\n\x0eunavailability\x18\x11 \x01(\x0b\x32\x1f.paddock.wire.v1.Unavailability\x12%\n\x05\x64rain\x18\x0f \x01(\x0b\x32\x16.paddock.wire.v1.Drain\x12\x0f\n\x07problem\x18\x14 \x01(\t\"\x84\x01\n\x05\x44rain\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.paddock.wire.v1.DrainState\x12\x10\n\x08\x61sked_by\x18\x02 \x01(\t\x12\x19\n\x0cmax_grace_ms\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tmark_gone\x18\x04 \x01(\x08\x42\x0f\n\r_max_grace_ms\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x12ListAgentsResponse\x12&\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa4\x02\n\tFramework\x12,\n\x04info\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\'\n\x04used\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12*\n\x07offered\x18\x05 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nsubscribed\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntask_count\x18\x07 \x01(\r\x12\x13\n\x0boffer_count\x18\x08 \x01(\r\x12\x18\n\x10suppressed_roles\x18\t \x03(\t\">\n\x15ListFrameworksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x16ListFrameworksResponse\x12.\n\nframeworks\x18\x01 \x03(\x0b\x32\x1a.paddock.wire.v1.Framework\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x11ListOffersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x12ListOffersResponse\x12&\n\x06offers\x18\x01 \x03(\x0b\x32\x16.paddock.wire.v1.Offer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x02\n\x04Task\x12\'\n\x04task\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x16\n\x0e\x66ramework_name\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x05 \x01(\t\x12\x10\n\x08hostname\x18\x06 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x07 \x01(\t\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12-\n\x08statuses\x18\t \x03(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x1a\n\x12\x61gent_unix_address\x18\n \x01(\t\x12\x19\n\x11\x61gent_tcp_address\x18\x0b \x01(\t\"k\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x03 \x01(\t\x12\x1a\n\x12include_terminated\x18\x04 \x01(\x08\"l\n\x11ListTasksResponse\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.paddock.wire.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\x04\"7\n\x0eGetTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"C\n\x11WatchTasksRequest\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\"e\n\x12WatchTasksResponse\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12#\n\x04task\x18\x02 \x01(\x0b\x32\x15.paddock.wire.v1.Task\x12\x10\n\x08\x62ookmark\x18\x03 \x01(\x08\"\x89\x01\n\x17OperatorKillTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"e\n\x18OperatorKillTaskResponse\x12\x30\n\x0bkill_policy\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x17\n\x0fwaits_for_agent\x18\x02 \x01(\x08*j\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41GENT_ACTIVE\x10\x01\x12\x16\n\x12\x41GENT_DISCONNECTED\x10\x02\x12\x15\n\x11\x41GENT_UNREACHABLE\x10\x03*D\n\nDrainState\x12\x1b\n\x17\x44RAIN_STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x44RAINING\x10\x01\x12\x0b\n\x07\x44RAINED\x10\x02\x32\x8c\x06\n\x0fOperatorService\x12K\n\tGetMaster\x12!.paddock.wire.v1.GetMasterRequest\x1a\x1b.paddock.wire.v1.MasterInfo\x12J\n\x08GetState\x12 .paddock.wire.v1.GetStateRequest\x1a\x1c.paddock.wire.v1.MasterState\x12U\n\nListAgents\x12\".paddock.wire.v1.ListAgentsRequest\x1a#.paddock.wire.v1.ListAgentsResponse\x12\x61\n\x0eListFrameworks\x12&.paddock.wire.v1.ListFrameworksRequest\x1a\'.paddock.wire.v1.ListFrameworksResponse\x12U\n\nListOffers\x12\".paddock.wire.v1.ListOffersRequest\x1a#.paddock.wire.v1.ListOffersResponse\x12R\n\tListTasks\x12!.paddock.wire.v1.ListTasksRequest\x1a\".paddock.wire.v1.ListTasksResponse\x12\x41\n\x07GetTask\x12\x1f.paddock.wire.v1.GetTaskRequest\x1a\x15.paddock.wire.v1.Task\x12W\n\nWatchTasks\x12\".paddock.wire.v1.WatchTasksRequest\x1a#.paddock.wire.v1.WatchTasksResponse0\x01\x12_\n\x08KillTask\x12(.paddock.wire.v1.OperatorKillTaskRequest\x1a).paddock.wire.v1.OperatorKillTaskResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.operator_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTSTATE']._serialized_start=2536
-  _globals['_AGENTSTATE']._serialized_end=2642
-  _globals['_DRAINSTATE']._serialized_start=2644
-  _globals['_DRAINSTATE']._serialized_end=2712
-  _globals['_GETMASTERREQUEST']._serialized_start=215
-  _globals['_GETMASTERREQUEST']._serialized_end=233
-  _globals['_AGENT']._serialized_start=236
-  _globals['_AGENT']._serialized_end=643
-  _globals['_DRAIN']._serialized_start=646
-  _globals['_DRAIN']._serialized_end=778
-  _globals['_LISTAGENTSREQUEST']._serialized_start=780
-  _globals['_LISTAGENTSREQUEST']._serialized_end=838
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=840
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=925
-  _globals['_FRAMEWORK']._serialized_start=928
-  _globals['_FRAMEWORK']._serialized_end=1220
-  _globals['_LISTFRAMEWORKSREQUEST']._serialized_start=1222
-  _globals['_LISTFRAMEWORKSREQUEST']._serialized_end=1284
-  _globals['_LISTFRAMEWORKSRESPONSE']._serialized_start=1286
-  _globals['_LISTFRAMEWORKSRESPONSE']._serialized_end=1383
-  _globals['_LISTOFFERSREQUEST']._serialized_start=1385
-  _globals['_LISTOFFERSREQUEST']._serialized_end=1443
-  _globals['_LISTOFFERSRESPONSE']._serialized_start=1445
-  _globals['_LISTOFFERSRESPONSE']._serialized_end=1530
-  _globals['_TASK']._serialized_start=1533
-  _globals['_TASK']._serialized_end=1843
-  _globals['_LISTTASKSREQUEST']._serialized_start=1845
-  _globals['_LISTTASKSREQUEST']._serialized_end=1952
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1954
-  _globals['_LISTTASKSRESPONSE']._serialized_end=2062
-  _globals['_GETTASKREQUEST']._serialized_start=2064
-  _globals['_GETTASKREQUEST']._serialized_end=2119
-  _globals['_WATCHTASKSREQUEST']._serialized_start=2121
-  _globals['_WATCHTASKSREQUEST']._serialized_end=2188
-  _globals['_WATCHTASKSRESPONSE']._serialized_start=2190
-  _globals['_WATCHTASKSRESPONSE']._serialized_end=2291
-  _globals['_OPERATORKILLTASKREQUEST']._serialized_start=2294
-  _globals['_OPERATORKILLTASKREQUEST']._serialized_end=2431
-  _globals['_OPERATORKILLTASKRESPONSE']._serialized_start=2433
-  _globals['_OPERATORKILLTASKRESPONSE']._serialized_end=2534
-  _globals['_OPERATORSERVICE']._serialized_start=2715
-  _globals['_OPERATORSERVICE']._serialized_end=3419
+  _globals['_AGENTSTATE']._serialized_start=3586
+  _globals['_AGENTSTATE']._serialized_end=3692
+  _globals['_DRAINSTATE']._serialized_start=3694
+  _globals['_DRAINSTATE']._serialized_end=3762
+  _globals['_GETMASTERREQUEST']._serialized_start=253
+  _globals['_GETMASTERREQUEST']._serialized_end=271
+  _globals['_GETSTATEREQUEST']._serialized_start=273
+  _globals['_GETSTATEREQUEST']._serialized_end=290
+  _globals['_MASTERSTATE']._serialized_start=293
+  _globals['_MASTERSTATE']._serialized_end=654
+  _globals['_AGENTCOUNTS']._serialized_start=657
+  _globals['_AGENTCOUNTS']._serialized_end=848
+  _globals['_FRAMEWORKCOUNTS']._serialized_start=850
+  _globals['_FRAMEWORKCOUNTS']._serialized_end=937
+  _globals['_TASKCOUNT']._serialized_start=939
+  _globals['_TASKCOUNT']._serialized_end=1008
+  _globals['_CLUSTERRESOURCES']._serialized_start=1011
+  _globals['_CLUSTERRESOURCES']._serialized_end=1283
+  _globals['_AGENT']._serialized_start=1286
+  _globals['_AGENT']._serialized_end=1693
+  _globals['_DRAIN']._serialized_start=1696
+  _globals['_DRAIN']._serialized_end=1828
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1830
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1888
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1890
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1975
+  _globals['_FRAMEWORK']._serialized_start=1978
+  _globals['_FRAMEWORK']._serialized_end=2270
+  _globals['_LISTFRAMEWORKSREQUEST']._serialized_start=2272
+  _globals['_LISTFRAMEWORKSREQUEST']._serialized_end=2334
+  _globals['_LISTFRAMEWORKSRESPONSE']._serialized_start=2336
+  _globals['_LISTFRAMEWORKSRESPONSE']._serialized_end=2433
+  _globals['_LISTOFFERSREQUEST']._serialized_start=2435
+  _globals['_LISTOFFERSREQUEST']._serialized_end=2493
+  _globals['_LISTOFFERSRESPONSE']._serialized_start=2495
+  _globals['_LISTOFFERSRESPONSE']._serialized_end=2580
+  _globals['_TASK']._serialized_start=2583
+  _globals['_TASK']._serialized_end=2893
+  _globals['_LISTTASKSREQUEST']._serialized_start=2895
+  _globals['_LISTTASKSREQUEST']._serialized_end=3002
+  _globals['_LISTTASKSRESPONSE']._serialized_start=3004
+  _globals['_LISTTASKSRESPONSE']._serialized_end=3112
+  _globals['_GETTASKREQUEST']._serialized_start=3114
+  _globals['_GETTASKREQUEST']._serialized_end=3169
+  _globals['_WATCHTASKSREQUEST']._serialized_start=3171
+  _globals['_WATCHTASKSREQUEST']._serialized_end=3238
+  _globals['_WATCHTASKSRESPONSE']._serialized_start=3240
+  _globals['_WATCHTASKSRESPONSE']._serialized_end=3341
+  _globals['_OPERATORKILLTASKREQUEST']._serialized_start=3344
+  _globals['_OPERATORKILLTASKREQUEST']._serialized_end=3481
+  _globals['_OPERATORKILLTASKRESPONSE']._serialized_start=3483
+  _globals['_OPERATORKILLTASKRESPONSE']._serialized_end=3584
+  _globals['_OPERATORSERVICE']._serialized_start=3765
+  _globals['_OPERATORSERVICE']._serialized_end=4545
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from paddock.wire.v1 import offers_pb2 as _offers_pb2
 from paddock.wire.v1 import parties_pb2 as _parties_pb2
+from paddock.wire.v1 import policy_service_pb2 as _policy_service_pb2
 from paddock.wire.v1 import resources_pb2 as _resources_pb2
 from paddock.wire.v1 import tasks_pb2 as _tasks_pb2
 import builtins as _builtins
@@ -78,6 +79,223 @@ class GetMasterRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMasterRequest: _TypeAlias = GetMasterRequest  # noqa: Y015
+
+@_typing.final
+class GetStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStateRequest: _TypeAlias = GetStateRequest  # noqa: Y015
+
+@_typing.final
+class MasterState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MASTER_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    FRAMEWORKS_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    ROLE_COUNT_FIELD_NUMBER: _builtins.int
+    OFFER_COUNT_FIELD_NUMBER: _builtins.int
+    RECOVERING_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    role_count: _builtins.int
+    offer_count: _builtins.int
+    """That wait for an answer."""
+    recovering: _builtins.bool
+    """It offers nothing yet: it waits for its agents, because roles have quotas."""
+    @_builtins.property
+    def master(self) -> _parties_pb2.MasterInfo: ...
+    @_builtins.property
+    def started(self) -> _timestamp_pb2.Timestamp:
+        """Since when it serves."""
+
+    @_builtins.property
+    def agents(self) -> Global___AgentCounts: ...
+    @_builtins.property
+    def frameworks(self) -> Global___FrameworkCounts: ...
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskCount]:
+        """By state, also of those that have ended and are remembered."""
+
+    @_builtins.property
+    def resources(self) -> Global___ClusterResources: ...
+    def __init__(
+        self,
+        *,
+        master: _parties_pb2.MasterInfo | None = ...,
+        started: _timestamp_pb2.Timestamp | None = ...,
+        agents: Global___AgentCounts | None = ...,
+        frameworks: Global___FrameworkCounts | None = ...,
+        tasks: _abc.Iterable[Global___TaskCount] | None = ...,
+        role_count: _builtins.int = ...,
+        offer_count: _builtins.int = ...,
+        recovering: _builtins.bool = ...,
+        resources: Global___ClusterResources | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "frameworks", b"frameworks", "master", b"master", "resources", b"resources", "started", b"started"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "frameworks", b"frameworks", "master", b"master", "offer_count", b"offer_count", "recovering", b"recovering", "resources", b"resources", "role_count", b"role_count", "started", b"started", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasterState: _TypeAlias = MasterState  # noqa: Y015
+
+@_typing.final
+class AgentCounts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    DISCONNECTED_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_FIELD_NUMBER: _builtins.int
+    AWAITED_FIELD_NUMBER: _builtins.int
+    DEACTIVATED_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    IN_MAINTENANCE_FIELD_NUMBER: _builtins.int
+    WITH_PROBLEM_FIELD_NUMBER: _builtins.int
+    active: _builtins.int
+    disconnected: _builtins.int
+    unreachable: _builtins.int
+    awaited: _builtins.int
+    """Not back since the master's start."""
+    deactivated: _builtins.int
+    """Of those above; an agent may be in several."""
+    draining: _builtins.int
+    drained: _builtins.int
+    in_maintenance: _builtins.int
+    with_problem: _builtins.int
+    def __init__(
+        self,
+        *,
+        active: _builtins.int = ...,
+        disconnected: _builtins.int = ...,
+        unreachable: _builtins.int = ...,
+        awaited: _builtins.int = ...,
+        deactivated: _builtins.int = ...,
+        draining: _builtins.int = ...,
+        drained: _builtins.int = ...,
+        in_maintenance: _builtins.int = ...,
+        with_problem: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "awaited", b"awaited", "deactivated", b"deactivated", "disconnected", b"disconnected", "drained", b"drained", "draining", b"draining", "in_maintenance", b"in_maintenance", "unreachable", b"unreachable", "with_problem", b"with_problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentCounts: _TypeAlias = AgentCounts  # noqa: Y015
+
+@_typing.final
+class FrameworkCounts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    DISCONNECTED_FIELD_NUMBER: _builtins.int
+    AWAITED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    active: _builtins.int
+    disconnected: _builtins.int
+    awaited: _builtins.int
+    """Not back since the master's start."""
+    ended: _builtins.int
+    """And remembered."""
+    def __init__(
+        self,
+        *,
+        active: _builtins.int = ...,
+        disconnected: _builtins.int = ...,
+        awaited: _builtins.int = ...,
+        ended: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "awaited", b"awaited", "disconnected", b"disconnected", "ended", b"ended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrameworkCounts: _TypeAlias = FrameworkCounts  # noqa: Y015
+
+@_typing.final
+class TaskCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: _tasks_pb2.TaskState.ValueType
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        state: _tasks_pb2.TaskState.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskCount: _TypeAlias = TaskCount  # noqa: Y015
+
+@_typing.final
+class ClusterResources(_message.Message):
+    """Of the agents that are active or disconnected, in 1/1000 of each resource's unit; ranges and sets count 1000 for each of theirs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    STANDALONE_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def total(self) -> _policy_service_pb2.Amounts: ...
+    @_builtins.property
+    def used(self) -> _policy_service_pb2.Amounts:
+        """By tasks."""
+
+    @_builtins.property
+    def standalone(self) -> _policy_service_pb2.Amounts:
+        """By containers that operators launched."""
+
+    @_builtins.property
+    def offered(self) -> _policy_service_pb2.Amounts: ...
+    @_builtins.property
+    def free(self) -> _policy_service_pb2.Amounts:
+        """Neither used nor offered, though perhaps not offered to anybody either: ask ExplainService."""
+
+    @_builtins.property
+    def reserved(self) -> _policy_service_pb2.Amounts:
+        """Part of the total, used or not."""
+
+    def __init__(
+        self,
+        *,
+        total: _policy_service_pb2.Amounts | None = ...,
+        used: _policy_service_pb2.Amounts | None = ...,
+        standalone: _policy_service_pb2.Amounts | None = ...,
+        offered: _policy_service_pb2.Amounts | None = ...,
+        free: _policy_service_pb2.Amounts | None = ...,
+        reserved: _policy_service_pb2.Amounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "offered", b"offered", "reserved", b"reserved", "standalone", b"standalone", "total", b"total", "used", b"used"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "offered", b"offered", "reserved", b"reserved", "standalone", b"standalone", "total", b"total", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterResources: _TypeAlias = ClusterResources  # noqa: Y015
 
 @_typing.final
 class Agent(_message.Message):

@@ -40,6 +40,11 @@ class OperatorServiceStub:
                 request_serializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetMasterRequest.SerializeToString,
                 response_deserializer=paddock_dot_wire_dot_v1_dot_parties__pb2.MasterInfo.FromString,
                 _registered_method=True)
+        self.GetState = channel.unary_unary(
+                '/paddock.wire.v1.OperatorService/GetState',
+                request_serializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetStateRequest.SerializeToString,
+                response_deserializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.MasterState.FromString,
+                _registered_method=True)
         self.ListAgents = channel.unary_unary(
                 '/paddock.wire.v1.OperatorService/ListAgents',
                 request_serializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.ListAgentsRequest.SerializeToString,
@@ -82,6 +87,13 @@ class OperatorServiceServicer:
 
     def GetMaster(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetState(self, request, context):
+        """All of it in numbers.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -136,6 +148,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.GetMaster,
                     request_deserializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetMasterRequest.FromString,
                     response_serializer=paddock_dot_wire_dot_v1_dot_parties__pb2.MasterInfo.SerializeToString,
+            ),
+            'GetState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetState,
+                    request_deserializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetStateRequest.FromString,
+                    response_serializer=paddock_dot_wire_dot_v1_dot_operator__service__pb2.MasterState.SerializeToString,
             ),
             'ListAgents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgents,
@@ -200,6 +217,33 @@ class OperatorService:
             '/paddock.wire.v1.OperatorService/GetMaster',
             paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetMasterRequest.SerializeToString,
             paddock_dot_wire_dot_v1_dot_parties__pb2.MasterInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paddock.wire.v1.OperatorService/GetState',
+            paddock_dot_wire_dot_v1_dot_operator__service__pb2.GetStateRequest.SerializeToString,
+            paddock_dot_wire_dot_v1_dot_operator__service__pb2.MasterState.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,8 @@ class OperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     GetMaster: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetMasterRequest, _parties_pb2.MasterInfo]
+    GetState: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetStateRequest, _operator_service_pb2.MasterState]
+    """All of it in numbers."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListAgentsRequest, _operator_service_pb2.ListAgentsResponse]
     ListFrameworks: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListFrameworksRequest, _operator_service_pb2.ListFrameworksResponse]
     ListOffers: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListOffersRequest, _operator_service_pb2.ListOffersResponse]
@@ -46,6 +48,8 @@ class OperatorServiceStub:
 class OperatorServiceAsyncStub(OperatorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMaster: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetMasterRequest, _parties_pb2.MasterInfo]  # type: ignore[assignment]
+    GetState: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetStateRequest, _operator_service_pb2.MasterState]  # type: ignore[assignment]
+    """All of it in numbers."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListAgentsRequest, _operator_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
     ListFrameworks: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListFrameworksRequest, _operator_service_pb2.ListFrameworksResponse]  # type: ignore[assignment]
     ListOffers: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListOffersRequest, _operator_service_pb2.ListOffersResponse]  # type: ignore[assignment]
@@ -62,6 +66,14 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_service_pb2.GetMasterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_parties_pb2.MasterInfo, _abc.Awaitable[_parties_pb2.MasterInfo]]: ...
+
+    @_abc_1.abstractmethod
+    def GetState(
+        self,
+        request: _operator_service_pb2.GetStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.MasterState, _abc.Awaitable[_operator_service_pb2.MasterState]]:
+        """All of it in numbers."""
 
     @_abc_1.abstractmethod
     def ListAgents(

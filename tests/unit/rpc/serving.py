@@ -66,6 +66,9 @@ class Operator(operator_service_pb2_grpc.OperatorServiceServicer):
     ) -> pb.ListFrameworksResponse:
         return pb.ListFrameworksResponse()
 
+    async def GetState(self, request: pb.GetStateRequest, context: object) -> pb.MasterState:  # noqa: N802
+        return pb.MasterState()
+
     async def ListOffers(self, request: pb.ListOffersRequest, context: object) -> pb.ListOffersResponse:  # noqa: N802
         return pb.ListOffersResponse()
 
