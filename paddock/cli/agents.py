@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources, format_scalar, format_value
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
+    add_watch_argument(parser)
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print the agents; a scalar's cell is used/total. One that takes no new work is named on stderr, too."""
+    if arguments.watch:
+        return await follow(WATCHED, arguments)
     async with master_of(arguments) as master:
         agents = await master.list_agents()
     now_ns = time.time_ns()
@@ -88,6 +92,11 @@ def state_of(agent: AgentView, now_ns: int) -> str:
     if agent.unavailability is not None and agent.unavailability.start_ns <= now_ns:
         return "maintenance"
     return "deactivated" if agent.deactivated else agent.state
+
+
+WATCHED: Watched[AgentView] = Watched(
+    verb="agents", columns=COLUMNS, stream=lambda client: client.agents(), row_of=row_of
+)
 
 
 def _share(name: str, agent: AgentView) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources, format_scalar
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
+    add_watch_argument(parser)
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print the frameworks."""
+    if arguments.watch:
+        return await follow(watched(include_ended=arguments.all), arguments)
     async with master_of(arguments) as master:
         frameworks = await master.list_frameworks()
     now_ns = time.time_ns()
@@ -78,4 +82,15 @@ def row_of(framework: FrameworkView, now_ns: int) -> Row:
             format_resources(framework.offered.unallocated()),
         ),
         document=framework.document,
+    )
+
+
+def watched(*, include_ended: bool) -> Watched[FrameworkView]:
+    """One that ends while somebody looks is shown in any case."""
+    return Watched(
+        verb="frameworks",
+        columns=COLUMNS,
+        stream=lambda client: client.frameworks(),
+        row_of=row_of,
+        is_hidden=lambda view: state_of(view) == _ENDED and not include_ended,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
+from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
+    add_watch_argument(parser)
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print the offers."""
+    if arguments.watch:
+        return await follow(WATCHED, arguments)
     async with master_of(arguments) as master:
         offers = await master.list_offers()
     show(COLUMNS, [row_of(offer) for offer in offers], arguments)
@@ -52,3 +56,8 @@ def row_of(view: OfferView) -> Row:
         ),
         document=view.document,
     )
+
+
+WATCHED: Watched[OfferView] = Watched(
+    verb="offers", columns=COLUMNS, stream=lambda client: client.offers(), row_of=lambda view, _: row_of(view)
+)

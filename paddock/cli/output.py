@@ -54,15 +54,20 @@ def json_list(documents: Sequence[str]) -> str:
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, wide: bool, headers: bool) -> str:
     """Left-aligned columns with two blanks between; the last is not padded. A cell's line breaks become blanks."""
-    shown = [index for index, column in enumerate(columns) if wide or not column.wide]
-    lines = [[columns[index].title for index in shown]] if headers else []
-    lines += [[printable(" ".join(row.cells[index].split())) or "-" for index in shown] for row in rows]
+    lines = shown_cells(columns, rows, wide=wide, headers=headers)
     if not lines:
         return ""
-    widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
     )
+
+
+def shown_cells(columns: Sequence[Column], rows: Sequence[Row], *, wide: bool, headers: bool) -> list[list[str]]:
+    """A table's lines before they stand in line."""
+    shown = [index for index, column in enumerate(columns) if wide or not column.wide]
+    lines = [[columns[index].title for index in shown]] if headers else []
+    return lines + [[printable(" ".join(row.cells[index].split())) or "-" for index in shown] for row in rows]
 
 
 def printable(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources
 from paddock.model.task import Reason
 
@@ -34,12 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.add_argument("-a", "--all", action="store_true", help="those that have ended, too")
     parser.add_argument("--framework", metavar="ID", default="", help="of this framework only")
+    add_watch_argument(parser)
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print the tasks, oldest first."""
+    if arguments.watch:
+        return await follow(watched(arguments.framework, include_ended=arguments.all), arguments)
     async with master_of(arguments) as master:
         tasks = await master.list_tasks(framework_id=arguments.framework, include_terminated=arguments.all)
     now_ns = time.time_ns()
@@ -81,3 +85,16 @@ def reason_text(reason: int) -> str:
         return Reason(reason).name.lower()
     except ValueError:
         return f"reason {reason}"
+
+
+def watched(framework_id: str, *, include_ended: bool) -> Watched[TaskView]:
+    """One that ends while somebody looks is shown in any case. A master hears of tasks as their agents come back."""
+    return Watched(
+        verb="ps",
+        columns=COLUMNS,
+        stream=lambda client: client.tasks(framework_id=framework_id),
+        row_of=row_of,
+        order=first_seen_ns,
+        is_hidden=lambda view: view.state.is_terminal and not include_ended,
+        may_come_late=True,
+    )

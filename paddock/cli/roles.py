@@ -10,6 +10,7 @@ from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
 from paddock.cli.quantities import amounts_text
+from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources, format_scalar
 
 if TYPE_CHECKING:
@@ -31,19 +32,26 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
+    add_watch_argument(parser)
     add_style_arguments(parser)
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print the roles; those below another are indented."""
+    if arguments.watch:
+        return await follow(WATCHED, arguments)
     from paddock.rpc.clients.policy import PolicyClient  # noqa: PLC0415 - loads gRPC
 
     async with master_of(arguments) as master:
         roles = await PolicyClient(master).list_roles()
     # As a tree: `a-b` sorts before `a/c` as text, and does not belong between `a` and it.
-    show(COLUMNS, [row_of(role) for role in sorted(roles, key=lambda role: role.role.split("/"))], arguments)
+    show(COLUMNS, [row_of(role) for role in sorted(roles, key=_place)], arguments)
     return OK
+
+
+def _place(view: RoleView) -> list[str]:
+    return view.role.split("/")
 
 
 def row_of(view: RoleView) -> Row:
@@ -69,3 +77,12 @@ def row_of(view: RoleView) -> Row:
 
 def _some(amounts_milli: Mapping[str, int]) -> Mapping[str, int]:
     return {name: milli for name, milli in amounts_milli.items() if milli}
+
+
+WATCHED: Watched[RoleView] = Watched(
+    verb="roles",
+    columns=COLUMNS,
+    stream=lambda client: client.roles(),
+    row_of=lambda view, _: row_of(view),
+    order=_place,
+)

@@ -68,6 +68,11 @@ class MasterClient:
         with remote_errors(self._subject):
             await self._stub.GetMaster(pb.GetMasterRequest(), timeout=_CONNECT_TIMEOUT_S)
 
+    async def get_epoch(self) -> int:
+        """Of the master's life: another one after each of its starts."""
+        with remote_errors(self._subject):
+            return (await self._stub.GetMaster(pb.GetMasterRequest(), timeout=_CONNECT_TIMEOUT_S)).epoch
+
     async def get_state(self) -> StateView:
         """All of it in numbers."""
         with remote_errors(self._subject):
