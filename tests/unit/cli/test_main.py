@@ -42,6 +42,23 @@ def test_every_verb_has_its_module(verb: str) -> None:
     assert parser_of(verb, module, VERBS[verb]).format_help().startswith(f"usage: paddock {verb}")
 
 
+LOOKING = {
+    "status", "ps", "describe", "inspect", "logs", "top", "wait", "agents", "frameworks", "offers", "roles",
+    "reservations", "doctor", "explain",
+}  # fmt: skip
+LAUNCHING = {"run", "exec"}
+RESIZING = {"update"}
+"""Asks the agent, which refuses the whole of it or does it; what was in force before is in `paddock explain`."""
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - LOOKING - LAUNCHING - RESIZING))
+def test_what_changes_something_can_be_tried_first(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    actions = {"quota": ["set"], "volumes": ["create"], "maintenance": ["schedule"]}.get(verb, [])
+    with pytest.raises(SystemExit):
+        main([verb, *actions, "--help"])
+    assert "--dry-run" in capsys.readouterr().out
+
+
 def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     captured = capsys.readouterr()
