@@ -10,6 +10,8 @@ from masterd.allocator.filters import Filter, life_ns, refusal_ms
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import (
     AWAY,
+    NO_RESOURCES,
+    NOTHING_HELD,
     AgentTraits,
     Conversion,
     FrameworkTraits,
@@ -35,8 +37,8 @@ class DrfAllocator(Runs):
         self,
         agent_id: AgentId,
         total: Resources,
-        held: Held,
-        withheld: Resources,
+        held: Held = NOTHING_HELD,
+        withheld: Resources = NO_RESOURCES,
         traits: AgentTraits = NO_AGENT_TRAITS,
         unavailable_at_ns: int | None = None,
     ) -> None:
@@ -53,7 +55,12 @@ class DrfAllocator(Runs):
         self.agenda.consider(agent_id)
 
     def update_agent(
-        self, agent_id: AgentId, total: Resources | None, *, changed: bool, traits: AgentTraits | None = None
+        self,
+        agent_id: AgentId,
+        total: Resources | None = None,
+        *,
+        changed: bool = False,
+        traits: AgentTraits | None = None,
     ) -> None:
         """A new whole, new traits."""
         ledger = self.ledger
@@ -71,7 +78,7 @@ class DrfAllocator(Runs):
             agent.touch()
             self.agenda.consider(agent_id)
 
-    def grow_agent(self, agent_id: AgentId, added: Resources, held: Held) -> None:
+    def grow_agent(self, agent_id: AgentId, added: Resources = NO_RESOURCES, held: Held = NOTHING_HELD) -> None:
         """More of it."""
         ledger = self.ledger
         agent = ledger.agents[agent_id]
@@ -104,7 +111,7 @@ class DrfAllocator(Runs):
     def _is_allowed(self, traits: AgentTraits) -> bool:
         return self.whitelist is None or traits.place.hostname in self.whitelist
 
-    def set_unavailability(self, agent_id: AgentId, unavailable_at_ns: int | None) -> None:
+    def set_unavailability(self, agent_id: AgentId, unavailable_at_ns: int | None = None) -> None:
         """Who was asked to leave the agent for the old plan will be asked for the new one."""
         agent = self.ledger.agents[agent_id]
         agent.unavailable_at_ns = unavailable_at_ns
@@ -124,7 +131,7 @@ class DrfAllocator(Runs):
         framework_id: FrameworkId,
         traits: FrameworkTraits,
         *,
-        active: bool,
+        active: bool = True,
         held: Mapping[tuple[AgentId, str], Resources] | None = None,
     ) -> None:
         """A new framework."""
@@ -191,13 +198,13 @@ class DrfAllocator(Runs):
             for role in list(framework.refused_agents):
                 self.ledger.forget_refusals_in(framework, role)
 
-    def suppress(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
+    def suppress(self, framework_id: FrameworkId, roles: Collection[str] = ()) -> None:
         """No offers in these roles."""
         framework = self.ledger.frameworks[framework_id]
         framework.suppressed_roles |= set(roles or framework.traits.roles) & framework.traits.roles
         self._show(framework)
 
-    def revive(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
+    def revive(self, framework_id: FrameworkId, roles: Collection[str] = ()) -> None:
         """Offers again in these roles."""
         framework = self.ledger.frameworks[framework_id]
         chosen = set(roles or framework.traits.roles)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from masterd.allocator.constraints import Groups, Place
@@ -20,6 +21,9 @@ from paddock.model.resources import Resources
 
 Held = Mapping[tuple[FrameworkId, str], Resources]
 """What frameworks, each in a role, already have of an agent."""
+
+NOTHING_HELD: Held = MappingProxyType({})
+NO_RESOURCES = Resources()
 
 T = TypeVar("T")
 
@@ -146,8 +150,8 @@ class Allocator(Protocol):
         self,
         agent_id: AgentId,
         total: Resources,
-        held: Held,
-        withheld: Resources,
+        held: Held = ...,
+        withheld: Resources = ...,
         traits: AgentTraits = ...,
         unavailable_at_ns: int | None = None,
     ) -> None:
@@ -155,12 +159,17 @@ class Allocator(Protocol):
         ...
 
     def update_agent(
-        self, agent_id: AgentId, total: Resources | None, *, changed: bool, traits: AgentTraits | None = None
+        self,
+        agent_id: AgentId,
+        total: Resources | None = None,
+        *,
+        changed: bool = False,
+        traits: AgentTraits | None = None,
     ) -> None:
         """A new whole, new traits (None: as before). `changed`, or other traits: refusals no longer say anything."""
         ...
 
-    def grow_agent(self, agent_id: AgentId, added: Resources, held: Held) -> None:
+    def grow_agent(self, agent_id: AgentId, added: Resources = ..., held: Held = ...) -> None:
         """More of it, part of which is in use already."""
         ...
 
@@ -179,7 +188,7 @@ class Allocator(Protocol):
         """Only these hosts are offered; None: all, empty: none. Their totals count all the same."""
         ...
 
-    def set_unavailability(self, agent_id: AgentId, unavailable_at_ns: int | None) -> None:
+    def set_unavailability(self, agent_id: AgentId, unavailable_at_ns: int | None = None) -> None:
         """Maintenance is planned for then, or no longer."""
         ...
 
@@ -202,7 +211,7 @@ class Allocator(Protocol):
         framework_id: FrameworkId,
         traits: FrameworkTraits,
         *,
-        active: bool,
+        active: bool = True,
         held: Mapping[tuple[AgentId, str], Resources] = ...,
     ) -> None:
         """A new framework. `held`: what it says to have; counted where the agent is known and has not said so itself."""
@@ -220,11 +229,11 @@ class Allocator(Protocol):
         """Connected or not. Deactivating drops its refusals; activating does not un-suppress."""
         ...
 
-    def suppress(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
+    def suppress(self, framework_id: FrameworkId, roles: Collection[str] = ()) -> None:
         """No offers in these of its roles. No roles: in all."""
         ...
 
-    def revive(self, framework_id: FrameworkId, roles: Collection[str]) -> None:
+    def revive(self, framework_id: FrameworkId, roles: Collection[str] = ()) -> None:
         """Offers again, and refusals forgotten, in these of its roles. No roles: in all."""
         ...
 

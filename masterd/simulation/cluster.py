@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -20,6 +21,7 @@ from masterd.core.effects import (
     ToFramework,
 )
 from masterd.core.events import (
+    Accept,
     AgentAnswered,
     AgentRegistered,
     AgentStreamLost,
@@ -41,6 +43,7 @@ from masterd.simulation.timeline import NS_PER_S, Timeline
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
+from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
 from paddock.model.task import StatusSource, TaskInfo, TaskState, TaskStatus
 
 ROOT = Caller(uid=0, user="root")
@@ -131,6 +134,10 @@ class Cluster:
         if machine is self._machine:
             self.do(CycleDue(batch=False))
 
+    def settle(self) -> None:
+        """All that is due at this moment: answers to pings, the run that events ask for."""
+        self.time.run(self.time.now_s)
+
     # --- agents ---
 
     def agent_told(self, agent_id: AgentId, message: AgentMessage) -> None:
@@ -206,6 +213,23 @@ class Cluster:
         framework = self.state.frameworks.get(framework_id)
         if framework is not None and framework.stream is not None:
             self.do(FrameworkStreamLost(stream=framework.stream))
+
+    def offers_of(self, framework_id: FrameworkId) -> list[Offer]:
+        """Those that it holds now."""
+        framework = self.state.frameworks.get(framework_id)
+        return [] if framework is None else [self.state.offers[offer_id].offer for offer_id in framework.offers]
+
+    def accept(
+        self,
+        framework_id: FrameworkId,
+        offers: Iterable[Offer],
+        operations: Iterable[Operation],
+        refuse_ms: int = DEFAULT_REFUSE_MS,
+    ) -> None:
+        """The framework uses offers of one agent and role; the rest of them it refuses for so long."""
+        call, filters = self.call_of(framework_id), Filters(refuse_ms=refuse_ms)
+        offer_ids = tuple(offer.offer_id for offer in offers)
+        self.do(Accept(**call, offer_ids=offer_ids, operations=tuple(operations), filters=filters))
 
     def call_of(self, framework_id: FrameworkId, caller: Caller = ROOT) -> Call:
         """What each of its calls carries."""

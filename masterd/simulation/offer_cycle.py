@@ -50,7 +50,7 @@ class OfferCycle:
         role: str,
         agent_id: AgentId,
         resources: Resources,
-        refuse_ms: int | None,
+        refuse_ms: int | None = None,
         *,
         in_use: bool = False,
     ) -> None:
@@ -67,7 +67,7 @@ class OfferCycle:
         offered: Resources,
         conversions: Sequence[Conversion],
         launched: Resources,
-        refuse_ms: int | None,
+        refuse_ms: int | None = None,
     ) -> None:
         """Some of what was offered becomes something else, some is used, the rest comes back."""
         rest = left_over(converted(offered, conversions), launched)

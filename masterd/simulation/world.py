@@ -17,7 +17,6 @@ from masterd.core.effects import (
     TellLaunch,
 )
 from masterd.core.events import (
-    Accept,
     Acknowledge,
     Decline,
     QuotasChanged,
@@ -240,17 +239,16 @@ class World(Cluster):
 
     def _consider(self, behaviour: Behaviour, offers: tuple[Offer, ...]) -> None:
         """Those that are still its own: launch what fits, decline the others."""
-        filters = Filters(refuse_ms=int(behaviour.spec.refuse_s * 1_000))
+        framework_id, refuse_ms = behaviour.framework_id, int(behaviour.spec.refuse_s * 1_000)
         for offer in offers:
             if not behaviour.present or offer.offer_id not in self.state.offers:
                 continue
             tasks = tuple(behaviour.choose(offer))
-            call = self.call_of(behaviour.framework_id)
             if tasks:
-                operations = (Launch(tasks=tasks),)
-                self.do(Accept(**call, offer_ids=(offer.offer_id,), operations=operations, filters=filters))
+                self.accept(framework_id, [offer], [Launch(tasks=tasks)], refuse_ms)
             else:
-                self.do(Decline(**call, offer_ids=(offer.offer_id,), filters=filters))
+                filters = Filters(refuse_ms=refuse_ms)
+                self.do(Decline(**self.call_of(framework_id), offer_ids=(offer.offer_id,), filters=filters))
 
     def _hear(self, behaviour: Behaviour, status: TaskStatus) -> None:
         """A task began, or ended; one that ended otherwise than by itself is wanted again."""

@@ -1,298 +1,240 @@
-"""The cases of kind `master`: events for the real core, and what it says in return."""
+"""The cases of kind `master`: events for the real core in virtual time, and what was seen."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from math import ceil
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from masterd.allocator.drf_allocator import DrfAllocator
-from masterd.allocator.interface import AllocatorSettings
-from masterd.core import inspection
+from masterd.allocator import interface, shares
+from masterd.core import effects, events, inspection, state, views
 from masterd.core.authorizer import Action
-from masterd.core.effects import (
-    NoteOffers,
-    NoteRescinded,
-    NoteStatus,
-    NoteSubscribed,
-    SaveAgent,
-    SaveAgentGone,
-    SaveAgentResources,
-    SaveFramework,
-    SaveQuotas,
-    SaveWeights,
-    TellPing,
-    ToAgent,
-    ToFramework,
-)
-from masterd.core.events import (
-    Accept,
-    AgentAnswered,
-    AgentRegistered,
-    AgentStreamLost,
-    Caller,
-    CycleDue,
-    Event,
-    FrameworkStreamLost,
-    RegisteredTask,
-    StatusReported,
-    Subscribe,
-    Tick,
-)
-from masterd.core.machine import Machine
-from masterd.core.recovery import Remembered, recover
-from masterd.core.state import Settings
-from masterd.core.views import TaskView
-from paddock.model.agent import AgentInfo, MasterInfo
-from paddock.model.errors import PaddockError
+from masterd.simulation.cluster import Cluster, new_master
+from paddock.model import agent, errors, ids, offer, task
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
-from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
-from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Launch, Offer, Operation
 from paddock.model.resources import Resources
-from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
-from tests.conformance.bundles import resources_of
-
-Words = Mapping[str, Any]
-SECOND_NS = 1_000_000_000
-TICK_NS = SECOND_NS // 4
+from tests.conformance.words import (
+    BEYOND_MESOS,
+    Case,
+    Operation,
+    Words,
+    checked_quota,
+    made,
+    read,
+    resources_of,
+    units,
+)
 
 
 class Rules:
     """The one principal of the cases that may not do everything."""
 
-    def allows(self, caller: Caller, action: Action, role: str) -> bool:
+    def allows(self, caller: events.Caller, action: Action, role: str) -> bool:
         return caller.user != "may-only-role1" or action is not Action.UPDATE_QUOTA or role == "role1"
 
 
-class MasterCase:
-    """Agents answer pings unless told not to; frameworks keep what they are offered. Each step answers True, or what it saw."""
+def caller_of(words: Words) -> events.Caller:
+    return events.Caller(uid=0, user=words.get("as") or "root")
 
-    def __init__(self, config: Words, shuffler: random.Random) -> None:
-        whitelist = config.get("roles_whitelist")
-        self._settings = Settings(
-            offer_timeout_ms=ceil(config.get("offer_timeout", 0) * 1000),
-            roles=None if whitelist is None else frozenset(whitelist),
+
+def task_of(words: Words, agent_id: str) -> Any:
+    command = task.CommandInfo(arguments=("/bin/true",))
+    return made(task.TaskInfo, words, name=words["task"], agent_id=agent_id, command=command)
+
+
+def operation_of(words: Words, agent_id: str) -> offer.Operation:
+    if "reserve" in words:
+        return offer.Reserve(resources=resources_of(words["reserve"]))
+    return offer.Launch(tasks=(task_of(words["launch"], agent_id),))
+
+
+def role_words(view: views.RoleView) -> Words:
+    named = {"role": view.role, "weight": view.weight_milli / 1000, "frameworks": list(view.framework_ids)}
+    quantities = {"allocated": view.used.quantities_milli(), "offered": view.offered.quantities_milli()}
+    kept = {"consumed": view.consumed_milli, "reserved": view.reserved_milli}
+    quota = {"guarantees": view.quota.guarantees_milli, "limits": view.quota.limits_milli}
+    return {**named, **units({**quantities, **kept, **quota})}
+
+
+def told(wanted: Words, seen: Words) -> bool | str:
+    """True when all that is wanted was seen, else what was."""
+    return all(name in seen and seen[name] == part for name, part in wanted.items()) or str(seen)
+
+
+STATES: dict[Any, str] = {
+    views.AgentState.UNREACHABLE: "unreachable",
+    views.FrameworkState.SUBSCRIBED: "registered",
+    views.FrameworkState.COMPLETED: "completed",
+}
+CALLS: dict[str, Operation] = {
+    "UPDATE_QUOTA": lambda case, words, args: case.do(
+        events.QuotasChanged(
+            caller=caller_of(words),
+            quotas=tuple((each["role"], checked_quota(each)) for each in args),
+            force=words.get("force", False),
         )
-        self._shuffler = shuffler
-        self._now_ns = 0
-        self._epoch = 0
-        self._stream = 0
-        self._agents: dict[str, AgentInfo] = {}
-        self._frameworks: dict[str, FrameworkInfo] = {}
-        self._agent_streams: dict[str, int] = {}
-        self._framework_streams: dict[str, int] = {}
-        self._subscriptions: dict[str, str] = {}
-        self._silent: set[str] = set()
-        self._running: dict[str, list[TaskView]] = {}
-        self._saved: dict[tuple[type, str], Any] = {}
-        self._statuses: dict[tuple[str, str], TaskStatus] = {}
-        self._offered: dict[str, list[Offer]] = {}
-        self._rescinded: dict[str, list[OfferId]] = {}
-        self._begin(Remembered())
-
-    def _begin(self, remembered: Remembered) -> None:
-        self._epoch += 1
-        beyond = AllocatorSettings(run_on_recovery=False, nested_quota=False, decline_backoff=False)
-        state = recover(
-            remembered,
-            master=MasterInfo(master_id=MasterId("m"), epoch=self._epoch),
-            settings=self._settings,
-            allocator=DrfAllocator(beyond),
-            shuffler=self._shuffler,
-            now_ns=self._now_ns,
-            wall_ns=self._now_ns,
+    ),
+    "UPDATE_WEIGHTS": lambda case, words, args: case.do(
+        events.WeightsChanged(
+            caller=caller_of(words),
+            weights_milli=tuple((role, shares.checked_weight(role, weight)) for role, weight in args.items()),
         )
-        state.authorizer = Rules()
-        self._machine = Machine(state)
-        self._state = state
-
-    # --- what goes in, what comes out ---
-
-    def _do(self, event: Event) -> None:
-        for effect in self._machine.handle(event, now_ns=self._now_ns, wall_ns=self._now_ns):
-            match effect:
-                case ToFramework(stream=stream, message=message):
-                    self._hear(next(name for name, each in self._framework_streams.items() if each == stream), message)
-                case ToAgent(stream=stream, message=TellPing(sequence=sequence)):
-                    silent = [self._agent_streams.get(name) for name in self._silent]
-                    if stream not in silent:
-                        self._do(AgentAnswered(stream=stream, sequence=sequence))
-                case SaveAgent(agent_id=key) | SaveAgentGone(agent_id=key) | SaveAgentResources(agent_id=key):
-                    self._saved[type(effect), key] = effect
-                case SaveFramework(framework=info):
-                    self._saved[SaveFramework, info.framework_id] = effect
-                case SaveQuotas() | SaveWeights():
-                    self._saved[type(effect), ""] = effect
-                case _:
-                    pass
-
-    def _hear(self, name: str, message: object) -> None:
-        match message:
-            case NoteSubscribed(subscription_id=subscription_id):
-                self._subscriptions[name] = subscription_id
-            case NoteOffers(offers=offers):
-                self._offered.setdefault(name, []).extend(offers)
-            case NoteRescinded(offer_id=offer_id):
-                self._rescinded.setdefault(name, []).append(offer_id)
-            case NoteStatus(status=status):
-                self._statuses[name, status.task_id] = status
-            case _:
-                pass
-
-    def _event(self, event: Event) -> None:
-        self._do(event)
-        if self._machine.wants_run:
-            self._do(CycleDue(batch=False))
-
-    def _new_stream(self) -> int:
-        self._stream += 1
-        return self._stream
-
-    def _who(self, name: str) -> Any:
-        """What every call of a framework carries. One that only lost its master comes back by itself."""
-        if name not in self._framework_streams:
-            self._subscribe(name, self._frameworks[name])
-        framework_id = FrameworkId(name)
-        return {"caller": caller_of(name), "framework_id": framework_id, "subscription_id": self._subscriptions[name]}
-
-    def _subscribe(self, name: str, info: FrameworkInfo) -> None:
-        stream = self._new_stream()
-        before = dict(self._framework_streams)
-        self._framework_streams[name] = stream
-        try:
-            self._event(Subscribe(stream=stream, caller=caller_of(name), framework=info))
-        except PaddockError:
-            self._framework_streams = before
-            raise
-        self._frameworks[name] = info
-
-    def _held(self, name: str) -> list[Offer]:
-        found = self._state.frameworks.get(FrameworkId(name))
-        return [self._state.offers[offer_id].offer for offer_id in found.offers] if found else []
-
-    def _held_after_a_run(self, name: str, agent_id: str | None, role: str | None = None) -> list[Offer]:
-        self._who(name)
-        for _ in range(2):
-            found = [
-                each for each in self._held(name) if agent_id in {None, each.agent_id} and role in {None, each.role}
-            ]
-            if found:
-                return found
-            self._do(CycleDue(batch=True))
-        return []
-
-    # --- parties ---
-
-    def agent(self, words: Words) -> bool:
-        info = AgentInfo(
-            agent_id=AgentId(words["id"]), hostname=words["id"], resources=Resources.of(resources_of(words["total"]))
+    ),
+    "MARK_AGENT_GONE": lambda case, words, args: case.do(
+        events.AgentMarkedGone(caller=caller_of(words), agent_id=args["agent"])
+    ),
+    "RECONCILE": lambda case, words, args: case.do(
+        events.Reconcile(
+            tasks=tuple((each["task"], ids.AgentId(each.get("agent") or "")) for each in args),
+            **case.call_of(case.present(words["as"])),
         )
-        self._agents[words["id"]] = info
-        return self.agent_returns(words["id"])
+    ),
+    "SUBSCRIBE": lambda case, words, args: case.come(
+        words["as"],
+        replace(
+            case.frameworks.get(args.get("framework_id") or words["as"], FrameworkInfo(name=words["as"])),
+            framework_id=args.get("framework_id") or "",
+            **read(args, ("roles",)),
+        ),
+    ),
+    "ACCEPT": lambda case, words, args: case.accept(
+        offers=case.held(words["as"], agent_id=args["agent"]),
+        framework_id=case.id_of(words["as"]),
+        operations=[operation_of(each, args["agent"]) for each in args.get("operations") or ()],
+        **read(args, ("refuse_ms",)),
+    ),
+}
 
-    def agent_returns(self, agent_id: str) -> bool:
-        self._silent.discard(agent_id)
-        self._agent_streams[agent_id] = self._new_stream()
-        tasks = tuple(
-            RegisteredTask(
-                framework_id=view.framework_id, task=view.task, state=TaskState.RUNNING, container_id=ContainerId("c")
-            )
-            for view in self._running.get(agent_id, ())
-        )
-        event = AgentRegistered(stream=self._agent_streams[agent_id], agent=self._agents[agent_id], tasks=tasks)
-        return self._answered(event)
 
-    def agent_silent(self, agent_id: str) -> bool:
-        self._silent.add(agent_id)
-        return True
+class MasterCase(Cluster, Case):
+    """Each operation answers True, or what was seen instead. Frameworks keep what they are offered."""
 
-    def agent_disconnects(self, agent_id: str) -> bool:
-        return self._answered(AgentStreamLost(stream=self._agent_streams[agent_id]))
+    table: ClassVar = {
+        "agent_returns": lambda case, name: case.silent.discard(name) or case.register(case.agents[name]),
+        "agent_silent": lambda case, name: case.silent.add(name),
+        "agent_disconnects": lambda case, name: case.lose_agent(name),
+        "framework_disconnects": lambda case, name: case.lose_framework(case.id_of(name)),
+        "master_failover": lambda case, _: case.restart(),
+        "advance": lambda case, seconds: case.time.run(case.time.now_s + seconds),
+        "hold_offers": lambda case, words: bool(case.held(words["framework"])) or None,
+        "expect_rescinded": lambda case, words: told(
+            words, {name: len(notes) for name, notes in case.news(effects.NoteRescinded, words).items()}
+        ),
+        "expect_offers_to": lambda case, words: told(
+            words,
+            {
+                name: len({each.agent_id for note in notes for each in note.offers})
+                for name, notes in case.news(effects.NoteOffers, words).items()
+            },
+        ),
+        "expect_agent": lambda case, words: told(words, {**words, "state": case.agent_state(words["id"])}),
+        "expect_framework": lambda case, words: told(words, {**words, "state": case.framework_state(words["id"])}),
+        "expect_role": lambda case, words: told(words, case.role(words["role"])),
+        "expect_quota": lambda case, words: told({"guarantees": {}, "limits": {}, **words}, case.role(words["role"])),
+        "expect_weights": lambda case, words: told(words, {role: case.role(role)["weight"] for role in words}),
+    }
 
-    def framework(self, words: Words) -> bool:
+    def __init__(self, seed: int, config: Words) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self.statuses: dict[tuple[str, str], task.TaskStatus] = {}
+        self.agents: dict[str, agent.AgentInfo] = {}
+        self.frameworks: dict[str, FrameworkInfo] = {}
+        mesos = interface.AllocatorSettings(**BEYOND_MESOS)
+        master = new_master(settings=made(state.Settings, config), allocator_settings=mesos, seed=seed)
+        super().__init__(master, authorizer=Rules())
+
+    def settled(self, answer: Any) -> Any:
+        self.settle()
+        return True if answer is None else answer
+
+    def framework_told(self, framework_id: ids.FrameworkId, message: effects.FrameworkMessage) -> None:
+        self.heard.append((framework_id, message))
+        if isinstance(message, effects.NoteStatus):
+            self.statuses[framework_id, message.status.task_id] = message.status
+
+    def news(self, kind: type, names: Iterable[str]) -> dict[str, list[Any]]:
+        """What these have heard of the kind since anybody was last asked for it."""
+        news = [entry for entry in self.heard if isinstance(entry[1], kind)]
+        self.heard = [entry for entry in self.heard if not isinstance(entry[1], kind)]
+        return {name: [message for framework_id, message in news if framework_id == self.id_of(name)] for name in names}
+
+    def id_of(self, name: str) -> ids.FrameworkId:
+        return self.frameworks[name].framework_id if name in self.frameworks else ids.FrameworkId(name)
+
+    def role(self, role: str) -> Words:
+        return role_words(inspection.role_view(self.state, role))
+
+    def agent_state(self, name: str) -> str:
+        entry = self.state.agents.get(ids.AgentId(name))
+        known = "unknown" if entry is None else STATES.get(entry.state, "registered")
+        return "gone" if name in self.state.gone_agent_ids else known
+
+    def framework_state(self, name: str) -> str:
+        entry = self.state.framework(self.id_of(name))
+        return "unknown" if entry is None else STATES.get(entry.state, "disconnected")
+
+    def agent(self, words: Words) -> Any:
+        whole = Resources.of(resources_of(words["total"]))
+        self.agents[words["id"]] = agent.AgentInfo(agent_id=words["id"], hostname=words["id"], resources=whole)
+        self.register(self.agents[words["id"]])
+        return self.settled(None)
+
+    def framework(self, words: Words) -> Any:
         aware = {FrameworkCapability.PARTITION_AWARE} if words.get("partition_aware") else set()
-        info = FrameworkInfo(
-            framework_id=FrameworkId(words["id"]),
-            name=words["id"],
-            roles=tuple(words["roles"]),
-            capabilities=frozenset(aware),
-            failover_timeout_ms=ceil(words.get("failover_timeout", 0) * 1000),
+        known = {"framework_id": words["id"], "name": words["id"], "capabilities": frozenset(aware)}
+        self.come(words["id"], made(FrameworkInfo, words, **known))
+        return self.settled(None)
+
+    def come(self, name: str, info: FrameworkInfo) -> None:
+        self.frameworks[name] = replace(info, framework_id=self.subscribe(info))
+
+    def present(self, name: str) -> ids.FrameworkId:
+        """A framework that only lost its master comes back by itself."""
+        entry = self.state.frameworks.get(self.id_of(name))
+        if entry is not None and entry.state is views.FrameworkState.RECOVERED:
+            self.come(name, self.frameworks[name])
+        return self.id_of(name)
+
+    def held(self, name: str, enough: Callable[[list[offer.Offer]], bool] = bool, **wanted: str) -> list[offer.Offer]:
+        """Its offers of this agent and role, after a run if they are not enough. They are no news any more."""
+        framework_id, found = self.present(name), list[offer.Offer]()
+        for _ in range(2):
+            offers = self.offers_of(framework_id)
+            found = [each for each in offers if all(getattr(each, field) == part for field, part in wanted.items())]
+            if enough(found):
+                break
+            self.do(events.CycleDue(batch=True))
+        self.news(effects.NoteOffers, ())
+        return found
+
+    def offers(self, words: Words) -> bool | str:
+        def agents(offers: list[offer.Offer]) -> set[str]:
+            return {each.agent_id for each in offers}
+
+        found = agents(self.held(words["framework"], lambda offers: len(agents(offers)) == words["agents"]))
+        return len(found) == words["agents"] or f"holds offers of {sorted(found)}"
+
+    def launch(self, words: Words) -> Any:
+        framework_id, agent_id = self.present(words["framework"]), ids.AgentId(words["agent"])
+        held = self.held(words["framework"], agent_id=agent_id, role=words["role"])
+        key = (framework_id, ids.TaskId(words["task"]))
+        self.accept(framework_id, held, [offer.Launch(tasks=(task_of(words, agent_id),))])
+        self.report(agent_id, key, task.TaskState.RUNNING)
+        seen = inspection.find_task(self.state, key)
+        return self.settled((seen is not None and seen.state is task.TaskState.RUNNING) or f"it is {seen}")
+
+    def call(self, words: Words) -> Any:
+        seen, why = "ok", ""
+        try:
+            CALLS[words["name"]](self, words, words["args"] or {})
+        except errors.PaddockError as error:
+            seen, why = "forbidden" if isinstance(error, errors.PermissionRefused) else "bad_request", str(error)
+        return self.settled(seen == words["expect"] or f"{seen} {why}")
+
+    def expect_task_update(self, words: Words) -> bool | str:
+        status = self.statuses.get((self.id_of(words["framework"]), words["task"]))
+        if status is None:
+            return "nothing was heard of it"
+        return told(
+            words, {**words, "state": f"TASK_{status.state.name}", "reason": getattr(status.reason, "name", "")}
         )
-        self._subscribe(words["id"], info)
-        return True
-
-    def framework_disconnects(self, name: str) -> bool:
-        return self._answered(FrameworkStreamLost(stream=self._framework_streams[name]))
-
-    def master_failover(self, _: Words) -> bool:
-        kept = {kind: [each for (known, _), each in self._saved.items() if known is kind] for kind, _ in self._saved}
-        gone = tuple(each.agent_id for each in kept.get(SaveAgentGone, ()))
-        self._framework_streams.clear()
-        self._agent_streams.clear()
-        self._begin(
-            Remembered(
-                agents=tuple(each for each in kept.get(SaveAgent, ()) if each.agent_id not in gone),
-                agent_resources=tuple(kept.get(SaveAgentResources, ())),
-                frameworks=tuple(kept.get(SaveFramework, ())),
-                weights_milli=next((each.weights_milli for each in kept.get(SaveWeights, ())), ()),
-                quotas=next((each.quotas for each in kept.get(SaveQuotas, ())), ()),
-                gone_agent_ids=gone,
-            )
-        )
-        return True
-
-    def _answered(self, event: Event) -> bool:
-        self._event(event)
-        return True
-
-    # --- offers and tasks ---
-
-    def hold_offers(self, words: Words) -> bool:
-        self._held_after_a_run(words["framework"], None)
-        self._offered[words["framework"]] = []
-        return True
-
-    def launch(self, words: Words) -> bool | str:
-        name, agent_id, task_id = words["framework"], words["agent"], words["task"]
-        held = self._held_after_a_run(name, agent_id, words["role"])
-        if not held:
-            return "no offer"
-        task = task_of(task_id, agent_id, resources_of(words["resources"]))
-        self._accept(name, held, [Launch(tasks=(task,))], DEFAULT_REFUSE_MS)
-        status = TaskStatus(
-            task_id=TaskId(task_id), state=TaskState.RUNNING, source=StatusSource.AGENT, uuid=task_id.encode()
-        )
-        stream = self._agent_streams[agent_id]
-        framework_id = FrameworkId(name)
-        self._event(StatusReported(stream=stream, framework_id=framework_id, status=status, latest_state=status.state))
-        view = inspection.find_task(self._state, (framework_id, TaskId(task_id)))
-        if view is None or view.state is not TaskState.RUNNING:
-            return f"the task is {view.state if view else 'unknown'}"
-        self._running.setdefault(agent_id, []).append(view)
-        return True
-
-    def _accept(self, name: str, held: Sequence[Offer], operations: Sequence[Operation], refuse_ms: int) -> None:
-        offer_ids = tuple(offer.offer_id for offer in held)
-        filters = Filters(refuse_ms=refuse_ms)
-        self._event(Accept(offer_ids=offer_ids, operations=tuple(operations), filters=filters, **self._who(name)))
-
-    def advance(self, seconds: float) -> bool:
-        end_ns = self._now_ns + round(seconds * SECOND_NS)
-        while self._now_ns < end_ns:
-            self._now_ns = min(end_ns, (self._now_ns // TICK_NS + 1) * TICK_NS)
-            self._event(Tick())
-            if not self._now_ns % SECOND_NS:
-                self._do(CycleDue(batch=True))
-        return True
-
-
-def caller_of(principal: str | None) -> Caller:
-    return Caller(uid=0, user=principal or "root")
-
-
-def task_of(task_id: str, agent_id: str, resources: Resources) -> TaskInfo:
-    command = CommandInfo(arguments=("/bin/true",))
-    return TaskInfo(
-        task_id=TaskId(task_id), name=task_id, agent_id=AgentId(agent_id), resources=resources, command=command
-    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +18,23 @@ from masterd.allocator.branch import Branch
 from masterd.allocator.drf import Sorter
 from masterd.allocator.filters import Filter
 from tests.conformance import run_cases
-from tests.conformance.adapter import Adapter, make
-from tests.conformance.functions import FUNCTIONS
+from tests.conformance.adapter import FUNCTIONS, make
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT: dict[str, Any] = yaml.safe_load((HERE / "allocator_cases.yaml").read_text(encoding="utf-8"))
 CASES: list[dict[str, Any]] = DOCUMENT["cases"]
 OWN_CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "own_cases.yaml").read_text(encoding="utf-8"))["cases"]
 SEEDS = 40
+OWN_SEEDS = 10
 RUNNER_ANSWERS_ITSELF = frozenset({"repeat", "drain_offers", "decline_all", "call"})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def packages_are_looked_through_once() -> Iterator[None]:
+    """There is a new master for each seed, and each looks for an allocator among all that is installed: 10 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("masterd.allocators.entry_points", cache(metadata.entry_points))
+        yield
 
 
 def run(case: dict[str, Any], seed: int) -> None:
@@ -32,7 +44,8 @@ def run(case: dict[str, Any], seed: int) -> None:
 @pytest.mark.parametrize("case", [*CASES, *OWN_CASES], ids=lambda case: str(case["id"]))
 def test_case(case: dict[str, Any]) -> None:
     # Only the allocator visits agents in random order; whatever else there is, is the same with every seed.
-    for seed in range(SEEDS if case["kind"] in {"allocator", "master"} else 1):
+    seeds = SEEDS if case in CASES else OWN_SEEDS
+    for seed in range(seeds if case["kind"] in {"allocator", "master"} else 1):
         run(case, seed)
 
 
@@ -49,7 +62,7 @@ def operations(which: str) -> list[str]:
     ],
 )
 def test_the_adapter_knows_every_operation(kind: str, names: list[str]) -> None:
-    spoken_to = getattr(Adapter(0), kind)({})
+    spoken_to = getattr(make(0), kind)({})
     assert [name for name in names if name not in RUNNER_ANSWERS_ITSELF and not hasattr(spoken_to, name)] == []
     assert names
 
@@ -102,13 +115,37 @@ def test_a_planted_mutation_turns_cases_red(
     assert broken_cases() >= turns_red
 
 
-ADAPTER = sorted(set(HERE.glob("*.py")) - {HERE / "run_cases.py", HERE / "test_cases.py"})
+ADAPTER = [HERE / name for name in ("adapter.py", "master.py", "words.py")]
+ARITHMETIC = {"seconds * 10 ** 9", "seconds * 1000", "amount / 1000", "filters.refusal_ms(ms(seconds)) / 1000"}
+ARITHMETIC |= {
+    "value.milli / 1000",
+    "view.weight_milli / 1000",
+    "case.time.now_s + seconds",
+    "[resource_of(key, size)] * copies",
+}
+
+
+def test_there_is_nothing_else_of_the_adapter() -> None:
+    """A short module for each part, and what they import is the product's."""
+    others = {"run_cases.py", "test_cases.py"}
+    assert {path for path in HERE.glob("*.py") if path.name not in others} == set(ADAPTER)
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in ADAPTER) <= 700
+    for path in ADAPTER:
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300
+        ours = set(re.findall(r"^from ((?!masterd|paddock)\S*\.\S*)", text, flags=re.MULTILINE))
+        assert ours <= {"collections.abc", "tests.conformance.master", "tests.conformance.words"}, path
 
 
 @pytest.mark.parametrize("path", ADAPTER, ids=lambda path: str(path.name))
 def test_the_adapter_only_translates(path: Path) -> None:
-    """A short module for each kind, which knows no case by its name and writes down no amounts of resources to come."""
+    """It knows no case, and the only arithmetic is that of units and of the clock."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300
-    assert [case["id"] for case in CASES if case["id"] in text] == []
-    assert not [source for case in CASES if (source := str(case.get("source", ""))) and source in text]
+    tree = ast.parse(text)
+    operations = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr)]
+    assert {ast.unparse(node) for node in operations} - ARITHMETIC - {"10 ** 9"} == set()
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not called & {"sum", "min", "max"}
+    cases = [*CASES, *OWN_CASES]
+    assert [case["id"] for case in cases if case["id"] in text] == []
+    assert not [source for case in cases if (source := str(case.get("source", ""))) and source in text]

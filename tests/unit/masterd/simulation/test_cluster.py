@@ -10,7 +10,7 @@ import pytest
 from masterd.allocator.quota import Quota
 from masterd.core import effects
 from masterd.core.effects import AgentMessage, FrameworkMessage, NoteOffers, Save
-from masterd.core.events import Accept, AgentMarkedGone, WeightsChanged
+from masterd.core.events import AgentMarkedGone, WeightsChanged
 from masterd.core.inspection import role_view
 from masterd.core.views import AgentState, Drain, FrameworkState
 from masterd.registry import Registry
@@ -20,7 +20,7 @@ from paddock.model.agent import AgentInfo
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, TaskId
-from paddock.model.offer import Filters, Launch, Offer, Unavailability
+from paddock.model.offer import Launch, Offer, Unavailability
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, TaskInfo, TaskState
 
@@ -42,9 +42,6 @@ class Listener(Cluster):
         if isinstance(message, NoteOffers):
             self.offers += message.offers
 
-    def settle(self) -> None:
-        self.time.run(self.time.now_s)
-
 
 def agent() -> AgentInfo:
     return AgentInfo(agent_id=A1, hostname="h1", resources=parse_resources("cpus:4;mem:1024"))
@@ -64,10 +61,9 @@ def with_task() -> tuple[Listener, FrameworkId]:
         resources=parse_resources("cpus:1;mem:64"),
         command=CommandInfo(arguments=("true",)),
     )
-    call = cluster.call_of(framework_id)
-    cluster.do(
-        Accept(**call, offer_ids=(offer.offer_id,), operations=(Launch(tasks=(task,)),), filters=Filters(refuse_ms=0))
-    )
+    assert cluster.offers_of(framework_id) == [offer]
+    cluster.accept(framework_id, [offer], [Launch(tasks=(task,))], 0)
+    assert not cluster.offers_of(framework_id)
     cluster.report(A1, (framework_id, task.task_id), TaskState.RUNNING)
     return cluster, framework_id
 
