@@ -129,6 +129,41 @@ if ctypes.CDLL(None).syscall({CLONE}, {CLONE_VFORK} | 17, 0, 0, 0, 0) == 0:
     assert shim.cgroups() == []
 
 
+@PID_NAMESPACES
+def test_what_forks_twice_for_ever_and_is_always_another_process_is_ended(shared: Agent, namespaces: list[str]) -> None:
+    """Each ends as soon as it has a child, which leads a session of its own: who is listed has gone when he is killed."""
+    code = """
+import os, signal, time
+for number in (1, 2, 15):
+    signal.signal(number, signal.SIG_IGN)
+for _ in range(8):
+    if os.fork() == 0:
+        while True:
+            try:
+                if os.fork():
+                    os._exit(0)
+                os.setsid()
+            except OSError:
+                pass
+print("ready", flush=True)
+time.sleep(1000)
+"""
+    mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
+    shim = shared.launch(
+        [BASE_PYTHON, "-I", "-S", "-c", code], limits={"pids": 50}, namespaces=namespaces, nice=10, **mounts
+    )
+    pid: int = shim.started()["pid"]
+    wait_for(lambda: shim.stdout() == b"ready\n", 20, "it does not fork")
+    procs = shim.directory("pids") / "cgroup.procs"
+    first = set(procs.read_text().split())
+    wait_for(lambda: set(procs.read_text().split()) & first <= {str(pid)}, 20, "they stay who they were")
+    shim.ask("kill", grace_ms=0)
+    record = shim.record()
+    assert os.WTERMSIG(record["wait_status"]) == signal.SIGKILL
+    assert record["problems"] == []
+    assert shim.cgroups() == []
+
+
 @pytest.fixture
 def unified() -> Iterator[Agent]:
     """Its containers are in cgroup v2 alone, which hosts of v1 have too; there without controllers."""
