@@ -53,6 +53,10 @@ class HeldFilesystem:
             assert time.monotonic() < deadline_s, f"{len(self._waiting)} have asked for it"
             time.sleep(0.005)
 
+    @property
+    def has_callers(self) -> bool:
+        return bool(self._waiting)
+
     def hold(self) -> None:
         """Again, from now on."""
         self._is_released = False

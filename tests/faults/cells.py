@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from paddock.model.task import Reason, TaskState, TaskStatus
 from tests.faults.fetching import FETCH_STORIES
 from tests.faults.framework import is_last
+from tests.faults.holding import HOLDING_STORIES
 from tests.faults.stage import WAIT_S, AgentPlace, Stage, is_alive, send
 from tests.faults.stopping import (
     AFTER,
@@ -30,23 +31,6 @@ ATTEMPT_COUNT = 8
 WITHOUT_A_CELL = {
     "container PREPARING ENDED": "nothing of a container exists, or is looked for, before it is prepared",
     "task STAGING KILLING": "a kill during the launch is told as KILLED, or once it runs",
-    **dict.fromkeys(
-        ("task STAGING GONE", "task RUNNING GONE", "task KILLING GONE"), "a host's new start is no death of a process"
-    ),
-    **dict.fromkeys(
-        (
-            "container LAUNCHING HELD",
-            "container RUNNING HELD",
-            "container DESTROYING HELD",
-            "container STUCK STARTED",
-            "container STUCK FAILED",
-            "container STUCK STOP",
-            "container STUCK ENDED",
-            "container STUCK HELD",
-            "container STUCK RELEASED",
-        ),
-        "the kernel must hold something back, for seconds each time",
-    ),
 }
 """Rows to which no real process leads, and why."""
 
@@ -75,7 +59,7 @@ def matrix() -> tuple[Cell, ...]:
 
 
 def _points() -> Iterator[tuple[Story, str]]:
-    for story in (*STORIES, *FETCH_STORIES):
+    for story in (*STORIES, *FETCH_STORIES, *HOLDING_STORIES):
         targets = (*(f"container {row}" for row in story.rows), *(f"task {change}" for change in story.changes))
         for target, moment in itertools.product(targets, MOMENTS):
             yield story, point_of(target, moment)

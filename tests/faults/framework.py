@@ -123,8 +123,12 @@ class Framework:
                     async with asyncio.timeout(ASK_AGAIN_S):
                         await self._news.wait()
                 except TimeoutError:
-                    with suppress(PaddockError):
-                        await self._scheduler.reconcile([(task_id, self.agents[task_id])])
+                    await self.ask(task_id)
+
+    async def ask(self, task_id: TaskId) -> None:
+        """For its state: a launch that was lost on its way is told as that."""
+        with suppress(PaddockError):
+            await self._scheduler.reconcile([(task_id, self.agents[task_id])])
 
 
 def is_last(status: TaskStatus) -> bool:

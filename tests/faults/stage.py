@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from paddock.model.errors import PaddockError, Unavailable
@@ -20,6 +21,7 @@ from testbed.one_host import remove_cgroups
 from testbed.our_processes import end_all, pids_naming
 from tests.agentd_process import TIME_SCALE, cgroup_points
 from tests.faults.framework import PLAIN, Framework
+from tests.held_filesystem import HeldFilesystem, held_filesystem
 
 Result = TypeVar("Result")
 
@@ -36,6 +38,7 @@ class AgentPlace:
     def __init__(self, directory: str, master_address: str, resources: str) -> None:
         os.makedirs(directory, mode=0o711)
         self.directory = directory
+        self.boot_again()
         self.address = f"unix:{directory}/agentd.sock"
         self.daemon = DaemonProcess(
             _ENTRY,
@@ -48,9 +51,14 @@ class AgentPlace:
                 f"--listen={self.address}",
                 f"--master={master_address}",
                 f"--resources={resources}",
+                f"--boot-id-file={directory}/boot-id",
             ],
             directory,
         )
+
+    def boot_again(self) -> None:
+        """Its host seems to have been started anew, once the agent is."""
+        write_whole(f"{self.directory}/boot-id", f"{time.monotonic_ns()}\n")
 
     @property
     def agent_id(self) -> str:
@@ -130,8 +138,11 @@ class AgentPlace:
 class Stage:
     """Use as `with open_stage(…) as stage`. All that speaks to it runs by `run`, on one event loop."""
 
-    def __init__(self, directory: str, *, agent_count: int, master_arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: str, hangs: HeldFilesystem, *, agent_count: int, master_arguments: tuple[str, ...] = ()
+    ) -> None:
         self.directory = directory
+        self.hangs = hangs
         self.master_address = f"unix:{directory}/m/masterd.sock"
         os.makedirs(f"{directory}/m")
         with open(f"{directory}/empty.toml", "w", encoding="utf-8"):
@@ -274,12 +285,14 @@ def open_stage(*, agent_count: int = 1, master_arguments: tuple[str, ...] = ()) 
     """A cluster in a directory of its own, through which tasks' users may pass; ended for certain."""
     directory = tempfile.mkdtemp(prefix=PREFIX)
     os.chmod(directory, 0o711)
-    stage = Stage(directory, agent_count=agent_count, master_arguments=master_arguments)
-    try:
-        stage.run(stage.start())
-        yield stage
-    finally:
-        left = stage.close()
+    with held_filesystem(Path(f"{directory}-hangs")) as hangs:
+        stage = Stage(directory, hangs, agent_count=agent_count, master_arguments=master_arguments)
+        try:
+            stage.run(stage.start())
+            yield stage
+        finally:
+            hangs.release()
+            left = stage.close()
     assert not left, f"left behind: {left}"
 
 

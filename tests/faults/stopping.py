@@ -13,6 +13,8 @@ import signal
 import sys
 import time
 
+from tests.faults import haste
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "before", "after"
 # What can be held up while a file of that name is there: the isolators' plans, the launcher's order, a shim's look at the end.
 PREPARATION, LAUNCH, FINISHING = "hold-preparation", "hold-launch", "hold-finishing"
+# And what a shim is asked.
+ANSWER = "hold-answer"
 
 # Each function of these is two points: as it is called, and as it has returned.
 FUNCTIONS = {
@@ -147,6 +151,8 @@ def install(process: str, directory: str) -> None:
             points.wrap(target)
         _hold("paddock.launch.nursery:Nursery.order", f"{directory}/{LAUNCH}")
         _hold("paddock.launch.finishing:begin", f"{directory}/{FINISHING}")
+        _hold("paddock.launch.operations:handle", f"{directory}/{ANSWER}")
+        haste.install(process, directory, _found)
         return
     for target in FUNCTIONS[process]:
         points.wrap(target)
@@ -157,6 +163,7 @@ def install(process: str, directory: str) -> None:
         _record_traffic(directory)
         _hold("agentd.containerizer.native:NativeContainerizer._prepare", f"{directory}/{PREPARATION}")
         _repeat_soon()
+        haste.install(process, directory, _found)
         _stop_the_launcher_too(directory)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -41,6 +42,7 @@ STATES = (
     containers_pb2.CONTAINER_TERMINATED,
 )
 LONG_MS = 600_000
+_ASK_EVERY_COUNT = 50
 Verdict = tuple[TaskState, int]
 
 KILLED = (TaskState.KILLED, int(Reason.KILL_REQUESTED))
@@ -78,6 +80,10 @@ class Act:
 
     async def reach(self, *states: TaskState) -> None:
         await self.framework.reach(self.task_id, lambda status: status.state in states, WAIT_S)
+
+    @property
+    def is_over(self) -> bool:
+        return any(is_last(status) for status in self.framework.statuses.get(self.task_id, ()))
 
     async def counts(self) -> None:
         """Its command runs, or never will."""
@@ -126,11 +132,15 @@ class Act:
     async def until(self, least: containers_pb2.ContainerState.ValueType) -> None:
         """The agent shows its container in this state, or a later one; or it has ended otherwise."""
         async with asyncio.timeout(WAIT_S):
-            while not await self._is_at(least):
+            for look in itertools.count(1):
+                if await self._is_at(least):
+                    return
+                if look % _ASK_EVERY_COUNT == 0:
+                    await self.framework.ask(self.task_id)
                 await asyncio.sleep(0.02)
 
     async def _is_at(self, least: containers_pb2.ContainerState.ValueType) -> bool:
-        if any(is_last(status) for status in self.framework.statuses.get(self.task_id, ())):
+        if self.is_over:
             return True
         try:
             async with calling(self.agent.address) as agent, asyncio.timeout(2):

@@ -26,7 +26,7 @@ def soak(duration_s: float, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.timeout(400)
 def test_a_minute_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    soak(45, capsys)
+    soak(60, capsys)
 
 
 @pytest.mark.long

@@ -21,8 +21,6 @@ STUCK_WITHIN_S = 60 * TIME_SCALE
 
 @pytest.fixture
 def filesystem(tmp_path: Path) -> Iterator[HeldFilesystem]:
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o711)
     with held_filesystem(tmp_path / "hangs") as filesystem:
         yield filesystem
 
