@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 
 from agentd.containerizer.contract import Containerizer, ExecSession
 from paddock.model.container import ContainerConfig
@@ -28,28 +29,38 @@ class CommandChecks:
     async def check(self, config: ContainerConfig, line: str) -> HealthEvidence:
         """Whoever cancels this has the process killed. Raises PaddockError when it could not even be started."""
         await self._earlier_is_gone(config.container_id)
-        command = CommandInfo(shell=True, value=line)
-        session = await self._containerizer.execute(config.container_id, command, config.user)
+        session = await self._begun(config, CommandInfo(shell=True, value=line))
         output = _Output(session)
         try:
             status = await session.wait()
         except BaseException:
             output.stop()
             session.abandon()
-            self._remember(config.container_id, session)
+            self._remember(config.container_id, session.wait())
             raise
         text = output.stop()
         for fd in (session.stdin_fd, session.stdout_fd, session.stderr_fd):
             os.close(fd)
         return _evidence(line, os.waitstatus_to_exitcode(status), text)
 
+    async def _begun(self, config: ContainerConfig, command: CommandInfo) -> ExecSession:
+        """A shim may be so slow that the check is given up before its process is there: that one comes all the same."""
+        beginning = asyncio.get_running_loop().create_task(
+            self._containerizer.execute(config.container_id, command, config.user)
+        )
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            self._remember(config.container_id, _end_when_begun(beginning))
+            raise
+
     async def _earlier_is_gone(self, container_id: ContainerId) -> None:
         killed = self._killed.get(container_id)
         if killed is not None:
             await asyncio.wait({killed})
 
-    def _remember(self, container_id: ContainerId, session: ExecSession) -> None:
-        gone = asyncio.get_running_loop().create_task(session.wait())
+    def _remember(self, container_id: ContainerId, end: Coroutine[None, None, int]) -> None:
+        gone = asyncio.get_running_loop().create_task(end)
         self._killed[container_id] = gone
 
         def forget(_: asyncio.Task[int]) -> None:
@@ -59,6 +70,12 @@ class CommandChecks:
                 del self._killed[container_id]
 
         gone.add_done_callback(forget)
+
+
+async def _end_when_begun(beginning: asyncio.Task[ExecSession]) -> int:
+    session = await beginning
+    session.abandon()
+    return await session.wait()
 
 
 def _evidence(line: str, code: int, output: str) -> HealthEvidence:

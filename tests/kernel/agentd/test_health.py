@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -142,28 +144,22 @@ async def test_failures_in_the_grace_do_not_count(agentd: AgentdProcess, master:
 async def test_a_check_that_hangs_is_killed_in_time_and_two_never_run_at_once(
     agentd: AgentdProcess, master: Connection
 ) -> None:
-    launch(master, SLEEP, command="echo x >> checks; exec sleep 1000", timeout_ms=150, consecutive_failures=6)
-    running = await told(master)
-    place = sandbox(agentd, running)
-    group = agentd.cgroups()[0]
-    most, seen = 0, asyncio.create_task(told(master))
-    while not seen.done():
-        most = max(most, len(Path(group, "cgroup.procs").read_text().split()))
-        await asyncio.sleep(0.01)
-    unhealthy = seen.result()
+    # Each holds the lock for as long as it lives, however it ends.
+    line = "exec 9>>lock; flock --nonblock 9 || echo >> twice; echo x >> checks; exec sleep 1000"
+    launch(master, SLEEP, command=line, timeout_ms=150, consecutive_failures=1000)
+    place = sandbox(agentd, await told(master))
+    count = await grown(place / "checks", 3)
+    async with calling(agentd.address) as agent:
+        (container,) = await agent.list()
+    os.kill(container.shim_pid, signal.SIGSTOP)  # slow: now even the beginning takes longer than a check may
+    await asyncio.sleep(1)
+    os.kill(container.shim_pid, signal.SIGCONT)
+    await grown(place / "checks", count + 3)
+    assert not (place / "twice").exists()
+    unhealthy = await told(master)
+    assert unhealthy.healthy is False
     assert "no result within 150 ms" in unhealthy.message
-    ended = asyncio.create_task(told(master))
-    while not ended.done():
-        try:
-            most = max(most, len(Path(group, "cgroup.procs").read_text().split()))
-        except OSError:
-            pass  # it has ended
-        await asyncio.sleep(0.005)
-    await master.heard()
-    assert most == 2  # the task, and one check
-    # On a slow machine one may be ended before it has written anything.
-    assert 1 <= (place / "checks").read_text().count("x\n") <= 6
-    assert ended.result().reason == tasks_pb2.REASON_HEALTH_CHECK_FAILED
+    await end(master)
 
 
 async def test_a_kill_gives_up_a_check_that_is_under_way(agentd: AgentdProcess, master: Connection) -> None:
@@ -178,21 +174,20 @@ async def test_a_kill_gives_up_a_check_that_is_under_way(agentd: AgentdProcess, 
 async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as scripted:
         master, _ = await scripted.connected()
-        launch(master, SLEEP, command="echo x >> checks; test -e ok || exit 4", consecutive_failures=2)
+        launch(master, SLEEP, command="echo x >> checks; test ! -e bad || exit 4", consecutive_failures=2)
         place = sandbox(agentd, await told(master))
-        (place / "ok").touch()
-        status = await told(master)
-        while status.healthy is False:  # one check may have been quicker than we
-            status = await told(master)
-        assert status.healthy is True
+        healthy = await told(master)
+        assert healthy.healthy is True
         await master.heard()
         await asyncio.to_thread(agentd.crash)
         before = (place / "checks").read_text().count("\n")
         await asyncio.to_thread(agentd.start)
         master, _ = await scripted.connected()
         await grown(place / "checks", before + 2)
-        (place / "ok").unlink()
-        status = await told(master)  # and not once more that it is healthy
+        (place / "bad").touch()
+        status = await told(master)
+        if status.uuid == healthy.uuid:  # its acknowledgement was not yet on the disk; a new one would be wrong
+            status = await told(master)
         assert (status.healthy, status.evidence.health.exit_code) == (False, 4)
         ended = await told(master)
         await master.heard()
@@ -230,22 +225,22 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
             writer.write(answer)
             await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    http = tasks_pb2.HttpCheck(port=port, path="/healthz?full=1")
-    launch(master, SLEEP, http=http, consecutive_failures=1000)
-    await told(master)
-    status = await told(master)
-    assert (status.healthy, status.evidence.health.http_status) == (False, 503)
-    assert (await asked.get()).startswith(b"GET /healthz?full=1 HTTP/1.1\r\nHost: 127.0.0.1:")
-    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
-    assert (await told(master)).healthy is True
-    server.close()
-    await server.wait_closed()
-    status = await told(master)
-    assert status.healthy is False
-    assert "onnect" in status.message
-    await end(master)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        http = tasks_pb2.HttpCheck(port=port, path="/healthz?full=1")
+        launch(master, SLEEP, http=http, consecutive_failures=1000)
+        await told(master)
+        status = await told(master)
+        assert (status.healthy, status.evidence.health.http_status) == (False, 503)
+        assert (await asked.get()).startswith(b"GET /healthz?full=1 HTTP/1.1\r\nHost: 127.0.0.1:")
+        answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+        assert (await told(master)).healthy is True
+        server.close()
+        await server.wait_closed()
+        status = await told(master)
+        assert status.healthy is False
+        assert "onnect" in status.message
+        await end(master)
 
     launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=port), consecutive_failures=1000)
     await told(master)
