@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import paddock
-from paddock.kernel.mounts import read_hierarchy, read_mounts
+from agentd.containerizer.tasks_scope import MAKER, SCOPE, SYSTEMD_RUNS
+from paddock.kernel.mounts import read_hierarchy
 
-SCOPE = "paddock-tasks.scope"
-_SYSTEMD_RUNS = "/run/systemd/system"
 _MAIN = "import sys; sys.path[:0] = [{root!r}]; from paddock.launch.launcher import main; main()"
+ENTER = "import sys; sys.path[:0] = [{root!r}]; from agentd.containerizer.tasks_scope import main; main()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,60 +28,23 @@ class LauncherCommand:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The interpreter isolated from everything that is not ours: no site-packages, no variables."""
-        root = os.path.dirname(os.path.dirname(os.path.abspath(paddock.__file__)))
+        """The launcher itself."""
         roots = [word for path in self.cgroup_roots for word in ("--cgroup-root", path)]
-        main = _MAIN.format(root=root)
-        interpreter = os.path.realpath(sys.executable)
-        return (
-            interpreter,
-            "-I",
-            "-S",
-            "-c",
-            main,
-            "--socket",
-            self.socket_path,
-            "--agent-id",
-            self.agent_id,
-            *roots,
-        )
+        return (*isolated(_MAIN), "--socket", self.socket_path, "--agent-id", self.agent_id, *roots)
 
 
 def start(command: LauncherCommand) -> int:
     """Its pid. Raises OSError when it cannot be started at all; whether it serves is to be seen at its socket."""
     arguments: Sequence[str] = command.arguments
-    if command.use_systemd and os.path.isdir(_SYSTEMD_RUNS):
-        scope = scope_directories()
-        if scope:
-            pid = _spawn(arguments, command.log_path)
-            for directory in scope:
-                _join(directory, pid)
-            return pid
-        systemd_run = shutil.which("systemd-run")
-        if systemd_run is not None:
-            wrapper = (systemd_run, "--scope", "--quiet", f"--unit={SCOPE}", "-p", "Delegate=yes", "--collect", "--")
-            arguments = (*wrapper, *arguments)
+    if command.use_systemd and os.path.isdir(SYSTEMD_RUNS) and shutil.which(MAKER):
+        arguments = (*isolated(ENTER), *arguments)
     return _spawn(arguments, command.log_path)
 
 
-def scope_directories() -> tuple[str, ...]:
-    """Where a living scope of ours is, in systemd's own hierarchy (v1) or the only one (v2); none when there is none."""
-    mounts = read_mounts()
-    points = [m.mount_point for m in mounts if m.fs_type == "cgroup2" or "name=systemd" in m.options]
-    candidates = [f"{point}/system.slice/{SCOPE}" for point in points]
-    return tuple(path for path in candidates if os.path.isdir(path))
-
-
-def _join(scope: str, pid: int) -> None:
-    """On v2 the launcher's own leaf takes it; a scope that went away meanwhile is no error: the launcher works without."""
-    leaf = f"{scope}/launcher"
-    target = scope if not os.path.exists(f"{scope}/cgroup.subtree_control") else leaf
-    try:
-        os.makedirs(target, exist_ok=True)
-        with open(f"{target}/cgroup.procs", "wb", buffering=0) as file:
-            file.write(str(pid).encode())
-    except OSError:
-        return
+def isolated(code: str) -> tuple[str, ...]:
+    """The interpreter isolated from everything that is not ours: no site-packages, no variables."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(paddock.__file__)))
+    return (os.path.realpath(sys.executable), "-I", "-S", "-c", code.format(root=root))
 
 
 def _spawn(arguments: Sequence[str], log_path: str) -> int:
@@ -102,7 +65,7 @@ def _spawn(arguments: Sequence[str], log_path: str) -> int:
 
 def cgroup_parent(use_systemd: bool) -> str:  # noqa: FBT001 - a setting
     """cgroup v2 under systemd: the tasks' scope, there or to be made. Elsewhere empty: the mount's root."""
-    if not use_systemd or not os.path.isdir(_SYSTEMD_RUNS):
+    if not use_systemd or not os.path.isdir(SYSTEMD_RUNS):
         return ""
     unified = read_hierarchy()
     return f"{unified.unified}/system.slice/{SCOPE}" if unified.unified and not unified.controllers else ""

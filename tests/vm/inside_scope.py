@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentd.containerizer import launcher_process
 from tests.kernel.launch import running
 from tests.kernel.launch.running import Agent, Shim, is_running, wait_for
 
@@ -22,6 +24,8 @@ SCOPE = Path("/sys/fs/cgroup/system.slice") / UNIT
 RUN_SCOPE = ["systemd-run", "--quiet", "--scope", "--unit=paddock-tasks", "--property=Delegate=yes", "--"]
 # One write moves a process that is about to become a launcher into the living scope.
 JOIN_SCOPE = ["sh", "-c", 'echo $$ > "$0"/launcher/cgroup.procs && exec "$@"']
+# As agentd starts its launcher, but to become another program.
+ENTER = [*launcher_process.isolated(launcher_process.ENTER), "/bin/sleep", "1000"]
 SLEEPER = ["sh", "-c", "echo ready; exec sleep 1000"]
 MEMORY_BYTES = 48 << 20
 
@@ -139,3 +143,79 @@ def test_stopping_the_scope_ends_the_tasks_and_their_records_are_written(agent: 
     agent.process.wait()
     agent.start()
     assert agent.run(["true"]).record()["wait_status"] == 0
+
+
+@pytest.fixture
+def entering() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Those who have gone the way into the scope; ended, with the scope, afterwards."""
+    entered: list[subprocess.Popen[bytes]] = []
+    try:
+        yield entered
+    finally:
+        for process in entered:
+            process.kill()
+            process.wait()
+        systemctl("stop", UNIT, check=False)
+        subprocess.run(["find", SCOPE, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
+        wait_for(lambda: not SCOPE.exists(), 10, f"{SCOPE} stays")
+
+
+def enter(entered: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(ENTER)
+    entered.append(process)
+    return process
+
+
+def wait_until_it_is_sleep(process: subprocess.Popen[bytes]) -> None:
+    name = Path(f"/proc/{process.pid}/comm")
+    wait_for(lambda: process.poll() is not None or name.read_text() == "sleep\n", 20, "it does not enter")
+    assert process.poll() is None
+
+
+def assert_entered(process: subprocess.Popen[bytes]) -> None:
+    """In a scope that systemd knows; by the time it answers, it has done what it had to do."""
+    wait_until_it_is_sleep(process)
+    assert systemctl("is-active", UNIT, check=False) == "active"
+    assert cgroup_of(process.pid) == f"/system.slice/{UNIT}/launcher"
+
+
+def test_a_scope_that_is_just_taken_away_is_held_or_made_anew(entering: list[subprocess.Popen[bytes]]) -> None:
+    """The last one in it ends, and the next comes while systemd notices: a moment later each time, until it has noticed."""
+    process = enter(entering)
+    assert_entered(process)
+    for late_ms in range(0, 60, 10):
+        process.kill()
+        process.wait()
+        time.sleep(late_ms / 1000)
+        process = enter(entering)
+        assert_entered(process)
+
+
+def test_two_that_come_at_one_moment_are_in_one_scope(entering: list[subprocess.Popen[bytes]]) -> None:
+    for process in [enter(entering) for _ in range(2)]:
+        assert_entered(process)
+
+
+def test_a_scope_of_which_systemd_knows_nothing_is_made_anew(entering: list[subprocess.Popen[bytes]]) -> None:
+    """Made by hand: so an older agent did it that had lost the race."""
+    (SCOPE / "launcher").mkdir(parents=True)
+    (SCOPE / "paddock-gone").mkdir()
+    (SCOPE / "cgroup.subtree_control").write_text("+memory")
+    assert_entered(enter(entering))
+    assert not (SCOPE / "paddock-gone").exists()
+
+
+def test_who_lives_in_a_scope_of_which_systemd_knows_nothing_is_not_left_alone(
+    entering: list[subprocess.Popen[bytes]],
+) -> None:
+    """An older agent's containers: they cannot be moved, so the launcher goes where they are."""
+    (SCOPE / "paddock-old").mkdir(parents=True)
+    (SCOPE / "cgroup.subtree_control").write_text("+memory")
+    old = subprocess.Popen(["sleep", "1000"])
+    entering.append(old)
+    (SCOPE / "paddock-old/cgroup.procs").write_text(str(old.pid))
+    process = enter(entering)
+    wait_until_it_is_sleep(process)
+    assert cgroup_of(process.pid) == f"/system.slice/{UNIT}/launcher"
+    assert cgroup_of(old.pid) == f"/system.slice/{UNIT}/paddock-old"
+    assert old.poll() is None

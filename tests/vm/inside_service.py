@@ -171,7 +171,7 @@ async def test_agentd_and_launcher_killed_the_next_launcher_joins_the_living_sco
 
 @pytest.mark.parametrize("with_task", [True, False])
 async def test_a_killed_launcher_is_replaced_in_the_scope(agent: Caller, with_task: bool) -> None:
-    """Without a task the scope is empty for a moment, and systemd may take it away while agentd joins it."""
+    """Without a task systemd takes the empty scope away meanwhile: tests/vm/inside_scope.py meets each moment of that."""
     if with_task:
         await sleeper(agent)
     first = launcher_pid()
