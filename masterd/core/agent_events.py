@@ -186,11 +186,11 @@ def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]
     agent.pending_kills.clear()
     for framework_id in {key[0] for key in agent.tasks} & turn.state.completed_frameworks.keys():
         turn.tell(agent, TellFrameworkGone(framework_id=framework_id))
-    for framework in list(turn.state.frameworks.values()):
-        lost = [task for task in framework.unreachable.values() if task.agent_id == agent.info.agent_id]
-        for task in lost:
-            message = f"agent {agent.info.agent_id} is back without the task"
-            tasks.end_by_master(turn, agent, task, TaskState.GONE, Reason.AGENT_REREGISTERED, message)
+    agent_id = agent.info.agent_id
+    missing = [each.unreachable for each in turn.state.frameworks.values() if each.unreachable]
+    for task in [task for each in missing for task in each.values() if task.agent_id == agent_id]:
+        message = f"agent {agent_id} is back without the task"
+        tasks.end_by_master(turn, agent, task, TaskState.GONE, Reason.AGENT_REREGISTERED, message)
 
 
 def stream_lost(turn: Turn, stream: int) -> None:
