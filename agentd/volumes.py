@@ -26,7 +26,7 @@ from paddock.model.volumes import VolumeKey, volume_directory, volumes_root
 
 _log = logging.getLogger(__name__)
 
-_NOT_THERE = "its directory {} is not there: put back what was on it and restart agentd, or destroy the volume"
+_NOT_THERE = "its directory {} is not there: put back what was on it, or destroy the volume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class VolumePlaces:
         except FileExistsError:
             if not self.is_there(volume):
                 raise NotADirectoryError(errno.ENOTDIR, "something else stands there", path) from None
-        for above in (parent, os.path.dirname(parent), self.root, os.path.dirname(self.root)):
+        for above in (parent, *_above(parent, self.work_dir)):
             sync_directory(above)
 
     def is_there(self, volume: VolumeKey) -> bool:
@@ -84,6 +84,13 @@ class VolumePlaces:
             return
         sync_directory(os.path.dirname(path))
         sync_directory(removed)
+
+
+def _above(path: str, top: str) -> Iterator[str]:
+    """The directories above it, up to the top one."""
+    while path.startswith(f"{top}/"):
+        path = os.path.dirname(path)
+        yield path
 
 
 def _can_be_told(volume: VolumeKey) -> bool:

@@ -97,7 +97,7 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
     for launch in event.launches:
         if (event.framework.framework_id, launch.task.task_id) in turn.state.tasks:
             continue  # the master says it again after a reconnection
-        lack = _task_lack(turn.state, launch.config.resources) if launch.config else ""
+        lack = _task_lack(turn, launch.config.resources) if launch.config else ""
         if lack:
             refused.append(launch.task.task_id)
             lacks.append(f"task {launch.task.task_id}: {lack}")
@@ -111,9 +111,15 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
         )
 
 
-def _task_lack(state: AgentState, resources: Resources) -> str:
-    lack = _lack(state, resources)
-    return str(lack) if lack is not None else volumes.find_problem(state, resources)
+def _task_lack(turn: Turn, resources: Resources) -> str:
+    """What is wrong with a volume may have been put right since it was looked at: it is looked at again for the next one."""
+    lack = _lack(turn.state, resources)
+    if lack is not None:
+        return str(lack)
+    problem = volumes.find_problem(turn.state, resources)
+    if problem:
+        volumes.arrange(turn)
+    return problem
 
 
 def _refuse_all(turn: Turn, event: LaunchTasks) -> None:

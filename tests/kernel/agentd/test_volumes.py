@@ -16,6 +16,8 @@ from paddock.wire.v1 import resources_pb2, tasks_pb2
 from tests.agentd_process import AgentdProcess, running_agentd
 from tests.kernel.agentd.scripted_master import TIMEOUT_S, Connection, ScriptedMaster, scripted_master
 
+pytestmark = pytest.mark.no_cgroups
+
 NOBODY = 65534
 _NUMBERS = itertools.count(1)
 MIB = 2**20
@@ -205,8 +207,10 @@ async def test_a_master_that_knows_nothing_costs_nothing_and_what_is_missing_is_
         assert "volume lost of role r: its directory" in refused.message
         on.connection.send(volumes=told(volume("kept"), volume("lost", path="l")))
         await on.succeeds("cat store/one", volume("kept"))
-        on.directory("lost").mkdir()  # put back
-        on.connection.send(volumes=told(volume("lost", path="l")))
+        on.directory("lost").mkdir()  # put back: the next launch has the agent look again
+        on.launch("true", volume("lost", path="l"))
+        while (await on.connection.next("volumes_found")).volumes_found.troubled:
+            pass
         await on.succeeds("echo 2 > l/two", volume("lost", path="l"))
         on.connection.send(volumes=told())
         await on.connection.heard()

@@ -74,10 +74,11 @@ def test_told_again_nothing_is_written_and_what_is_missing_is_not_made_anew() ->
     found = story.told(volume())
     assert found == (ArrangeVolumes(make=(), expect=(V1,), leaving=()),)
     story.tell(events.VolumesArranged(made=(), troubled=((V1, "it is not there"),)))
-    (refused,) = [each for each in story.use() if isinstance(each, effects.SendLaunchRefused)]
+    looked, refused = story.use()
+    assert looked == ArrangeVolumes(make=(), expect=(V1,), leaving=())
+    assert isinstance(refused, effects.SendLaunchRefused)
     assert refused.message == "task t1: volume v1 of role r: it is not there"
-    # Put back, and the agent told again: it can be used.
-    story.told(volume())
+    # Put back: it was looked at again, and can be used.
     story.tell(events.VolumesArranged(made=()))
     assert "Prepare" in kinds(story.use())
 
