@@ -76,6 +76,14 @@ class VolumesOfBothCores(RuleBasedStateMachine):
         self.operator(name, DestroyVolumes(volumes=Resources((disk(volume),))))
         self.cluster.goes_on(then)
 
+    @rule(name=names, between=rounds, then=rounds)
+    def is_written_to_and_made_anew(self, name: str, between: int, then: int) -> None:
+        self.cluster.goes_on(4)
+        self.a_task_writes(name, "v", then=0)
+        self.destroys(name, "v", then=between)
+        self.creates(name, "v", then=then)
+        self.a_task_writes(name, "v", then=0)
+
     @rule(name=names, volume=ids, then=rounds)
     def a_task_writes(self, name: str, volume: str, then: int) -> None:
         """If the agent lets it, when all that the master has said before the launch has come."""

@@ -93,6 +93,19 @@ def test_a_destroy_is_told_until_it_is_confirmed_over_reconnections_and_crashes(
     assert other.destroy_id != destroyed.destroy_id
 
 
+def test_each_destroy_has_an_id_of_its_own() -> None:
+    world = reserved()
+    seen: list[str] = []
+    for _ in range(3):
+        create(world, volume(), volume(name="w"))
+        change(world, DestroyVolumes(volumes=Resources((volume(), volume(name="w")))))
+        destroyed = told(world)[-1].destroyed
+        assert {each.volume.persistence_id for each in destroyed} == {"v", "w"}
+        seen += [each.destroy_id for each in destroyed]
+        world.do(VolumesRemoved(stream=1, destroy_ids=tuple(seen)))
+    assert len(set(seen)) == 6
+
+
 def test_a_confirmation_for_an_agent_that_has_gone_means_nothing() -> None:
     world = reserved()
     world.lose_agent(1)
