@@ -50,7 +50,8 @@ def operation_of(words: Words, agent_id: str) -> offer.Operation:
 
 def role_words(view: views.RoleView) -> Words:
     named = {"role": view.role, "weight": view.weight_milli / 1000, "frameworks": list(view.framework_ids)}
-    quantities = {"allocated": view.used.quantities_milli(), "offered": view.offered.quantities_milli()}
+    used, offered = view.used.quantities_milli(), view.offered.quantities_milli()
+    quantities = {"allocated": used, "used": used, "offered": offered}
     kept = {"consumed": view.consumed_milli, "reserved": view.reserved_milli}
     quota = {"guarantees": view.quota.guarantees_milli, "limits": view.quota.limits_milli}
     return {**named, **units({**quantities, **kept, **quota})}
@@ -110,13 +111,11 @@ class MasterCase(Cluster, Case):
     """Each operation answers True, or what was seen instead. Frameworks keep what they are offered."""
 
     table: ClassVar = {
-        "agent_returns": lambda case, name: case.silent.discard(name) or case.register(case.agents[name]),
         "agent_silent": lambda case, name: case.silent.add(name),
         "agent_disconnects": lambda case, name: case.lose_agent(name),
         "framework_disconnects": lambda case, name: case.lose_framework(case.id_of(name)),
         "master_failover": lambda case, _: case.restart(),
         "advance": lambda case, seconds: case.time.run(case.time.now_s + seconds),
-        "hold_offers": lambda case, words: bool(case.held(words["framework"])) or None,
         "expect_rescinded": lambda case, words: told(
             words, {name: len(notes) for name, notes in case.news(effects.NoteRescinded, words).items()}
         ),
@@ -176,7 +175,13 @@ class MasterCase(Cluster, Case):
     def agent(self, words: Words) -> Any:
         whole = Resources.of(resources_of(words["total"]))
         self.agents[words["id"]] = agent.AgentInfo(agent_id=words["id"], hostname=words["id"], resources=whole)
-        self.register(self.agents[words["id"]])
+        return self.agent_returns(words["id"])
+
+    def agent_returns(self, name: str) -> Any:
+        """It closes the connection that it had, if it had one."""
+        self.silent.discard(ids.AgentId(name))
+        self.lose_agent(ids.AgentId(name))
+        self.register(self.agents[name])
         return self.settled(None)
 
     def framework(self, words: Words) -> Any:
@@ -206,6 +211,10 @@ class MasterCase(Cluster, Case):
             self.do(events.CycleDue(batch=True))
         self.news(effects.NoteOffers, ())
         return found
+
+    def hold_offers(self, words: Words) -> Any:
+        self.held(words["framework"])
+        return self.settled(None)
 
     def offers(self, words: Words) -> bool | str:
         def agents(offers: list[offer.Offer]) -> set[str]:

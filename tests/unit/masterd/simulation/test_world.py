@@ -16,6 +16,9 @@ from masterd.simulation.report import files, summary
 from masterd.simulation.scenario import Scenario, parse_scenario
 from masterd.simulation.world import World
 
+# Minutes of a cluster take seconds of a processor, which a busy machine may not give in a minute.
+pytestmark = pytest.mark.timeout(300)
+
 SMALL = """
 name: small & quick
 duration_s: 60
