@@ -26,6 +26,9 @@ _UNKNOWN_TASK: dict[AgentState | None, tuple[TaskState, str] | None] = {
 UNANSWERED_LIMIT_COUNT = 10_000
 """Of one framework: as many as one call may name. Beyond it the oldest question is dropped; it may be asked again."""
 
+SENT_ON = "the latest state that the master has sent on"
+NOT_SENT_ON = "as the master knows it; no status of the task has come through it yet"
+
 _NOT_NAMED = AgentId("")
 _GONE = (TaskState.GONE_BY_OPERATOR, "an operator says that its agent is gone")
 
@@ -103,12 +106,12 @@ def _state_of(turn: Turn, agent_id: AgentId) -> AgentState | None:
 
 def _answer_known(turn: Turn, framework: FrameworkEntry, task: TaskEntry) -> None:
     """The last state that was sent on; before the first, what the master knows."""
-    state = task.statuses[-1].state if task.statuses else task.state
+    state, why = (task.statuses[-1].state, SENT_ON) if task.statuses else (task.state, NOT_SENT_ON)
     status = turn.status(
         task.info.task_id,
         task.agent_id,
         framework.as_it_understands(state),
         Reason.RECONCILIATION,
-        "the latest state that the master has sent on",
+        why,
     )
     turn.note(framework, NoteStatus(status=status))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from masterd.core.reconciliation import NOT_SENT_ON, SENT_ON
 from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, OfferId, TaskId
@@ -133,4 +134,5 @@ class Framework:
 
 def is_last(status: TaskStatus) -> bool:
     """The agent's last word, or anybody's that there is no such task; not the master's that its end is on its way."""
-    return status.state.is_terminal and (bool(status.uuid) or status.state in UNKNOWN)
+    is_known = status.message in {SENT_ON, NOT_SENT_ON}
+    return status.state.is_terminal and (bool(status.uuid) or (status.state in UNKNOWN and not is_known))

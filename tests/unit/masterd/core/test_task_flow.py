@@ -16,6 +16,7 @@ from masterd.core.events import (
     OperatorKill,
     Reconcile,
 )
+from masterd.core.reconciliation import NOT_SENT_ON, SENT_ON
 from masterd.core.state import Settings
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
@@ -131,6 +132,7 @@ def test_reconciliation_of_known_tasks_explicit_and_implicit() -> None:
         (TaskState.RUNNING, 0),
         (TaskState.RUNNING, Reason.RECONCILIATION),
     ]
+    assert [status.message for status in world.statuses(framework[2])][::2] == [NOT_SENT_ON, SENT_ON]
 
 
 def test_a_duplicate_that_an_agent_brings_back_is_killed_in_silence() -> None:
