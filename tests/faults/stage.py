@@ -113,7 +113,7 @@ class AgentPlace:
 
     def counters(self, task_id: str) -> list[str]:
         """The task's own files: one for each container that it ever had and that wrote one."""
-        return glob.glob(f"{self.directory}/work/**/tasks/{task_id}/runs/*/counter", recursive=True)
+        return glob.glob(f"{self.directory}/work/agents/*/frameworks/*/tasks/{task_id}/runs/*/counter")
 
     def left(self) -> list[str]:
         """What is there of any container: cgroups, processes, mounts, sockets, records."""

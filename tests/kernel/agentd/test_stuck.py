@@ -16,6 +16,9 @@ from tests.agentd_process import TIME_SCALE, AgentdProcess, assert_gone, running
 from tests.held_filesystem import HeldFilesystem, held_filesystem
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 
+# Not that it has nothing to do with them: it waits for long, and emulated for very long.
+pytestmark = pytest.mark.no_cgroups
+
 STUCK_WITHIN_S = 60 * TIME_SCALE
 
 
