@@ -18,6 +18,7 @@ from fractions import Fraction
 from statistics import median
 
 from bench.table import Figure, Goal, render
+from masterd.__main__ import collect_seldom
 from masterd.allocator.agents import AllocatorAgent
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings
@@ -128,13 +129,14 @@ class Cluster:
 
 @contextmanager
 def _settled() -> Iterator[None]:
-    """What is alive is not looked through again while something is measured, as in a process that has run for a while."""
-    gc.collect()
-    gc.freeze()
+    """Garbage is looked for as in a masterd that has as many agents."""
+    before = gc.get_threshold()
+    collect_seldom()
     try:
         yield
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -72,7 +72,8 @@ class Runs(Books):
 
     def _grants(self, portions: Sequence[Portion]) -> tuple[Grant, ...]:
         """One for each framework, role and agent."""
-        held_on = self.ledger.held_on
+        # A named tuple's own constructor is a Python function.
+        held_on, new = self.ledger.held_on, tuple.__new__
         grants: list[Grant] = []
         for role, framework, agent, bundle in portions:
             path, agent_id = role.path, agent.agent_id
@@ -83,7 +84,7 @@ class Runs(Books):
             agents.add(agent_id)
             framework.offered_roles.add(path)
             resources, allocated = bundle.marked.get(path) or bundle.resources_for(path)
-            grants.append(Grant(holder[0], path, agent_id, resources, allocated))
+            grants.append(new(Grant, (holder[0], path, agent_id, resources, allocated)))
         return tuple(grants)
 
     def _end_round(self) -> None:

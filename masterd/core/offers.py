@@ -27,35 +27,40 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
     state, now_ns = turn.state, turn.now_ns
     prefix = f"{state.master.master_id}-{state.master.epoch}-O"
     by_framework: dict[FrameworkId, list[Offer]] = {}
-    agents, offers, maintenance = state.agents, state.offers, state.maintenance
-    for number, grant in enumerate(grants, start=state.offer_count + 1):
-        framework_id, role, agent_id, resources, allocated = grant
+    agents, offers, maintenance, number = state.agents, state.offers, state.maintenance, state.offer_count
+    # A named tuple's own constructor is a Python function, and there are two for each agent.
+    new = tuple.__new__
+    for framework_id, role, agent_id, resources, allocated in grants:
+        number += 1
+        offer_id = OfferId(f"{prefix}{number}")
         agent = agents[agent_id]
         info = agent.info
-        offer_id = OfferId(f"{prefix}{number}")
-        offer = Offer(
-            offer_id,
-            framework_id,
-            agent_id,
-            role,
-            allocated,
-            info.hostname,
-            info.attributes,
-            info.domain,
-            info.unix_address,
-            info.tcp_address,
-            maintenance.get(info.hostname),
+        offer = new(
+            Offer,
+            (
+                offer_id,
+                framework_id,
+                agent_id,
+                role,
+                allocated,
+                info.hostname,
+                info.attributes,
+                info.domain,
+                info.unix_address,
+                info.tcp_address,
+                maintenance.get(info.hostname) if maintenance else None,
+            ),
         )
-        offers[offer_id] = OfferEntry(offer, resources, now_ns)
+        offers[offer_id] = new(OfferEntry, (offer, resources, now_ns))
         agent.offers[offer_id] = None
-        made = by_framework.get(framework_id)
-        if made is None:
-            made = by_framework[framework_id] = []
-        made.append(offer)
-        state.offer_count = number
+        if framework_id in by_framework:
+            by_framework[framework_id].append(offer)
+        else:
+            by_framework[framework_id] = [offer]
+    state.offer_count = number
     for framework_id, made in by_framework.items():
         framework = state.frameworks[framework_id]
-        framework.offers.update(dict.fromkeys(offer.offer_id for offer in made))
+        framework.offers.update({offer[0]: None for offer in made})
         turn.note(framework, NoteOffers(offers=tuple(made)))
 
 
