@@ -85,11 +85,15 @@ class Account:
 
 def _add(sums: dict[str, int], amounts_milli: Quantities, sign: int) -> None:
     for name, milli in amounts_milli.items():
-        rest = sums.get(name, 0) + sign * milli
-        if rest:
-            sums[name] = rest
-        else:
-            sums.pop(name, None)
+        _change(sums, name, sign * milli)
+
+
+def _change(sums: dict[str, int], name: str, by_milli: int) -> None:
+    rest = sums.get(name, 0) + by_milli
+    if rest:
+        sums[name] = rest
+    else:
+        sums.pop(name, None)
 
 
 class Accounts:
@@ -221,6 +225,7 @@ class Accounts:
         guarantees, above = account.quota.guarantees_milli, account.parent
         assert above is not None
         need, children_need = account.need, account.children_need
+        reserved, charged = account.reserved, account.charged
         names = (
             guarantees
             if need.keys() <= guarantees.keys() and not children_need
@@ -229,11 +234,12 @@ class Accounts:
         for name in names:
             after = children_need.get(name, 0)
             if name in guarantees:
-                after = max(after, guarantees[name] - account.consumed(name))
+                missing = guarantees[name] - reserved.get(name, 0) - charged.get(name, 0)
+                after = missing if missing > after else after  # noqa: FURB136 - for each offer: max() takes thrice as long
             more = after - need.get(name, 0)
             if more:
-                _add(need, {name: more}, 1)
-                _add(above.children_need, {name: more}, 1)
+                _change(need, name, more)
+                _change(above.children_need, name, more)
 
     def _has_room(self, account: Account) -> bool:
         """Whether the limits leave enough for an offer that is worth sending, as far as the account alone decides."""

@@ -7,7 +7,7 @@ own) has its size in the kind, and its amount is how many of it there are: 1, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -115,6 +115,7 @@ class Kinds:
         known = self._bundles.get(key)
         if known is None:
             known = self._bundles[key] = bundle
+            bundle.replace_parts(self.interned)
         return known
 
 
@@ -129,6 +130,7 @@ class Bundle:
         "__weakref__",
         "_by_charge",
         "_charged",
+        "_is_divisible",
         "_is_plain",
         "_is_simple",
         "_parts",
@@ -153,6 +155,7 @@ class Bundle:
         self.marked: dict[str, tuple[Resources, Resources]] = {}
         self._by_charge: tuple[Bundle, Bundle] | None = None
         self._charged: Mapping[str, int] | None = None
+        self._is_divisible: bool | None = None
         self._is_plain: bool | None = None
         self._is_simple: bool | None = None
         self._parts: Mapping[str, Bundle] | None = None
@@ -217,15 +220,35 @@ class Bundle:
     def scalars(self) -> Mapping[str, int]:
         """Name → milli-units of the scalars but the shared ones, summed over reservations: what shares are made of."""
         if self._scalars is None:
-            self._scalars = _sums(self.amounts, (kind for kind in self.amounts if kind.scalar and not kind.shared))
+            self._scalars, self._charged = self._sums_of_scalars()
         return self._scalars
 
     @property
     def charged(self) -> Mapping[str, int]:
         """Name → milli-units of what counts against quotas when it is given away."""
         if self._charged is None:
-            self._charged = _sums(self.amounts, (kind for kind in self.amounts if kind.charged))
+            self._scalars, self._charged = self._sums_of_scalars()
         return self._charged
+
+    def _sums_of_scalars(self) -> tuple[dict[str, int], dict[str, int]]:
+        """All but the shared ones, and what counts against quotas: who asks for one soon asks for the other."""
+        scalars: dict[str, int] = {}
+        charged: dict[str, int] = {}
+        for kind, amount in self.amounts.items():
+            if isinstance(amount, int) and not kind.shared:
+                name, milli = kind.name, kind.size_milli * amount or amount
+                scalars[name] = scalars.get(name, 0) + milli
+                if kind.charged:
+                    charged[name] = charged.get(name, 0) + milli
+        return scalars, charged
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether all that counts against quotas can be cut to measure, each name by itself."""
+        if self._is_divisible is None:
+            kinds = [kind for kind in self.amounts if kind.charged]
+            self._is_divisible = len(self.charged) == len(kinds) and not any(kind.size_milli for kind in kinds)
+        return self._is_divisible
 
     @property
     def by_charge(self) -> tuple[Bundle, Bundle]:
@@ -295,6 +318,11 @@ class Bundle:
                     parts.setdefault(kind.role, {})[kind] = amount
                 self._parts = {role: Bundle(amounts) for role, amounts in parts.items()}
         return self._parts
+
+    def replace_parts(self, interned: Callable[[Bundle], Bundle]) -> None:
+        """By the known ones: the open part of an agent with reservations is all of one without."""
+        if len(self.parts) > 1:
+            self._parts = {role: interned(part) for role, part in self.parts.items()}
 
     def split(self, line: tuple[str, ...]) -> tuple[Bundle, Bundle]:
         """The parts that are reserved for one of the roles in the line, together, and what is left without them."""

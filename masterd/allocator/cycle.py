@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.agents import AllocatorAgent
+from masterd.allocator.amounts import Amount
 from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
@@ -68,37 +69,59 @@ class Run:
         self._settle(begin)
 
     def _honour_role(self, agent: AllocatorAgent, role: Role) -> None:
-        owed = self.accounts.entitlement(self.account_of(role))
-        due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
-        if not due:
+        offer = self._owed_offer(agent, role)
+        if not offer.amounts:
             return
         for client in role.frameworks.order():
             framework = self.frameworks[FrameworkId(client)]
             if self._may_not_see(agent, framework, role):
                 continue
-            offer = self._with_burst(agent, role, due)
             if not worth_offering(offer, framework, role.path, self.settings):
                 continue
             if not self._offer(agent, role, framework, offer):
                 continue
             if role.active_count == 1:
                 break
-            owed = self.accounts.entitlement(self.account_of(role))
-            due = shrink_to_quantities(chargeable(open_part(agent.free)), owed)
-            if not due:
+            offer = self._owed_offer(agent, role)
+            if not offer.amounts:
                 break
 
-    def _with_burst(self, agent: AllocatorAgent, role: Role, due: Bundle) -> Bundle:
-        """What is due, what rides along, and what limits and head-room allow of the rest."""
-        free = agent.free
+    def _owed_offer(self, agent: AllocatorAgent, role: Role) -> Bundle:
+        """What is due, what rides along, and what limits and head-room allow of the rest. Nothing is due: nothing."""
+        free, owed = agent.free, self.accounts.entitlement(self.account_of(role))
         anybodys = open_part(free)
+        if anybodys.is_divisible and len(free.parts) == 1:
+            return self._divided(anybodys, role, owed)
         charged, alongside = anybodys.by_charge
+        due = shrink_to_quantities(charged, owed)
+        if not due:
+            return NOTHING
         burst = charged.minus(due)
         if burst.amounts:
             bounds = self._bounds(burst, role, taken=due.charged)
             burst = shrink_to_limits(burst, bounds) if bounds else burst
         own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
         return self.kinds.interned(due.plus(burst).plus(alongside).plus(own))
+
+    def _divided(self, anybodys: Bundle, role: Role, owed: Mapping[str, int]) -> Bundle:
+        """The same where nothing is reserved, or whole or nothing: each amount by itself, without sums and differences."""
+        room, headroom = self.accounts.room(self.account_of(role)), self.accounts.headroom
+        amounts: dict[Kind, Amount] = {}
+        is_due = False
+        for kind, amount in anybodys.amounts.items():
+            if kind.charged and isinstance(amount, int):
+                name = kind.name
+                most, due = amount, min(amount, owed.get(name, 0))
+                is_due = is_due or due > 0
+                if name in room:
+                    most = min(most, max(due, room[name]))
+                if most > due and (left := headroom(name)) is not None:
+                    most = min(most, due + left)
+                if most:
+                    amounts[kind] = most
+            else:
+                amounts[kind] = amount
+        return self.kinds.interned(Bundle(amounts)) if is_due else NOTHING
 
     # --- second stage ---
 

@@ -37,10 +37,11 @@ def minimum_met(bundle: Bundle, minimum: Sequence[Quantities]) -> bool:
 def _meets(bundle: Bundle, minimum: Sequence[Quantities]) -> bool:
     if not minimum:
         return bool(bundle.amounts)
-    quantities = bundle.quantities
+    scalars = bundle.scalars
     for wanted in minimum:
         for name, milli in wanted.items():
-            if quantities.get(name, 0) < milli:
+            # Most ask for scalars; counting ports is the longer way.
+            if scalars.get(name, 0) < milli and bundle.quantities.get(name, 0) < milli:
                 break
         else:
             return bool(bundle.amounts)

@@ -49,9 +49,7 @@ class Role:
 
     def first(self) -> FrameworkId:
         """The framework that is to be served first. Only of a role that is in an order: somebody in it wants offers."""
-        client = self.frameworks.first()
-        assert client is not None
-        return FrameworkId(client)
+        return self.frameworks.first()  # type: ignore[return-value]  # its clients are frameworks, one is there
 
 
 def shares_of(agent_id: AgentId, bundle: Bundle) -> Shares:

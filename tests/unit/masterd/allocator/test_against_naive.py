@@ -43,6 +43,7 @@ WHOLES = (
     whole("cpus:0.005;mem:31"),
     whole("cpus:2;mem:256;cpus(a):2;mem(a):64;cpus(e/f):1"),
     whole("cpus(a/b):1;gold:3"),
+    whole("cpus:2;mem:256;cpus(e/f):1;mem(e/f):64;ports(e/f):[5-6]"),
     whole("cpus:3;mem:700", STACKED, OWN_DISK),
     whole("cpus:1;mem:128", SHARED, SPARE),
     whole("cpus:2;mem:64;gpus:2"),
@@ -96,7 +97,7 @@ class Pair:
 
     def add_agent(self) -> None:
         self.number += 1
-        name, total = AgentId(f"n{self.number}"), self.chance.choice(WHOLES[: None if self.rich else 5])
+        name, total = AgentId(f"n{self.number}"), self.chance.choice(WHOLES[: None if self.rich else 6])
         traits = AgentTraits(place=Place(hostname=name))
         self.fast.add_agent(name, total, {}, Resources(), traits)
         self.naive.agents[name] = Agent(total)
@@ -153,6 +154,13 @@ class Pair:
             )
         if rest:
             self.grants.append(grant._replace(resources=rest))
+
+    def give_all_back(self) -> None:
+        for grant in self.grants:
+            for allocator in (self.fast, self.naive):
+                where = (grant.framework_id, grant.role, grant.agent_id)
+                allocator.recover(*where, grant.resources, refuse_ms=None, now_ns=self.now_ns)
+        self.grants.clear()
 
     def change(self) -> None:
         changes = [self.reweigh, self.remove_agent, self.remove_framework, self.toggle, self.suppress, self.revive]
@@ -292,6 +300,24 @@ def test_both_grant_the_same_with_quotas_and_all_the_rest(seed: int, nested: boo
     assert pair.number
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crowd_is_shared_out_the_same(seed: int) -> None:
+    """Many agents of few shapes, some with a reserved part, all free again and again: what most of a cluster is."""
+    pair = Pair(seed)
+    for _ in range(24):
+        pair.add_agent()
+    for _ in range(6):
+        pair.add_framework()
+    twice = 0
+    for _ in range(3):
+        pair.run()
+        twice += len(pair.grants) - len({grant.agent_id for grant in pair.grants})
+        pair.check()
+        pair.give_all_back()
+        pair.reweigh()
+    assert twice, "no agent had an offer for one and a reservation for another"
+
+
 def test_the_histories_are_worth_something() -> None:
     """They grant, share, refuse and owe: a comparison of two allocators that do nothing shows nothing."""
     pairs = [Pair(seed, rich=True) for seed in range(12)]
@@ -328,9 +354,11 @@ def test_both_sort_the_same(seed: int) -> None:
                 sorter.deactivate(path)
                 clients[path].active = False
             case 3 | 4 if path in clients:
-                sorter.charge(path, amount)
-                clients[path].allocated = plus(clients[path].allocated, amount)
-                clients[path].count += 1
+                weighed = totals.weigh(amount)
+                for _ in range(chance.randrange(1, 4)):
+                    sorter.charge_weighed(path, weighed)
+                    clients[path].allocated = plus(clients[path].allocated, amount)
+                    clients[path].count += 1
             case 5:
                 grown = {"cpus": chance.randrange(1, 5000)}
                 totals.change(added=grown, removed={})
