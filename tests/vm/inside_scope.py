@@ -183,7 +183,7 @@ def test_a_scope_that_is_just_taken_away_is_held_or_made_anew(entering: list[sub
     """The last one in it ends, and the next comes while systemd notices: a moment later each time, until it has noticed."""
     process = enter(entering)
     assert_entered(process)
-    for late_ms in range(0, 60, 10):
+    for late_ms in range(0, 60, 15):
         process.kill()
         process.wait()
         time.sleep(late_ms / 1000)

@@ -15,6 +15,9 @@ from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, running_agentd
 from tests.kernel.agentd.calling import Caller, shell
 
+# Capabilities, users and limits of a process.
+pytestmark = pytest.mark.no_cgroups
+
 ROOT = str(Path(__file__).resolve().parents[3])
 STRANGER_UID = 12345
 STRANGER_GID = 23456

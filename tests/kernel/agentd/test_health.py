@@ -128,6 +128,7 @@ async def test_too_many_failures_kill_it_and_the_end_shows_the_last(agentd: Agen
     assert ended.evidence.exit_code == 3  # by the task's own kill policy
 
 
+@pytest.mark.no_cgroups
 async def test_failures_in_the_grace_do_not_count(agentd: AgentdProcess, master: Connection) -> None:
     launch(master, SLEEP, command="echo x >> checks; test -e ok", grace_period_ms=3_600_000, consecutive_failures=1)
     running = await told(master)
@@ -171,6 +172,7 @@ async def test_a_kill_gives_up_a_check_that_is_under_way(agentd: AgentdProcess, 
     assert ended.evidence.stop.took_ms < 10_000 * TIME_SCALE
 
 
+@pytest.mark.no_cgroups
 async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as scripted:
         master, _ = await scripted.connected()
@@ -215,6 +217,7 @@ async def test_two_never_run_at_once_though_the_agent_died_in_between(agentd: Ag
         await end(master)
 
 
+@pytest.mark.no_cgroups
 async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
     asked = asyncio.Queue[bytes]()

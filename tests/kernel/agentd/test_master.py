@@ -143,6 +143,7 @@ async def test_standalone_containers_are_told_and_what_no_longer_fits_is_given_b
         assert not (await connection.next("update_standalone")).update_standalone.resources
 
 
+@pytest.mark.no_cgroups
 async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         connection, _ = await master.connected()
@@ -155,6 +156,7 @@ async def test_users(agentd: AgentdProcess, master_path: Path) -> None:
         await connection.heard()
 
 
+@pytest.mark.no_cgroups
 @pytest.mark.parametrize(
     ("principal", "user", "said"),
     [
@@ -178,6 +180,7 @@ async def test_nobody_is_silently_root(
         assert said in failed.status.message
 
 
+@pytest.mark.no_cgroups
 async def test_without_a_user_a_task_runs_as_its_frameworks_caller(agentd: AgentdProcess, master_path: Path) -> None:
     framework = parties_pb2.FrameworkInfo(framework_id="f4", name="f", roles=["*"], principal="uid:65534")
     async with scripted_master(master_path) as master:
@@ -192,6 +195,7 @@ async def test_without_a_user_a_task_runs_as_its_frameworks_caller(agentd: Agent
         assert ended.status.evidence.exit_code == 65
 
 
+@pytest.mark.no_cgroups
 async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         await master.connected(ping_interval_ms=100)
@@ -199,6 +203,7 @@ async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, ma
         assert "said nothing for 0.1 s" in agentd.log
 
 
+@pytest.mark.no_cgroups
 async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         connection, _ = await master.connected()
@@ -210,6 +215,7 @@ async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master
         assert (await connection.next("pong")).pong.sequence == 9
 
 
+@pytest.mark.no_cgroups
 async def test_a_framework_of_a_user_cannot_become_root_by_asking_for_capabilities(
     agentd: AgentdProcess, master_path: Path
 ) -> None:

@@ -5,8 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.agentd_process import AgentdProcess
 from tests.kernel.agentd.calling import RUNNING, calling, shell
+
+# Who may call for what.
+pytestmark = pytest.mark.no_cgroups
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[3]

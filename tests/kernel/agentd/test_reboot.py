@@ -134,6 +134,7 @@ async def test_a_process_that_has_a_pid_of_the_old_boot_is_left_alone(
             stranger.kill()
 
 
+@pytest.mark.no_cgroups
 def test_an_agent_that_is_configured_as_another_does_not_start_under_its_old_id(agentd: AgentdProcess) -> None:
     agentd.stop()
     command = [

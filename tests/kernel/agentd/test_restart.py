@@ -287,6 +287,7 @@ async def test_what_the_log_does_not_know_is_destroyed(agentd: AgentdProcess) ->
         assert not await agent.list(include_terminated=True)
 
 
+@pytest.mark.no_cgroups
 async def test_a_damaged_log_stops_the_agent_with_words(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         for _ in range(3):
@@ -303,6 +304,7 @@ async def test_a_damaged_log_stops_the_agent_with_words(agentd: AgentdProcess) -
     agentd.start()
 
 
+@pytest.mark.no_cgroups
 async def test_a_torn_tail_is_cut(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         ended = await agent.run("/bin/true")
@@ -315,6 +317,7 @@ async def test_a_torn_tail_is_cut(agentd: AgentdProcess) -> None:
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
 
 
+@pytest.mark.no_cgroups
 def test_a_second_agent_on_the_same_state_says_so(agentd: AgentdProcess) -> None:
     arguments = [f"--state-dir={agentd.directory}/state", f"--listen=unix:{agentd.directory}/other.sock"]
     second = subprocess.run(
@@ -329,6 +332,7 @@ def test_a_second_agent_on_the_same_state_says_so(agentd: AgentdProcess) -> None
     assert "Traceback" not in second.stderr
 
 
+@pytest.mark.no_cgroups
 async def test_garbage_on_its_sockets_hurts_nobody(agentd: AgentdProcess) -> None:
     run = agentd.directory / "state" / "run"
     async with calling(agentd.address) as agent:
@@ -351,6 +355,7 @@ async def test_garbage_on_its_sockets_hurts_nobody(agentd: AgentdProcess) -> Non
         await agent.wait(running)
 
 
+@pytest.mark.no_cgroups
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

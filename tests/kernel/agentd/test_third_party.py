@@ -13,6 +13,9 @@ from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import AgentdProcess, running_agentd
 from tests.kernel.agentd.calling import calling, shell
 
+# Who is asked, and when.
+pytestmark = pytest.mark.no_cgroups
+
 NICE = 7
 MODULE = """
 import os

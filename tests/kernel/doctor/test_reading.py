@@ -68,6 +68,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.no_cgroups
 @given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()))
 @settings(max_examples=40, deadline=None)
 def test_any_content_is_read_or_left_out(content: bytes) -> None:
@@ -94,6 +95,7 @@ def test_who_holds_a_lock_is_seen_without_trying_it(tmp_path: Path) -> None:
     assert read_locks().holder(str(tmp_path / "missing")) == 0
 
 
+@pytest.mark.no_cgroups
 @given(st.text(st.sampled_from("1: FLOCKADVISRYWTEPOX0af->\n"), max_size=80))
 @settings(max_examples=50, deadline=None)
 def test_any_list_of_locks_is_read(text: str) -> None:

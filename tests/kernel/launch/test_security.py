@@ -141,6 +141,7 @@ def test_a_plan_is_mapped_while_its_list_is_carried_out_and_no_longer(shared: Ag
     assert shim.record()["kill"]["escalated"]
 
 
+@pytest.mark.no_cgroups
 def test_a_secret_of_one_task_is_not_in_the_shim_of_another(own: Agent) -> None:
     secret = f"swordfish{time.monotonic_ns()}"
     plan = own.plan(["sleep", "1000"])
@@ -226,6 +227,7 @@ while time.monotonic() < end:
 """
 
 
+@pytest.mark.no_cgroups
 def test_a_root_task_cannot_open_the_memory_that_another_shares_with_its_shim(shared: Agent) -> None:
     """Without a PID namespace it sees the other's child on its way; a long PATH makes that way long."""
     spaces = ["mnt", "ipc"]

@@ -14,6 +14,9 @@ import pytest
 
 from tests.unit.rpc.serving import serving
 
+# Sockets and users.
+pytestmark = pytest.mark.no_cgroups
+
 ROOT = str(Path(__file__).resolve().parents[3])
 TIME_SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 
