@@ -6,9 +6,10 @@ written only after the one before it is durable. So an unreadable frame with not
 anybody: it is cut off. With a readable one behind it, it was durable once: somebody changed the file, and the agent stops.
 
 After a write or a sync that failed nobody knows what of it is on the disk, and a second sync that succeeds proves nothing: the
-kernel may have given up the pages already. So such a file is never written again. `replace` makes a new one of what is in
-memory. And the last frame that is found at the start is written once more before it is built upon: an agent that was killed
-after a failed sync may have left one that is in the page cache only.
+kernel may have given up the pages already. So such a file is never written again, but for an attempt to cut the frame off:
+who asked for what is in it is told that it was refused. `replace` makes a new one of what is in memory. And the last frame that
+is found at the start is written once more before it is built upon: an agent that was killed after a failed sync may have left
+one that is in the page cache only.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class CheckpointLog:
             _write_all(self._fd, frame)
             os.fdatasync(self._fd)
         except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size_bytes)
             raise CheckpointError(self.path, self.size_bytes, _cannot_write(error)) from None
         self._sequence += 1
         self.size_bytes += len(frame)

@@ -190,6 +190,7 @@ class Shell:
         self.problem = problem
         self.problem_changed.set()
         self._compacting_number = 0
+        unwritten = self._let_go_of_unwritten()
         waiting, self._waiting = self._waiting, deque()
         for number, effect in waiting:
             if self._may_overtake(effect):
@@ -197,7 +198,15 @@ class Shell:
             else:
                 self._waiting.append((number, effect))
         self._retry = self._loop.call_later(RETRY_S, self._write_anew)
-        self.post(events.LogBlocked(problem=problem))
+        self.post(events.LogBlocked(problem=problem, unwritten=unwritten))
+
+    def _let_go_of_unwritten(self) -> tuple[ContainerId, ...]:
+        """Containers of which nothing is durable: they were never shown. What waits to be done for them is not done."""
+        known = (entry.config.container_id for entry in self.state.live())
+        unwritten = tuple(container_id for container_id in known if container_id not in self.views)
+        gone = frozenset(unwritten)
+        self._waiting = deque(each for each in self._waiting if _container_of(each[1]) not in gone)
+        return unwritten
 
     def _write_anew(self) -> None:
         self._writer.replace(recovery.snapshot(self.state))
@@ -379,3 +388,14 @@ class Shell:
         if self._compacting_number == 0 and not self.problem and self._writer.size_bytes > self._compact_above_bytes:
             self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))
+
+
+def _container_of(effect: Effect) -> ContainerId | None:
+    """For whom something would be begun or ended; None: for nobody."""
+    match effect:
+        case effects.Launch() | effects.CancelFetch() | effects.Kill():
+            return effect.container_id
+        case effects.Fetch():
+            return effect.config.container_id
+        case _:
+            return None

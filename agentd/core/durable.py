@@ -82,6 +82,14 @@ class TaskAccepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWithdrawn:
+    """The master was told that it was never launched."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusQueued:
     """Written before it is sent."""
 
@@ -130,6 +138,7 @@ DurableEntry = (
     | ContainerEnded
     | ContainerForgotten
     | TaskAccepted
+    | TaskWithdrawn
     | StatusQueued
     | StatusAcknowledged
     | VolumesTold

@@ -255,6 +255,8 @@ class Registration:
     tasks: tuple[RegisteredTask, ...]
     frameworks: tuple[FrameworkInfo, ...]
     standalone: Resources
+    problem: str
+    """Why no new work is taken."""
 
 
 ContainerEffect = Launch | Look | Kill | FindHolders | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude

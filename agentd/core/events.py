@@ -202,7 +202,9 @@ class RemoveFramework:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterConnected:
-    """The master has registered this agent."""
+    """The master has registered this agent. `problem`: what the registration said of new work."""
+
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +244,13 @@ class RecoveryEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogBlocked:
-    """Nothing can be made durable: `problem` says why, and may change. Empty: everything is durable again."""
+    """Nothing can be made durable: `problem` says why, and may change. Empty: everything is durable again.
+
+    `unwritten`: containers of which nothing is durable yet. Nothing was done for them but their preparation.
+    """
 
     problem: str
+    unwritten: tuple[ContainerId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

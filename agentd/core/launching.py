@@ -49,10 +49,15 @@ def _lack(state: AgentState, asked: Resources) -> _Lack | None:
     return None if state.free.contains(taken) else _Lack(asked=taken, free=state.free)
 
 
+def no_work(state: AgentState) -> str:
+    """Why a launch is refused, while nothing can be made durable."""
+    return f"{NO_WORK}: {state.problem}"
+
+
 def launch_standalone(turn: Turn, event: LaunchStandalone) -> None:
     """Answered at once when it is refused; else when it is durable and every isolator agreed."""
     if turn.state.problem:
-        error = Unavailable(f"{NO_WORK}: {turn.state.problem}")
+        error = Unavailable(no_work(turn.state))
         turn.effects.append(Answer(request_id=event.request_id, error=error, at_once=True))
         return
     problem = _refusal(turn.state, event.config)
@@ -129,7 +134,7 @@ def _refuse_all(turn: Turn, event: LaunchTasks) -> None:
         SendLaunchRefused(
             framework_id=framework_id,
             task_ids=tuple(task_id for task_id in asked if (framework_id, task_id) not in turn.state.tasks),
-            message=f"{NO_WORK}: {turn.state.problem}",
+            message=no_work(turn.state),
             at_once=True,
         )
     )
@@ -158,6 +163,7 @@ def prepared(turn: Turn, event: Prepared) -> None:
     container = turn.state.containers.get(event.container_id)
     if container is None:
         return
+    container.is_prepared = True
     has_uris = bool(container.config.command.uris)
     turn.advance(container, ContainerInput.PREPARED_TO_FETCH if has_uris else ContainerInput.PREPARED)
     _answer(turn, container, None)
@@ -206,7 +212,6 @@ def prepare_refused(turn: Turn, event: PrepareRefused) -> None:
 def _answer(turn: Turn, container: ContainerEntry, error: PaddockError | None) -> None:
     if container.request_id:
         turn.effects.append(Answer(request_id=container.request_id, error=error))
-        container.request_id = 0
 
 
 def started(turn: Turn, event: Started) -> None:

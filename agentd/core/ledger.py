@@ -16,6 +16,7 @@ from agentd.core.durable import (
     StatusAcknowledged,
     StatusQueued,
     TaskAccepted,
+    TaskWithdrawn,
     VolumeGone,
     VolumesMade,
     VolumesTold,
@@ -51,6 +52,9 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
             state.tasks[key] = TaskEntry(
                 framework_id=entry.framework.framework_id, info=entry.task, container_id=entry.container_id
             )
+        case TaskWithdrawn():
+            del state.tasks[entry.framework_id, entry.task_id]
+            _forget_idle_framework(state, entry.framework_id)
         case StatusQueued():
             _queued(state, entry)
         case StatusAcknowledged():

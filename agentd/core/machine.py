@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, health_checks, launching, resizing, volumes
+from agentd.core import ending, events, health_checks, launching, resizing, volumes, withdrawing
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
@@ -146,7 +146,7 @@ def _handle_master(
         case events.RemoveFramework():
             ending.remove_framework(turn, event)
         case events.MasterConnected():
-            _connected(turn)
+            _connected(turn, event)
         case events.MasterDisconnected():
             turn.state.connected = False
             for task in turn.state.tasks.values():
@@ -157,7 +157,7 @@ def _handle_master(
             resizing.resume_resizes(turn)
             volumes.remove_due(turn)
         case events.LogBlocked():
-            _blocked(turn, event.problem)
+            _blocked(turn, event)
         case events.TimePassed():
             ending.retry_overdue(turn)
             volumes.retry_removals(turn)
@@ -166,15 +166,17 @@ def _handle_master(
             assert_never(event)
 
 
-def _blocked(turn: Turn, problem: str) -> None:
-    if turn.state.connected and problem != turn.state.problem:
-        turn.effects.append(SendProblem(problem=problem))
-    turn.state.problem = problem
+def _blocked(turn: Turn, event: events.LogBlocked) -> None:
+    if turn.state.connected and event.problem != turn.state.problem:
+        turn.effects.append(SendProblem(problem=event.problem))
+    turn.state.problem = event.problem
+    for container_id in event.unwritten:
+        withdrawing.withdraw(turn, turn.state.containers[container_id])
 
 
-def _connected(turn: Turn) -> None:
+def _connected(turn: Turn, event: events.MasterConnected) -> None:
     turn.state.connected = True
-    if turn.state.problem:
+    if turn.state.problem != event.problem:
         turn.effects.append(SendProblem(problem=turn.state.problem))
     _send_all(turn)
 

@@ -101,7 +101,12 @@ def registration(state: AgentState) -> Registration:
         RegisteredTask(framework_id=task.framework_id, task=task.info, state=task.state, container_id=task.container_id)
         for task in state.tasks.values()
     )
-    return Registration(tasks=tasks, frameworks=tuple(state.frameworks.values()), standalone=state.standalone)
+    return Registration(
+        tasks=tasks,
+        frameworks=tuple(state.frameworks.values()),
+        standalone=state.standalone,
+        problem=state.problem,
+    )
 
 
 def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None, *, wall_ns: int) -> TaskStatus:

@@ -53,6 +53,8 @@ class ContainerEntry:
     """What it took off `free`: all it asked for, unless the operator made the agent smaller than what lives on it."""
     state: ContainerState = ContainerState.PREPARING
     request_id: int = 0
+    """Of who waits for its launch."""
+    is_prepared: bool = False
     launched: bool = False
     pid: int = 0
     shim_pid: int = 0

@@ -65,6 +65,7 @@ class MasterClient:
         self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
         self._standalone = StandaloneReport(self._put)
         self._registered = False
+        self._told_problem = ""
         self._silence_s = REGISTER_TIMEOUT_S
         self._backoff = Backoff(random.Random(), longest_s=BACKOFF_LIMIT_S)
         self._task: asyncio.Task[None] | None = None
@@ -133,7 +134,9 @@ class MasterClient:
 
     async def _messages(self) -> AsyncIterator[pb.AgentMessage]:
         outgoing = self._outgoing
-        yield registration_to_wire(self._info(), recovery.registration(self._shell.state))
+        registration = recovery.registration(self._shell.state)
+        self._told_problem = registration.problem
+        yield registration_to_wire(self._info(), registration)
         while True:
             yield await outgoing.get()
 
@@ -157,7 +160,7 @@ class MasterClient:
         self._backoff.reset()
         self._registered = True
         _log.info("registered with master", extra={"master_id": message.master.master_id})
-        self._shell.post(events.MasterConnected())
+        self._shell.post(events.MasterConnected(problem=self._told_problem))
         if not message.registered.HasField("volumes"):
             return
         try:

@@ -38,6 +38,7 @@ def registration_to_wire(info: AgentInfo, registration: Registration) -> pb.Agen
             ],
             frameworks=[convert.framework_info_to_wire(framework) for framework in registration.frameworks],
             standalone_resources=convert.resources_to_wire(registration.standalone),
+            problem=registration.problem,
         )
     )
 

@@ -35,6 +35,7 @@ class Reason(Enum):
     AGENT_DEACTIVATED = "an operator has taken the agent out of use"
     DRAINING = "the agent is drained"
     MAINTENANCE = "the agent's host is under maintenance"
+    AGENT_PROBLEM = "the agent takes no new work; `paddock agents` says why"
     WHITELIST = "the agent's host is not on the whitelist"
     MULTI_ROLE = "the agent does not know frameworks with several roles"
     HIERARCHICAL_ROLE = "the agent does not know roles below others"
@@ -56,6 +57,7 @@ _OF_INACTIVITY = {
     Inactivity.DEACTIVATED: Reason.AGENT_DEACTIVATED,
     Inactivity.DRAINING: Reason.DRAINING,
     Inactivity.MAINTENANCE: Reason.MAINTENANCE,
+    Inactivity.PROBLEM: Reason.AGENT_PROBLEM,
 }
 
 _OF_HIDDEN = {

@@ -109,6 +109,7 @@ class Inactivity(Enum):
     DEACTIVATED = "deactivated"
     DRAINING = "draining"
     MAINTENANCE = "maintenance"
+    PROBLEM = "takes no new work"
 
 
 AWAY = frozenset({Inactivity.DISCONNECTED})

@@ -53,8 +53,7 @@ def registered(turn: Turn, event: AgentRegistered) -> None:
     reservations.carry_over(turn, agent, turn.state.sharing_what_is_alike(event.agent))
     agent.stream = event.stream
     agent.standalone = event.standalone
-    # It says so again when there still is one.
-    agent.problem = ""
+    agent.problem = event.problem
     agent.volume_problems, agent.unknown_volumes = {}, ()
     agent.registered_ns = turn.wall_ns
     turn.state.agent_of_stream[event.stream] = agent_id

@@ -1,4 +1,6 @@
-"""Which agents are offered: not those that an operator has taken out of use, nor those whose host is under maintenance."""
+"""Which agents are offered: not those that an operator has taken out of use, nor those whose host is under maintenance, nor
+those that take no new work.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +54,8 @@ def inactivity(state: MasterState, agent: AgentEntry, wall_ns: int) -> frozenset
         Inactivity.DEACTIVATED: agent.info.agent_id in state.deactivated_agent_ids,
         Inactivity.DRAINING: agent.drain is not None,
         Inactivity.MAINTENANCE: window is not None and window.start_ns <= wall_ns,
+        # What an agent that is away last said of itself may have changed.
+        Inactivity.PROBLEM: bool(agent.problem) and agent.state is AgentState.CONNECTED,
     }
     return frozenset(each for each, does_hold in holds.items() if does_hold)
 

@@ -48,6 +48,8 @@ class AgentRegistered:
     tasks: tuple[RegisteredTask, ...] = ()
     frameworks: tuple[FrameworkInfo, ...] = ()
     standalone: Resources = Resources()
+    problem: str = ""
+    """Why it takes no new work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

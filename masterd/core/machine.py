@@ -149,7 +149,9 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
         case LaunchRefused():
             tasks.launch_refused(turn, event, agent)
         case ProblemReported(problem=problem):
-            agent.problem = problem
+            if problem != agent.problem:
+                agent.problem = problem
+                availability.refresh(turn, agent)
         case VolumesRemoved():
             if volumes.removed(agent, event):
                 reservations.save(turn, agent)

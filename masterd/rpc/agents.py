@@ -47,6 +47,9 @@ from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryService
 REGISTER_TIMEOUT_S = 10.0
 """A connection that does not say who it is by then is closed."""
 
+PROBLEM_SHOWN_COUNT = 4096
+"""Characters of what an agent says of itself."""
+
 
 class AgentRegistry(AgentRegistryServiceServicer):
     """Only root's agents: whoever registers is given other people's tasks to run."""
@@ -128,6 +131,7 @@ def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
         tasks=tasks,
         frameworks=frameworks,
         standalone=convert.resources_from_wire(message.standalone_resources, "standalone_resources"),
+        problem=message.problem[:PROBLEM_SHOWN_COUNT],
     )
 
 
@@ -156,7 +160,7 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
             resources = convert.resources_from_wire(message.update_standalone.resources, "update_standalone.resources")
             return StandaloneChanged(stream=number, resources=resources)
         case "problem":
-            return ProblemReported(stream=number, problem=message.problem.message[:4096])
+            return ProblemReported(stream=number, problem=message.problem.message[:PROBLEM_SHOWN_COUNT])
         case "volumes_removed":
             destroy_ids = message.volumes_removed.destroy_ids
             return VolumesRemoved(

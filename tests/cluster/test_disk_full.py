@@ -53,26 +53,28 @@ def agents_disk() -> Iterator[tuple[Command, FullDisk]]:
         yield made
 
 
-def test_an_agents_full_disk_is_shown_and_named_where_a_launch_is_refused(
+def test_an_agents_full_disk_is_shown_and_its_launch_refused_and_it_is_not_offered_until_there_is_room(
     agents_disk: tuple[Command, FullDisk],
 ) -> None:
     paddock, disk = agents_disk
     large = [f"--env=LARGE{number}={'x' * 100_000}" for number in range(9)]
     disk.fill()
-    # What finds it out was admitted, and waits.
-    first = paddock.start("run", *large, "--name=first", "--", "/bin/sh", "-c", "echo done")
-    wait_until(lambda: b"takes no new work" in paddock("agents").stderr, "the problem is not shown")
-    shown = paddock("agents", "-o", "wide")
-    assert b"No space left on device; make room, or repair the file system" in shown.stdout
-    refused = paddock("run", "--", "/bin/true")
+    refused = paddock("run", *large, "--", "/bin/true")
     assert refused.returncode == 125, refused.stderr
     assert b"the agent takes no new work: " in refused.stderr
     assert b"No space left on device" in refused.stderr
+    wait_until(lambda: b"takes no new work" in paddock("agents").stderr, "the problem is not shown")
+    shown = paddock("agents", "-o", "wide")
+    assert b"No space left on device; make room, or repair the file system" in shown.stdout
+    waiting = paddock.start("run", "--", "/bin/echo", "done")
+    wait_until(
+        lambda: b"agent_problem" in paddock("explain", "role", "*").stdout, "it is offered, or nobody says why not"
+    )
+    assert waiting.poll() is None
     disk.free()
-    out, err = first.communicate(timeout=PATIENCE_S)
-    assert (first.returncode, out) == (0, b"done\n"), err
-    wait_until(lambda: not paddock("agents").stderr, "the problem does not go")
-    assert paddock.text("run", "--", "/bin/echo", "again") == "again\n"
+    out, err = waiting.communicate(timeout=PATIENCE_S)
+    assert (waiting.returncode, out) == (0, b"done\n"), err
+    assert not paddock("agents").stderr
 
 
 @pytest.fixture(scope="module")

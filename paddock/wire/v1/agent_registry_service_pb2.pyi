@@ -79,6 +79,9 @@ class RegisterAgent(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     FRAMEWORKS_FIELD_NUMBER: _builtins.int
     STANDALONE_RESOURCES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    problem: _builtins.str
+    """Why the agent takes no new work, as AgentProblem says it later."""
     @_builtins.property
     def agent(self) -> _parties_pb2.AgentInfo: ...
     @_builtins.property
@@ -96,10 +99,11 @@ class RegisterAgent(_message.Message):
         tasks: _abc.Iterable[Global___RegisteredTask] | None = ...,
         frameworks: _abc.Iterable[_parties_pb2.FrameworkInfo] | None = ...,
         standalone_resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "frameworks", b"frameworks", "standalone_resources", b"standalone_resources", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "frameworks", b"frameworks", "problem", b"problem", "standalone_resources", b"standalone_resources", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,7 +236,7 @@ Global___LaunchRefused: _TypeAlias = LaunchRefused  # noqa: Y015
 
 @_typing.final
 class AgentProblem(_message.Message):
-    """Why the agent takes no new work; empty when it does again. An agent that says nothing of it does."""
+    """Why the agent takes no new work: it is offered to nobody. Empty when it does again. An agent that says nothing of it does."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

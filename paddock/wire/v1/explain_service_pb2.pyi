@@ -36,6 +36,8 @@ class _NoOfferReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoOffer
     NO_OFFER_AGENT_DEACTIVATED: _NoOfferReason.ValueType  # 20
     NO_OFFER_DRAINING: _NoOfferReason.ValueType  # 21
     NO_OFFER_MAINTENANCE: _NoOfferReason.ValueType  # 22
+    NO_OFFER_AGENT_PROBLEM: _NoOfferReason.ValueType  # 30
+    """It takes no new work: AgentProblem."""
     NO_OFFER_WHITELIST: _NoOfferReason.ValueType  # 6
     NO_OFFER_MULTI_ROLE: _NoOfferReason.ValueType  # 7
     NO_OFFER_HIERARCHICAL_ROLE: _NoOfferReason.ValueType  # 8
@@ -66,6 +68,8 @@ NO_OFFER_AGENT_INACTIVE: NoOfferReason.ValueType  # 5
 NO_OFFER_AGENT_DEACTIVATED: NoOfferReason.ValueType  # 20
 NO_OFFER_DRAINING: NoOfferReason.ValueType  # 21
 NO_OFFER_MAINTENANCE: NoOfferReason.ValueType  # 22
+NO_OFFER_AGENT_PROBLEM: NoOfferReason.ValueType  # 30
+"""It takes no new work: AgentProblem."""
 NO_OFFER_WHITELIST: NoOfferReason.ValueType  # 6
 NO_OFFER_MULTI_ROLE: NoOfferReason.ValueType  # 7
 NO_OFFER_HIERARCHICAL_ROLE: NoOfferReason.ValueType  # 8

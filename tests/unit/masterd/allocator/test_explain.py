@@ -23,6 +23,7 @@ INACTIVITY = {
     Reason.AGENT_DEACTIVATED: Inactivity.DEACTIVATED,
     Reason.DRAINING: Inactivity.DRAINING,
     Reason.MAINTENANCE: Inactivity.MAINTENANCE,
+    Reason.AGENT_PROBLEM: Inactivity.PROBLEM,
 }
 FRAMEWORK, AGENT = FrameworkId("f"), AgentId("a")
 
@@ -76,7 +77,7 @@ def test_the_agent() -> None:
     desk.allocator.set_agent_active(AGENT, active=False, why=(Inactivity.MAINTENANCE, Inactivity.DRAINING))
     assert reasons(desk) == [Reason.DRAINING, Reason.MAINTENANCE, Reason.WHITELIST, Reason.GPU]
     desk.allocator.set_agent_active(AGENT, active=False, why=tuple(Inactivity))
-    assert reasons(desk)[:4] == list(INACTIVITY)
+    assert reasons(desk)[: len(INACTIVITY)] == list(INACTIVITY)
     traits = AgentTraits(multi_role=False)
     desk.allocator.update_agent(AGENT, None, changed=False, traits=traits)
     assert reasons(desk)[-1] == Reason.MULTI_ROLE
@@ -152,7 +153,13 @@ class Follower:
                 allocator.revive(self.framework_id, (self.role,))
             case Reason.RECOVERING:
                 allocator.resume()
-            case Reason.AGENT_INACTIVE | Reason.AGENT_DEACTIVATED | Reason.DRAINING | Reason.MAINTENANCE:
+            case (
+                Reason.AGENT_INACTIVE
+                | Reason.AGENT_DEACTIVATED
+                | Reason.DRAINING
+                | Reason.MAINTENANCE
+                | Reason.AGENT_PROBLEM
+            ):
                 why = allocator.ledger.agents[self.agent_id].inactivity - {INACTIVITY[finding.reason]}
                 allocator.set_agent_active(self.agent_id, active=not why, why=why)
             case Reason.WHITELIST:

@@ -78,6 +78,9 @@ def test_why_an_agent_takes_no_new_work_is_shown_until_it_says_otherwise_or_come
     world.agent("a1")
     entry = world.state.agents[AgentId("a1")]
     assert shown() == ""
+    world.agent("a2", problem="its disk is full")
+    entry = world.state.agents[AgentId("a2")]
+    assert shown() == "its disk is full"
 
 
 def test_a_second_agent_with_the_same_id_is_refused_while_the_first_lives() -> None:

@@ -22,6 +22,7 @@ from masterd.core.events import (
     InverseOfferAnswered,
     MaintenanceUpdated,
     OperatorTeardown,
+    ProblemReported,
 )
 from masterd.core.maintenance_views import maintenance_view
 from masterd.core.recovery import Remembered
@@ -45,6 +46,38 @@ def schedule(world: World, start_s: float, length_s: float = 0) -> Unavailabilit
     world.do(MaintenanceUpdated(caller=ROOT, windows=(("a1", window),)))
     world.cycle(batch=True)
     return window
+
+
+def report_problem(world: World, stream: int, problem: str) -> None:
+    world.do(ProblemReported(stream=stream, problem=problem))
+    world.cycle(batch=True)
+
+
+def test_an_agent_that_takes_no_new_work_is_not_offered_until_it_does_again() -> None:
+    world = World()
+    agent, framework = launched(world, failover_s=60)
+    world.advance(6)
+    assert len(world.offers(framework[2])) == 1
+    report_problem(world, agent, "its disk is full")
+    report_problem(world, agent, "its disk is still full")
+    assert not world.offers(framework[2])
+    assert len(world.heard(framework[2], NoteRescinded)) == 1
+    assert world.state.frameworks[framework[0]].tasks
+    report_problem(world, agent, "")
+    assert len(world.offers(framework[2])) == 1
+
+
+def test_an_agent_that_registers_with_a_problem_is_not_offered_and_an_operator_cannot_change_that() -> None:
+    world = World()
+    framework = world.framework()
+    agent = world.agent("a1", problem="its disk is full")
+    activate(world, active=True)
+    assert not world.offers(framework[2])
+    activate(world, active=False)
+    report_problem(world, agent, "")
+    assert not world.offers(framework[2])
+    activate(world, active=True)
+    assert len(world.offers(framework[2])) == 1
 
 
 def test_an_agent_out_of_use_is_not_offered_and_its_tasks_go_on() -> None:

@@ -136,6 +136,7 @@ class World:
         tasks: tuple[RegisteredTask, ...] = (),
         frameworks: tuple[FrameworkInfo, ...] = (),
         standalone: Resources | None = None,
+        problem: str = "",
     ) -> int:
         self.streams += 1
         info = AgentInfo(agent_id=AgentId(agent_id), hostname=agent_id, resources=parse_resources(resources))
@@ -146,6 +147,7 @@ class World:
                 tasks=tasks,
                 frameworks=frameworks,
                 standalone=standalone or Resources(),
+                problem=problem,
             )
         )
         self.cycle()

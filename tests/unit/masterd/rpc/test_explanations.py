@@ -96,6 +96,18 @@ def moment(time_ns: int) -> str:
     return stamp.ToJsonString()
 
 
+async def test_an_agent_that_takes_no_new_work_has_a_reason_of_its_own_beside_what_operators_said() -> None:
+    world = World()
+    stream = world.agent("a1", problem="its disk is full")
+    framework = world.framework("r")
+    key = (framework[0], "r", "a1")
+    assert await explained(world) == {key: ["agent_problem"]}
+    world.do(AgentActivated(caller=ROOT, agent_id=AgentId("a1"), active=False))
+    assert await explained(world) == {key: ["agent_deactivated", "agent_problem"]}
+    world.lose_agent(stream)
+    assert await explained(world) == {key: ["agent_inactive", "agent_deactivated"]}
+
+
 async def test_a_refusal_says_for_how_long() -> None:
     world = World()
     world.agent("a1")
