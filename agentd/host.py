@@ -12,7 +12,7 @@ import psutil
 from agentd.config import Settings
 from paddock.kernel.mounts import read_hierarchy
 from paddock.kernel.paths import sync_directory
-from paddock.model.agent import AgentInfo, DomainInfo
+from paddock.model.agent import TASK_RESIZE, AgentInfo, DomainInfo
 from paddock.model.errors import ConfigError
 from paddock.model.ids import AgentId, agent_id
 from paddock.model.resource_text import named_in, parse_attributes, parse_resources
@@ -68,6 +68,7 @@ def agent_info(
         resources=resources,
         boot_id=boot_id,
         version=version,
+        capabilities=(TASK_RESIZE,),
         domain=DomainInfo(region=settings.region, zone=settings.zone),
         attributes=parse_attributes(settings.attributes),
         unix_address=unix,

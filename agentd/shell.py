@@ -44,6 +44,7 @@ MasterMessage = (
     | effects.SendProblem
     | effects.SendVolumesRemoved
     | effects.SendVolumesFound
+    | effects.SendTaskResized
 )
 
 
@@ -308,6 +309,7 @@ class Shell:
                 | effects.SendProblem()
                 | effects.SendVolumesRemoved()
                 | effects.SendVolumesFound()
+                | effects.SendTaskResized()
             ):
                 self._master.send(effect)
             case effects.Answer():

@@ -53,6 +53,7 @@ from masterd.core.events import (
     StandaloneChanged,
     StatusReported,
     Subscribe,
+    TaskResized,
     Teardown,
     Tick,
     VolumesFound,
@@ -109,7 +110,14 @@ _REFUSED_WHILE_BLOCKED = (
 """What must be durable, or promises something. Kills, statuses, liveness and everything that is only asked go on."""
 
 _OF_AGENTS = (
-    AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported | VolumesRemoved | VolumesFound
+    AgentAnswered
+    | StatusReported
+    | StandaloneChanged
+    | LaunchRefused
+    | ProblemReported
+    | VolumesRemoved
+    | VolumesFound
+    | TaskResized
 )
 
 

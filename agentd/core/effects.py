@@ -11,7 +11,7 @@ from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
@@ -203,6 +203,17 @@ class SendStandalone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendTaskResized:
+    """To the master: what is in force of a task. `error`: what was wanted is not."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    resources: Resources
+    limits: ResourceLimits
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendProblem:
     """To the master: why no new work is taken. It waits for no checkpoint: mostly it tells that there can be none."""
 
@@ -246,6 +257,8 @@ class RegisteredTask:
     task: TaskInfo
     state: TaskState
     container_id: ContainerId
+    resizing: Resources
+    """The size that is being tried; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +292,7 @@ Effect = (
     | SendProblem
     | SendVolumesRemoved
     | SendVolumesFound
+    | SendTaskResized
     | Answer
     | WakeAt
 )

@@ -157,6 +157,16 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeTask:
+    """The master has accounted for another size of a task: `resources` is all that it is to have. May come again."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    resources: Resources
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resized:
     """The size that was tried is in force; with `error` the one before it still is."""
 
@@ -274,6 +284,7 @@ Event = (
     | HealthChecked
     | KillContainer
     | ResizeContainer
+    | ResizeTask
     | Resized
     | KillTask
     | AcknowledgeStatus

@@ -125,6 +125,9 @@ def _resized(state: AgentState, entry: ContainerResized) -> None:
     if entry.applied:
         container.config = replace(container.config, resources=resizing.resources, limits=resizing.limits)
         container.shown = None
+        task = state.task_of(container.config)
+        if task is not None:
+            task.info = replace(task.info, resources=resizing.resources, limits=resizing.limits)
 
 
 def _ended(state: AgentState, entry: ContainerEnded) -> None:

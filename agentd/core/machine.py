@@ -50,6 +50,7 @@ def _handle(turn: Turn, event: Event) -> None:
             | events.HealthChecked()
             | events.KillContainer()
             | events.ResizeContainer()
+            | events.ResizeTask()
             | events.Resized()
         ):
             _handle_container(turn, event)
@@ -81,6 +82,7 @@ def _handle_container(
     | events.HealthChecked
     | events.KillContainer
     | events.ResizeContainer
+    | events.ResizeTask
     | events.Resized,
 ) -> None:
     match event:
@@ -100,6 +102,8 @@ def _handle_container(
             ending.kill_container(turn, event)
         case events.ResizeContainer():
             resizing.resize_container(turn, event)
+        case events.ResizeTask():
+            resizing.resize_task(turn, event)
         case events.Resized():
             resizing.resized(turn, event)
         case _:

@@ -98,7 +98,13 @@ def _ended(container: ContainerEntry) -> ContainerEnded:
 def registration(state: AgentState) -> Registration:
     """Everything that the agent still answers for."""
     tasks = tuple(
-        RegisteredTask(framework_id=task.framework_id, task=task.info, state=task.state, container_id=task.container_id)
+        RegisteredTask(
+            framework_id=task.framework_id,
+            task=task.info,
+            state=task.state,
+            container_id=task.container_id,
+            resizing=_resizing(state, task),
+        )
         for task in state.tasks.values()
     )
     return Registration(
@@ -107,6 +113,11 @@ def registration(state: AgentState) -> Registration:
         standalone=state.standalone,
         problem=state.problem,
     )
+
+
+def _resizing(state: AgentState, task: TaskEntry) -> Resources:
+    container = state.containers.get(task.container_id)
+    return Resources() if container is None or container.resizing is None else container.resizing.resources
 
 
 def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None, *, wall_ns: int) -> TaskStatus:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from agentd.core.durable import ContainerResized, ContainerResizing
-from agentd.core.effects import Answer, Resize, SendStandalone
-from agentd.core.events import ResizeContainer, Resized
-from agentd.core.state import AgentState, ContainerEntry
+from agentd.core.effects import Answer, Resize, SendStandalone, SendTaskResized
+from agentd.core.events import ResizeContainer, Resized, ResizeTask
+from agentd.core.state import AgentState, ContainerEntry, TaskEntry
 from agentd.core.turn import Turn
 from paddock.model.container import ContainerState
 from paddock.model.errors import (
@@ -24,7 +24,7 @@ from paddock.model.errors import (
 )
 from paddock.model.resource_text import format_resources, format_value
 from paddock.model.resources import Resources, Scalar, excess
-from paddock.model.task import ResourceLimits
+from paddock.model.task import Reason, ResourceLimits, TaskState
 from paddock.model.volumes import counted
 
 _LIMITS = tuple(field.name for field in fields(ResourceLimits))
@@ -36,7 +36,10 @@ def resize_container(turn: Turn, event: ResizeContainer) -> None:
     try:
         if container is None:
             raise NotFound("container", event.container_id)
-        wanted = _wanted(turn.state, container, event)
+        config = container.config
+        resources = _resources(config.resources, event.resources, is_task=bool(config.framework_id))
+        given = {name: value for name in _LIMITS if (value := getattr(event.limits, name)) is not None}
+        wanted = _wanted(turn.state, container, resources, replace(config.limits, **given), event.by)
     except PaddockError as error:
         turn.effects.append(Answer(request_id=event.request_id, error=error))
         return
@@ -45,23 +48,42 @@ def resize_container(turn: Turn, event: ResizeContainer) -> None:
     _try(turn, container, wanted)
 
 
-def _wanted(state: AgentState, container: ContainerEntry, event: ResizeContainer) -> ContainerResizing:
-    """Raises what the caller is to hear."""
+def resize_task(turn: Turn, event: ResizeTask) -> None:
+    """The master has reserved what it grows by, and keeps that until it hears of the outcome, or of the task's end."""
+    task = turn.state.tasks.get((event.framework_id, event.task_id))
+    container = turn.state.containers.get(task.container_id) if task is not None else None
+    if task is None or container is None or container.is_ended:
+        return
+    if container.resizing is not None and container.resizing.resources == event.resources:
+        return  # said again, after a reconnection
+    if container.resizing is None and container.config.resources == event.resources:
+        _tell_master_of_task(turn, container)  # the outcome was lost on its way
+        return
+    try:
+        wanted = _wanted(turn.state, container, event.resources, container.config.limits, event.by)
+    except PaddockError as error:
+        _tell_outcome(turn, container, task, error)
+        return
+    turn.commit(wanted)
+    _try(turn, container, wanted)
+
+
+def _wanted(
+    state: AgentState, container: ContainerEntry, resources: Resources, limits: ResourceLimits, by: str
+) -> ContainerResizing:
+    """Raises what whoever asked is to hear."""
+    container_id = container.config.container_id
     if container.state is not ContainerState.RUNNING:
-        raise InvalidTransition(f"container {event.container_id}", container.state.name, "a resize")
+        raise InvalidTransition(f"container {container_id}", container.state.name, "a resize")
     if container.resizing is not None:
-        raise Unavailable(f"container {event.container_id} is being resized by {container.resizing.by}; try again")
-    config = container.config
-    resources = _resources(config.resources, event.resources, is_task=bool(config.framework_id))
-    growth = excess(counted(resources), counted(config.resources))
+        raise Unavailable(f"container {container_id} is being resized by {container.resizing.by}; try again")
+    growth = excess(counted(resources), counted(container.config.resources))
     if not state.free.contains(growth):
         free = format_resources(state.free) or "nothing"
         raise ResourcesExhausted(
             f"{format_resources(growth)} more was asked for, {free} is free here; ask for less, or end something"
         )
-    given = {name: value for name in _LIMITS if (value := getattr(event.limits, name)) is not None}
-    limits = replace(config.limits, **given)
-    return ContainerResizing(container_id=event.container_id, resources=resources, limits=limits, by=event.by)
+    return ContainerResizing(container_id=container_id, resources=resources, limits=limits, by=by)
 
 
 def _resources(current: Resources, named: Resources, *, is_task: bool) -> Resources:
@@ -74,8 +96,8 @@ def _resources(current: Resources, named: Resources, *, is_task: bool) -> Resour
             has_milli = current.scalar_milli(resource.name)
             if not isinstance(resource.value, Scalar) or resource.value.milli != has_milli:
                 remedy = (
-                    f"this task's {resource.name} is {format_value(Scalar(milli=has_milli))} in its master's accounts, and "
-                    "its framework's to change; here only limits can be changed (cpus, memory, swap, pids)"
+                    f"this task's {resource.name} is {format_value(Scalar(milli=has_milli))} in its master's accounts: ask "
+                    "the master; here only limits can be changed (cpus, memory, swap, pids)"
                 )
                 raise InvalidRequest(f"resources.{resource.name}", format_value(resource.value), remedy)
         return current
@@ -102,14 +124,42 @@ def resized(turn: Turn, event: Resized) -> None:
     container = turn.state.containers.get(event.container_id)
     if container is None or container.resizing is None:
         return
+    is_larger_or_smaller = container.resizing.resources != container.config.resources
     turn.commit(ContainerResized(container_id=event.container_id, applied=event.error is None))
     if event.unapplied:
         container.unapplied = event.unapplied
     _tell_master(turn, container)
     turn.publish(container)
+    task = turn.state.task_of(container.config)
+    if task is not None and is_larger_or_smaller:
+        _tell_outcome(turn, container, task, event.error)
     if container.resize_request_id:
         turn.effects.append(Answer(request_id=container.resize_request_id, error=event.error))
         container.resize_request_id = 0
+
+
+def _tell_outcome(turn: Turn, container: ContainerEntry, task: TaskEntry, error: PaddockError | None) -> None:
+    """To the master for its accounts, and to the framework. A task that is about to end is told of its end only."""
+    _tell_master_of_task(turn, container, error)
+    if task.state is TaskState.RUNNING:
+        has = format_resources(container.config.resources.unallocated())
+        words = f"the task has {has} now" if error is None else f"the task still has {has}: {error}"
+        reason = Reason.TASK_RESIZED if error is None else Reason.CONTAINER_UPDATE_FAILED
+        turn.tell(task, task.state, reason=reason, message=words)
+
+
+def _tell_master_of_task(turn: Turn, container: ContainerEntry, error: PaddockError | None = None) -> None:
+    config = container.config
+    if turn.state.connected:
+        turn.effects.append(
+            SendTaskResized(
+                framework_id=config.framework_id,
+                task_id=config.task_id,
+                resources=config.resources,
+                limits=config.limits,
+                error=str(error or ""),
+            )
+        )
 
 
 def resume_resizes(turn: Turn) -> None:

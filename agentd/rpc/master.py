@@ -13,8 +13,10 @@ from agentd.rpc.master_messages import (
     launch_refused_to_wire,
     problem_to_wire,
     registration_to_wire,
+    resize_of,
     standalone_to_wire,
     status_to_wire,
+    task_resized_to_wire,
     volumes_found_to_wire,
     volumes_of_master,
     volumes_removed_to_wire,
@@ -176,6 +178,8 @@ class MasterClient:
                 await self._launches.launch(message.launch_tasks)
             case "kill_task":
                 self._shell.post(kill_of(message.kill_task))
+            case "resize_task":
+                self._shell.post(resize_of(message.resize_task))
             case "acknowledge_status":
                 acknowledged = message.acknowledge_status
                 self._shell.post(
@@ -211,3 +215,5 @@ def _to_wire(message: MasterMessage) -> pb.AgentMessage:
             return volumes_removed_to_wire(message)
         case effects.SendVolumesFound():
             return volumes_found_to_wire(message)
+        case effects.SendTaskResized():
+            return task_resized_to_wire(message)

@@ -8,10 +8,11 @@ from agentd.core.effects import (
     SendProblem,
     SendStandalone,
     SendStatus,
+    SendTaskResized,
     SendVolumesFound,
     SendVolumesRemoved,
 )
-from agentd.core.events import KillTask, MasterVolumes
+from agentd.core.events import KillTask, MasterVolumes, ResizeTask
 from paddock.model.agent import AgentInfo
 from paddock.model.ids import framework_id, task_id
 from paddock.model.task import Reason
@@ -33,6 +34,7 @@ def registration_to_wire(info: AgentInfo, registration: Registration) -> pb.Agen
                     task=convert.task_info_to_wire(task.task),
                     state=convert.task_state_to_wire(task.state),
                     container_id=task.container_id,
+                    resizing=convert.resources_to_wire(task.resizing),
                 )
                 for task in registration.tasks
             ],
@@ -78,6 +80,29 @@ def kill_of(message: pb.KillTask) -> KillTask:
         policy=convert.kill_policy_from_wire(message.kill_policy) if message.HasField("kill_policy") else None,
         by=bounds.text(message.asked_by, "kill_task.asked_by", ASKED_BY_LIMIT_BYTES) or "the framework",
         reason=Reason.AGENT_DRAINING if int(message.reason) == Reason.AGENT_DRAINING else Reason.KILL_REQUESTED,
+    )
+
+
+def resize_of(message: pb.ResizeTask) -> ResizeTask:
+    """Raises InvalidRequest."""
+    return ResizeTask(
+        framework_id=framework_id(message.framework_id),
+        task_id=task_id(message.task_id),
+        resources=convert.resources_from_wire(message.resources, "resize_task.resources"),
+        by=bounds.text(message.asked_by, "resize_task.asked_by", ASKED_BY_LIMIT_BYTES) or "the framework",
+    )
+
+
+def task_resized_to_wire(message: SendTaskResized) -> pb.AgentMessage:
+    """What is in force."""
+    return pb.AgentMessage(
+        task_resized=pb.TaskResized(
+            framework_id=message.framework_id,
+            task_id=message.task_id,
+            resources=convert.resources_to_wire(message.resources),
+            limits=convert.limits_to_wire(message.limits),
+            error=message.error,
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from masterd.allocator.constraints import Place
 from masterd.allocator.interface import AgentTraits
-from masterd.core import availability, draining, offers, reconciliation, reservations, tasks
+from masterd.core import availability, draining, offers, reconciliation, reservations, resizing, tasks
 from masterd.core.effects import (
     CloseAgentStream,
     ForgetAgent,
@@ -132,6 +132,7 @@ def _take_over(turn: Turn, agent: AgentEntry, reported: RegisteredTask) -> None:
     if framework.state is not FrameworkState.COMPLETED:
         framework.completed.pop(task_id, None)
         framework.tasks[task_id] = task
+    resizing.take_over(task, reported)
     task.state = reported.state
     task.container_id = reported.container_id
     if returns is not None:
@@ -162,7 +163,7 @@ def _readmit(turn: Turn, agent: AgentEntry) -> None:
         task.released = task.state.is_terminal
         if not task.released:
             holder = (task.framework_id, task.role)
-            held[holder] = held.get(holder, Resources()) + task.info.resources.unallocated()
+            held[holder] = held.get(holder, Resources()) + task.held
     info = agent.info
     place = Place(hostname=info.hostname, region=info.domain.region, zone=info.domain.zone, attributes=info.attributes)
     turn.state.allocator.add_agent(info.agent_id, info.resources, held, agent.standalone, AgentTraits(place=place))
@@ -180,6 +181,8 @@ def _settle(turn: Turn, agent: AgentEntry, reported: set[tuple[FrameworkId, str]
             kill = kill or tasks.kill_of(task, "the master, because the framework has ended")
         elif task.duplicate:
             kill = kill or tasks.kill_of(task, "the master, because the framework has a task of this id elsewhere")
+        elif task.resizing is not None:
+            resizing.tell(turn, agent, task)
         if kill is not None:
             tasks.tell_kill(turn, agent, kill, task)
     agent.pending_kills.clear()

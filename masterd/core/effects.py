@@ -56,6 +56,16 @@ class TellKill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TellResize:
+    """Give this task all of these resources, and no others. What it grows by is reserved."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    resources: Resources
+    asked_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TellAcknowledged:
     """The status need not be sent again."""
 
@@ -91,6 +101,7 @@ AgentMessage = (
     | TellVolumes
     | TellLaunch
     | TellKill
+    | TellResize
     | TellAcknowledged
     | TellPing
     | TellFrameworkGone

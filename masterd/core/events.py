@@ -13,7 +13,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Change, Filters, Operation, Unavailability
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import KillPolicy, ResourceLimits, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import VolumeKey
 
 
@@ -37,6 +37,8 @@ class RegisteredTask:
     task: TaskInfo
     state: TaskState
     container_id: ContainerId
+    resizing: Resources = Resources()
+    """The size that is being tried there; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,18 @@ class VolumesFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResized:
+    """What is in force of a task on its agent. `error`: what was wanted is not."""
+
+    stream: int
+    framework_id: FrameworkId
+    task_id: TaskId
+    resources: Resources
+    limits: ResourceLimits
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRefused:
     """The agent had no room any more for these tasks."""
 
@@ -166,6 +180,14 @@ class Decline(FrameworkCall):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resize(FrameworkCall):
+    """Another size for a running task. `resources`: amounts in the place of those of their names."""
+
+    task_id: TaskId
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kill(FrameworkCall):
     """Stop a task. No policy: the task's own. No agent: wherever it is."""
 
@@ -215,6 +237,16 @@ class InverseOfferAnswered(FrameworkCall):
 
     agent_id: AgentId
     accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorResize:
+    """An operator wants another size for a running task. `resources`: amounts in the place of those of their names."""
+
+    caller: Caller
+    framework_id: FrameworkId
+    task_id: TaskId
+    resources: Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +368,9 @@ Event = (
     | ProblemReported
     | VolumesRemoved
     | VolumesFound
+    | TaskResized
+    | Resize
+    | OperatorResize
     | Subscribe
     | FrameworkStreamLost
     | Accept

@@ -50,7 +50,9 @@ def framework_view(state: MasterState, framework: FrameworkEntry) -> FrameworkVi
 
 
 def _held(tasks: Iterable[TaskEntry]) -> Resources:
-    return Resources.of(resource for task in tasks if not task.released for resource in task.info.resources)
+    return Resources.of(
+        resource for task in tasks if not task.released for resource in task.held.allocated_to(task.role)
+    )
 
 
 def _offered(state: MasterState, offer_ids: Iterable[OfferId]) -> Resources:

@@ -12,6 +12,7 @@ from masterd.core import (
     policy,
     reconciliation,
     reservations,
+    resizing,
     tasks,
     teardown,
     volumes,
@@ -36,17 +37,20 @@ from masterd.core.events import (
     LaunchRefused,
     MaintenanceUpdated,
     OperatorKill,
+    OperatorResize,
     OperatorTeardown,
     ProblemReported,
     QuotasChanged,
     QuotasUpdated,
     Reconcile,
+    Resize,
     ResourcesChanged,
     Revive,
     StandaloneChanged,
     StatusReported,
     Subscribe,
     Suppress,
+    TaskResized,
     Teardown,
     Tick,
     VolumesFound,
@@ -58,10 +62,11 @@ from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 
 FrameworkEvents = (
-    Accept | InverseOfferAnswered | Decline | Kill | Acknowledge | Reconcile | Revive | Suppress | Teardown
+    Accept | InverseOfferAnswered | Decline | Kill | Resize | Acknowledge | Reconcile | Revive | Suppress | Teardown
 )
 OperatorEvents = (
     OperatorKill
+    | OperatorResize
     | OperatorTeardown
     | WeightsChanged
     | QuotasChanged
@@ -74,7 +79,14 @@ OperatorEvents = (
     | CancelDrain
 )
 AgentEvents = (
-    AgentAnswered | StatusReported | StandaloneChanged | LaunchRefused | ProblemReported | VolumesRemoved | VolumesFound
+    AgentAnswered
+    | StatusReported
+    | StandaloneChanged
+    | LaunchRefused
+    | ProblemReported
+    | VolumesRemoved
+    | VolumesFound
+    | TaskResized
 )
 
 
@@ -111,6 +123,7 @@ class Machine:
                 | ProblemReported()
                 | VolumesRemoved()
                 | VolumesFound()
+                | TaskResized()
             ):
                 agent = tasks.agent_named(turn, event.stream)
                 if agent is not None:
@@ -121,6 +134,7 @@ class Machine:
                 framework_events.stream_lost(turn, stream)
             case (
                 OperatorKill()
+                | OperatorResize()
                 | OperatorTeardown()
                 | WeightsChanged()
                 | QuotasChanged()
@@ -146,6 +160,8 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
             # As at its registration: the agent runs something of this framework, which has some time to come and hear of it.
             agent_events.ensure_framework(turn, FrameworkInfo(framework_id=event.framework_id))
             tasks.status_reported(turn, event, agent)
+        case TaskResized():
+            resizing.resized(turn, event, agent)
         case LaunchRefused():
             tasks.launch_refused(turn, event, agent)
         case ProblemReported(problem=problem):
@@ -165,8 +181,8 @@ def _from_agent(turn: Turn, event: AgentEvents, agent: AgentEntry) -> None:
 
 def _from_operator(turn: Turn, event: OperatorEvents) -> None:
     match event:
-        case OperatorKill():
-            tasks.operator_kill(turn, event)
+        case OperatorKill() | OperatorResize():
+            _about_a_task(turn, event)
         case WeightsChanged():
             policy.change_weights(turn, event)
         case QuotasChanged():
@@ -190,6 +206,14 @@ def _from_operator(turn: Turn, event: OperatorEvents) -> None:
             draining.cancel(turn, event)
 
 
+def _about_a_task(turn: Turn, event: OperatorKill | OperatorResize) -> None:
+    match event:
+        case OperatorKill():
+            tasks.operator_kill(turn, event)
+        case OperatorResize():
+            resizing.by_operator(turn, event)
+
+
 def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
     framework = framework_events.subscribed(turn, event)
     match event:
@@ -201,6 +225,8 @@ def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
             offers.decline(turn, event, framework)
         case Kill():
             tasks.kill(turn, event, framework)
+        case Resize():
+            resizing.by_framework(turn, event, framework)
         case Acknowledge():
             tasks.acknowledge(turn, event, framework)
         case Reconcile():

@@ -42,7 +42,7 @@ def find_fault(task: TaskInfo, room: Room) -> Fault | None:
     fault = _find_identity_fault(task, room) or _find_resources_fault(task, room)
     if fault is not None:
         return Fault(reason=Reason.TASK_INVALID, message=fault)
-    fault = _find_limits_fault(task) or find_missing(task.resources.unallocated(), room.remaining)
+    fault = find_limits_fault(task) or find_missing(task.resources.unallocated(), room.remaining)
     if fault is not None:
         return Fault(reason=Reason.TASK_INVALID, message=fault)
     user = task.command.user or room.framework_user
@@ -101,7 +101,8 @@ def _find_resources_fault(task: TaskInfo, room: Room) -> str | None:
     return None
 
 
-def _find_limits_fault(task: TaskInfo) -> str | None:
+def find_limits_fault(task: TaskInfo) -> str | None:
+    """A limit that is below what is requested."""
     limits = task.limits
     cpus_milli = task.resources.scalar_milli("cpus")
     if limits.cpus_milli is not None and limits.cpus_milli != UNLIMITED and limits.cpus_milli < cpus_milli:

@@ -60,7 +60,7 @@ def _of_agents(
     for agent in state.agents.values():
         for task in agent.tasks.values():
             if not task.released and task.role in wanted:
-                used.setdefault(task.role, []).extend(task.info.resources)
+                used.setdefault(task.role, []).extend(task.held.allocated_to(task.role))
         for resource in agent.info.resources:
             if isinstance(resource.value, Scalar):
                 for role in _charged(resource, wanted):

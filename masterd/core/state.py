@@ -18,7 +18,7 @@ from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resource_text import Attribute
-from paddock.model.resources import Resources
+from paddock.model.resources import Resources, excess
 from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 
@@ -104,6 +104,14 @@ class Settings:
         return self.ping_interval_ms * self.ping_limit_count * NS_PER_MS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resizing:
+    """All that a task is to have, reserved beside what it has, until its agent has said what is in force."""
+
+    resources: Resources
+    asked_by: str
+
+
 @dataclass(slots=True, kw_only=True)
 class TaskEntry:
     """A task. `released`: its resources went back; that happens once, at the first terminal state that is seen.
@@ -120,6 +128,15 @@ class TaskEntry:
     statuses: list[TaskStatus] = field(default_factory=list)
     released: bool = False
     duplicate: bool = False
+    resizing: Resizing | None = None
+    resize_error: str = ""
+    """Why the last size that was wanted is not in force; empty: it is, or there was none."""
+
+    @property
+    def held(self) -> Resources:
+        """What the accounts have for it: all that it has, and what it may be growing by just now."""
+        own = self.info.resources.unallocated()
+        return own if self.resizing is None else own + excess(self.resizing.resources.unallocated(), own)
 
     def note(self, status: TaskStatus) -> None:
         """Keep the status; in the middle of a long history the oldest but one goes."""
@@ -366,8 +383,9 @@ class Turn:
             task.framework_id,
             task.role,
             task.agent_id,
-            task.info.resources.unallocated(),
+            task.held,
             refuse_ms=None,
             now_ns=self.now_ns,
             in_use=True,
         )
+        task.resizing = None

@@ -18,6 +18,7 @@ from masterd.core.effects import (
     TellPing,
     TellReconcile,
     TellRegistered,
+    TellResize,
     TellVolumes,
 )
 from masterd.core.events import (
@@ -30,6 +31,7 @@ from masterd.core.events import (
     RegisteredTask,
     StandaloneChanged,
     StatusReported,
+    TaskResized,
     VolumesFound,
     VolumesRemoved,
 )
@@ -113,6 +115,7 @@ def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
             task=convert.task_info_from_wire(task.task, f"tasks[{index}].task"),
             state=convert.task_state_from_wire(task.state, f"tasks[{index}].state"),
             container_id=_container_id(task.container_id, f"tasks[{index}].container_id"),
+            resizing=convert.resources_from_wire(task.resizing, f"tasks[{index}].resizing"),
         )
         for index, task in enumerate(message.tasks)
     )
@@ -169,6 +172,8 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
         case "volumes_found":
             troubled, unknown = convert.volumes_found_from_wire(message.volumes_found, "volumes_found")
             return VolumesFound(stream=number, troubled=troubled, unknown=unknown)
+        case "task_resized":
+            return task_resized(message.task_resized, number)
         case "launch_refused":
             refused = message.launch_refused
             return LaunchRefused(
@@ -184,6 +189,18 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
             raise InvalidRequest("message", "register", "register once, with the first message of a stream")
         case None:
             raise InvalidRequest("message", "", "say something that this version knows")
+
+
+def task_resized(message: pb.TaskResized, number: int) -> TaskResized:
+    """Checked."""
+    return TaskResized(
+        stream=number,
+        framework_id=ids.framework_id(message.framework_id, "task_resized.framework_id"),
+        task_id=ids.task_id(message.task_id, "task_resized.task_id"),
+        resources=convert.resources_from_wire(message.resources, "task_resized.resources"),
+        limits=convert.limits_from_wire(message.limits),
+        error=message.error[:PROBLEM_SHOWN_COUNT],
+    )
 
 
 def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterMessage:
@@ -215,6 +232,14 @@ def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterM
                 reason=convert.reason_to_wire(message.reason),
             )
             return pb.MasterMessage(master=master, kill_task=kill)
+        case TellResize():
+            resize = pb.ResizeTask(
+                framework_id=message.framework_id,
+                task_id=message.task_id,
+                resources=convert.resources_to_wire(message.resources),
+                asked_by=message.asked_by,
+            )
+            return pb.MasterMessage(master=master, resize_task=resize)
         case TellAcknowledged():
             acknowledged = pb.AcknowledgeStatus(
                 framework_id=message.framework_id, task_id=message.task_id, uuid=message.uuid

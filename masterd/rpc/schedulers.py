@@ -29,12 +29,14 @@ from masterd.core.events import (
     InverseOfferAnswered,
     Kill,
     Reconcile,
+    Resize,
     Revive,
     Subscribe,
     Suppress,
     Teardown,
 )
 from masterd.rpc.callers import current_caller
+from masterd.rpc.resizes import amounts_from_wire
 from masterd.shell import MasterShell
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest
@@ -132,6 +134,19 @@ class Schedulers(SchedulerServiceServicer):
             )
         )
         return pb.KillResponse()
+
+    async def Resize(self, request: pb.ResizeRequest, context: _Context) -> pb.ResizeResponse:
+        """What became of it comes as a status."""
+        await self._shell.call(
+            Resize(
+                caller=current_caller(),
+                framework_id=_framework_id(request.framework_id),
+                subscription_id=request.subscription_id,
+                task_id=ids.task_id(request.task_id),
+                resources=amounts_from_wire(request.resources),
+            )
+        )
+        return pb.ResizeResponse()
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:
         """Statuses without a uuid need none."""

@@ -10,6 +10,7 @@ from masterd.rpc.maintenance import MaintenancePlans
 from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
+from masterd.rpc.resizes import Resizes
 from masterd.rpc.schedulers import Schedulers
 from masterd.rpc.watches import Watches
 from masterd.shell import MasterShell
@@ -23,6 +24,7 @@ from paddock.wire.v1.maintenance_service_pb2_grpc import add_MaintenanceServiceS
 from paddock.wire.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from paddock.wire.v1.policy_service_pb2_grpc import add_PolicyServiceServicer_to_server
 from paddock.wire.v1.reservation_service_pb2_grpc import add_ReservationServiceServicer_to_server
+from paddock.wire.v1.resize_service_pb2_grpc import add_ResizeServiceServicer_to_server
 from paddock.wire.v1.scheduler_service_pb2_grpc import add_SchedulerServiceServicer_to_server
 from paddock.wire.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 
@@ -33,7 +35,7 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
     schedulers, operators, policy = Schedulers(shell), Operators(shell), Policy(shell)
     reservations, explanations = Reservations(shell), Explanations(shell)
     lifecycle, maintenance, watches = Lifecycle(shell), MaintenancePlans(shell), Watches(shell)
-    drains = Drains(shell)
+    drains, resizes = Drains(shell), Resizes(shell)
     return (
         Service(
             name="paddock.wire.v1.AgentRegistryService",
@@ -74,5 +76,9 @@ def services(shell: MasterShell, authorizer: Authorizer) -> tuple[Service, ...]:
         Service(
             name="paddock.wire.v1.DrainService",
             register=lambda server: add_DrainServiceServicer_to_server(drains, server),
+        ),
+        Service(
+            name="paddock.wire.v1.ResizeService",
+            register=lambda server: add_ResizeServiceServicer_to_server(resizes, server),
         ),
     )

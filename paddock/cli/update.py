@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the agent's id or address: the name is then a container's id there",
     )
     for name in _RESOURCES:
-        text = f"{name} of a container that an operator launched: a task's are its master's to account for"
-        parser.add_argument(f"--{name}", metavar="AMOUNT", default="", help=text)
+        parser.add_argument(f"--{name}", metavar="AMOUNT", default="", help=f"{name} from now on")
     parser.add_argument("--cpus-limit", metavar="AMOUNT", default="", help="never more than so many CPUs, or none")
     parser.add_argument("--mem-limit", metavar="SIZE", default="", help="memory, not below what was requested, or none")
     parser.add_argument(
@@ -51,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Print what is in force afterwards. What is refused leaves every limit as it was."""
+    """Print what is in force afterwards. What is refused leaves every limit as it was; a task's limits come first, then its
+    resources, which are its master's to account for.
+    """
     amounts, limits = amounts_of(arguments), limits_of(arguments)
     if not amounts and limits == ResourceLimits():
         raise InvalidRequest("TASK", arguments.task, f"say what is to change: {', '.join(_FLAGS)}")
@@ -62,13 +63,20 @@ async def run(arguments: argparse.Namespace) -> int:
 async def _updated(
     arguments: argparse.Namespace, amounts: dict[str, int], limits: ResourceLimits
 ) -> tuple[LimitView, ...]:
+    from paddock.rpc.clients.resizes import ResizeClient  # noqa: PLC0415 - loads gRPC
+
     if arguments.agent:
         async with agent_at(await named_agent_address(arguments)) as agent:
             return await agent.update_container(arguments.task, amounts, limits)
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)
-    async with agent_of(task) as agent:
-        return await agent.update_container(container_of(task), amounts, limits)
+        async with agent_of(task) as agent:
+            container_id = container_of(task)
+            if limits != ResourceLimits():
+                await agent.update_container(container_id, {}, limits)
+            if amounts:
+                await ResizeClient(master).resize_task(task.framework_id, task.task.task_id, amounts)
+            return await agent.list_effective_limits(container_id)
 
 
 def amounts_of(arguments: argparse.Namespace) -> dict[str, int]:

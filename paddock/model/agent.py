@@ -17,6 +17,10 @@ class DomainInfo:
     zone: str = ""
 
 
+TASK_RESIZE = "TASK_RESIZE"
+"""The capability of an agent that changes a task's size while it runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
     """An agent as it registers. `resources`: all it has, before anything is used. `cgroup_mode`: v1, v2 or hybrid."""

@@ -109,6 +109,7 @@ class Reason(IntEnum):
     SUPERVISOR_LOST = 104
     AGENT_REBOOTED = 105
     HEALTH_CHECK_FAILED = 106
+    TASK_RESIZED = 107
 
 
 class ContainerType(Enum):

@@ -15,6 +15,7 @@ from paddock.model.errors import PaddockError, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Filters, Launch, Offer, Operation, Unavailability
+from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
@@ -225,6 +226,16 @@ class SchedulerLink:
             kill_policy=None if policy is None else convert.kill_policy_to_wire(policy),
         )
         await self._answered(self._stub.Kill, request)
+
+    async def resize(self, task_id: TaskId, resources: Resources) -> None:
+        """Reserved when it returns; what became of it comes as a status."""
+        request = pb.ResizeRequest(
+            framework_id=self._framework_id,
+            subscription_id=self._subscription_id,
+            task_id=task_id,
+            resources=convert.resources_to_wire(resources),
+        )
+        await self._answered(self._stub.Resize, request)
 
     async def acknowledge(self, status: TaskStatus) -> None:
         """The agent may forget this status, and send the next one."""

@@ -24,6 +24,7 @@ from paddock.model.errors import (
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
+from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.backoff import Backoff
 from paddock.rpc.leader import LeaderDetector, StaticMasters
@@ -172,6 +173,12 @@ class Scheduler:
     async def kill(self, task_id: TaskId, *, agent_id: AgentId = _ANY_AGENT, policy: KillPolicy | None = None) -> None:
         """`policy` None: the task's own. What became of it comes as Updated, also when there is no such task."""
         await self._connected().kill(task_id, agent_id, policy)
+
+    async def resize(self, task_id: TaskId, resources: Resources) -> None:
+        """Other cpus, mem or disk for a task that runs; what is not named stays. Raises ResourcesExhausted when its agent has
+        not so much. The outcome comes as Updated: TASK_RESIZED, or CONTAINER_UPDATE_FAILED and all is as it was.
+        """
+        await self._connected().resize(task_id, resources)
 
     async def reconcile(self, tasks: Sequence[tuple[TaskId, AgentId]] = ()) -> None:
         """Ask for the state of these tasks, or of all; it comes as Updated."""

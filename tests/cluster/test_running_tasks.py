@@ -39,13 +39,32 @@ def test_a_tasks_limits_go_up_and_down(paddock: Command, sleeper: Background) ->
     assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(48 * 2**20)
 
 
-def test_what_a_task_holds_is_its_masters_to_change(paddock: Command, sleeper: Background) -> None:
-    before = in_force(paddock, sleeper.task_id)
-    for word in ("--cpus=1", "--mem=96MiB", "--disk=1GiB"):
-        done = paddock("update", sleeper.task_id, word)
-        assert done.returncode == 2, done.stderr
-        assert b"master's accounts" in done.stderr
-    assert in_force(paddock, sleeper.task_id) == before
+def used(paddock: Command) -> dict[str, str]:
+    """By the master's accounts."""
+    (agent,) = json.loads(paddock.text("agents", "-o", "json"))
+    return {each["name"]: each["scalar_milli"] for each in agent["used"]}
+
+
+def test_what_a_task_holds_changes_in_its_masters_accounts_and_in_the_kernel(
+    paddock: Command, sleeper: Background
+) -> None:
+    before, used_before = in_force(paddock, sleeper.task_id), used(paddock)
+    said = paddock.text("update", sleeper.task_id, "--cpus=0.7", "--mem=96MiB", "--disk=64MiB")
+    assert str(96 * 2**20) in said
+    after = in_force(paddock, sleeper.task_id)
+    assert after.get("memory.limit_in_bytes", after.get("memory.max")) == str(96 * 2**20)
+    assert used(paddock) == {"cpus": "700", "mem": "96000", "disk": "64000"}
+    described = paddock.text("describe", sleeper.task_id)
+    assert "cpus:0.7" in described
+    assert "REASON_TASK_RESIZED" in described or "task_resized" in described.lower()
+    # More than there is, and what is no amount of a running task.
+    done = paddock("update", sleeper.task_id, "--cpus=100000")
+    assert done.returncode != 0
+    assert b"more was asked for" in done.stderr
+    assert in_force(paddock, sleeper.task_id) == after
+    # Below what the limits say comes back whole.
+    paddock.text("update", sleeper.task_id, *(f"--{name}={int(milli) / 1000}" for name, milli in used_before.items()))
+    assert {name: value for name, value in in_force(paddock, sleeper.task_id).items() if name in before} == before
     done = paddock("update", sleeper.task_id, "--mem-limit=32MiB")
     assert done.returncode == 2
     assert b"not below" in done.stderr or b"not be" in done.stderr or b"below" in done.stderr

@@ -33,6 +33,7 @@ class AgentMessage(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     VOLUMES_REMOVED_FIELD_NUMBER: _builtins.int
     VOLUMES_FOUND_FIELD_NUMBER: _builtins.int
+    TASK_RESIZED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___RegisterAgent: ...
     @_builtins.property
@@ -49,6 +50,8 @@ class AgentMessage(_message.Message):
     def volumes_removed(self) -> Global___VolumesRemoved: ...
     @_builtins.property
     def volumes_found(self) -> Global___VolumesFound: ...
+    @_builtins.property
+    def task_resized(self) -> Global___TaskResized: ...
     def __init__(
         self,
         *,
@@ -60,12 +63,13 @@ class AgentMessage(_message.Message):
         problem: Global___AgentProblem | None = ...,
         volumes_removed: Global___VolumesRemoved | None = ...,
         volumes_found: Global___VolumesFound | None = ...,
+        task_resized: Global___TaskResized | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "task_resized", b"task_resized", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_refused", b"launch_refused", "message", b"message", "pong", b"pong", "problem", b"problem", "register", b"register", "task_resized", b"task_resized", "update_standalone", b"update_standalone", "update_status", b"update_status", "volumes_found", b"volumes_found", "volumes_removed", b"volumes_removed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused", "problem", "volumes_removed", "volumes_found"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "update_status", "pong", "update_standalone", "launch_refused", "problem", "volumes_removed", "volumes_found", "task_resized"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -117,11 +121,16 @@ class RegisteredTask(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    RESIZING_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     state: _tasks_pb2.TaskState.ValueType
     container_id: _builtins.str
     @_builtins.property
     def task(self) -> _tasks_pb2.TaskInfo: ...
+    @_builtins.property
+    def resizing(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
+        """The size that is being tried; absent: none. What is in force is in task."""
+
     def __init__(
         self,
         *,
@@ -129,10 +138,11 @@ class RegisteredTask(_message.Message):
         task: _tasks_pb2.TaskInfo | None = ...,
         state: _tasks_pb2.TaskState.ValueType = ...,
         container_id: _builtins.str = ...,
+        resizing: _abc.Iterable[_resources_pb2.Resource] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "framework_id", b"framework_id", "state", b"state", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "framework_id", b"framework_id", "resizing", b"resizing", "state", b"state", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +341,41 @@ class VolumeTrouble(_message.Message):
 Global___VolumeTrouble: _TypeAlias = VolumeTrouble  # noqa: Y015
 
 @_typing.final
+class TaskResized(_message.Message):
+    """What is in force of a task after somebody wanted it changed. error: what was wanted is not, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    framework_id: _builtins.str
+    task_id: _builtins.str
+    error: _builtins.str
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]: ...
+    @_builtins.property
+    def limits(self) -> _tasks_pb2.ResourceLimits: ...
+    def __init__(
+        self,
+        *,
+        framework_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        limits: _tasks_pb2.ResourceLimits | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "framework_id", b"framework_id", "limits", b"limits", "resources", b"resources", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskResized: _TypeAlias = TaskResized  # noqa: Y015
+
+@_typing.final
 class MasterMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -343,6 +388,7 @@ class MasterMessage(_message.Message):
     REMOVE_FRAMEWORK_FIELD_NUMBER: _builtins.int
     RECONCILE_TASK_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    RESIZE_TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def master(self) -> _parties_pb2.MasterInfo: ...
     @_builtins.property
@@ -361,6 +407,8 @@ class MasterMessage(_message.Message):
     def reconcile_task(self) -> Global___ReconcileTask: ...
     @_builtins.property
     def volumes(self) -> Global___AgentVolumes: ...
+    @_builtins.property
+    def resize_task(self) -> Global___ResizeTask: ...
     def __init__(
         self,
         *,
@@ -373,12 +421,13 @@ class MasterMessage(_message.Message):
         remove_framework: Global___RemoveFramework | None = ...,
         reconcile_task: Global___ReconcileTask | None = ...,
         volumes: Global___AgentVolumes | None = ...,
+        resize_task: Global___ResizeTask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "resize_task", b"resize_task", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_status", b"acknowledge_status", "kill_task", b"kill_task", "launch_tasks", b"launch_tasks", "master", b"master", "message", b"message", "ping", b"ping", "reconcile_task", b"reconcile_task", "registered", b"registered", "remove_framework", b"remove_framework", "resize_task", b"resize_task", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["registered", "launch_tasks", "kill_task", "acknowledge_status", "ping", "remove_framework", "reconcile_task", "volumes"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["registered", "launch_tasks", "kill_task", "acknowledge_status", "ping", "remove_framework", "reconcile_task", "volumes", "resize_task"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -611,3 +660,37 @@ class ReconcileTask(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReconcileTask: _TypeAlias = ReconcileTask  # noqa: Y015
+
+@_typing.final
+class ResizeTask(_message.Message):
+    """Only to agents with the capability TASK_RESIZE. Answered with TaskResized. The same again is no change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    framework_id: _builtins.str
+    task_id: _builtins.str
+    asked_by: _builtins.str
+    """Who asked, in words."""
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
+        """All that the task is to have."""
+
+    def __init__(
+        self,
+        *,
+        framework_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        asked_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_by", b"asked_by", "framework_id", b"framework_id", "resources", b"resources", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeTask: _TypeAlias = ResizeTask  # noqa: Y015

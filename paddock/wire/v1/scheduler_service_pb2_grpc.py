@@ -54,6 +54,11 @@ class SchedulerServiceStub:
                 request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillRequest.SerializeToString,
                 response_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillResponse.FromString,
                 _registered_method=True)
+        self.Resize = channel.unary_unary(
+                '/paddock.wire.v1.SchedulerService/Resize',
+                request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeRequest.SerializeToString,
+                response_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeResponse.FromString,
+                _registered_method=True)
         self.Acknowledge = channel.unary_unary(
                 '/paddock.wire.v1.SchedulerService/Acknowledge',
                 request_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.AcknowledgeRequest.SerializeToString,
@@ -110,6 +115,14 @@ class SchedulerServiceServicer:
 
     def Kill(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resize(self, request, context):
+        """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
+        REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -173,6 +186,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.Kill,
                     request_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillRequest.FromString,
                     response_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillResponse.SerializeToString,
+            ),
+            'Resize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resize,
+                    request_deserializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeRequest.FromString,
+                    response_serializer=paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeResponse.SerializeToString,
             ),
             'Acknowledge': grpc.unary_unary_rpc_method_handler(
                     servicer.Acknowledge,
@@ -313,6 +331,33 @@ class SchedulerService:
             '/paddock.wire.v1.SchedulerService/Kill',
             paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillRequest.SerializeToString,
             paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.KillResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paddock.wire.v1.SchedulerService/Resize',
+            paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeRequest.SerializeToString,
+            paddock_dot_wire_dot_v1_dot_scheduler__service__pb2.ResizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class SchedulerServiceStub:
     Accept: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcceptRequest, _scheduler_service_pb2.AcceptResponse]
     Decline: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.DeclineRequest, _scheduler_service_pb2.DeclineResponse]
     Kill: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.KillRequest, _scheduler_service_pb2.KillResponse]
+    Resize: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ResizeRequest, _scheduler_service_pb2.ResizeResponse]
+    """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
+    REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
+    """
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcknowledgeRequest, _scheduler_service_pb2.AcknowledgeResponse]
     Reconcile: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]
     Revive: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]
@@ -52,6 +56,10 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     Accept: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcceptRequest, _scheduler_service_pb2.AcceptResponse]  # type: ignore[assignment]
     Decline: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.DeclineRequest, _scheduler_service_pb2.DeclineResponse]  # type: ignore[assignment]
     Kill: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.KillRequest, _scheduler_service_pb2.KillResponse]  # type: ignore[assignment]
+    Resize: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ResizeRequest, _scheduler_service_pb2.ResizeResponse]  # type: ignore[assignment]
+    """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
+    REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
+    """
     Acknowledge: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcknowledgeRequest, _scheduler_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
     Reconcile: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]  # type: ignore[assignment]
     Revive: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]  # type: ignore[assignment]
@@ -89,6 +97,16 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_service_pb2.KillRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_service_pb2.KillResponse, _abc.Awaitable[_scheduler_service_pb2.KillResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Resize(
+        self,
+        request: _scheduler_service_pb2.ResizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_service_pb2.ResizeResponse, _abc.Awaitable[_scheduler_service_pb2.ResizeResponse]]:
+        """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
+        REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
+        """
 
     @_abc_1.abstractmethod
     def Acknowledge(

@@ -136,6 +136,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_AGENT_REBOOTED: _Reason.ValueType  # 105
     REASON_HEALTH_CHECK_FAILED: _Reason.ValueType  # 106
     """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
+    REASON_TASK_RESIZED: _Reason.ValueType  # 107
+    """Another size was asked for, and is in force."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Open: a receiver keeps values that it does not know. 1-99 are Mesos' reasons, 100 and above are ours (docs/reasons.md)."""
@@ -188,6 +190,8 @@ REASON_SUPERVISOR_LOST: Reason.ValueType  # 104
 REASON_AGENT_REBOOTED: Reason.ValueType  # 105
 REASON_HEALTH_CHECK_FAILED: Reason.ValueType  # 106
 """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
+REASON_TASK_RESIZED: Reason.ValueType  # 107
+"""Another size was asked for, and is in force."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _ContainerType:

@@ -6,15 +6,19 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from paddock.model.errors import ResourcesExhausted
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
-from paddock.model.task import CommandInfo, TaskInfo, TaskState
+from paddock.model.task import CommandInfo, Reason, TaskInfo, TaskState
 from paddock.scheduler import Disconnected, Offered, Scheduler, Subscribed, Updated, pack
 from testbed.one_host import OneHost
 
@@ -69,6 +73,48 @@ def a_task(name: str, line: str) -> TaskInfo:
         resources=parse_resources("cpus:0.1;mem:32"),
         command=CommandInfo(shell=True, value=line),
     )
+
+
+HOLD = "exec /usr/bin/python3 -c \"b = b'x' * (40 << 20); print('holds', flush=True); import time; time.sleep(1000)\""
+
+
+async def test_a_framework_resizes_its_task_and_hears_what_the_kernel_says(host: OneHost) -> None:
+    """Twice the size; less memory than it uses, which is refused and leaves the rest as it was; then the end."""
+    waiting = [replace(a_task("grower", HOLD), resources=parse_resources("cpus:0.1;mem:64"))]
+    told: list[tuple[Reason | int, str]] = []
+    async with asyncio.timeout(50), Scheduler(host.master_address, FrameworkInfo(name="grower")) as scheduler:
+        async for event in scheduler:
+            if isinstance(event, Offered):
+                for offer in event.offers:
+                    await scheduler.accept(offer, pack(offer, waiting))
+            if not isinstance(event, Updated):
+                continue
+            status = event.status
+            if status.state.is_terminal:
+                break
+            told.append((status.reason, status.message))
+            if len(told) == 1:
+                with pytest.raises(ResourcesExhausted, match="more was asked for"):
+                    await scheduler.resize(status.task_id, parse_resources("cpus:100000"))
+                await scheduler.resize(status.task_id, parse_resources("cpus:0.2;mem:128"))
+            elif len(told) == 2:
+                await asyncio.to_thread(wait_for_rss, 40 << 20)
+                await scheduler.resize(status.task_id, parse_resources("cpus:0.3;mem:16"))
+            else:
+                await scheduler.kill(status.task_id)
+    assert [reason for reason, _ in told] == [0, Reason.TASK_RESIZED, Reason.CONTAINER_UPDATE_FAILED]
+    assert told[1][1] == "the task has cpus:0.2;mem:128 now"
+    assert told[2][1].startswith("the task still has cpus:0.2;mem:128: ")
+
+
+def wait_for_rss(size_bytes: int) -> None:
+    """Of the command that holds so much."""
+    while True:
+        for process in psutil.process_iter(["cmdline", "memory_info"]):
+            words = " ".join(process.info["cmdline"] or ())
+            if "(40 << 20)" in words and "sleep(1000)" in words and process.info["memory_info"].rss > size_bytes:
+                return
+        time.sleep(0.05)
 
 
 async def test_a_framework_and_its_task_outlive_their_master(host: OneHost) -> None:

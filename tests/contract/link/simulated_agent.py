@@ -12,10 +12,13 @@ from agentd.core.exit_record import ExitRecord, KillOutcome
 from agentd.core.machine import Machine
 from agentd.core.state import new_state
 from masterd.core.events import AgentRegistered, RegisteredTask
-from paddock.model.agent import AgentInfo
+from paddock.model.agent import TASK_RESIZE, AgentInfo
+from paddock.model.container import ContainerConfig
+from paddock.model.errors import ContainerizerError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, TaskId
 from paddock.model.resource_text import parse_resources
+from paddock.model.resources import Resources
 from paddock.model.task import Evidence, TaskInfo, TaskState
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 from tests.unit.agentd.core import made
@@ -28,7 +31,11 @@ Sent = (
     | effects.SendLaunchRefused
     | effects.SendVolumesRemoved
     | effects.SendVolumesFound
+    | effects.SendTaskResized
 )
+
+REFUSED_MILLI = 1_500
+"""So many cpus this host's kernel does not take at a resize."""
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class Host:
     running: dict[ContainerId, TaskId] = field(default_factory=dict)
     records: dict[ContainerId, ExitRecord] = field(default_factory=dict)
     ends: dict[TaskId, TaskState] = field(default_factory=dict)
+    sizes: dict[ContainerId, Resources] = field(default_factory=dict)
     boots: int = 1
     volumes: dict[VolumeKey, list[int]] = field(default_factory=dict)
 
@@ -88,12 +96,15 @@ class SimulatedAgent:
                 self.work.append(lambda: self._arrange(effect))
             case effects.RemoveVolume(removal=removal):
                 self.work.append(lambda: self._remove(removal))
+            case effects.Resize(config=config):
+                self.work.append(lambda: self._resized(config))
             case (
                 effects.SendStatus()
                 | effects.SendStandalone()
                 | effects.SendLaunchRefused()
                 | effects.SendVolumesRemoved()
                 | effects.SendVolumesFound()
+                | effects.SendTaskResized()
             ):
                 if isinstance(effect, effects.SendStatus) and effect.status.uuid:
                     self.told.append(effect)
@@ -126,8 +137,18 @@ class SimulatedAgent:
         self.work.appendleft(lambda: events.VolumeRemoved(destroy_id=removal.destroy_id))
 
     def _launched(self, container_id: ContainerId) -> events.Event:
-        self.host.running[container_id] = self.machine.state.containers[container_id].config.task_id
+        config = self.machine.state.containers[container_id].config
+        self.host.running[container_id] = config.task_id
+        self.host.sizes[container_id] = config.resources
         return _started(container_id)
+
+    def _resized(self, config: ContainerConfig) -> events.Event:
+        """The kernel's size is changed before anybody can say so."""
+        container_id = config.container_id
+        if config.resources.scalar_milli("cpus") == REFUSED_MILLI:
+            return events.Resized(container_id=container_id, error=ContainerizerError(container_id, "update", "EBUSY"))
+        self.host.sizes[container_id] = config.resources
+        return events.Resized(container_id=container_id)
 
     def _killed(self, container_id: ContainerId, number: int) -> events.Event | None:
         if container_id not in self.host.running:
@@ -152,9 +173,7 @@ class SimulatedAgent:
         for task in tasks:
             self._container_count += 1
             name = f"{self.name}-c{self._container_count}"
-            config = made.config(
-                name, resources=task.resources.unallocated(), task_id=task.task_id, framework=framework
-            )
+            config = made.config(name, resources=task.resources, task_id=task.task_id, framework=framework)
             config = replace(config, agent_id=self.name)
             launches.append(events.TaskLaunch(task=task, config=config))
         self.tell(events.LaunchTasks(framework=framework, launches=tuple(launches)))
@@ -181,10 +200,16 @@ class SimulatedAgent:
         found = recovery.registration(self.machine.state)
         return AgentRegistered(
             stream=stream,
-            agent=AgentInfo(agent_id=self.name, hostname=self.name, resources=self.machine.state.total),
+            agent=AgentInfo(
+                agent_id=self.name, hostname=self.name, resources=self.machine.state.total, capabilities=(TASK_RESIZE,)
+            ),
             tasks=tuple(
                 RegisteredTask(
-                    framework_id=task.framework_id, task=task.task, state=task.state, container_id=task.container_id
+                    framework_id=task.framework_id,
+                    task=task.task,
+                    state=task.state,
+                    container_id=task.container_id,
+                    resizing=task.resizing,
                 )
                 for task in found.tasks
             ),

@@ -27,6 +27,7 @@ from masterd.core.effects import (
     TellPing,
     TellReconcile,
     TellRegistered,
+    TellResize,
     TellVolumes,
     ToAgent,
     ToFramework,
@@ -42,6 +43,7 @@ from masterd.core.events import (
     Reconcile,
     StandaloneChanged,
     StatusReported,
+    TaskResized,
     VolumesFound,
     VolumesRemoved,
 )
@@ -267,6 +269,14 @@ class SimulatedCluster:
                     reason=message.reason,
                 )
                 agent.tell(kill)
+            case TellResize():
+                resize = agent_events.ResizeTask(
+                    framework_id=message.framework_id,
+                    task_id=message.task_id,
+                    resources=message.resources,
+                    by=message.asked_by,
+                )
+                agent.tell(resize)
             case TellAcknowledged(framework_id=framework_id, task_id=task_id, uuid=uuid):
                 agent.tell(agent_events.AcknowledgeStatus(framework_id=framework_id, task_id=task_id, uuid=uuid))
             case TellFrameworkGone(framework_id=framework_id):
@@ -307,6 +317,21 @@ class SimulatedCluster:
             while self.goes_up(name):
                 pass
 
+    def calms_down(self) -> None:
+        """All is connected, and every message arrives; what runs goes on."""
+        for event in [event for event in self.past_up if isinstance(event, AgentStreamLost)]:
+            self.master(event)
+        self.past_up.clear()
+        for name in self.agents:
+            self.breaks(name)
+        for _ in range(5):
+            for name, agent in self.agents.items():
+                self.connects(name)
+                while self.goes_up(name) or self.goes_down(name) or agent.do_some_work():
+                    pass
+            while self.framework_reads(acknowledges=True):
+                pass
+
     def settles(self) -> None:
         """All is connected, every message arrives, every command ends, everything is acknowledged."""
         for event in [event for event in self.past_up if isinstance(event, AgentStreamLost)]:
@@ -342,3 +367,12 @@ def _event_of(sent: Sent, stream: int) -> Event:
             return VolumesRemoved(stream=stream, destroy_ids=destroy_ids)
         case agent_effects.SendVolumesFound(troubled=troubled, unknown=unknown):
             return VolumesFound(stream=stream, troubled=troubled, unknown=unknown)
+        case agent_effects.SendTaskResized():
+            return TaskResized(
+                stream=stream,
+                framework_id=sent.framework_id,
+                task_id=sent.task_id,
+                resources=sent.resources,
+                limits=sent.limits,
+                error=sent.error,
+            )

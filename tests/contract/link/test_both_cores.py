@@ -7,9 +7,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from masterd.core.events import CancelDrain, DrainAgent, Kill, OperatorKill
+from masterd.core.events import CancelDrain, DrainAgent, Kill, OperatorKill, OperatorResize, Resize
+from masterd.core.views import AgentState
 from paddock.model.ids import AgentId, TaskId
+from paddock.model.resource_text import parse_resources
 from paddock.model.task import TaskState, TaskStatus
+from tests.contract.link.simulated_agent import REFUSED_MILLI
 from tests.contract.link.simulated_cluster import SimulatedCluster
 from tests.unit.masterd.core.world import ROOT, call, task_info
 
@@ -50,6 +53,24 @@ class BothCores(RuleBasedStateMachine):
                 OperatorKill(caller=ROOT, framework_id=framework_id, task_id=task_id)
                 if operator
                 else Kill(**call(self.cluster.framework), task_id=task_id)
+            )
+        self.cluster.goes_on(then)
+
+    @rule(
+        pick=picks,
+        cpus=st.sampled_from(("0.5", "1", f"{REFUSED_MILLI / 1000}", "2", "3")),
+        operator=st.booleans(),
+        then=rounds,
+    )
+    def somebody_resizes(self, pick: int, cpus: str, operator: bool, then: int) -> None:
+        tasks = list(self.cluster.launched)
+        if tasks:
+            task_id, wanted = tasks[pick % len(tasks)], parse_resources(f"cpus:{cpus}")
+            framework_id = self.cluster.framework[0]
+            self.cluster.attempts(
+                OperatorResize(caller=ROOT, framework_id=framework_id, task_id=task_id, resources=wanted)
+                if operator
+                else Resize(**call(self.cluster.framework), task_id=task_id, resources=wanted)
             )
         self.cluster.goes_on(then)
 
@@ -138,10 +159,33 @@ class BothCores(RuleBasedStateMachine):
                     heard
                 )
 
+    @invariant()
+    def nothing_is_given_away_twice(self) -> None:
+        for name, agent in self.cluster.agents.items():
+            for container in agent.machine.state.live():
+                assert container.counted.contains(container.config.resources.unallocated()), name
+            if AgentId(name) in self.cluster.world.state.agents:
+                master = self.cluster.world.state.agents[AgentId(name)]
+                assert master.state is not AgentState.CONNECTED or not self.cluster.world.allocator.shortage(
+                    AgentId(name)
+                )
+
+    def all_say_the_same_of_every_size(self) -> None:
+        """The kernel, the agent, and the master's accounts, which nothing is reserved in any more."""
+        for name, agent in self.cluster.agents.items():
+            known = {task.container_id: task for task in self.cluster.world.state.agents[AgentId(name)].tasks.values()}
+            for container_id in agent.host.running:
+                size = agent.machine.state.containers[container_id].config.resources
+                assert size == agent.host.sizes[container_id] == known[container_id].info.resources
+                assert known[container_id].resizing is None
+
     def teardown(self) -> None:
         if not hasattr(self, "cluster"):
             return
         cluster = self.cluster
+        cluster.calms_down()
+        self.nothing_is_given_away_twice()
+        self.all_say_the_same_of_every_size()
         cluster.settles()
         self.a_task_has_one_terminal_uuid_and_nothing_follows_it()
         self.a_framework_hears_in_order_and_nothing_new_after_the_end()

@@ -105,6 +105,59 @@ async def test_a_status_waits_for_a_master_that_comes_back(agentd: AgentdProcess
         assert (gone.status.state, gone.status.uuid) == (tasks_pb2.TASK_DROPPED, b"")
 
 
+def sized(cpus_milli: int) -> list[Resource]:
+    """As a master gives it: all that the task is to have."""
+    found = resources(cpus_milli=cpus_milli)
+    for resource in found:
+        resource.allocation_role = "*"
+    return found
+
+
+async def test_a_task_gets_another_size_and_an_agent_that_dies_meanwhile_ends_with_what_it_says(
+    agentd: AgentdProcess, master_path: Path
+) -> None:
+    async with scripted_master(master_path) as master:
+        connection, register = await master.connected()
+        assert "TASK_RESIZE" in register.agent.capabilities
+        connection.launch(task("t1", "exec sleep 1000", asked=sized(200)))
+        connection.acknowledge(await connection.status())
+        connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(400)))
+        resized = (await connection.next("task_resized")).task_resized
+        assert (list(resized.resources), resized.error) == (sized(400), "")
+        told = await connection.status()
+        assert told.status.reason == tasks_pb2.REASON_TASK_RESIZED
+        connection.acknowledge(told)
+        # More than the agent has: nothing changes, and both are told why.
+        connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(9_000)))
+        refused = (await connection.next("task_resized")).task_resized
+        assert list(refused.resources) == sized(400)
+        assert "more was asked for" in refused.error
+        told = await connection.status()
+        assert told.status.reason == tasks_pb2.REASON_CONTAINER_UPDATE_FAILED
+        connection.acknowledge(told)
+        await connection.heard()
+        connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(600)))
+        agentd.crash()
+    async with scripted_master(master_path) as master:
+        agentd.start()
+        connection, register = await master.connected()
+        (known,) = register.tasks
+        assert list(known.task.resources) in (sized(400), sized(600))
+        assert list(known.resizing) in ([], sized(600))
+        connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(600)))
+        resized = (await connection.next("task_resized")).task_resized
+        assert (list(resized.resources), resized.error) == (sized(600), "")
+        async with calling(agentd.address) as agent:
+            (container,) = await agent.list()
+            assert list(container.resources) == sized(600)
+        connection.send(kill_task=pb.KillTask(framework_id="f1", task_id="t1"))
+        while True:
+            told = await connection.status()
+            connection.acknowledge(told)
+            if told.status.state == tasks_pb2.TASK_KILLED:
+                break
+
+
 async def test_a_kill_and_a_removed_framework(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         connection, _ = await master.connected()

@@ -77,6 +77,10 @@ class ScriptedMaster(SchedulerServiceServicer):
         self._heard(request)
         return pb.KillResponse()
 
+    async def Resize(self, request: pb.ResizeRequest, context: object) -> pb.ResizeResponse:  # noqa: N802
+        self._heard(request)
+        return pb.ResizeResponse()
+
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: object) -> pb.AcknowledgeResponse:  # noqa: N802
         self._heard(request)
         return pb.AcknowledgeResponse()

@@ -133,7 +133,7 @@ class Histories(RuleBasedStateMachine):
         )
         self.tell(happenings[which])
 
-    @rule(task_id=TASKS, which=strategies.integers(0, 5), right=strategies.booleans())
+    @rule(task_id=TASKS, which=strategies.integers(0, 6), right=strategies.booleans())
     def the_master_speaks(self, task_id: str, which: int, right: bool) -> None:
         f, t = made.FRAMEWORK.framework_id, TaskId(task_id)
         task = self.machine.state.tasks.get((f, t))
@@ -146,6 +146,12 @@ class Histories(RuleBasedStateMachine):
                 events.RemoveFramework(framework_id=f if right else FrameworkId("other")),
                 events.MasterConnected(),
                 events.MasterDisconnected(),
+                events.ResizeTask(
+                    framework_id=f,
+                    task_id=t,
+                    resources=Resources.scalars({"cpus": 1500 if right else 500, "mem": 1_000_000}),
+                    by="the framework",
+                ),
             )[which]
         )
 

@@ -6,6 +6,7 @@ from agentd.core import effects, events, recovery
 from agentd.core.durable import ContainerResized, ContainerResizing
 from agentd.core.effects import Effect
 from agentd.core.machine import Machine
+from agentd.core.state import AgentState
 from paddock.model.container import ContainerState
 from paddock.model.errors import (
     ContainerizerError,
@@ -16,12 +17,12 @@ from paddock.model.errors import (
     ResourcesExhausted,
     Unavailable,
 )
-from paddock.model.ids import ContainerId
+from paddock.model.ids import ContainerId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources
-from paddock.model.task import Evidence, KillPolicy, ResourceLimits
+from paddock.model.task import Evidence, KillPolicy, Reason, ResourceLimits, TaskState
 from tests.unit.agentd.core import made
-from tests.unit.agentd.core.test_machine import C, Story, answer, entries, kinds
+from tests.unit.agentd.core.test_machine import C, Story, answer, entries, kinds, statuses
 
 REFUSED = ContainerizerError(C, "update", "EBUSY")
 ONE_MORE = made.ONE + made.ONE
@@ -140,12 +141,89 @@ def test_a_tasks_limits_change_and_its_resources_do_not() -> None:
     story.run_task()
     refusal = answer(resize(story)).error
     assert isinstance(refusal, InvalidRequest)
-    assert "1 in its master's accounts" in str(refusal)
+    assert "1 in its master's accounts: ask the master" in str(refusal)
     found = resize(story, made.ONE, ResourceLimits(memory_bytes=2**31))
     assert kinds(found) == ["Checkpoint", "Resize"]  # the same again is no change, and the master need not know
     story.tell(events.Resized(container_id=C))
     assert story.state.containers[C].config.limits == ResourceLimits(memory_bytes=2**31)
     assert story.state.free == made.TOTAL - made.ONE
+
+
+def resize_task(story: Story, resources: Resources) -> tuple[Effect, ...]:
+    return story.tell(
+        events.ResizeTask(
+            framework_id=made.FRAMEWORK.framework_id, task_id=TaskId("t1"), resources=resources, by="the framework"
+        )
+    )
+
+
+def running_task() -> Story:
+    story = Story()
+    story.run_task()
+    story.acknowledge()
+    return story
+
+
+def told_master(found: tuple[Effect, ...]) -> list[tuple[Resources, str]]:
+    return [(each.resources, each.error) for each in found if isinstance(each, effects.SendTaskResized)]
+
+
+def test_a_task_grows_as_its_master_says_and_master_and_framework_hear_of_it() -> None:
+    story = running_task()
+    assert kinds(resize_task(story, ONE_MORE)) == ["Checkpoint", "Resize"]
+    assert recovery.registration(story.state).tasks[0].resizing == ONE_MORE
+    assert resize_task(story, ONE_MORE) == ()
+    found = story.tell(events.Resized(container_id=C))
+    assert isinstance(entries(found)[0], ContainerResized)
+    assert told_master(found) == [(ONE_MORE, "")]
+    (sent,) = statuses(found)
+    assert (sent.status.state, sent.status.reason) == (TaskState.RUNNING, Reason.TASK_RESIZED)
+    assert sent.status.message == "the task has cpus:2;mem:2000 now"
+    for state in (story.state, restored(story)):
+        (task,) = recovery.registration(state).tasks
+        assert (task.task.resources, task.resizing) == (ONE_MORE, Resources())
+        assert state.free == made.TOTAL - ONE_MORE
+    # Its outcome may have been lost: said again, to the master only.
+    assert told_master(resize_task(story, ONE_MORE)) == [(ONE_MORE, "")]
+
+
+def restored(story: Story) -> AgentState:
+    state = made.state()
+    recovery.restore(state, recovery.snapshot(story.state))
+    return state
+
+
+def test_what_the_kernel_refuses_leaves_a_task_as_it_was_and_is_told() -> None:
+    story = running_task()
+    resize_task(story, ONE_MORE)
+    found = story.tell(events.Resized(container_id=C, error=REFUSED))
+    assert told_master(found) == [(made.ONE, str(REFUSED))]
+    (sent,) = statuses(found)
+    assert sent.status.reason == Reason.CONTAINER_UPDATE_FAILED
+    assert "still has cpus:1;mem:1000" in sent.status.message
+    assert story.state.free == made.TOTAL - made.ONE
+
+
+def test_a_task_that_cannot_grow_is_answered_at_once() -> None:
+    story = running_task()
+    story.run("c2")
+    found = resize_task(story, Resources.scalars({"cpus": 4000, "mem": 1_000_000}))
+    ((resources, error),) = told_master(found)
+    assert resources == made.ONE
+    assert "cpus:3 more was asked for, cpus:2;mem:2000 is free here" in error
+    assert statuses(found)[0].status.reason == Reason.CONTAINER_UPDATE_FAILED
+    story.tell(
+        events.KillTask(framework_id=made.FRAMEWORK.framework_id, task_id=TaskId("t1"), policy=None, by="somebody")
+    )
+    ((_, error),) = told_master(resize_task(story, ONE_MORE))
+    assert "DESTROYING" in error
+    assert resize_task(Story(), ONE_MORE) == ()
+
+
+def test_a_tasks_new_limits_alone_are_not_its_masters_business_when_refused() -> None:
+    story = running_task()
+    resize(story, made.ONE, ResourceLimits(pids_count=9))
+    assert told_master(story.tell(events.Resized(container_id=C, error=REFUSED))) == []
 
 
 def test_whoever_waits_is_told_when_the_container_ends_first() -> None:

@@ -123,7 +123,7 @@ def _conservation_violations(state: MasterState, books: Books, agent_id: AgentId
         if task.released:
             continue
         holder = (task.framework_id, task.role)
-        expected[holder] = expected.get(holder, Resources()) + task.info.resources.unallocated()
+        expected[holder] = expected.get(holder, Resources()) + task.held
     held = books.held(agent_id)
     if dict(held) != expected:
         yield f"agent {agent_id}: the allocator counts {dict(held)}, offers and tasks make {expected}"

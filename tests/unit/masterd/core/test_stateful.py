@@ -24,14 +24,17 @@ from masterd.core.events import (
     LaunchRefused,
     MaintenanceUpdated,
     OperatorKill,
+    OperatorResize,
     OperatorTeardown,
     QuotasChanged,
     Reconcile,
     RegisteredTask,
+    Resize,
     ResourcesChanged,
     Revive,
     StandaloneChanged,
     Suppress,
+    TaskResized,
     Teardown,
     WeightsChanged,
 )
@@ -41,7 +44,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Filters, Launch, Reserve, Unavailability, Unreserve
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
-from paddock.model.task import TaskState
+from paddock.model.task import ResourceLimits, TaskState
 from tests.unit.masterd.core.world import ROOT, Subscription, World, call, remembered_of, task_info
 
 AGENTS = ("a1", "a2", "a3")
@@ -53,6 +56,9 @@ ROLES = ("*", "r", "r/s")
 PIECES = ("cpus:1;mem:64", "cpus:0.001;mem:1", "cpus:64;mem:1", "ports:[31000-31001]", "cpus(r):1", "")
 
 agents = st.sampled_from(AGENTS)
+sizes = st.sampled_from(
+    ("cpus:1;mem:64", "cpus:2", "cpus:0.5;mem:32", "cpus:4;mem:64", "cpus:64", "gpus:1", "ports:[1-2]")
+)
 tasks = st.sampled_from(TASKS)
 states = st.sampled_from(list(TaskState))
 uuids = st.sampled_from((b"", b"1" * 16, b"2" * 16))
@@ -100,8 +106,11 @@ class MasterMachine(RuleBasedStateMachine):
         whole=st.sampled_from(WHOLES),
         brings=st.lists(st.tuples(tasks, states), max_size=3),
         alone=st.booleans(),
+        tries=st.booleans(),
     )
-    def agent_registers(self, name: str, whole: str, brings: list[tuple[str, TaskState]], alone: bool) -> None:
+    def agent_registers(
+        self, name: str, whole: str, brings: list[tuple[str, TaskState]], alone: bool, tries: bool
+    ) -> None:
         framework_id = self.frameworks[0][0] if self.frameworks else FrameworkId("elsewhere")
         known = self.world.state.agents.get(AgentId(name))
         reported = [
@@ -116,7 +125,11 @@ class MasterMachine(RuleBasedStateMachine):
         if known is not None:
             reported += [
                 RegisteredTask(
-                    framework_id=key[0], task=entry.info, state=TaskState.RUNNING, container_id=ContainerId("c")
+                    framework_id=key[0],
+                    task=entry.info,
+                    state=TaskState.RUNNING,
+                    container_id=ContainerId("c"),
+                    resizing=entry.resizing.resources if entry.resizing is not None and tries else Resources(),
                 )
                 for key, entry in known.tasks.items()
                 if key not in {(each.framework_id, each.task.task_id) for each in reported} and not alone
@@ -147,6 +160,31 @@ class MasterMachine(RuleBasedStateMachine):
     ) -> None:
         framework = self.frameworks[which % len(self.frameworks)] if self.frameworks else (FrameworkId("x"), "", 0)
         self.world.report(self.stream(name, newest), framework, task, state, uuid=uuid, latest=latest)
+
+    @rule(name=agents, which=st.integers(0, 3), task=tasks, has=sizes, error=st.sampled_from(("", "EBUSY")))
+    def agent_tells_a_size(self, name: str, which: int, task: str, has: str, error: str) -> None:
+        framework = self.frameworks[which % len(self.frameworks)] if self.frameworks else (FrameworkId("x"), "", 0)
+        self.attempt(
+            TaskResized(
+                stream=self.stream(name, newest=True),
+                framework_id=framework[0],
+                task_id=TaskId(task),
+                resources=parse_resources(has),
+                limits=ResourceLimits(),
+                error=error,
+            )
+        )
+
+    @precondition(lambda self: self.frameworks)
+    @rule(which=st.integers(0, 5), task=tasks, wanted=sizes, operator=st.booleans())
+    def somebody_resizes(self, which: int, task: str, wanted: str, operator: bool) -> None:
+        framework, resources = self.subscription(which), parse_resources(wanted)
+        if operator:
+            self.attempt(
+                OperatorResize(caller=ROOT, framework_id=framework[0], task_id=TaskId(task), resources=resources)
+            )
+        else:
+            self.attempt(Resize(**call(framework), task_id=TaskId(task), resources=resources))
 
     @rule(name=agents, lie=st.booleans())
     def agent_answers(self, name: str, lie: bool) -> None:

@@ -36,7 +36,7 @@ from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
 from masterd.simulation.memory import Memory
-from paddock.model.agent import AgentInfo, MasterInfo
+from paddock.model.agent import TASK_RESIZE, AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
 from paddock.model.offer import Filters, Launch, Offer
@@ -139,7 +139,12 @@ class World:
         problem: str = "",
     ) -> int:
         self.streams += 1
-        info = AgentInfo(agent_id=AgentId(agent_id), hostname=agent_id, resources=parse_resources(resources))
+        info = AgentInfo(
+            agent_id=AgentId(agent_id),
+            hostname=agent_id,
+            resources=parse_resources(resources),
+            capabilities=(TASK_RESIZE,),
+        )
         self.do(
             AgentRegistered(
                 stream=self.streams,

@@ -53,7 +53,11 @@ def messages(draw: st.DrawFn) -> pb.AgentMessage:
     for raw in draw(st.lists(resources(), max_size=3)):
         standalone.resources.add().MergeFromString(raw)
     refused = pb.LaunchRefused(framework_id=draw(text), task_ids=draw(st.lists(text, max_size=3)), message=draw(text))
+    resized = pb.TaskResized(framework_id=draw(text), task_id=draw(text), error=draw(text))
+    for raw in draw(st.lists(resources(), max_size=3)):
+        resized.resources.add().MergeFromString(raw)
     choices = (
+        pb.AgentMessage(task_resized=resized),
         pb.AgentMessage(update_status=update),
         pb.AgentMessage(update_standalone=standalone),
         pb.AgentMessage(launch_refused=refused),

@@ -20,6 +20,7 @@ from masterd.rpc.maintenance import MaintenancePlans
 from masterd.rpc.operators import Operators
 from masterd.rpc.policy import Policy
 from masterd.rpc.reservations import Reservations
+from masterd.rpc.resizes import Resizes
 from masterd.rpc.schedulers import Schedulers
 from masterd.rpc.services import services
 from masterd.rpc.watches import Watches
@@ -34,6 +35,7 @@ from paddock.wire.v1 import (
     operator_service_pb2,
     policy_service_pb2,
     reservation_service_pb2,
+    resize_service_pb2,
     scheduler_service_pb2,
     watch_service_pb2,
 )
@@ -51,6 +53,7 @@ SERVICES: dict[str, tuple[Service, FileDescriptor]] = {
     "OperatorService": (Operators, operator_service_pb2.DESCRIPTOR),
     "PolicyService": (Policy, policy_service_pb2.DESCRIPTOR),
     "ReservationService": (Reservations, reservation_service_pb2.DESCRIPTOR),
+    "ResizeService": (Resizes, resize_service_pb2.DESCRIPTOR),
     "SchedulerService": (Schedulers, scheduler_service_pb2.DESCRIPTOR),
     "WatchService": (Watches, watch_service_pb2.DESCRIPTOR),
 }
