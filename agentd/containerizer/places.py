@@ -14,8 +14,10 @@ from agentd.containerizer.plan_json import PlanPlaces
 from agentd.containerizer.spare_records import SpareRecords
 from agentd.core.exit_record import ExitRecord
 from isolators.contract import HostFacts
+from paddock.kernel.processes import read_boot_id
 from paddock.launch import protocol, sweep
 from paddock.launch.ear import unready_path
+from paddock.launch.ending import Identity
 from paddock.launch.plan import CgroupPlace
 from paddock.launch.record import is_held, temporary_path
 from paddock.model.errors import ContainerizerError
@@ -98,16 +100,17 @@ class Places:
     def sweep(
         self, container_id: ContainerId, host: HostFacts, timeout_s: float = SWEEP_TIMEOUT_S
     ) -> ExitRecord | None:
-        """End what a dead shim left; its record, None when nothing of it is known. Blocks for seconds at worst.
+        """End what a dead shim left; its record, None when nothing of it was ever made. Blocks for seconds at worst.
 
-        Raises ContainerizerError with what the kernel still holds; then it is to be tried again.
+        A shim makes the cgroups first: where they are, its command may have run, whatever else there is not. Raises
+        ContainerizerError with what the kernel still holds; then it is to be tried again.
         """
+        planned = None
+        if self.cgroups_left(container_id, host):
+            identity = Identity(host.agent_id, container_id, read_boot_id())
+            planned = sweep.Remains(identity, self._place(container_id, host))
         try:
-            found = sweep.sweep(self.record(container_id), timeout_s=timeout_s)
-            left = self.cgroups_left(container_id, host)
-            if left:
-                # Made by a shim that died before it had a record; nobody else knows of them.
-                sweep.remove_cgroups(self._place(container_id, host), timeout_s)
+            found = sweep.sweep(self.record(container_id), planned, timeout_s)
         except (OSError, protocol.ProtocolError) as error:
             # While its shim lives nobody else ends what is in there.
             is_busy = isinstance(error, BlockingIOError)
