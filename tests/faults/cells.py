@@ -12,7 +12,7 @@ from paddock.model.task import Reason, TaskState, TaskStatus
 from tests.faults.fetching import FETCH_STORIES
 from tests.faults.framework import is_last
 from tests.faults.holding import HOLDING_STORIES
-from tests.faults.stage import WAIT_S, AgentPlace, Stage, is_alive, send
+from tests.faults.stage import WAIT_S, AgentPlace, Stage, is_alive, send, state_of
 from tests.faults.stopping import (
     AFTER,
     BEFORE,
@@ -94,6 +94,7 @@ async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) 
     stage.arm(cell.point, place)
     story = asyncio.create_task(_told(cell.story, act))
     stopping = asyncio.create_task(stage.stopped(place))
+    waking = asyncio.create_task(asyncio.sleep(0))
     try:
         await asyncio.wait({story, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
@@ -102,20 +103,30 @@ async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) 
         stopped = await stopping
         await _kill(stage, agent, cell.victim)
         send(stopped, signal.SIGCONT)
+        waking = asyncio.create_task(_keep_awake(stage, place, cell))
         await stage.ensure(stage.masterd)
         await stage.ensure(agent.daemon)
         await story
     finally:
         stage.disarm(place)
-        for task in (story, stopping):
+        for task in (story, stopping, waking):
             task.cancel()
-        await asyncio.gather(story, stopping, return_exceptions=True)
+        await asyncio.gather(story, stopping, waking, return_exceptions=True)
     await _judge(stage, agent, cell, act)
     return True
 
 
 async def _told(story: Story, act: Act) -> None:
     await story.play(act)
+
+
+async def _keep_awake(stage: Stage, place: str, cell: Cell) -> None:
+    """A stop in a plan's list is met again by who launches from the same plan anew, because nobody had begun it."""
+    while cell.point.startswith("list "):
+        for pid in stage.family(place):
+            if state_of(pid) == "T":
+                send(pid, signal.SIGCONT)
+        await asyncio.sleep(0.02)
 
 
 async def _kill(stage: Stage, agent: AgentPlace, victim: str) -> None:
