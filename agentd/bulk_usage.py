@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,11 +46,20 @@ class BulkUsage:
         self, container_ids: Sequence[ContainerId], following: Sequence[ContainerId]
     ) -> list[ResourceStatistics]:
         sources = self._bounded(self._isolation.sources(following)) if following else []
-        reading = self._beside.submit(self._reads.read, [fd for source in sources for fd in source.fds])
+        self._reads.begin([fd for source in sources for fd in source.fds])
+        begun = threading.Event()
+        reading = self._beside.submit(self._read, begun)
+        # Once it has begun it needs the interpreter no more; before that it would wait for as long as this thread has it.
+        begun.wait()
         try:
             return [self._isolation.usage(container_id) for container_id in container_ids]
         finally:
-            _give(sources, reading.result())
+            reading.result()
+            _give(sources, self._reads.texts())
+
+    def _read(self, begun: threading.Event) -> None:
+        begun.set()
+        self._reads.run()
 
     @staticmethod
     def _bounded(sources: list[Source]) -> list[Source]:

@@ -12,6 +12,12 @@ from paddock.kernel.batch_reads import BatchReads
 READERS = {name: BatchReads(8, 64, name) for name in (os.uname().machine, "none")}
 
 
+def read(reads: BatchReads, fds: list[int]) -> list[bytes | None]:
+    reads.begin(fds)
+    reads.run()
+    return reads.texts()
+
+
 @pytest.mark.parametrize("machine", sorted(READERS))
 def test_each_has_its_own(machine: str, tmp_path: Path) -> None:
     contents = [b"", b"1\n", b"x" * 63, b"y" * 64, b"z" * 1000]
@@ -20,12 +26,12 @@ def test_each_has_its_own(machine: str, tmp_path: Path) -> None:
         (tmp_path / str(index)).write_bytes(content)
         fds.append(os.open(tmp_path / str(index), os.O_RDONLY))
     reads = READERS[machine]
-    assert reads.read([*fds, -1, fds[1]]) == [b"", b"1\n", b"x" * 63, None, None, None, b"1\n"]
-    assert reads.read([]) == []
+    assert read(reads, [*fds, -1, fds[1]]) == [b"", b"1\n", b"x" * 63, None, None, None, b"1\n"]
+    assert read(reads, []) == []
     (tmp_path / "1").write_bytes(b"2")
-    assert reads.read([fds[1]]) == [b"2"]
+    assert read(reads, [fds[1]]) == [b"2"]
     with pytest.raises(ValueError, match="9 files, at most 8"):
-        reads.read([0] * 9)
+        reads.begin([0] * 9)
     for fd in fds:
         os.close(fd)
 
@@ -38,6 +44,6 @@ def test_both_read_the_same(contents: list[bytes]) -> None:
         os.write(fd, content)
         fds.append(fd)
     expected = [content if len(content) < 64 else None for content in contents]
-    assert [reads.read(fds) for reads in READERS.values()] == [expected, expected]
+    assert [read(reads, fds) for reads in READERS.values()] == [expected, expected]
     for fd in fds:
         os.close(fd)
