@@ -1,5 +1,6 @@
 """Lays the session's rules over every test (tests/session_rules.py)."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the rules, and that no property fails because the machine was slow."""
+    # Some hundred daemons are started: each would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     settings.register_profile("paddock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("paddock")
     chosen = config.getoption("--leftovers")
