@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from paddock.model.container import ContainerConfig, Termination
 from paddock.model.framework import FrameworkInfo
+from paddock.model.health import HealthEvidence
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.statistics import Limitation
@@ -51,6 +52,15 @@ class ContainerResized:
 
     container_id: ContainerId
     applied: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerHealth:
+    """What its checks have said last. Of a task's container the task's statuses say it, and this is not written."""
+
+    container_id: ContainerId
+    healthy: bool
+    evidence: HealthEvidence | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +145,7 @@ DurableEntry = (
     | ContainerStopping
     | ContainerResizing
     | ContainerResized
+    | ContainerHealth
     | ContainerEnded
     | ContainerForgotten
     | TaskAccepted

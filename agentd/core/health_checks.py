@@ -1,10 +1,11 @@
-"""From a command that runs to checks of its health, from what they find to statuses, and to a kill when too many fail."""
+"""From a command that runs to checks of its health, from what they find to what is told, and to a kill when too many fail."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from agentd.core import ending
+from agentd.core.durable import ContainerHealth
 from agentd.core.effects import CheckHealth
 from agentd.core.events import HealthChecked
 from agentd.core.health import Health, begin_watch
@@ -12,6 +13,7 @@ from agentd.core.state import ContainerEntry, TaskEntry
 from agentd.core.turn import Turn
 from paddock.model.container import ContainerState
 from paddock.model.health import HealthEvidence
+from paddock.model.ids import ContainerId
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, Reason
 
@@ -23,13 +25,25 @@ def begin(turn: Turn, container: ContainerEntry) -> None:
     """The command runs, since now or since an earlier agent's life. One check at a time: each asks for the next."""
     check = container.config.health_check
     task = turn.state.task_of(container.config)
-    if check is None or task is None or container.state is not ContainerState.RUNNING:
+    if check is None or container.state is not ContainerState.RUNNING:
         return
-    age_ns = max(turn.wall_ns - container.started_ns, 0) if container.started_ns else 0
-    healthy = task.statuses[-1].healthy if task.statuses else None
     container_id = container.config.container_id
+    if task is not None:
+        container.health_told = _told_of(task, container_id)
+    age_ns = max(turn.wall_ns - container.started_ns, 0) if container.started_ns else 0
+    healthy = container.health_told.healthy if container.health_told else None
     container.health = begin_watch(container_id, check, now_ns=turn.now_ns, age_ns=age_ns, healthy=healthy)
     _ask(turn, container)
+
+
+def _told_of(task: TaskEntry, container_id: ContainerId) -> ContainerHealth | None:
+    """By its statuses, those that are still known."""
+    healthy = task.statuses[-1].healthy if task.statuses else None
+    if healthy is None:
+        return None
+    seen = (status.evidence.health for status in reversed(task.statuses) if status.evidence is not None)
+    evidence = next((evidence for evidence in seen if evidence is not None), None)
+    return ContainerHealth(container_id=container_id, healthy=healthy, evidence=evidence)
 
 
 def _ask(turn: Turn, container: ContainerEntry) -> None:
@@ -46,12 +60,28 @@ def checked(turn: Turn, event: HealthChecked) -> None:
     task = turn.state.task_of(container.config)
     changed = watch.heard(event.container_id, passed=event.evidence.passed, now_ns=turn.now_ns)
     evidence = replace(event.evidence, failed_count=watch.failed_count)
+    if changed and watch.health.is_healthy is not None:
+        _remember(
+            turn,
+            container,
+            ContainerHealth(container_id=event.container_id, healthy=watch.health.is_healthy, evidence=evidence),
+        )
     if watch.health is Health.CONDEMNED:
         _condemn(turn, container, evidence)
         return
-    if changed and task is not None:
-        _tell(turn, task, watch.health, evidence, watch.check.failure_count)
+    if changed:
+        if task is not None:
+            _tell(turn, task, watch.health, evidence, watch.check.failure_count)
+        turn.publish(container)
     _ask(turn, container)
+
+
+def _remember(turn: Turn, container: ContainerEntry, told: ContainerHealth) -> None:
+    """Written for a standalone container. Of a task's the status that follows says the same, and only one can be first."""
+    if container.config.task_id:
+        container.health_told = told
+    else:
+        turn.commit(told)
 
 
 def _tell(turn: Turn, task: TaskEntry, health: Health, evidence: HealthEvidence, failure_count: int) -> None:

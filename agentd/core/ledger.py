@@ -8,6 +8,7 @@ from agentd.core.container_states import ContainerInput, next_state
 from agentd.core.durable import (
     ContainerEnded,
     ContainerForgotten,
+    ContainerHealth,
     ContainerLaunched,
     ContainerResized,
     ContainerResizing,
@@ -35,8 +36,8 @@ def apply(state: AgentState, entry: DurableEntry) -> None:
     match entry:
         case ContainerLaunched():
             _launched(state, entry)
-        case ContainerStopping():
-            state.containers[entry.container_id].stopping = entry
+        case ContainerStopping() | ContainerHealth():
+            _noted(state.containers[entry.container_id], entry)
         case ContainerResizing():
             _resizing(state, entry)
         case ContainerResized():
@@ -73,6 +74,13 @@ def _launched(state: AgentState, entry: ContainerLaunched) -> None:
     state.containers[entry.config.container_id] = ContainerEntry(
         config=entry.config, created_ns=entry.created_ns, boot_id=entry.boot_id, counted=taken
     )
+
+
+def _noted(container: ContainerEntry, entry: ContainerStopping | ContainerHealth) -> None:
+    if isinstance(entry, ContainerStopping):
+        container.stopping = entry
+    else:
+        container.health_told = entry
 
 
 def _count_volumes(state: AgentState) -> None:

@@ -79,6 +79,8 @@ def _containers(state: AgentState) -> Iterator[DurableEntry]:
             yield container.stopping
         if container.resizing is not None:
             yield container.resizing
+        if container.health_told is not None and not container.config.task_id:
+            yield container.health_told
         if container.termination is not None:
             yield _ended(container)
 

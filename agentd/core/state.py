@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agentd.core.durable import ContainerResizing, ContainerStopping
+from agentd.core.durable import ContainerHealth, ContainerResizing, ContainerStopping
 from agentd.core.effects import TaskView
 from agentd.core.exit_record import ExitRecord
 from agentd.core.health import HealthWatch
@@ -68,6 +68,7 @@ class ContainerEntry:
     resize_request_id: int = 0
     health: HealthWatch | None = None
     """While its health is being checked."""
+    health_told: ContainerHealth | None = None
     kill_overdue_ns: int | None = None
     """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
     retry_delay_ns: int = 0
@@ -111,6 +112,8 @@ class ContainerEntry:
             termination=self.termination,
             stuck=self.stuck,
             unapplied=self.unapplied,
+            healthy=self.health_told.healthy if self.health_told else None,
+            health=self.health_told.evidence if self.health_told else None,
         )
 
 

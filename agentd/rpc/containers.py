@@ -110,6 +110,7 @@ class ContainerServicer(ContainerServiceServicer):
             max_completion_time_ms=launch.max_completion_time_ms,
             name=launch.name,
             labels=launch.labels,
+            health_check=launch.health_check,
             log_policy=launch.log_policy.over(self._log_policy),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from paddock.model.health import HealthCheck
+from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import (
@@ -85,7 +85,8 @@ class Container:
     """A container as it is now. Times are wall clock, 0 where not yet. `pid` in the host's numbering, 0 before it
     exists.
 
-    `stuck` says what the kernel still holds when destroying did not finish; it is tried again.
+    `stuck` says what the kernel still holds when destroying did not finish; it is tried again. `healthy` None: no check has
+    said anything that counts; `health`: what the check that changed it has found.
     """
 
     config: ContainerConfig
@@ -99,3 +100,5 @@ class Container:
     termination: Termination | None = None
     stuck: str = ""
     unapplied: tuple[str, ...] = ()
+    healthy: bool | None = None
+    health: HealthEvidence | None = None

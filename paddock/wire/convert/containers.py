@@ -8,6 +8,7 @@ from enum import Enum
 from paddock.model import ids
 from paddock.model.container import Container, ContainerState, Termination
 from paddock.model.errors import InvalidRequest, Unsupported
+from paddock.model.health import HealthCheck
 from paddock.model.ids import ContainerId
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit
@@ -24,6 +25,7 @@ from paddock.wire.convert.commands import (
     log_policy_from_wire,
 )
 from paddock.wire.convert.evidence import evidence_from_wire, evidence_to_wire
+from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire, health_evidence_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
 from paddock.wire.convert.statuses import reason_to_wire, task_state_from_wire, task_state_to_wire
 from paddock.wire.v1 import container_service_pb2
@@ -71,6 +73,7 @@ class StandaloneLaunch:
     name: str
     wait_until: WaitUntil
     log_policy: LogPolicy
+    health_check: HealthCheck | None
 
 
 def container_id_from_wire(message: pb.ContainerId, field: str = "container_id") -> ContainerId:
@@ -106,6 +109,7 @@ def standalone_launch_from_wire(message: container_service_pb2.LaunchContainerRe
         name=bounds.text(message.name, "name"),
         wait_until=_WAIT_FROM_WIRE[message.wait_until],
         log_policy=log_policy_from_wire(message.log_policy),
+        health_check=health_check_from_wire(message.health_check) if message.HasField("health_check") else None,
     )
 
 
@@ -160,6 +164,9 @@ def container_to_wire(container: Container) -> pb.Container:
         labels=dict(config.labels),
         name=config.name,
         command=command,
+        health_check=None if config.health_check is None else health_check_to_wire(config.health_check),
+        healthy=container.healthy,
+        health=None if container.health is None else health_evidence_to_wire(container.health),
     )
 
 

@@ -75,6 +75,7 @@ class LaunchContainerRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     WAIT_UNTIL_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     LOG_POLICY_FIELD_NUMBER: _builtins.int
     max_completion_time_ms: _builtins.int
     name: _builtins.str
@@ -96,6 +97,8 @@ class LaunchContainerRequest(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
+    def health_check(self) -> _tasks_pb2.CheckInfo: ...
+    @_builtins.property
     def log_policy(self) -> _tasks_pb2.LogPolicy: ...
     def __init__(
         self,
@@ -110,11 +113,12 @@ class LaunchContainerRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         name: _builtins.str = ...,
         wait_until: Global___WaitUntil.ValueType = ...,
+        health_check: _tasks_pb2.CheckInfo | None = ...,
         log_policy: _tasks_pb2.LogPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "limits", b"limits", "log_policy", b"log_policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "health_check", b"health_check", "kill_policy", b"kill_policy", "limits", b"limits", "log_policy", b"log_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "log_policy", b"log_policy", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "wait_until", b"wait_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container", b"container", "container_id", b"container_id", "health_check", b"health_check", "kill_policy", b"kill_policy", "labels", b"labels", "limits", b"limits", "log_policy", b"log_policy", "max_completion_time_ms", b"max_completion_time_ms", "name", b"name", "resources", b"resources", "wait_until", b"wait_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

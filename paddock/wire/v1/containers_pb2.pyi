@@ -157,6 +157,9 @@ class Container(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     state: Global___ContainerState.ValueType
     agent_id: _builtins.str
     framework_id: _builtins.str
@@ -170,6 +173,8 @@ class Container(_message.Message):
     sandbox: _builtins.str
     stuck: _builtins.str
     name: _builtins.str
+    healthy: _builtins.bool
+    """Absent: no check has said anything that counts."""
     @_builtins.property
     def container_id(self) -> Global___ContainerId: ...
     @_builtins.property
@@ -192,6 +197,12 @@ class Container(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def command(self) -> _tasks_pb2.CommandInfo: ...
+    @_builtins.property
+    def health_check(self) -> _tasks_pb2.CheckInfo: ...
+    @_builtins.property
+    def health(self) -> _tasks_pb2.HealthEvidence:
+        """What the check that made it so has found."""
+
     def __init__(
         self,
         *,
@@ -217,12 +228,17 @@ class Container(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         name: _builtins.str = ...,
         command: _tasks_pb2.CommandInfo | None = ...,
+        health_check: _tasks_pb2.CheckInfo | None = ...,
+        healthy: _builtins.bool | None = ...,
+        health: _tasks_pb2.HealthEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "limits", b"limits", "started", b"started", "termination", b"termination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "limits", b"limits", "started", b"started", "termination", b"termination"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "cgroup_paths", b"cgroup_paths", "command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "framework_id", b"framework_id", "labels", b"labels", "limits", b"limits", "name", b"name", "pid", b"pid", "resources", b"resources", "sandbox", b"sandbox", "shim_pid", b"shim_pid", "started", b"started", "state", b"state", "stuck", b"stuck", "task_id", b"task_id", "termination", b"termination", "type", b"type", "unapplied", b"unapplied", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "agent_id", b"agent_id", "cgroup_paths", b"cgroup_paths", "command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "framework_id", b"framework_id", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "labels", b"labels", "limits", b"limits", "name", b"name", "pid", b"pid", "resources", b"resources", "sandbox", b"sandbox", "shim_pid", b"shim_pid", "started", b"started", "state", b"state", "stuck", b"stuck", "task_id", b"task_id", "termination", b"termination", "type", b"type", "unapplied", b"unapplied", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__healthy: _TypeAlias = _typing.Literal["healthy"]  # noqa: Y015
+    _WhichOneofArgType__healthy: _TypeAlias = _typing.Literal["_healthy", b"_healthy"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__healthy) -> _WhichOneofReturnType__healthy | None: ...
 
 Global___Container: _TypeAlias = Container  # noqa: Y015
 

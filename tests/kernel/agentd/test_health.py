@@ -13,7 +13,7 @@ import pytest
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
-from tests.kernel.agentd.calling import calling, resources, shell
+from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
 from tests.kernel.agentd.scripted_master import Connection, scripted_master
 from tests.kernel.agentd.test_master import tasks_end
 
@@ -194,6 +194,32 @@ async def test_checks_go_on_when_the_agent_is_back(agentd: AgentdProcess, master
         ended = await told(master)
         await master.heard()
         assert (ended.reason, ended.healthy) == (tasks_pb2.REASON_HEALTH_CHECK_FAILED, False)
+
+
+@pytest.mark.no_cgroups
+async def test_a_standalone_containers_health_is_shown_outlives_the_agent_and_can_end_it(agentd: AgentdProcess) -> None:
+    check = tasks_pb2.CheckInfo(command="test ! -e bad || exit 4", consecutive_failures=2, **QUICK)  # type: ignore[arg-type]
+    async with calling(agentd.address) as agent:
+        begun = await agent.launch(shell(SLEEP), until=RUNNING, health_check=check)
+        assert (begun.health_check.command, begun.health_check.interval_ms) == (check.command, 100)
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (await agent.get(begun)).healthy:
+                await asyncio.sleep(0.01)
+    await asyncio.to_thread(agentd.crash)
+    await asyncio.to_thread(agentd.start)
+    async with calling(agentd.address) as agent:
+        (listed,) = await agent.list()
+        assert (listed.healthy, listed.health.exit_code) == (True, 0)
+        Path(begun.sandbox, "bad").touch()
+        ended = await agent.wait(begun)
+    assert ended.HasField("healthy")
+    assert ended.healthy is False
+    assert (ended.termination.state, ended.termination.reason) == (
+        tasks_pb2.TASK_KILLED,
+        tasks_pb2.REASON_HEALTH_CHECK_FAILED,
+    )
+    assert "failed 2 times in a row" in ended.termination.message
+    assert ended.termination.evidence.health.exit_code == 4
 
 
 async def test_two_never_run_at_once_though_the_agent_died_in_between(agentd: AgentdProcess, master_path: Path) -> None:

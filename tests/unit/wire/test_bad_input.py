@@ -283,6 +283,13 @@ def test_a_standalone_launch_is_read_and_checked_as_a_task_is() -> None:
     request.wait_until = container_service_pb2.WAIT_UNTIL_TERMINATED
     launch = convert.standalone_launch_from_wire(request)
     assert (launch.container_id, launch.wait_until) == ("c1", convert.WaitUntil.TERMINATED)
+    request.health_check.command = "true"
+    launch = convert.standalone_launch_from_wire(request)
+    assert launch.health_check == HealthCheck(command="true")
+    request.health_check.timeout_ms = 0
+    with pytest.raises(InvalidRequest, match=r"^health_check.timeout_ms"):
+        convert.standalone_launch_from_wire(request)
+    request.ClearField("health_check")
     request.container_id.value = "a/b"
     with pytest.raises(InvalidRequest, match=r"container_id.value"):
         convert.standalone_launch_from_wire(request)

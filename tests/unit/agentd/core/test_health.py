@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core import effects, events
+from agentd.core import effects, events, recovery
+from agentd.core.durable import DurableEntry
 from agentd.core.effects import Effect
 from agentd.core.exit_record import KillOutcome
 from agentd.core.health import TABLE, Health, HealthInput, begin_watch, next_health
-from paddock.model.container import ContainerState
+from agentd.core.machine import Machine
+from paddock.model.container import Container, ContainerState
 from paddock.model.errors import InvalidTransition
 from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.ids import ContainerId
@@ -194,6 +196,87 @@ def test_what_else_is_told_keeps_the_health_in_sight() -> None:
     assert story.state.tasks[F, T].statuses[-1].healthy is True
     (answer,) = statuses(story.tell(events.ReconcileTask(framework_id=F, task_id=T)))[-1:]
     assert answer.status.healthy is True
+
+
+class Standalone(Story):
+    """A story of a container that no framework asked for."""
+
+    def __init__(self, check: HealthCheck = CHECK) -> None:
+        super().__init__()
+        config = replace(made.config("c1"), health_check=check)
+        self.tell(events.LaunchStandalone(request_id=1, config=config))
+        self.tell(events.Prepared(container_id=C))
+        self.begun = self.start()
+
+    def found(self, evidence: HealthEvidence) -> tuple[Effect, ...]:
+        return self.tell(events.HealthChecked(container_id=C, evidence=evidence))
+
+
+def shown(found: tuple[Effect, ...]) -> list[Container]:
+    return [effect.container for effect in found if isinstance(effect, effects.Publish)]
+
+
+def written(found: tuple[Effect, ...]) -> list[DurableEntry]:
+    return [effect.entry for effect in found if isinstance(effect, effects.Checkpoint)]
+
+
+def test_a_standalone_containers_health_is_durable_before_it_is_shown() -> None:
+    story = Standalone()
+    assert len(asked(story.begun)) == 1
+    assert shown(story.begun)[0].healthy is None
+    found = story.found(PASSED)
+    assert kinds(found) == ["Checkpoint", "Publish", "CheckHealth"]
+    assert [(each.healthy, each.health) for each in shown(found)] == [(True, PASSED)]
+    assert kinds(story.found(PASSED)) == ["CheckHealth"]
+    assert shown(story.found(FAILED))[0].health == replace(FAILED, failed_count=1)
+
+
+def test_an_unhealthy_standalone_container_is_killed_and_its_termination_says_so() -> None:
+    story = Standalone(replace(CHECK, failure_count=1))
+    found = story.found(FAILED)
+    assert "Kill" in kinds(found)
+    assert not asked(found)
+    killed = KillOutcome(signal=15, grace_ms=3000, escalated=False, took_ms=4)
+    (ended,) = shown(story.end(wait_status=15, kill=killed))
+    assert ended.healthy is False
+    assert ended.termination is not None
+    assert (ended.termination.state, ended.termination.reason) == (TaskState.KILLED, Reason.HEALTH_CHECK_FAILED)
+    assert "its health check failed once, the last time: exit code 7" in ended.termination.message
+    assert ended.termination.evidence.health == replace(FAILED, failed_count=1)
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_standalone_containers_health_outlives_the_agent(compacted: bool) -> None:
+    story = Standalone()
+    log = [*recovery.snapshot(story.state), *written(story.found(FAILED))]
+    state = made.state()
+    recovery.restore(state, recovery.snapshot(story.state) if compacted else log)
+    assert state.containers[C].view().healthy is False
+    later = Machine(state, new_uuid=made.Uuids(100))
+    later.handle(
+        events.Started(container_id=C, pid=100, shim_pid=99, started_ns=5, cgroup_paths=("/cg",)),
+        now_ns=10**12,
+        wall_ns=10**18,
+    )
+    found = later.handle(events.HealthChecked(container_id=C, evidence=FAILED), now_ns=10**12, wall_ns=10**18)
+    assert kinds(found) == ["CheckHealth"]  # it was told before
+    found = later.handle(events.HealthChecked(container_id=C, evidence=PASSED), now_ns=10**12, wall_ns=10**18)
+    assert shown(found)[0].healthy is True
+
+
+def test_a_tasks_container_shows_what_its_statuses_said_also_to_the_next_agent() -> None:
+    story = Checked()
+    assert shown(story.found(PASSED))[0].health == PASSED
+    state = made.state()
+    recovery.restore(state, recovery.snapshot(story.state))
+    later = Machine(state, new_uuid=made.Uuids(100))
+    later.handle(
+        events.Started(container_id=C, pid=100, shim_pid=99, started_ns=5, cgroup_paths=("/cg",)),
+        now_ns=10**12,
+        wall_ns=10**18,
+    )
+    view = state.containers[C].view()
+    assert (view.healthy, view.health) == (True, PASSED)
 
 
 def test_a_container_without_a_check_is_never_checked() -> None:

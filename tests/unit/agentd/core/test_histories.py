@@ -24,6 +24,7 @@ from tests.unit.agentd.core import made
 CONTAINERS = strategies.sampled_from([f"c{n}" for n in range(5)])
 TASKS = strategies.sampled_from([f"t{n}" for n in range(3)])
 FAILURE = LaunchFailure(stage="exec", message="no")
+CHECK = HealthCheck(tcp=TcpCheck(port=1), grace_ms=0, failure_count=2)
 
 
 class Histories(RuleBasedStateMachine):
@@ -72,9 +73,10 @@ class Histories(RuleBasedStateMachine):
             uuids.add(sent.status.uuid)
             assert len(uuids) == 1
 
-    @rule(container_id=CONTAINERS, wants_file=strategies.booleans())
-    def launch(self, container_id: str, wants_file: bool) -> None:
+    @rule(container_id=CONTAINERS, wants_file=strategies.booleans(), is_checked=strategies.booleans())
+    def launch(self, container_id: str, wants_file: bool, is_checked: bool) -> None:
         config = made.config(container_id, uris=(CommandUri(value="/srv/x"),) if wants_file else ())
+        config = replace(config, health_check=CHECK if is_checked else None)
         self.tell(events.LaunchStandalone(request_id=self.now_ns + 1, config=config))
 
     @rule(task_id=TASKS, names_user=strategies.booleans())
@@ -82,8 +84,7 @@ class Histories(RuleBasedStateMachine):
         self.launched_count += 1
         config = None
         if names_user:
-            check = HealthCheck(tcp=TcpCheck(port=1), grace_ms=0, failure_count=2)
-            config = replace(made.config(f"x{self.launched_count}", task_id=task_id), health_check=check)
+            config = replace(made.config(f"x{self.launched_count}", task_id=task_id), health_check=CHECK)
         launch = events.TaskLaunch(task=made.task(task_id), config=config, problem=None if names_user else FAILURE)
         self.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
 
@@ -178,6 +179,8 @@ class Histories(RuleBasedStateMachine):
             assert container.config == before.containers[container_id].config
             assert container.resizing == before.containers[container_id].resizing
             assert container.counted == before.containers[container_id].counted
+            if not container.config.task_id:
+                assert container.health_told == before.containers[container_id].health_told
 
     @rule()
     def the_log_is_compacted(self) -> None:
