@@ -53,10 +53,8 @@ class Run:
         if self._is_hopeless(agent):
             return
         begin = len(self.portions)
-        # Who has no room for the smallest offer is passed over unless something is reserved for it here.
-        own = [role for path in agent.free.parts if (role := self.roles.get(path)) and self.is_owed(role)]
         accounts = self.accounts
-        for role in self.roles.order_with(OWED_OPEN, own):
+        for role in self._owed_order_for(agent.free):
             anybodys = open_part(agent.free)
             if not anybodys.charged:
                 break
@@ -165,6 +163,15 @@ class Run:
             return self.roles.order(WANTING)
         entitled = {role.path: role for path in free.parts if path != DEFAULT_ROLE for role in self.roles.below(path)}
         return self.roles.order_with(OPEN, entitled.values())
+
+    def _owed_order_for(self, free: Bundle) -> Iterator[Role]:
+        """Who has no room for the smallest offer is passed over, unless something makes it larger that no limit counts: what is
+        reserved for it here, or what can be revoked.
+        """
+        if any(kind.revocable for kind in free.amounts):
+            return (role for role in self.roles.order(WANTING) if self.is_owed(role))
+        own = [role for path in free.parts if (role := self.roles.get(path)) and self.is_owed(role)]
+        return self.roles.order_with(OWED_OPEN, own)
 
     def is_owed(self, role: Role) -> bool:
         """Whether it wants offers and a guarantee that it can draw on is not met."""

@@ -9,6 +9,7 @@ import pytest
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.filters import life_ns
 from masterd.allocator.interface import AllocatorSettings, FrameworkTraits, Grant
+from masterd.allocator.quota import Quota
 from masterd.allocator.reservations import role_line
 from paddock.model.framework import FrameworkCapability
 from paddock.model.ids import AgentId, FrameworkId
@@ -174,6 +175,25 @@ def test_what_is_not_understood_is_not_offered() -> None:
         desk.allocator.add_agent(AgentId("a"), whole, {}, Resources())
         (grant,) = desk.run()
         assert len(grant.resources.items) == count
+
+
+def test_the_little_that_is_due_is_given_where_something_that_can_be_revoked_makes_it_worth_an_offer() -> None:
+    desk = Desk()
+    for name, role in (("f", "r"), ("g", "s")):
+        desk.framework(name, role, capabilities=(FrameworkCapability.REVOCABLE_RESOURCES,))
+    whole = parse_resources("cpus:1;mem:64")
+    spare = Resource(name="cpus", value=Scalar(milli=2000), revocable=True)
+    desk.allocator.add_agent(AgentId("a"), Resources.of((*whole, spare)), {}, Resources())
+    desk.allocator.add_agent(
+        AgentId("b"),
+        parse_resources("cpus:0.995"),
+        {(FrameworkId("f"), "r"): parse_resources("cpus:0.995")},
+        Resources(),
+    )
+    cpu, none = {"cpus": 1000}, {"mem": 0}
+    desk.allocator.set_quota("r", Quota(guarantees_milli=cpu, limits_milli={**cpu, **none}))
+    given = {grant.framework_id: grant.resources.quantities_milli() for grant in desk.run()}
+    assert given == {"f": {"cpus": 2005}, "g": {"cpus": 995, "mem": 64_000}}
 
 
 def test_only_what_events_named_is_looked_at() -> None:
