@@ -1,7 +1,7 @@
 """Why a framework is not offered an agent in a role: asked on demand, of the state as it is, and nothing is stored for it.
 
 The order of the reasons is fixed, and documented in docs/allocation.md: the first that holds is the answer; all that hold
-are listed. No reason is given where a run would make an offer now, nor where an offer is out.
+are listed. No reason is given where a run over that agent alone would make an offer now, nor where an offer is out.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Finding:
 def explain(
     books: Books, *, framework_id: FrameworkId, role: str, agent_id: AgentId, now_ns: int
 ) -> tuple[Finding, ...]:
-    """All reasons that hold, in their order; none where there is an offer, or where a run would make one now.
+    """All reasons that hold, in their order; none where there is an offer, or where a run over this agent would make one now.
+    A run over several may yet end otherwise: what it gives of others before counts in the shares, and towards limits.
 
     KeyError for a framework or an agent that is not known.
     """

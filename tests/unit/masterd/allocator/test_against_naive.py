@@ -31,7 +31,6 @@ SHARED = Resource(
 )
 OWN_DISK = Resource(name="disk", value=Scalar(milli=40_000), indivisible=True)
 SPARE = Resource(name="cpus", value=Scalar(milli=1_500), revocable=True)
-_WHY = (Inactivity.DISCONNECTED, Inactivity.DEACTIVATED, Inactivity.DRAINING, Inactivity.MAINTENANCE)
 
 
 def whole(text: str, *others: Resource) -> Resources:
@@ -210,7 +209,7 @@ class Pair:
             name = self.chance.choice(sorted(self.naive.agents))
             agent = self.naive.agents[name]
             agent.active = not agent.active
-            why = self.chance.sample(_WHY, self.chance.randint(1, len(_WHY)))
+            why = self.chance.sample(list(Inactivity), self.chance.randint(1, len(Inactivity)))
             self.fast.set_agent_active(AgentId(name), active=agent.active, why=why)
 
     def list_hosts(self) -> None:

@@ -189,6 +189,10 @@ class Follower:
         return account.quota if account is not None else NO_QUOTA
 
     def offers(self) -> list[Grant]:
+        """Of a run over this agent alone. Others are waiting for one too, and what a run gives of them before may be what
+        puts others first here, or a limit's last room: of that no answer speaks.
+        """
+        self.allocator.resume()
         self.allocator.request_run([self.agent_id])
         grants = self.allocator.run(now_ns=self.pair.now_ns, shuffler=random.Random(0), batch=False)
         return [each for each in grants if (each.framework_id, each.role) == (self.framework_id, self.role)]
