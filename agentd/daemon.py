@@ -34,9 +34,10 @@ from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
 from agentd.rpc.powers import Powers
 from agentd.rpc.services import Services
-from agentd.shell import MasterLink, NoMaster, Shell
+from agentd.shell import Shell
 from agentd.users import Users
 from agentd.volumes import VolumeKeeper, VolumePlaces
+from agentd.wiring import MasterLink, NoMaster
 from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from agentd.change_feed import ChangeFeed
 from agentd.checkpoint_writer import CheckpointWriter
@@ -20,8 +20,9 @@ from agentd.core import effects, events, recovery
 from agentd.core.effects import Effect, TaskView
 from agentd.core.events import Event
 from agentd.core.machine import Machine
+from agentd.wiring import HealthChecks, MasterLink, NoMaster, Volumes
 from paddock.daemon.clock import Clock
-from paddock.model.container import Container, ContainerConfig
+from paddock.model.container import Container
 from paddock.model.errors import InvalidTransition, PaddockError
 from paddock.model.ids import ContainerId
 
@@ -36,50 +37,6 @@ RETRY_S = 1.0
 COMPACT_ABOVE_BYTES = 8 * 2**20
 _NS_PER_S = 1e9
 _FORGOTTEN_SLACK_COUNT = 64
-
-MasterMessage = (
-    effects.SendStatus
-    | effects.SendStandalone
-    | effects.SendLaunchRefused
-    | effects.SendProblem
-    | effects.SendVolumesRemoved
-    | effects.SendVolumesFound
-    | effects.SendTaskResized
-)
-
-
-class MasterLink(Protocol):
-    """The way up. Without a connection what is sent is lost; the machine sends it again."""
-
-    def send(self, message: MasterMessage) -> None:
-        """Never blocks."""
-
-
-class NoMaster:
-    """An agent by itself: standalone containers only."""
-
-    def send(self, message: MasterMessage) -> None:
-        """Nobody listens."""
-
-
-class HealthChecks(Protocol):
-    """Who makes them."""
-
-    def check(self, config: ContainerConfig, at_ns: int) -> None:
-        """Then, once."""
-
-    def cancel(self, container_id: ContainerId) -> None:
-        """Idempotent."""
-
-
-class Volumes(Protocol):
-    """Who has their directories."""
-
-    def arrange(self, effect: effects.ArrangeVolumes) -> None:
-        """In order with preparations."""
-
-    def remove(self, effect: effects.RemoveVolume) -> None:
-        """Out of everybody's reach."""
 
 
 class Shell:

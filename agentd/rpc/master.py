@@ -24,8 +24,9 @@ from agentd.rpc.master_messages import (
 from agentd.rpc.powers import Powers
 from agentd.rpc.standalone_report import StandaloneReport
 from agentd.rpc.task_launches import TaskLaunches
-from agentd.shell import MasterMessage, Shell
+from agentd.shell import Shell
 from agentd.users import Users
+from agentd.wiring import MasterMessage
 from paddock.model.agent import AgentInfo
 from paddock.model.errors import NotLeading, PaddockError, Unavailable
 from paddock.model.ids import framework_id, task_id
