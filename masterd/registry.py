@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterd import resource_rows
+from masterd import offer_terms_rows, resource_rows
 from masterd.allocator.quota import Quota
 from masterd.core.effects import (
     ForgetAgent,
@@ -134,7 +134,7 @@ class Registry:
             )
             frameworks = self._connection.execute(
                 "SELECT id, name, user, principal, roles, capabilities, failover_timeout_ms, labels, hostname, webui_url,"
-                " failover_deadline_ns, completed FROM frameworks ORDER BY rowid"
+                " offer_terms, failover_deadline_ns, completed FROM frameworks ORDER BY rowid"
             )
             weights = self._connection.execute("SELECT role, weight_milli FROM weights")
             quotas = self._connection.execute("SELECT role, guarantees, limits FROM quotas")
@@ -228,8 +228,8 @@ def _agent(row: Sequence[object]) -> SaveAgent:
 
 
 def _framework(row: Sequence[object]) -> SaveFramework:
-    texts = [str(value) for value in row[:10]]
-    deadline_ns, completed = row[10:]
+    texts = [str(value) for value in row[:11]]
+    deadline_ns, completed = row[11:]
     info = FrameworkInfo(
         framework_id=FrameworkId(texts[0]),
         name=texts[1],
@@ -241,6 +241,7 @@ def _framework(row: Sequence[object]) -> SaveFramework:
         labels=tuple((str(key), str(value)) for key, value in json.loads(texts[7])),
         hostname=texts[8],
         webui_url=texts[9],
+        offer_terms=offer_terms_rows.from_text(texts[10]),
     )
     return SaveFramework(
         framework=info,
@@ -313,6 +314,30 @@ def _write_resources(connection: sqlite3.Connection, record: SaveAgentResources)
         )
 
 
+def _write_framework(connection: sqlite3.Connection, record: SaveFramework) -> None:
+    info = record.framework
+    connection.execute(
+        "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
+        " labels, hostname, webui_url, offer_terms, failover_deadline_ns, completed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            info.framework_id,
+            info.name,
+            info.user,
+            info.principal,
+            json.dumps(info.roles),
+            json.dumps(sorted(info.capabilities)),
+            info.failover_timeout_ms,
+            json.dumps(info.labels),
+            info.hostname,
+            info.webui_url,
+            offer_terms_rows.to_text(info.offer_terms),
+            record.failover_deadline_ns,
+            int(record.completed),
+        ),
+    )
+
+
 def _write(connection: sqlite3.Connection, record: Save) -> None:
     match record:
         case SaveAgent():
@@ -337,25 +362,8 @@ def _write(connection: sqlite3.Connection, record: Save) -> None:
             )
         case SaveDrain(agent_id=agent_id, drain=drain):
             _write_drain(connection, agent_id, drain)
-        case SaveFramework(framework=info):
-            connection.execute(
-                "INSERT OR REPLACE INTO frameworks (id, name, user, principal, roles, capabilities, failover_timeout_ms,"
-                " labels, hostname, webui_url, failover_deadline_ns, completed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    info.framework_id,
-                    info.name,
-                    info.user,
-                    info.principal,
-                    json.dumps(info.roles),
-                    json.dumps(sorted(info.capabilities)),
-                    info.failover_timeout_ms,
-                    json.dumps(info.labels),
-                    info.hostname,
-                    info.webui_url,
-                    record.failover_deadline_ns,
-                    int(record.completed),
-                ),
-            )
+        case SaveFramework():
+            _write_framework(connection, record)
         case SaveWeights(weights_milli=weights):
             connection.execute("DELETE FROM weights")
             connection.executemany("INSERT INTO weights (role, weight_milli) VALUES (?, ?)", weights)

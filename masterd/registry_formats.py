@@ -1,6 +1,6 @@
 """The registry's tables, and how each older format becomes the newest: steps that were once released never change."""
 
-FORMAT = 5
+FORMAT = 6
 
 _TABLES = """
 CREATE TABLE master (id TEXT NOT NULL, epoch INTEGER NOT NULL);
@@ -38,6 +38,11 @@ ALTER TABLE agent_resources ADD COLUMN destroyed TEXT NOT NULL DEFAULT '[]';
 """
 """Before format 5 no agent had anything on its disk that a DESTROY would have to remove."""
 
+_FROM_FORMAT_5 = """
+ALTER TABLE frameworks ADD COLUMN offer_terms TEXT NOT NULL DEFAULT '[]';
+"""
+"""Before format 6 no framework could say which offers it wants."""
+
 _FROM_FORMAT_1 = """
 ALTER TABLE agents ADD COLUMN unreachable_ns INTEGER;
 UPDATE agents SET unreachable_ns = strftime('%s', 'now') * 1000000000 WHERE reachable = 0;
@@ -46,10 +51,11 @@ ALTER TABLE agents DROP COLUMN reachable;
 """Format 1 did not say since when an agent was out of reach: since now."""
 
 STEPS = {
-    0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4,
-    1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4,
-    2: _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4,
-    3: _TABLES_SINCE_4 + _FROM_FORMAT_4,
-    4: _FROM_FORMAT_4,
+    0: _TABLES + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4 + _FROM_FORMAT_5,
+    1: _FROM_FORMAT_1 + _TABLES_SINCE_2 + _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4 + _FROM_FORMAT_5,
+    2: _TABLES_SINCE_3 + _TABLES_SINCE_4 + _FROM_FORMAT_4 + _FROM_FORMAT_5,
+    3: _TABLES_SINCE_4 + _FROM_FORMAT_4 + _FROM_FORMAT_5,
+    4: _FROM_FORMAT_4 + _FROM_FORMAT_5,
+    5: _FROM_FORMAT_5,
 }
 """By the format that was found; 0: an empty file."""

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 
 from masterd.allocator.patterns import Pattern, PatternError
 from paddock.model.errors import InvalidRequest
+from paddock.model.offer_terms import HOSTNAME, REGION, ZONE, Constraint, Groups, Predicate
 from paddock.model.resource_text import Attribute
-
-HOSTNAME, REGION, ZONE = "$hostname", "$region", "$zone"
-"""What can be selected besides an attribute's name."""
-
-
-class Predicate(Enum):
-    """What must be true of the selected attribute. A text predicate is true of an attribute that is not a text."""
-
-    EXISTS = "exists"
-    NOT_EXISTS = "not_exists"
-    TEXT_EQUALS = "text_equals"
-    TEXT_NOT_EQUALS = "text_not_equals"
-    TEXT_MATCHES = "text_matches"
-    TEXT_NOT_MATCHES = "text_not_matches"
-
 
 _NEGATIVE = frozenset({Predicate.NOT_EXISTS, Predicate.TEXT_NOT_EQUALS, Predicate.TEXT_NOT_MATCHES})
 _PATTERNS = frozenset({Predicate.TEXT_MATCHES, Predicate.TEXT_NOT_MATCHES})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraint:
-    """One predicate on one attribute. `value`: the text or the pattern, which has to match the whole."""
-
-    select: str
-    predicate: Predicate
-    value: str = ""
-
-
-Groups = tuple[tuple[Constraint, ...], ...]
-"""An agent is wanted when all constraints of one of the groups hold; no groups: every agent is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +31,35 @@ class Place:
         return next((attribute.value for attribute in self.attributes if attribute.name == select), None)
 
 
+class Wanted:
+    """Groups made ready to be asked of agents again and again. Patterns are compiled here, once, and kept: a cycle asks of
+    each agent for all frameworks, and no cache holds the patterns of all.
+    """
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, groups: Groups) -> None:
+        """Raises PatternError, but not for groups that were checked."""
+        self._groups = tuple(
+            tuple((each, _compiled(each.value) if each.predicate in _PATTERNS else None) for each in group)
+            for group in groups
+        )
+
+    def excludes(self, place: Place) -> bool:
+        """Whether the groups rule the agent out."""
+        return bool(self._groups) and not any(
+            all(_holds(constraint, pattern, place) for constraint, pattern in group) for group in self._groups
+        )
+
+
 def check_groups(groups: Groups, field: str) -> Groups:
     """From outside. Raises InvalidRequest for an empty group and for a pattern that is none."""
-    for group in groups:
+    for index, group in enumerate(groups):
         if not group:
-            raise InvalidRequest(field, "", "a group of constraints needs at least one")
-        for constraint in group:
+            raise InvalidRequest(f"{field}[{index}]", "", "a group of constraints needs at least one")
+        for number, constraint in enumerate(group):
             if constraint.predicate in _PATTERNS:
-                _check_pattern(constraint.value, field)
+                _check_pattern(constraint.value, f"{field}[{index}].constraints[{number}].value")
     return groups
 
 
@@ -79,10 +72,10 @@ def _check_pattern(pattern: str, field: str) -> None:
 
 def exclude(groups: Groups, place: Place) -> bool:
     """Whether the groups rule the agent out."""
-    return bool(groups) and not any(all(_holds(each, place) for each in group) for group in groups)
+    return Wanted(groups).excludes(place)
 
 
-def _holds(constraint: Constraint, place: Place) -> bool:
+def _holds(constraint: Constraint, pattern: Pattern | None, place: Place) -> bool:
     value = place.selected(constraint.select)
     predicate = constraint.predicate
     if predicate is Predicate.EXISTS:
@@ -93,10 +86,11 @@ def _holds(constraint: Constraint, place: Place) -> bool:
         return False
     if not isinstance(value, str):
         return True
-    same = _compiled(constraint.value).matches(value) if predicate in _PATTERNS else value == constraint.value
+    same = value == constraint.value if pattern is None else pattern.matches(value)
     return same != (predicate in _NEGATIVE)
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Pattern:
+    """Frameworks that say the same share one."""
     return Pattern(pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from masterd.allocator.constraints import Wanted
 from masterd.allocator.interface import FrameworkTraits, Minimum
 from paddock.model.framework import FrameworkCapability
 from paddock.model.ids import AgentId, FrameworkId
@@ -22,6 +23,7 @@ class AllocatorFramework:
         "refused_agents",
         "suppressed_roles",
         "traits",
+        "wanted",
     )
 
     def __init__(self, framework_id: FrameworkId, traits: FrameworkTraits, *, active: bool) -> None:
@@ -39,7 +41,8 @@ class AllocatorFramework:
         """
         self.traits = traits
         self.suppressed_roles = set(traits.suppressed_roles)
-        self.is_picky = bool(traits.constraints)
+        self.wanted = {role: Wanted(groups) for role, groups in traits.constraints.items()}
+        self.is_picky = bool(self.wanted)
         self.holders = {role: (self.framework_id, role) for role in traits.roles}
 
     def can(self, capability: FrameworkCapability) -> bool:

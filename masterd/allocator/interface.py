@@ -13,10 +13,11 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
-from masterd.allocator.constraints import Groups, Place
+from masterd.allocator.constraints import Place
 from masterd.allocator.quota import Quota
 from paddock.model.framework import FrameworkCapability
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.offer_terms import Groups
 from paddock.model.resources import Resources
 
 Held = Mapping[tuple[FrameworkId, str], Resources]

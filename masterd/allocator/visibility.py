@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-from masterd.allocator import constraints
 from masterd.allocator.agents import AllocatorAgent
 from masterd.allocator.bundle import Bundle, Kind
 from masterd.allocator.frameworks import AllocatorFramework
@@ -51,7 +50,8 @@ def hidden(
         return Hidden.GPU
     if _is_remote(agent, settings) and not framework.can(Capability.REGION_AWARE):
         return Hidden.REGION
-    if constraints.exclude(framework.traits.constraints.get(role, ()), agent.traits.place):
+    wanted = framework.wanted.get(role)
+    if wanted is not None and wanted.excludes(agent.traits.place):
         return Hidden.CONSTRAINT
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from masterd.allocator.constraints import check_groups
 from masterd.core import offers, tasks
 from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
@@ -30,6 +31,8 @@ def subscribe(turn: Turn, event: Subscribe) -> None:
     unknown = set(event.suppressed_roles) - set(event.framework.roles)
     if unknown:
         raise InvalidRequest("suppressed_roles", min(unknown), "suppress only roles that the framework subscribes with")
+    for index, terms in enumerate(event.framework.offer_terms):
+        check_groups(terms.constraints, f"framework.offer_terms[{index}].constraint_groups")
     for role in event.framework.roles:
         check_may(turn.state, event.caller, Action.REGISTER, role, "framework.roles")
     framework_id = event.framework.framework_id

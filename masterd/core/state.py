@@ -252,7 +252,13 @@ _AWARE_ONLY = frozenset(
 def traits_of(info: FrameworkInfo, suppressed_roles: Iterable[str] = ()) -> FrameworkTraits:
     """What the allocator is to know of a framework."""
     return FrameworkTraits(
-        roles=frozenset(info.roles), suppressed_roles=frozenset(suppressed_roles), capabilities=info.capabilities
+        roles=frozenset(info.roles),
+        suppressed_roles=frozenset(suppressed_roles),
+        capabilities=info.capabilities,
+        minimums={
+            terms.role: tuple(map(dict, terms.minimum)) for terms in info.offer_terms if terms.minimum is not None
+        },
+        constraints={terms.role: terms.constraints for terms in info.offer_terms if terms.constraints},
     )
 
 

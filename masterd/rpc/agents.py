@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
@@ -120,7 +121,8 @@ def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
         for index, task in enumerate(message.tasks)
     )
     frameworks = tuple(
-        convert.framework_info_from_wire(info, f"frameworks[{index}]") for index, info in enumerate(message.frameworks)
+        replace(convert.framework_info_from_wire(info, f"frameworks[{index}]"), offer_terms=())
+        for index, info in enumerate(message.frameworks)
     )
     for index, framework in enumerate(frameworks):
         ids.framework_id(framework.framework_id, f"frameworks[{index}].framework_id")
@@ -219,7 +221,7 @@ def to_wire(message: AgentMessage, master: parties_pb2.MasterInfo) -> pb.MasterM
             return pb.MasterMessage(master=master, volumes=volumes)
         case TellLaunch():
             launch = pb.LaunchTasks(
-                framework=convert.framework_info_to_wire(message.framework),
+                framework=convert.framework_info_to_wire(replace(message.framework, offer_terms=())),
                 tasks=[convert.task_info_to_wire(task) for task in message.tasks],
             )
             return pb.MasterMessage(master=master, launch_tasks=launch)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from paddock.model.ids import NO_FRAMEWORK_ID, FrameworkId
+from paddock.model.offer_terms import OfferTerms
 from paddock.model.resources import DEFAULT_ROLE
 
 
@@ -36,3 +37,4 @@ class FrameworkInfo:
     labels: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
     webui_url: str = ""
+    offer_terms: tuple[OfferTerms, ...] = ()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from masterd.allocator import constraints, interface, quota
 from masterd.allocator.bundle import Bundle, Kinds
-from paddock.model import resources
+from paddock.model import offer_terms, resources
 from paddock.model.framework import FrameworkCapability
 from paddock.model.resource_text import Attribute, format_label, format_value
 from paddock.model.resources import Resource, Resources, Scalar, milli_of
@@ -97,9 +97,9 @@ def held_of(used: Words) -> Any:
     return {(who, role): resources_of(part) for who, parts in used.items() for role, part in parts.items()}
 
 
-def groups_of(groups: Iterable[Iterable[Words]]) -> constraints.Groups:
+def groups_of(groups: Iterable[Iterable[Words]]) -> offer_terms.Groups:
     def constraint(words: Words) -> Any:
-        return made(constraints.Constraint, words, value=str(words.get("value", "")))
+        return made(offer_terms.Constraint, words, value=str(words.get("value", "")))
 
     return tuple(tuple(map(constraint, group)) for group in groups)
 
@@ -124,7 +124,7 @@ READERS: tuple[tuple[Callable[[Any], Any], dict[str, str]], ...] = (
     (tuple, {"roles": "roles"}),
     (str, {"agent": "agent_id", "framework": "framework_id", "task": "task_id"}),
     (held_of, {"used": "held"}),
-    (constraints.Predicate, {"is": "predicate"}),
+    (offer_terms.Predicate, {"is": "predicate"}),
     (lambda names: frozenset(FrameworkCapability[name] for name in names), {"capabilities": "capabilities"}),
     (lambda said: {role: groups_of(groups) for role, groups in said.items()}, {"constraints": "constraints"}),
     (lambda said: tuple(made(Attribute, words) for words in said), {"attributes": "attributes"}),

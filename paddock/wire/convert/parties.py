@@ -9,6 +9,7 @@ from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import FrameworkId, MasterId
 from paddock.model.resources import DEFAULT_ROLE
 from paddock.wire.convert import bounds
+from paddock.wire.convert.offer_terms import offer_terms_from_wire, offer_terms_to_wire
 from paddock.wire.convert.resources import (
     attributes_from_wire,
     attributes_to_wire,
@@ -29,10 +30,11 @@ def framework_info_from_wire(message: pb.FrameworkInfo, field: str = "framework"
     framework_id = FrameworkId("")
     if message.framework_id:
         framework_id = ids.framework_id(message.framework_id, f"{field}.framework_id")
+    roles = tuple(message.roles) or (DEFAULT_ROLE,)
     return FrameworkInfo(
         framework_id=framework_id,
         name=bounds.text(message.name, f"{field}.name"),
-        roles=tuple(message.roles) or (DEFAULT_ROLE,),
+        roles=roles,
         user=bounds.text(message.user, f"{field}.user"),
         principal=bounds.text(message.principal, f"{field}.principal"),
         capabilities=_capabilities_from_wire(message, f"{field}.capabilities"),
@@ -40,6 +42,7 @@ def framework_info_from_wire(message: pb.FrameworkInfo, field: str = "framework"
         labels=bounds.labels(message.labels, f"{field}.labels"),
         hostname=bounds.text(message.hostname, f"{field}.hostname"),
         webui_url=bounds.text(message.webui_url, f"{field}.webui_url", bounds.TEXT_LIMIT_BYTES),
+        offer_terms=offer_terms_from_wire(message.offer_terms, f"{field}.offer_terms", roles),
     )
 
 
@@ -56,6 +59,7 @@ def framework_info_to_wire(framework: FrameworkInfo) -> pb.FrameworkInfo:
         labels=dict(framework.labels),
         hostname=framework.hostname,
         webui_url=framework.webui_url,
+        offer_terms=offer_terms_to_wire(framework.offer_terms),
     )
 
 

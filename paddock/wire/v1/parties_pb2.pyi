@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from paddock.wire.v1 import offer_terms_pb2 as _offer_terms_pb2
 from paddock.wire.v1 import resources_pb2 as _resources_pb2
 import builtins as _builtins
 import sys
@@ -83,6 +84,7 @@ class FrameworkInfo(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
     WEBUI_URL_FIELD_NUMBER: _builtins.int
+    OFFER_TERMS_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     """Empty at the first subscription: the master gives one."""
     name: _builtins.str
@@ -100,6 +102,10 @@ class FrameworkInfo(_message.Message):
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___FrameworkCapability.ValueType]: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def offer_terms(self) -> _containers.RepeatedCompositeFieldContainer[_offer_terms_pb2.OfferTerms]:
+        """Said to masters, and by them to operators; agents are not told. Each subscription replaces all of it."""
+
     def __init__(
         self,
         *,
@@ -113,10 +119,11 @@ class FrameworkInfo(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         hostname: _builtins.str = ...,
         webui_url: _builtins.str = ...,
+        offer_terms: _abc.Iterable[_offer_terms_pb2.OfferTerms] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "failover_timeout_ms", b"failover_timeout_ms", "framework_id", b"framework_id", "hostname", b"hostname", "labels", b"labels", "name", b"name", "principal", b"principal", "roles", b"roles", "user", b"user", "webui_url", b"webui_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "failover_timeout_ms", b"failover_timeout_ms", "framework_id", b"framework_id", "hostname", b"hostname", "labels", b"labels", "name", b"name", "offer_terms", b"offer_terms", "principal", b"principal", "roles", b"roles", "user", b"user", "webui_url", b"webui_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

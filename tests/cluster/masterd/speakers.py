@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from grpc.aio import Channel
 
-from paddock.model.resource_text import parse_resources
+from paddock.model.resource_text import parse_attributes, parse_resources
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
 from paddock.wire.v1 import offers_pb2, parties_pb2, tasks_pb2
@@ -62,11 +62,18 @@ class Heard:
 class AgentSpeaker:
     """Registers, answers pings unless told not to, and says what the test wants."""
 
-    def __init__(self, channel: Channel, agent_id: str, resources: str = "cpus:4;mem:1024;ports:[31000-31009]") -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        agent_id: str,
+        resources: str = "cpus:4;mem:1024;ports:[31000-31009]",
+        attributes: str = "",
+    ) -> None:
         self.agent_id = agent_id
         self.heard = Heard()
         self.answer_pings = True
         self._resources = parse_resources(resources)
+        self._attributes = parse_attributes(attributes)
         self._stub = AgentRegistryServiceStub(channel)
         self._out: asyncio.Queue[registry_pb.AgentMessage | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +84,7 @@ class AgentSpeaker:
             hostname=self.agent_id,
             unix_address="unix:/nowhere",
             resources=convert.resources_to_wire(self._resources),
+            attributes=convert.attributes_to_wire(self._attributes),
         )
         self.say(registry_pb.AgentMessage(register=registry_pb.RegisterAgent(agent=agent, tasks=tasks)))
         self._task = asyncio.create_task(self._talk())

@@ -32,6 +32,7 @@ from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer import Unavailability
+from paddock.model.offer_terms import HOSTNAME, Constraint, OfferTerms, Predicate
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import DiskVolume, Items, Ranges, Reservation, Resource, Resources, Scalar
 from paddock.model.volumes import DestroyedVolume, VolumeKey
@@ -49,6 +50,20 @@ FRAMEWORK = SaveFramework(
         labels=(("k", "v"), ("k2", "")),
         hostname="h",
         webui_url="http://ui.example",
+        offer_terms=(
+            OfferTerms(
+                role="a/b",
+                constraints=(
+                    (
+                        Constraint(select="ünï", predicate=Predicate.TEXT_NOT_MATCHES, value="r[0-9]+"),
+                        Constraint(select=HOSTNAME, predicate=Predicate.EXISTS),
+                    ),
+                    (Constraint(select="rack", predicate=Predicate.TEXT_EQUALS, value='"'),),
+                ),
+                minimum=((("cpus", 1_500), ("mem", 2**50)), (("gpus", 1_000),)),
+            ),
+            OfferTerms(role="*", minimum=()),
+        ),
     ),
     failover_deadline_ns=2**60,
     completed=False,
@@ -190,6 +205,7 @@ def test_older_formats_are_brought_forward(tmp_path: Path, found: int, newer: tu
     with registry._connection as connection:
         for table in newer:
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE frameworks DROP COLUMN offer_terms")
         connection.execute(f"PRAGMA user_version = {found}")
     registry.close()
     assert [role for role, _ in loaded(tmp_path).quotas] == ["r"]
@@ -204,6 +220,7 @@ def test_format_4_is_understood(tmp_path: Path) -> None:
     registry.write((AGENT, RESERVED))
     with registry._connection as connection:
         connection.execute("ALTER TABLE agent_resources DROP COLUMN destroyed")
+        connection.execute("ALTER TABLE frameworks DROP COLUMN offer_terms")
         connection.execute("PRAGMA user_version = 4")
     registry.close()
     assert loaded(tmp_path).agent_resources == (RESERVED,)
@@ -213,6 +230,38 @@ def test_format_4_is_understood(tmp_path: Path) -> None:
     registry.write((plain,))
     registry.close()
     assert loaded(tmp_path).agent_resources == (plain,)
+
+
+def test_format_5_is_understood(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((FRAMEWORK,))
+    with registry._connection as connection:
+        connection.execute("ALTER TABLE frameworks DROP COLUMN offer_terms")
+        connection.execute("PRAGMA user_version = 5")
+    registry.close()
+    assert loaded(tmp_path).frameworks == (replace(FRAMEWORK, framework=replace(FRAMEWORK.framework, offer_terms=())),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        '[["r", [], 1]]',
+        '[["r", [[]], null]]',
+        '[["r", [[["rack", "is", "x"]]], null]]',
+        '[["r", [[["rack", "text_matches", "("]]], null]]',
+        '[["r", [], [[["cpus", "many"]]]]]',
+    ],
+)
+def test_wishes_that_make_no_sense_are_not_believed(tmp_path: Path, text: str) -> None:
+    registry = Registry.open(str(tmp_path))
+    registry.write((FRAMEWORK,))
+    with registry._connection as connection:
+        connection.execute("UPDATE frameworks SET offer_terms = ?", (text,))
+    registry.close()
+    with pytest.raises(CheckpointError, match="restore the file from a backup"):
+        loaded(tmp_path)
 
 
 def test_of_frameworks_that_have_ended_the_newest_are_remembered(

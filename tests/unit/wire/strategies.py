@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
@@ -22,6 +24,7 @@ from paddock.model.offer import (
     Unavailability,
     Unreserve,
 )
+from paddock.model.offer_terms import HOSTNAME, REGION, ZONE, Constraint, OfferTerms, Predicate
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import (
     MILLI_LIMIT,
@@ -304,7 +307,22 @@ statuses = st.builds(
     healthy=st.none() | st.booleans(),
 )
 
-frameworks = st.builds(
+constraints = st.builds(
+    Constraint,
+    select=st.sampled_from((HOSTNAME, REGION, ZONE, "rack", "ünï")),
+    predicate=st.sampled_from([each for each in Predicate if each.takes_value]),
+    value=texts.filter(bool),
+) | st.builds(Constraint, select=st.just("rack"), predicate=st.sampled_from((Predicate.EXISTS, Predicate.NOT_EXISTS)))
+least_amounts = st.dictionaries(st.sampled_from(("cpus", "mem", "ports")), st.integers(0, 2**40), min_size=1).map(
+    lambda found: tuple(sorted(found.items()))
+)
+offer_terms = st.builds(
+    OfferTerms,
+    role=st.just("a/b"),
+    constraints=st.lists(st.lists(constraints, min_size=1, max_size=2).map(tuple), max_size=2).map(tuple),
+    minimum=st.none() | st.lists(least_amounts, max_size=2).map(tuple),
+)
+undemanding_frameworks = st.builds(
     FrameworkInfo,
     framework_id=st.just(FrameworkId("")) | task_ids.map(FrameworkId),
     name=texts,
@@ -316,6 +334,9 @@ frameworks = st.builds(
     labels=labels,
     hostname=texts,
     webui_url=texts,
+)
+frameworks = undemanding_frameworks | st.tuples(undemanding_frameworks, offer_terms).map(
+    lambda pair: replace(pair[0], offer_terms=(replace(pair[1], role=pair[0].roles[-1]),))
 )
 domains = st.builds(DomainInfo, region=texts, zone=texts)
 agents = st.builds(

@@ -244,6 +244,23 @@ def test_a_bad_status_is_refused_by_the_name_of_its_field(changes: dict[str, obj
     assert refused.value.field == field
 
 
+TERMS = "framework.offer_terms[0]"
+CONSTRAINT = f"{TERMS}.constraint_groups[0].constraints[0]"
+GOOD: dict[str, object] = {"select": "rack", "predicate": "ATTRIBUTE_TEXT_EQUALS", "value": "r1"}
+
+
+def terms(**said: object) -> dict[str, object]:
+    return {"roles": ["a"], "offer_terms": [{"role": "a", **said}]}
+
+
+def constrained(**said: object) -> dict[str, object]:
+    return terms(constraint_groups=[{"constraints": [{**GOOD, **said}]}])
+
+
+def least(alternatives: list[object]) -> dict[str, object]:
+    return terms(minimum={"alternatives": alternatives})
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -253,6 +270,23 @@ def test_a_bad_status_is_refused_by_the_name_of_its_field(changes: dict[str, obj
         ({"roles": ["a/../b"]}, "framework.roles[0]"),
         ({"name": "a\0"}, "framework.name"),
         ({"failover_timeout_ms": 2**64 - 1}, "framework.failover_timeout_ms"),
+        ({"roles": ["a"], "offer_terms": [{"role": "b"}]}, "framework.offer_terms[0].role"),
+        ({"roles": ["a"], "offer_terms": [{"role": "a"}, {"role": "a"}]}, "framework.offer_terms[1]"),
+        (terms(constraint_groups=[{}]), f"{TERMS}.constraint_groups[0].constraints"),
+        (constrained(select=""), f"{CONSTRAINT}.select"),
+        (constrained(select="$hostnam"), f"{CONSTRAINT}.select"),
+        (constrained(select="x" * 256), f"{CONSTRAINT}.select"),
+        (constrained(predicate=0), f"{CONSTRAINT}.predicate"),
+        (constrained(predicate=7), f"{CONSTRAINT}.predicate"),
+        (constrained(value=""), f"{CONSTRAINT}.value"),
+        (constrained(value="a\0"), f"{CONSTRAINT}.value"),
+        (constrained(predicate="ATTRIBUTE_EXISTS"), f"{CONSTRAINT}.value"),
+        (terms(constraint_groups=[{"constraints": [GOOD]}] * 101), f"{TERMS}.constraint_groups"),
+        (least([{}]), f"{TERMS}.minimum.alternatives[0].milli"),
+        (least([{"milli": {"cpus": -1}}]), f"{TERMS}.minimum.alternatives[0].milli[0].cpus"),
+        (least([{"milli": {"a b": 1}}]), f"{TERMS}.minimum.alternatives[0].milli[0].name"),
+        (least([{"milli": {"cpus": 1}}] * 17), f"{TERMS}.minimum.alternatives"),
+        (least([{"milli": {f"r{number}": 1 for number in range(65)}}]), f"{TERMS}.minimum.alternatives[0].milli"),
     ],
 )
 def test_a_bad_framework_is_refused_by_the_name_of_its_field(changes: dict[str, object], field: str) -> None:

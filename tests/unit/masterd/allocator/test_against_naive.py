@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from masterd.allocator.constraints import HOSTNAME, Constraint, Groups, Place, Predicate
+from masterd.allocator.constraints import Place
 from masterd.allocator.drf import Sorter
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AgentTraits, AllocatorSettings, Conversion, FrameworkTraits, Grant, Inactivity
@@ -14,6 +14,7 @@ from masterd.allocator.quota import Quota
 from masterd.allocator.shares import ClusterTotals
 from paddock.model.framework import FrameworkCapability as Capability
 from paddock.model.ids import AgentId, FrameworkId
+from paddock.model.offer_terms import HOSTNAME, Constraint, Groups, Predicate
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import DiskVolume, Reservation, Resource, Resources, Scalar
 from tests.unit.masterd.allocator.naive import Agent, Client, Framework, NaiveAllocator, order, plus, unshared

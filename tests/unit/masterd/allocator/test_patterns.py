@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masterd.allocator.constraints import Constraint, Place, Predicate, check_groups, exclude
+from masterd.allocator.constraints import Place, check_groups, exclude
 from masterd.allocator.patterns import SIZE_LIMIT_COUNT, Pattern, PatternError
 from paddock.model.errors import InvalidRequest
+from paddock.model.offer_terms import Constraint, Predicate
 from paddock.model.resource_text import Attribute
 
 _ATOMS = st.sampled_from(

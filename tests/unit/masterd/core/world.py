@@ -40,7 +40,8 @@ from paddock.model.agent import TASK_RESIZE, AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
 from paddock.model.offer import Filters, Launch, Offer
-from paddock.model.resource_text import parse_resources
+from paddock.model.offer_terms import OfferTerms
+from paddock.model.resource_text import parse_attributes, parse_resources
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
 from tests.unit.masterd.core.invariants import violations
@@ -137,6 +138,7 @@ class World:
         frameworks: tuple[FrameworkInfo, ...] = (),
         standalone: Resources | None = None,
         problem: str = "",
+        attributes: str = "",
     ) -> int:
         self.streams += 1
         info = AgentInfo(
@@ -144,6 +146,7 @@ class World:
             hostname=agent_id,
             resources=parse_resources(resources),
             capabilities=(TASK_RESIZE,),
+            attributes=parse_attributes(attributes),
         )
         self.do(
             AgentRegistered(
@@ -171,6 +174,7 @@ class World:
         caller: Caller = ROOT,
         user: str = "",
         suppressed: tuple[str, ...] = (),
+        terms: tuple[OfferTerms, ...] = (),
     ) -> Subscription:
         self.streams += 1
         info = FrameworkInfo(
@@ -180,6 +184,7 @@ class World:
             roles=roles or ("*",),
             capabilities=frozenset({FrameworkCapability.PARTITION_AWARE} if aware else ()),
             failover_timeout_ms=int(failover_s * 1000),
+            offer_terms=terms,
         )
         stream = self.streams
         self.do(Subscribe(stream=stream, caller=caller, framework=info, suppressed_roles=suppressed))
