@@ -88,6 +88,13 @@ class Isolation:
             found += isolator.update(config.container_id, config.resources, config.limits)
         return tuple(found)
 
+    def check_update(self, config: ContainerConfig, last: ContainerConfig) -> None:
+        """Raises what `update` would. They compare with `last` again in any case."""
+        try:
+            self.update(config)
+        finally:
+            self.put_back(last)
+
     def put_back(self, config: ContainerConfig) -> None:
         """They are to compare with this size again; the kernel's files never left it."""
         for isolator in self._isolators:

@@ -81,6 +81,10 @@ class ComposingContainerizer(Containerizer):
         """See the contract."""
         self._owner(config.container_id).resize(config)
 
+    async def check_resize(self, config: ContainerConfig) -> None:
+        """See the contract."""
+        await self._owner(config.container_id).check_resize(config)
+
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """See the contract. What nobody ever had leaves nothing."""
         owner = self._owners.get(config.container_id)

@@ -98,6 +98,10 @@ class Containerizer(ABC):
         """Have the resources and limits of this config in force, or all of the earlier ones. One at a time per container."""
 
     @abstractmethod
+    async def check_resize(self, config: ContainerConfig) -> None:
+        """Whether the isolators would take this size. Changes nothing. Raises their refusal; the kernel is not asked."""
+
+    @abstractmethod
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """Nothing may remain; the isolators' evidence; clean-up."""
 

@@ -198,6 +198,10 @@ class NativeContainerizer(Containerizer):
         """See Resizer."""
         self._track(self._resizer.resize(config))
 
+    async def check_resize(self, config: ContainerConfig) -> None:
+        """See Resizer."""
+        await self._resizer.check(config)
+
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """One hop to the isolation thread, unless something is left in the kernel."""
         container_id = config.container_id

@@ -44,6 +44,7 @@ class Resizer:
         self._watcher = watcher
         self._links = links
         self._configs = configs
+        self._under_way: dict[ContainerId, ContainerConfig] = {}
 
     async def resize(self, wanted: ContainerConfig) -> None:
         """Posts Resized. After a refusal isolators and kernel are at the earlier size."""
@@ -52,19 +53,35 @@ class Resizer:
         if earlier is None:
             self._post(Resized(container_id=container_id, error=_ended(container_id)))
             return
+        self._under_way[container_id] = wanted
         try:
             writes = await self._thread.run("update", lambda: self._isolation.update(wanted))
             unapplied = await self._write(container_id, writes)
         except Exception as error:  # noqa: BLE001 - whatever an isolator raises, the caller is answered
             refusal = as_refusal(container_id, error, "update")
+            del self._under_way[container_id]
             await self._thread.run("update", lambda: self._isolation.put_back(earlier))
             _log.info("resize was refused", extra={"container_id": container_id, "error": str(refusal)})
             self._post(Resized(container_id=container_id, error=refusal))
             return
+        del self._under_way[container_id]
         if container_id in self._configs:
             self._configs[container_id] = wanted
         self._post(Resized(container_id=container_id, unapplied=unapplied))
         self._watcher.ask_again(container_id)
+
+    async def check(self, wanted: ContainerConfig) -> None:
+        """Raises the isolators' refusal. They are asked and put back in one go on their thread, which runs one thing after the
+        other; they go back to what was asked of them last, be it in force already or on its way.
+        """
+        container_id = wanted.container_id
+        last = self._under_way.get(container_id) or self._configs.get(container_id)
+        if last is None:
+            raise _ended(container_id)
+        try:
+            await self._thread.run("update", lambda: self._isolation.check_update(wanted, last))
+        except Exception as error:  # noqa: BLE001 - whatever an isolator raises, the caller is answered
+            raise as_refusal(container_id, error, "update") from None
 
     async def _write(self, container_id: ContainerId, writes: tuple[CgroupWrite, ...]) -> tuple[str, ...]:
         """Asked again until the shim has answered: a connection that broke leaves open whether it was done."""

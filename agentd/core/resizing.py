@@ -13,7 +13,7 @@ from agentd.core.effects import Answer, Resize, SendStandalone, SendTaskResized
 from agentd.core.events import ResizeContainer, Resized, ResizeTask
 from agentd.core.state import AgentState, ContainerEntry, TaskEntry
 from agentd.core.turn import Turn
-from paddock.model.container import ContainerState
+from paddock.model.container import ContainerConfig, ContainerState
 from paddock.model.errors import (
     InvalidRequest,
     InvalidTransition,
@@ -32,20 +32,36 @@ _LIMITS = tuple(field.name for field in fields(ResourceLimits))
 
 def resize_container(turn: Turn, event: ResizeContainer) -> None:
     """Refused at once, or tried; `resized` answers then."""
-    container = turn.state.containers.get(event.container_id)
     try:
-        if container is None:
-            raise NotFound("container", event.container_id)
-        config = container.config
-        resources = _resources(config.resources, event.resources, is_task=bool(config.framework_id))
-        given = {name: value for name in _LIMITS if (value := getattr(event.limits, name)) is not None}
-        wanted = _wanted(turn.state, container, resources, replace(config.limits, **given), event.by)
+        container, wanted = _asked(turn.state, event)
     except PaddockError as error:
         turn.effects.append(Answer(request_id=event.request_id, error=error))
         return
     turn.commit(wanted)
     container.resize_request_id = event.request_id
     _try(turn, container, wanted)
+
+
+def rehearsed(state: AgentState, event: ResizeContainer) -> ContainerConfig:
+    """What the container would be. Raises what the event would be answered with; nothing changes.
+
+    Of a task its master's amounts may be named too, since nothing is done to them here.
+    """
+    container, wanted = _asked(state, event, may_be_masters=True)
+    return replace(container.config, resources=wanted.resources, limits=wanted.limits)
+
+
+def _asked(
+    state: AgentState, event: ResizeContainer, *, may_be_masters: bool = False
+) -> tuple[ContainerEntry, ContainerResizing]:
+    container = state.containers.get(event.container_id)
+    if container is None:
+        raise NotFound("container", event.container_id)
+    config = container.config
+    is_masters = bool(config.framework_id) and not may_be_masters
+    resources = _resources(config.resources, event.resources, is_task=is_masters)
+    given = {name: value for name in _LIMITS if (value := getattr(event.limits, name)) is not None}
+    return container, _wanted(state, container, resources, replace(config.limits, **given), event.by)
 
 
 def resize_task(turn: Turn, event: ResizeTask) -> None:

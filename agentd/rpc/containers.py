@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 from agentd.containerizer.contract import Containerizer
+from agentd.core import resizing
 from agentd.core.events import KillContainer, LaunchStandalone, ResizeContainer
 from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
@@ -132,19 +133,26 @@ class ContainerServicer(ContainerServiceServicer):
     async def UpdateContainer(  # noqa: N802
         self, request: pb.UpdateContainerRequest, context: Context
     ) -> pb.UpdateContainerResponse:
-        """Answered when it is in force and durable, or when the old size is in force again."""
+        """Answered when it is in force and durable, or when the old size is in force again. What is only validated is said of
+        the state as it is now.
+        """
         principal = current_principal()
         update = convert.container_update_from_wire(request)
         self._access.container(principal, "resize", update.container_id)
-        await self._shell.ask(
-            lambda request_id: ResizeContainer(
+
+        def event(request_id: int) -> ResizeContainer:
+            return ResizeContainer(
                 request_id=request_id,
                 container_id=update.container_id,
                 resources=update.resources,
                 limits=update.limits,
                 by=principal.name,
             )
-        )
+
+        if update.validate_only:
+            await self._containerizer.check_resize(resizing.rehearsed(self._shell.state, event(0)))
+        else:
+            await self._shell.ask(event)
         container = self._access.container(principal, "read", update.container_id)
         limits = await self._containerizer.limits(update.container_id)
         return pb.UpdateContainerResponse(

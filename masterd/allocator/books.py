@@ -51,6 +51,21 @@ class Books:
         accounts = self.ledger.accounts
         return {name: -left for name in accounts.root.children_need if (left := accounts.surplus(name)) < 0}
 
+    def over_quota(self, role: str, resources: Resources) -> tuple[frozenset[str], frozenset[str]]:
+        """Were the role given this too: of what it would be above its limits, and of what the guarantees would be met less."""
+        accounts = self.ledger.accounts
+        account = accounts.get(role)
+        if account is None:
+            return frozenset(), frozenset()
+        charged, before = self.ledger.kinds.bundle(resources).charged, dict(self.guarantee_shortfall())
+        accounts.charge(account, charged)
+        try:
+            beyond = frozenset(name for name, milli in account.excess().items() if milli > 0 and name in charged)
+            after = self.guarantee_shortfall()
+            return beyond, frozenset(name for name in charged if after.get(name, 0) > before.get(name, 0))
+        finally:
+            accounts.discharge(account, charged)
+
     def role_share(self, role: str) -> Fraction | None:
         """The role's weighted dominant share; None when nobody is in it."""
         return self.ledger.roles.share(role)

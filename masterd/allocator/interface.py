@@ -296,6 +296,12 @@ class Allocator(Protocol):
         """By how much the role, with what it is offered, is above its limits."""
         ...
 
+    def over_quota(self, role: str, resources: Resources) -> tuple[frozenset[str], frozenset[str]]:
+        """Of what the role would be above its limits, and of what guarantees would be met less, had it this too. Changes
+        nothing.
+        """
+        ...
+
     def guarantee_shortfall(self) -> Mapping[str, int]:
         """How much more would have to be free so that all guarantees could be met."""
         ...

@@ -13,7 +13,7 @@ from masterd.core import offers, tasks
 from masterd.core.effects import TellResize
 from masterd.core.events import OperatorResize, RegisteredTask, Resize, TaskResized
 from masterd.core.operations import find_limits_fault
-from masterd.core.state import AgentEntry, FrameworkEntry, Resizing, TaskEntry, Turn
+from masterd.core.state import AgentEntry, FrameworkEntry, MasterState, Resizing, TaskEntry, Turn
 from masterd.core.views import AgentState
 from paddock.model.agent import TASK_RESIZE
 from paddock.model.errors import (
@@ -37,30 +37,41 @@ def by_framework(turn: Turn, event: Resize, framework: FrameworkEntry) -> None:
     task = framework.tasks.get(event.task_id)
     if task is None:
         raise NotFound("running task", event.task_id)
-    _begin(turn, framework, task, event.resources, tasks.THE_FRAMEWORK)
+    _begin(turn, task, event.resources, tasks.THE_FRAMEWORK)
 
 
 def by_operator(turn: Turn, event: OperatorResize) -> None:
     """The tasks of the caller's frameworks; root's: all."""
-    framework = turn.state.frameworks.get(event.framework_id)
+    _begin(turn, _of_operator(turn.state, event), event.resources, f"the operator {event.caller}")
+
+
+def rehearsed(state: MasterState, event: OperatorResize) -> Resources:
+    """All that the task would have, if its agent and its kernel take it. Raises what the event would; nothing changes."""
+    task = _of_operator(state, event)
+    wanted = wanted_resources(task, event.resources)
+    _growth(state, state.agents[task.agent_id], task, wanted)
+    return wanted
+
+
+def _of_operator(state: MasterState, event: OperatorResize) -> TaskEntry:
+    framework = state.frameworks.get(event.framework_id)
     task = framework.tasks.get(event.task_id) if framework is not None else None
     if framework is None or task is None:
         raise NotFound("running task", event.task_id)
     if event.caller.uid not in {0, tasks.owner_uid(framework)}:
         owner = framework.info.principal or "nobody known"
         raise PermissionRefused(f"task {event.task_id} belongs to {owner}; ask as that user or as root")
-    _begin(turn, framework, task, event.resources, f"the operator {event.caller}")
+    return task
 
 
-def _begin(turn: Turn, framework: FrameworkEntry, task: TaskEntry, named: Resources, asked_by: str) -> None:
+def _begin(turn: Turn, task: TaskEntry, named: Resources, asked_by: str) -> None:
     agent = turn.state.agents[task.agent_id]
     wanted = wanted_resources(task, named)
-    _check(agent, task, wanted)
-    if wanted == task.info.resources or (task.resizing is not None and task.resizing.resources == wanted):
-        return  # it is, or will be, as it should be
-    if task.resizing is not None:
-        raise Unavailable(f"task {task.info.task_id} is being resized by {task.resizing.asked_by}; try again")
-    _reserve(turn, agent, task, excess(wanted.unallocated(), task.held))
+    growth = _growth(turn.state, agent, task, wanted)
+    if growth is None:
+        return
+    if growth:
+        turn.state.allocator.hold(task.framework_id, task.role, agent.info.agent_id, growth)
     task.resizing, task.resize_error = Resizing(resources=wanted, asked_by=asked_by), ""
     tell(turn, agent, task)
     offers.rescind_what_no_longer_fits(turn, agent)
@@ -103,26 +114,31 @@ def _check(agent: AgentEntry, task: TaskEntry, wanted: Resources) -> None:
         raise InvalidRequest("resources", format_resources(wanted.unallocated()), f"{fault}; raise the limit first")
 
 
-def _reserve(turn: Turn, agent: AgentEntry, task: TaskEntry, growth: Resources) -> None:
-    """Of what nobody has, or is only offered. Raises ResourcesExhausted; nothing has changed then."""
-    if not growth:
-        return
-    allocator, agent_id = turn.state.allocator, agent.info.agent_id
-    offered = (each for offer_id in agent.offers for each in turn.state.offers[offer_id].resources)
+def _growth(state: MasterState, agent: AgentEntry, task: TaskEntry, wanted: Resources) -> Resources | None:
+    """What has to be taken for it; None: it is, or will be, as it should be. Raises what is in the way; changes nothing."""
+    _check(agent, task, wanted)
+    if wanted == task.info.resources or (task.resizing is not None and task.resizing.resources == wanted):
+        return None
+    if task.resizing is not None:
+        raise Unavailable(f"task {task.info.task_id} is being resized by {task.resizing.asked_by}; try again")
+    growth = excess(wanted.unallocated(), task.held)
+    if growth:
+        _check_room(state, agent, task, growth)
+    return growth
+
+
+def _check_room(state: MasterState, agent: AgentEntry, task: TaskEntry, growth: Resources) -> None:
+    """Of what nobody has, or is only offered. Raises ResourcesExhausted."""
+    allocator, agent_id = state.allocator, agent.info.agent_id
+    offered = (each for offer_id in agent.offers for each in state.offers[offer_id].resources)
     room = Resources.of((*allocator.free(agent_id), *offered))
     if not room.contains(growth):
         free = format_resources(room) or "nothing"
         raise ResourcesExhausted(
             f"{format_resources(growth)} more was asked for, {free} is free on agent {agent_id}; ask for less, or end something"
         )
-    names = {resource.name for resource in growth}
-    shortfall = dict(allocator.guarantee_shortfall())
-    allocator.hold(task.framework_id, task.role, agent_id, growth)
-    beyond = names & {name for name, milli in allocator.quota_excess(task.role).items() if milli > 0}
-    after = allocator.guarantee_shortfall()
-    kept = {name for name in names if after.get(name, 0) > shortfall.get(name, 0)}
+    beyond, kept = allocator.over_quota(task.role, growth)
     if beyond or kept:
-        _give_back(turn, task, growth)
         why = "role {0} would be above its quota's limit" if beyond else "it is kept for the guarantees of other roles"
         words = f"{why.format(task.role)} of {', '.join(sorted(beyond or kept))}"
         raise ResourcesExhausted(f"{format_resources(growth)} more was asked for: {words}; `paddock quota` shows them")

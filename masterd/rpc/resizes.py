@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
+from masterd.core import resizing
 from masterd.core.events import OperatorResize
 from masterd.core.state import TaskEntry
 from masterd.rpc.callers import current_caller
@@ -40,7 +41,7 @@ class Resizes(ResizeServiceServicer):
         self._shell = shell
 
     async def ResizeTask(self, request: pb.ResizeTaskRequest, context: _Context) -> pb.ResizeTaskResponse:
-        """Answers when the agent has said what is in force."""
+        """Answers when the agent has said what is in force. What is only validated is said of the state as it is now."""
         framework_id = ids.framework_id(request.framework_id)
         task_id = ids.task_id(request.task_id)
         event = OperatorResize(
@@ -49,6 +50,9 @@ class Resizes(ResizeServiceServicer):
             task_id=task_id,
             resources=amounts_from_wire(request.resources),
         )
+        if request.validate_only:
+            wanted = resizing.rehearsed(self._shell.machine.state, event)
+            return pb.ResizeTaskResponse(resources=convert.resources_to_wire(wanted))
         await self._shell.call(event)
         task = await self._settled(framework_id, task_id)
         if task.resize_error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, agent_at, agent_of, container_of, master_of, named_agent_address
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--swap", metavar="SIZE", default="", help="swap on top of the memory limit, or none for no limit"
     )
     parser.add_argument("--pids", metavar="COUNT", default="", help="processes and threads, or none")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only ask whether master and agent would take it, and change nothing"
+    )
     add_style_arguments(parser)
     add_master_argument(parser)
 
@@ -56,8 +60,32 @@ async def run(arguments: argparse.Namespace) -> int:
     amounts, limits = amounts_of(arguments), limits_of(arguments)
     if not amounts and limits == ResourceLimits():
         raise InvalidRequest("TASK", arguments.task, f"say what is to change: {', '.join(_FLAGS)}")
+    if arguments.dry_run:
+        await _tried(arguments, amounts, limits)
+        words = "it would be tried, and nothing was changed; what the kernel alone can refuse shows when it is"
+        print(f"paddock update: {words}", file=sys.stderr)
+        return OK
     show(COLUMNS, [row_of(limit) for limit in await _updated(arguments, amounts, limits)], arguments)
     return OK
+
+
+async def _tried(arguments: argparse.Namespace, amounts: dict[str, int], limits: ResourceLimits) -> None:
+    """In the order in which it would be done. The agent is asked of a task's new resources too, since it may refuse them."""
+    from paddock.rpc.clients.resizes import ResizeClient  # noqa: PLC0415 - loads gRPC
+
+    if arguments.agent:
+        async with agent_at(await named_agent_address(arguments)) as agent:
+            await agent.update_container(arguments.task, amounts, limits, validate_only=True)
+        return
+    async with master_of(arguments) as master:
+        task = await find_task(master, arguments)
+        async with agent_of(task) as agent:
+            if limits != ResourceLimits():
+                await agent.update_container(container_of(task), {}, limits, validate_only=True)
+            if amounts:
+                ids = task.framework_id, task.task.task_id
+                await ResizeClient(master).resize_task(*ids, amounts, validate_only=True)
+                await agent.update_container(container_of(task), amounts, limits, validate_only=True)
 
 
 async def _updated(
@@ -67,15 +95,16 @@ async def _updated(
 
     if arguments.agent:
         async with agent_at(await named_agent_address(arguments)) as agent:
-            return await agent.update_container(arguments.task, amounts, limits)
+            return await agent.update_container(arguments.task, amounts, limits, validate_only=False)
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)
         async with agent_of(task) as agent:
             container_id = container_of(task)
             if limits != ResourceLimits():
-                await agent.update_container(container_id, {}, limits)
+                await agent.update_container(container_id, {}, limits, validate_only=False)
             if amounts:
-                await ResizeClient(master).resize_task(task.framework_id, task.task.task_id, amounts)
+                ids = task.framework_id, task.task.task_id
+                await ResizeClient(master).resize_task(*ids, amounts, validate_only=False)
             return await agent.list_effective_limits(container_id)
 
 

@@ -57,6 +57,18 @@ def test_what_a_task_holds_changes_in_its_masters_accounts_and_in_the_kernel(
     described = paddock.text("describe", sleeper.task_id)
     assert "cpus:0.7" in described
     assert "REASON_TASK_RESIZED" in described or "task_resized" in described.lower()
+    # What is only tried says the same, and changes nothing.
+    tried = paddock("update", sleeper.task_id, "--dry-run", "--cpus=0.9", "--pids=60")
+    assert (tried.returncode, tried.stdout) == (0, b"")
+    assert b"nothing was changed" in tried.stderr
+    for words in (("--cpus=100000",), ("--mem-limit=32MiB",)):
+        tried, done = (
+            paddock("update", sleeper.task_id, "--dry-run", *words),
+            paddock("update", sleeper.task_id, *words),
+        )
+        assert (tried.returncode, tried.stderr) == (done.returncode, done.stderr)
+        assert tried.returncode != 0
+    assert (in_force(paddock, sleeper.task_id), used(paddock)["cpus"]) == (after, "700")
     # More than there is, and what is no amount of a running task.
     done = paddock("update", sleeper.task_id, "--cpus=100000")
     assert done.returncode != 0

@@ -106,13 +106,14 @@ class AgentClient:
             )
 
     async def update_container(
-        self, container_id: str, amounts_milli: Mapping[str, int], limits: ResourceLimits
+        self, container_id: str, amounts_milli: Mapping[str, int], limits: ResourceLimits, *, validate_only: bool
     ) -> tuple[LimitView, ...]:
         """What is in force once the change is. A refusal (ContainerizerError when it is the kernel's) leaves all as it was."""
         request = pb.UpdateContainerRequest(
             container_id=_id(container_id),
             resources=[resources_pb2.Resource(name=name, scalar_milli=milli) for name, milli in amounts_milli.items()],
             limits=convert.limits_to_wire(limits),
+            validate_only=validate_only,
         )
         with remote_errors(self._subject):
             answer = await self._containers.UpdateContainer(request)

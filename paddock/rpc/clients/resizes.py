@@ -19,12 +19,15 @@ class ResizeClient:
         self._stub = ResizeServiceStub(master.channel)
         self._subject = f"master at {master.address}"
 
-    async def resize_task(self, framework_id: str, task_id: str, amounts_milli: Mapping[str, int]) -> None:
+    async def resize_task(
+        self, framework_id: str, task_id: str, amounts_milli: Mapping[str, int], *, validate_only: bool
+    ) -> None:
         """Returns once it is in force. A refusal (ContainerizerError when it is the kernel's) leaves all as it was."""
         request = pb.ResizeTaskRequest(
             framework_id=framework_id,
             task_id=task_id,
             resources=[resources_pb2.Resource(name=name, scalar_milli=milli) for name, milli in amounts_milli.items()],
+            validate_only=validate_only,
         )
         with remote_errors(self._subject):
             await self._stub.ResizeTask(request)

@@ -120,6 +120,7 @@ class ContainerUpdate:
     container_id: ContainerId
     resources: Resources
     limits: ResourceLimits
+    validate_only: bool = False
 
 
 def container_update_from_wire(message: container_service_pb2.UpdateContainerRequest) -> ContainerUpdate:
@@ -128,6 +129,7 @@ def container_update_from_wire(message: container_service_pb2.UpdateContainerReq
         container_id=container_id_from_wire(message.container_id),
         resources=resources_from_wire(message.resources),
         limits=limits_from_wire(message.limits),
+        validate_only=message.validate_only,
     )
     if not message.resources and update.limits == ResourceLimits():
         raise InvalidRequest("limits", "", "say what is to change: resources, or one of the limits")

@@ -27,7 +27,7 @@ from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resourc
 from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'paddock/wire/v1/container_service.proto\x12\x0fpaddock.wire.v1\x1a paddock/wire/v1/containers.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xf3\x04\n\x16LaunchContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12-\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1c.paddock.wire.v1.CommandInfo\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x04 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\x12\x31\n\tcontainer\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.ContainerInfo\x12\x30\n\x0bkill_policy\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x1e\n\x16max_completion_time_ms\x18\x07 \x01(\x04\x12\x43\n\x06labels\x18\x08 \x03(\x0b\x32\x33.paddock.wire.v1.LaunchContainerRequest.LabelsEntry\x12\x0c\n\x04name\x18\t \x01(\t\x12.\n\nwait_until\x18\n \x01(\x0e\x32\x1a.paddock.wire.v1.WaitUntil\x12\x30\n\x0chealth_check\x18\x0b \x01(\x0b\x32\x1a.paddock.wire.v1.CheckInfo\x12.\n\nlog_policy\x18\x14 \x01(\x0b\x32\x1a.paddock.wire.v1.LogPolicy\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x17LaunchContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\"|\n\x14KillContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x30\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\"\x17\n\x15KillContainerResponse\"\xab\x01\n\x16UpdateContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12,\n\tresources\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x03 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\"y\n\x17UpdateContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\x12/\n\x06limits\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.EffectiveLimit\"J\n\x14WaitContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"F\n\x15WaitContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\"I\n\x13GetContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"Z\n\x15ListContainersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1a\n\x12include_terminated\x18\x03 \x01(\x08\"{\n\x16ListContainersResponse\x12.\n\ncontainers\x18\x01 \x03(\x0b\x32\x1a.paddock.wire.v1.Container\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\x04\"2\n\x16WatchContainersRequest\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\"t\n\x17WatchContainersResponse\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12-\n\tcontainer\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\x12\x10\n\x08\x62ookmark\x18\x03 \x01(\x08\"L\n\x15ListStatisticsRequest\x12\x33\n\rcontainer_ids\x18\x01 \x03(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"R\n\x16ListStatisticsResponse\x12\x38\n\nstatistics\x18\x01 \x03(\x0b\x32$.paddock.wire.v1.ContainerStatistics\"\x82\x01\n\x13\x43ontainerStatistics\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x37\n\nstatistics\x18\x02 \x01(\x0b\x32#.paddock.wire.v1.ResourceStatistics\"P\n\x1aListEffectiveLimitsRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"N\n\x1bListEffectiveLimitsResponse\x12/\n\x06limits\x18\x01 \x03(\x0b\x32\x1f.paddock.wire.v1.EffectiveLimit*Z\n\tWaitUntil\x12\x1a\n\x16WAIT_UNTIL_UNSPECIFIED\x10\x00\x12\x16\n\x12WAIT_UNTIL_RUNNING\x10\x01\x12\x19\n\x15WAIT_UNTIL_TERMINATED\x10\x02\x32\x90\x07\n\x10\x43ontainerService\x12\x64\n\x0fLaunchContainer\x12\'.paddock.wire.v1.LaunchContainerRequest\x1a(.paddock.wire.v1.LaunchContainerResponse\x12^\n\rKillContainer\x12%.paddock.wire.v1.KillContainerRequest\x1a&.paddock.wire.v1.KillContainerResponse\x12^\n\rWaitContainer\x12%.paddock.wire.v1.WaitContainerRequest\x1a&.paddock.wire.v1.WaitContainerResponse\x12P\n\x0cGetContainer\x12$.paddock.wire.v1.GetContainerRequest\x1a\x1a.paddock.wire.v1.Container\x12\x61\n\x0eListContainers\x12&.paddock.wire.v1.ListContainersRequest\x1a\'.paddock.wire.v1.ListContainersResponse\x12\x66\n\x0fWatchContainers\x12\'.paddock.wire.v1.WatchContainersRequest\x1a(.paddock.wire.v1.WatchContainersResponse0\x01\x12\x64\n\x0fUpdateContainer\x12\'.paddock.wire.v1.UpdateContainerRequest\x1a(.paddock.wire.v1.UpdateContainerResponse\x12\x61\n\x0eListStatistics\x12&.paddock.wire.v1.ListStatisticsRequest\x1a\'.paddock.wire.v1.ListStatisticsResponse\x12p\n\x13ListEffectiveLimits\x12+.paddock.wire.v1.ListEffectiveLimitsRequest\x1a,.paddock.wire.v1.ListEffectiveLimitsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'paddock/wire/v1/container_service.proto\x12\x0fpaddock.wire.v1\x1a paddock/wire/v1/containers.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xf3\x04\n\x16LaunchContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12-\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1c.paddock.wire.v1.CommandInfo\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x04 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\x12\x31\n\tcontainer\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.ContainerInfo\x12\x30\n\x0bkill_policy\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x1e\n\x16max_completion_time_ms\x18\x07 \x01(\x04\x12\x43\n\x06labels\x18\x08 \x03(\x0b\x32\x33.paddock.wire.v1.LaunchContainerRequest.LabelsEntry\x12\x0c\n\x04name\x18\t \x01(\t\x12.\n\nwait_until\x18\n \x01(\x0e\x32\x1a.paddock.wire.v1.WaitUntil\x12\x30\n\x0chealth_check\x18\x0b \x01(\x0b\x32\x1a.paddock.wire.v1.CheckInfo\x12.\n\nlog_policy\x18\x14 \x01(\x0b\x32\x1a.paddock.wire.v1.LogPolicy\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x17LaunchContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\"|\n\x14KillContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x30\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\"\x17\n\x15KillContainerResponse\"\xc2\x01\n\x16UpdateContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12,\n\tresources\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x03 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"y\n\x17UpdateContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\x12/\n\x06limits\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.EffectiveLimit\"J\n\x14WaitContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"F\n\x15WaitContainerResponse\x12-\n\tcontainer\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\"I\n\x13GetContainerRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"Z\n\x15ListContainersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1a\n\x12include_terminated\x18\x03 \x01(\x08\"{\n\x16ListContainersResponse\x12.\n\ncontainers\x18\x01 \x03(\x0b\x32\x1a.paddock.wire.v1.Container\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10resource_version\x18\x03 \x01(\x04\"2\n\x16WatchContainersRequest\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\"t\n\x17WatchContainersResponse\x12\x18\n\x10resource_version\x18\x01 \x01(\x04\x12-\n\tcontainer\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.Container\x12\x10\n\x08\x62ookmark\x18\x03 \x01(\x08\"L\n\x15ListStatisticsRequest\x12\x33\n\rcontainer_ids\x18\x01 \x03(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"R\n\x16ListStatisticsResponse\x12\x38\n\nstatistics\x18\x01 \x03(\x0b\x32$.paddock.wire.v1.ContainerStatistics\"\x82\x01\n\x13\x43ontainerStatistics\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\x12\x37\n\nstatistics\x18\x02 \x01(\x0b\x32#.paddock.wire.v1.ResourceStatistics\"P\n\x1aListEffectiveLimitsRequest\x12\x32\n\x0c\x63ontainer_id\x18\x01 \x01(\x0b\x32\x1c.paddock.wire.v1.ContainerId\"N\n\x1bListEffectiveLimitsResponse\x12/\n\x06limits\x18\x01 \x03(\x0b\x32\x1f.paddock.wire.v1.EffectiveLimit*Z\n\tWaitUntil\x12\x1a\n\x16WAIT_UNTIL_UNSPECIFIED\x10\x00\x12\x16\n\x12WAIT_UNTIL_RUNNING\x10\x01\x12\x19\n\x15WAIT_UNTIL_TERMINATED\x10\x02\x32\x90\x07\n\x10\x43ontainerService\x12\x64\n\x0fLaunchContainer\x12\'.paddock.wire.v1.LaunchContainerRequest\x1a(.paddock.wire.v1.LaunchContainerResponse\x12^\n\rKillContainer\x12%.paddock.wire.v1.KillContainerRequest\x1a&.paddock.wire.v1.KillContainerResponse\x12^\n\rWaitContainer\x12%.paddock.wire.v1.WaitContainerRequest\x1a&.paddock.wire.v1.WaitContainerResponse\x12P\n\x0cGetContainer\x12$.paddock.wire.v1.GetContainerRequest\x1a\x1a.paddock.wire.v1.Container\x12\x61\n\x0eListContainers\x12&.paddock.wire.v1.ListContainersRequest\x1a\'.paddock.wire.v1.ListContainersResponse\x12\x66\n\x0fWatchContainers\x12\'.paddock.wire.v1.WatchContainersRequest\x1a(.paddock.wire.v1.WatchContainersResponse0\x01\x12\x64\n\x0fUpdateContainer\x12\'.paddock.wire.v1.UpdateContainerRequest\x1a(.paddock.wire.v1.UpdateContainerResponse\x12\x61\n\x0eListStatistics\x12&.paddock.wire.v1.ListStatisticsRequest\x1a\'.paddock.wire.v1.ListStatisticsResponse\x12p\n\x13ListEffectiveLimits\x12+.paddock.wire.v1.ListEffectiveLimitsRequest\x1a,.paddock.wire.v1.ListEffectiveLimitsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LAUNCHCONTAINERREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_LAUNCHCONTAINERREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_WAITUNTIL']._serialized_start=2375
-  _globals['_WAITUNTIL']._serialized_end=2465
+  _globals['_WAITUNTIL']._serialized_start=2398
+  _globals['_WAITUNTIL']._serialized_end=2488
   _globals['_LAUNCHCONTAINERREQUEST']._serialized_start=157
   _globals['_LAUNCHCONTAINERREQUEST']._serialized_end=784
   _globals['_LAUNCHCONTAINERREQUEST_LABELSENTRY']._serialized_start=739
@@ -49,33 +49,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KILLCONTAINERRESPONSE']._serialized_start=986
   _globals['_KILLCONTAINERRESPONSE']._serialized_end=1009
   _globals['_UPDATECONTAINERREQUEST']._serialized_start=1012
-  _globals['_UPDATECONTAINERREQUEST']._serialized_end=1183
-  _globals['_UPDATECONTAINERRESPONSE']._serialized_start=1185
-  _globals['_UPDATECONTAINERRESPONSE']._serialized_end=1306
-  _globals['_WAITCONTAINERREQUEST']._serialized_start=1308
-  _globals['_WAITCONTAINERREQUEST']._serialized_end=1382
-  _globals['_WAITCONTAINERRESPONSE']._serialized_start=1384
-  _globals['_WAITCONTAINERRESPONSE']._serialized_end=1454
-  _globals['_GETCONTAINERREQUEST']._serialized_start=1456
-  _globals['_GETCONTAINERREQUEST']._serialized_end=1529
-  _globals['_LISTCONTAINERSREQUEST']._serialized_start=1531
-  _globals['_LISTCONTAINERSREQUEST']._serialized_end=1621
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_start=1623
-  _globals['_LISTCONTAINERSRESPONSE']._serialized_end=1746
-  _globals['_WATCHCONTAINERSREQUEST']._serialized_start=1748
-  _globals['_WATCHCONTAINERSREQUEST']._serialized_end=1798
-  _globals['_WATCHCONTAINERSRESPONSE']._serialized_start=1800
-  _globals['_WATCHCONTAINERSRESPONSE']._serialized_end=1916
-  _globals['_LISTSTATISTICSREQUEST']._serialized_start=1918
-  _globals['_LISTSTATISTICSREQUEST']._serialized_end=1994
-  _globals['_LISTSTATISTICSRESPONSE']._serialized_start=1996
-  _globals['_LISTSTATISTICSRESPONSE']._serialized_end=2078
-  _globals['_CONTAINERSTATISTICS']._serialized_start=2081
-  _globals['_CONTAINERSTATISTICS']._serialized_end=2211
-  _globals['_LISTEFFECTIVELIMITSREQUEST']._serialized_start=2213
-  _globals['_LISTEFFECTIVELIMITSREQUEST']._serialized_end=2293
-  _globals['_LISTEFFECTIVELIMITSRESPONSE']._serialized_start=2295
-  _globals['_LISTEFFECTIVELIMITSRESPONSE']._serialized_end=2373
-  _globals['_CONTAINERSERVICE']._serialized_start=2468
-  _globals['_CONTAINERSERVICE']._serialized_end=3380
+  _globals['_UPDATECONTAINERREQUEST']._serialized_end=1206
+  _globals['_UPDATECONTAINERRESPONSE']._serialized_start=1208
+  _globals['_UPDATECONTAINERRESPONSE']._serialized_end=1329
+  _globals['_WAITCONTAINERREQUEST']._serialized_start=1331
+  _globals['_WAITCONTAINERREQUEST']._serialized_end=1405
+  _globals['_WAITCONTAINERRESPONSE']._serialized_start=1407
+  _globals['_WAITCONTAINERRESPONSE']._serialized_end=1477
+  _globals['_GETCONTAINERREQUEST']._serialized_start=1479
+  _globals['_GETCONTAINERREQUEST']._serialized_end=1552
+  _globals['_LISTCONTAINERSREQUEST']._serialized_start=1554
+  _globals['_LISTCONTAINERSREQUEST']._serialized_end=1644
+  _globals['_LISTCONTAINERSRESPONSE']._serialized_start=1646
+  _globals['_LISTCONTAINERSRESPONSE']._serialized_end=1769
+  _globals['_WATCHCONTAINERSREQUEST']._serialized_start=1771
+  _globals['_WATCHCONTAINERSREQUEST']._serialized_end=1821
+  _globals['_WATCHCONTAINERSRESPONSE']._serialized_start=1823
+  _globals['_WATCHCONTAINERSRESPONSE']._serialized_end=1939
+  _globals['_LISTSTATISTICSREQUEST']._serialized_start=1941
+  _globals['_LISTSTATISTICSREQUEST']._serialized_end=2017
+  _globals['_LISTSTATISTICSRESPONSE']._serialized_start=2019
+  _globals['_LISTSTATISTICSRESPONSE']._serialized_end=2101
+  _globals['_CONTAINERSTATISTICS']._serialized_start=2104
+  _globals['_CONTAINERSTATISTICS']._serialized_end=2234
+  _globals['_LISTEFFECTIVELIMITSREQUEST']._serialized_start=2236
+  _globals['_LISTEFFECTIVELIMITSREQUEST']._serialized_end=2316
+  _globals['_LISTEFFECTIVELIMITSRESPONSE']._serialized_start=2318
+  _globals['_LISTEFFECTIVELIMITSRESPONSE']._serialized_end=2396
+  _globals['_CONTAINERSERVICE']._serialized_start=2491
+  _globals['_CONTAINERSERVICE']._serialized_end=3403
 # @@protoc_insertion_point(module_scope)

@@ -190,6 +190,11 @@ class UpdateContainerRequest(_message.Message):
     CONTAINER_ID_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    validate_only: _builtins.bool
+    """Refused as it would be, and else nothing is changed. What the kernel alone can refuse is not tried. Of a task
+    resources may be named too: whether its master has them to give is the master's to say.
+    """
     @_builtins.property
     def container_id(self) -> _containers_pb2.ContainerId: ...
     @_builtins.property
@@ -206,10 +211,11 @@ class UpdateContainerRequest(_message.Message):
         container_id: _containers_pb2.ContainerId | None = ...,
         resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         limits: _tasks_pb2.ResourceLimits | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "limits", b"limits", "resources", b"resources", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,8 +26,11 @@ class ResizeTaskRequest(_message.Message):
     FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     task_id: _builtins.str
+    validate_only: _builtins.bool
+    """Refused as it would be, and else nothing is changed; the agent is not asked."""
     @_builtins.property
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
         """Scalars (cpus, mem, disk); each takes the place of what the task has of that name. What is not named stays."""
@@ -38,10 +41,11 @@ class ResizeTaskRequest(_message.Message):
         framework_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
         resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "resources", b"resources", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "resources", b"resources", "task_id", b"task_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -54,7 +58,7 @@ class ResizeTaskResponse(_message.Message):
     RESOURCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
-        """All that the task has now."""
+        """All that the task has now; with validate_only, would have."""
 
     def __init__(
         self,

@@ -145,6 +145,42 @@ async def test_what_is_refused_at_the_edge(agent: Caller) -> None:
         )
 
 
+def agrees(limits: list[containers_pb2.EffectiveLimit]) -> list[tuple[str, str, str]]:
+    return [(limit.path, limit.asked, limit.in_force) for limit in limits]
+
+
+async def test_what_is_only_tried_is_refused_alike_and_changes_nothing(agent: Caller) -> None:
+    running = await agent.launch(SLEEP, until=RUNNING, asked=resources(cpus_milli=200, mem_mib=64, disk_mib=16))
+    listed = pb.ListEffectiveLimitsRequest(container_id=running.container_id)
+    before = agrees(list((await agent.containers.ListEffectiveLimits(listed)).limits))
+
+    async def tried(*asked: Resource, limits: tasks_pb2.ResourceLimits | None = None) -> None:
+        request = pb.UpdateContainerRequest(
+            container_id=running.container_id, resources=asked, limits=limits, validate_only=True
+        )
+        with remote_errors():
+            answer = await agent.containers.UpdateContainer(request, timeout=CALL_TIMEOUT_S)
+        assert {each.name: each.scalar_milli for each in answer.container.resources}["cpus"] == 200
+        assert agrees(list(answer.limits)) == before
+
+    wanted = (amount("cpus", 400), amount("mem", 128_000), amount("disk", 64_000))
+    await tried(*wanted, limits=tasks_pb2.ResourceLimits(cpus_milli=800, pids_count=7))
+    with pytest.raises(ResourcesExhausted, match="is free here"):
+        await tried(amount("cpus", 10**9))
+    # The isolators' own word: without a request that is met the limit is none.
+    with pytest.raises(InvalidRequest, match=r"limits\.cpus: '0\.05' is not accepted"):
+        await tried(limits=tasks_pb2.ResourceLimits(cpus_milli=50))
+    # A real one on its way meets those that are only tried.
+    calls = [update(agent, running, *wanted)]
+    tries = [tried(amount("mem", 100_000)) for _ in range(3)]
+    done, *_ = await asyncio.gather(*calls, *tries, return_exceptions=True)
+    assert isinstance(done, pb.UpdateContainerResponse), done
+    for limit in (await agent.containers.ListEffectiveLimits(listed)).limits:
+        is_optional = limit.resource in {"disk", "swap limit", "mem+swap limit"}
+        assert is_optional or limit.remark in {"", "no limit"}, limit
+    await end(agent, running)
+
+
 def drawn(dice: random.Random) -> tuple[list[Resource], tasks_pb2.ResourceLimits]:
     """A size that may be fine, below what is in use, or against the rules."""
     amounts = {

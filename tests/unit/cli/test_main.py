@@ -47,11 +47,9 @@ LOOKING = {
     "reservations", "doctor", "explain",
 }  # fmt: skip
 LAUNCHING = {"run", "exec"}
-RESIZING = {"update"}
-"""Asks the agent, which refuses the whole of it or does it; what was in force before is in `paddock explain`."""
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS.keys() - LOOKING - LAUNCHING - RESIZING))
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - LOOKING - LAUNCHING))
 def test_what_changes_something_can_be_tried_first(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     actions = {"quota": ["set"], "volumes": ["create"], "maintenance": ["schedule"]}.get(verb, [])
     with pytest.raises(SystemExit):

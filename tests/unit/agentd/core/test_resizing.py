@@ -2,12 +2,12 @@
 
 import pytest
 
-from agentd.core import effects, events, recovery
+from agentd.core import effects, events, recovery, resizing
 from agentd.core.durable import ContainerResized, ContainerResizing
 from agentd.core.effects import Effect
 from agentd.core.machine import Machine
 from agentd.core.state import AgentState
-from paddock.model.container import ContainerState
+from paddock.model.container import ContainerConfig, ContainerState
 from paddock.model.errors import (
     ContainerizerError,
     InvalidRequest,
@@ -80,6 +80,30 @@ def test_what_is_given_back_is_free_only_when_it_is_really_given_back() -> None:
     story.tell(events.Resized(container_id=C))
     assert story.state.free == made.TOTAL - half
     assert story.state.standalone == half
+
+
+def test_what_is_only_rehearsed_changes_nothing() -> None:
+    story = Story()
+    story.run()
+    before = (story.state.containers[C].config, story.state.containers[C].resizing, story.state.free)
+
+    def rehearse(resources: Resources, container_id: ContainerId = C) -> ContainerConfig:
+        limits = ResourceLimits(pids_count=9)
+        event = events.ResizeContainer(
+            request_id=0, container_id=container_id, resources=resources, limits=limits, by="uid:0"
+        )
+        return resizing.rehearsed(story.state, event)
+
+    config = rehearse(ONE_MORE)
+    assert (config.resources, config.limits) == (ONE_MORE, ResourceLimits(pids_count=9))
+    with pytest.raises(ResourcesExhausted, match="cpus:8 more was asked for"):
+        rehearse(Resources.scalars({"cpus": 9000}))
+    with pytest.raises(NotFound):
+        rehearse(ONE_MORE, ContainerId("nobody"))
+    assert (story.state.containers[C].config, story.state.containers[C].resizing, story.state.free) == before
+    resize(story)
+    with pytest.raises(Unavailable, match="is being resized by uid:0"):
+        rehearse(ONE_MORE)
 
 
 def test_what_is_not_named_stays() -> None:

@@ -16,6 +16,7 @@ from masterd.core.events import (
     Resize,
     TaskResized,
 )
+from masterd.core.resizing import rehearsed
 from masterd.core.state import TaskEntry
 from paddock.model.agent import TASK_RESIZE, AgentInfo
 from paddock.model.errors import (
@@ -130,6 +131,67 @@ def test_what_it_shrinks_by_is_offered_once_it_is_really_given_back() -> None:
     outcome(world, agent, framework, "cpus:1;mem:1024")
     (offer,) = world.offers(framework[2])
     assert format_resources(offer.resources.unallocated()) == "cpus:3"
+
+
+@pytest.mark.parametrize(
+    "resources", ["cpus:3", "cpus:0.5", "cpus:9", "cpus:3;mem:700", "ports:[1-2]", "gpus:1", "mem:65"]
+)
+@pytest.mark.parametrize("limited", [False, True])
+def test_what_is_only_rehearsed_is_refused_alike_and_changes_nothing(resources: str, limited: bool) -> None:
+    world = World()
+    agent, framework = running(world)
+    world.framework("other")
+    if limited:
+        limits = {"r": Quota(guarantees_milli={"mem": 500_000}), "*": Quota(limits_milli={"cpus": 2_500})}
+        for role, quota in limits.items():
+            world.state.allocator.set_quota(role, quota)
+    world.cycle()
+    event = OperatorResize(caller=ROOT, framework_id=framework[0], task_id=T1, resources=parse_resources(resources))
+
+    def seen() -> tuple[object, ...]:
+        entry, ledger = task_of(world), world.allocator.ledger
+        account = ledger.accounts.get("*")
+        assert account is not None
+        return (
+            free(world),
+            entry.info,
+            entry.resizing,
+            dict(account.charged),
+            dict(world.allocator.guarantee_shortfall()),
+            dict(world.allocator.quota_excess("*")),
+            world.allocator.framework_share("*", framework[0]),
+            [leaf.count for leaf in ledger.roles.get("*").frameworks._leaves.values()],  # type: ignore[union-attr]
+            sorted(world.state.offers),
+            len(told(world, agent)),
+        )
+
+    before = seen()
+    refused, wanted = None, ""
+    try:
+        wanted = format_resources(rehearsed(world.state, event).unallocated())
+    except PaddockError as error:
+        refused = error
+    assert seen() == before
+    if refused is not None:
+        with pytest.raises(type(refused)) as real:
+            world.do(event)
+        assert str(real.value) == str(refused)
+        return
+    world.do(event)
+    assert told(world, agent) == [wanted]
+
+
+def test_only_the_owner_may_rehearse() -> None:
+    world = World()
+    _, framework = running(world)
+    nobody = Caller(uid=65534, user="nobody")
+    wanted = parse_resources("cpus:2")
+    with pytest.raises(PermissionRefused, match="ask as that user or as root"):
+        rehearsed(world.state, OperatorResize(caller=nobody, framework_id=framework[0], task_id=T1, resources=wanted))
+    with pytest.raises(NotFound):
+        rehearsed(
+            world.state, OperatorResize(caller=ROOT, framework_id=framework[0], task_id=TaskId("t2"), resources=wanted)
+        )
 
 
 def test_the_same_again_is_no_change_and_another_size_waits() -> None:
