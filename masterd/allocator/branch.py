@@ -14,6 +14,8 @@ Shares = tuple[Mapping[str, int], Shared]
 
 Entry = tuple[int, int, str, "Branch"]
 
+State = tuple[dict[str, int], dict[tuple[Hashable, Kind], int], int, int, str]
+
 NO_WEIGHT: Weighed = ((), "", 0)
 
 
@@ -76,6 +78,18 @@ class Branch:
         self.copies = dict(other.copies)
         self.count = other.count
         self.member_counts = list(other.member_counts)
+
+    def state(self) -> State:
+        """What charges change."""
+        return dict(self.allocated_milli), dict(self.copies), self.count, self.best, self.top
+
+    def restore(self, state: State) -> None:
+        """As it was. Where it belongs among its siblings is computed when somebody next asks."""
+        self._allocated_milli, self.copies, self.count, self.best, self.top = state
+        self.bulk_count = 0
+        self.entry = None
+        if self.parent is not None:
+            self.parent.built = ()
 
     def begin_bulk(self, weighed: Weighed) -> None:
         """A charge of other amounts than the last ones."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 
 from masterd.allocator.branch import Branch, Entry, Shared, Shares, add_copies
@@ -223,6 +224,19 @@ class Sorter:
             branch.count -= 1
             self._place(branch)
             branch = branch.parent
+
+    @contextmanager
+    def trial(self, client: str) -> Iterator[None]:
+        """What the client is charged meanwhile is forgotten afterwards, and that it was."""
+        line, branch = [], self._leaves[client]
+        while branch.parent is not None:
+            line.append((branch, branch.state()))
+            branch = branch.parent
+        try:
+            yield
+        finally:
+            for each, state in line:
+                each.restore(state)
 
     def reweigh(self) -> None:
         """Weights have changed: every order is stale."""

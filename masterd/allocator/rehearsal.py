@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from masterd.allocator.accounts import Account
 from masterd.allocator.agents import AllocatorAgent
 from masterd.allocator.books import Books
@@ -10,7 +12,7 @@ from masterd.allocator.roles import Role
 
 
 class Rehearsal(Run):
-    """Charges copies of the accounts, and no shares: one agent's visit reads the order as it was before."""
+    """Charges copies of the accounts, and no shares: a visit reads the order as it was before."""
 
     def account_of(self, role: Role) -> Account:
         """The copy of the role's."""
@@ -36,7 +38,11 @@ def rehearse(books: Books, agent: AllocatorAgent, *, now_ns: int) -> list[Portio
         choosy=any(framework.traits.minimums for framework in ledger.frameworks.values()),
     )
     stand_in = agent.copy()
-    if run.accounts.root.children_need:
-        run.honour(stand_in)
-    run.share(stand_in)
+    with ExitStack() as trials:
+        if run.accounts.root.children_need:
+            run.honour(stand_in)
+            # What is given in the first stage counts in the order of the second.
+            for role, framework, _, bundle in run.portions:
+                trials.enter_context(ledger.roles.trial(role, framework.framework_id, agent.agent_id, bundle))
+        run.share(stand_in)
     return run.portions

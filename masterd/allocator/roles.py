@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Protocol
 
@@ -171,6 +172,13 @@ class Roles:
         """As `charge`, of what is not shared."""
         role.frameworks.charge_weighed(framework_id, weighed)
         self._sorter.charge_weighed(role.path, weighed)
+
+    @contextmanager
+    def trial(self, role: Role, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> Iterator[None]:
+        """Meanwhile all is in the order in which it would be, had the framework got this."""
+        with role.frameworks.trial(framework_id), self._sorter.trial(role.path):
+            self.charge(role, framework_id, agent_id, bundle)
+            yield
 
     def hold(self, path: str, framework_id: FrameworkId, agent_id: AgentId, bundle: Bundle) -> None:
         """The framework has this in the role already, whether or not it is a member."""

@@ -365,6 +365,11 @@ def test_both_sort_the_same(seed: int) -> None:
                 totals.change(added=grown, removed={})
             case _:
                 pass
+        if path in clients:
+            with sorter.trial(path):
+                sorter.charge(path, amount)
+                assert sorter.count(path) == clients[path].count + 1
+                list(sorter.order())
         assert list(sorter.order()) == order(clients, totals.amounts_milli, weights)
 
 

@@ -121,6 +121,23 @@ def test_others_are_first_with_both_shares() -> None:
     assert found.own_share > 0
 
 
+def test_what_guarantees_give_first_counts_in_whose_turn_it_is_then() -> None:
+    def begun() -> Desk:
+        desk = Desk()
+        for name, role in (("below", "a/b"), ("f", "a"), ("other", "b")):
+            desk.framework(name, role)
+        desk.agent("a", "cpus:1;mem:1024")
+        bound = {"cpus": 1000, "mem": 100_000}
+        desk.allocator.set_quota("a/b", Quota(guarantees_milli=bound, limits_milli=bound))
+        return desk
+
+    desk = begun()
+    for _ in range(2):
+        found = explain(desk.allocator, framework_id=FRAMEWORK, role="a", agent_id=AGENT, now_ns=0)
+        assert [each.first for each in found] == [(FrameworkId("below"), "a/b"), (FrameworkId("other"), "b")]
+    assert desk.words() == begun().words() == ["below/a/b@a cpus:1;mem:100", "other/b@a mem:924"]
+
+
 class Follower:
     """Does what each answer asks for, and nothing else."""
 
