@@ -88,9 +88,7 @@ async def follow(kind: Watched[View], arguments: argparse.Namespace) -> int:
 
 def _is_passing(error: PaddockError) -> bool:
     """Whether it may be otherwise soon: the master is away, starts, stops, or we were too slow for it."""
-    return (
-        isinstance(error, Unavailable | NotLeading | TimedOut | OutOfRange) or getattr(error, "code", "") == "CANCELLED"
-    )
+    return isinstance(error, Unavailable | NotLeading | TimedOut | OutOfRange)
 
 
 class Lines:

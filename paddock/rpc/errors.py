@@ -105,9 +105,11 @@ _TABLE = (
 
 _ROWS_BY_REASON = {row.reason: row for row in _TABLE}
 
-# What gRPC itself says, without details of ours: nobody listens, the deadline passed, the message was too large.
+# What gRPC itself says, without details of ours: nobody listens; it stops, or too many calls wait there (CANCELLED); the
+# deadline passed; the message was too large.
 _BARE_CODES: dict[grpc.StatusCode, type[PaddockError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.CANCELLED: errors.Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.TimedOut,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourcesExhausted,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,

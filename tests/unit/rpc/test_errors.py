@@ -68,6 +68,7 @@ def test_an_endless_message_is_cut_to_what_trailers_carry() -> None:
     ("code", "kind"),
     [
         (grpc.StatusCode.UNAVAILABLE, errors.Unavailable),
+        (grpc.StatusCode.CANCELLED, errors.Unavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.TimedOut),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.ResourcesExhausted),
         (grpc.StatusCode.UNAUTHENTICATED, errors.Unauthenticated),

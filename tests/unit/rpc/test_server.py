@@ -6,7 +6,9 @@ import asyncio
 import os
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -33,11 +35,18 @@ from paddock.rpc.server import RpcServer
 from paddock.rpc.tokens import TokenIssuer
 from paddock.wire.v1.exec_service_pb2 import ExecRequest, ExecResponse
 from paddock.wire.v1.exec_service_pb2_grpc import ExecServiceStub
-from paddock.wire.v1.operator_service_pb2 import GetMasterRequest, GetTaskRequest, WatchTasksRequest
+from paddock.wire.v1.operator_service_pb2 import (
+    GetMasterRequest,
+    GetTaskRequest,
+    ListAgentsRequest,
+    WatchTasksRequest,
+)
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
 from tests.unit.rpc.serving import ENDED, bare_channel, serving
 
 ME = f"uid:{os.geteuid()}"
+CROWD_COUNT, ROOM_COUNT = 1_500, 500
+"""Calls at once, and of these on one connection."""
 
 
 def tcp_channel(server: RpcServer) -> grpc.aio.Channel:
@@ -114,6 +123,21 @@ async def test_a_defect_is_logged_whole_and_told_by_its_incident(
             await OperatorServiceStub(channel).GetTask(GetTaskRequest(task_id="defect"))
     record = next(record for record in caplog.records if record.message == "a served call met a defect")
     assert record.exc_info is not None
+
+
+async def test_no_call_is_refused_however_many_wait_to_be_taken(tmp_path: Path) -> None:
+    """gRPC's own number is 1,000, and what is more it ends by chance: of these it ended some sixty."""
+    async with serving(tmp_path, tcp_address="127.0.0.1:0", tcp_uid=0) as server, AsyncExitStack() as stack:
+        operators = [
+            OperatorServiceStub(await stack.enter_async_context(bare_channel(f"127.0.0.1:{server.tcp_port}")))
+            for _ in range(CROWD_COUNT // ROOM_COUNT)
+        ]
+        await asyncio.gather(*(each.ListAgents(ListAgentsRequest()) for each in operators))
+        calls = [operators[number % len(operators)].ListAgents(ListAgentsRequest()) for number in range(CROWD_COUNT)]
+        # They are sent in the loop's next turn, and arrive while it takes none.
+        await asyncio.sleep(0)
+        time.sleep(0.2)
+        assert len(await asyncio.gather(*calls)) == CROWD_COUNT
 
 
 async def test_without_a_token_nothing_is_served_but_health_and_reflection(tmp_path: Path) -> None:
