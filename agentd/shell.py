@@ -212,6 +212,8 @@ class Shell:
                 elif self._flush is None:
                     self._flush = self._loop.call_later(RELAXED_DELAY_S, self._flush_relaxed)
             case effects.Prepare():
+                # First the disk, which takes its time without the interpreter; then what would keep that from it.
+                self._writer.flush()
                 self._containerizer.prepare(effect.config)
             case effects.ArrangeVolumes():
                 self._volumes.arrange(effect)
