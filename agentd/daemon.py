@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 
 from agentd import host as host_facts
+from agentd.checker import Checks
 from agentd.checkpoint import CheckpointLog
 from agentd.checkpoint_writer import CheckpointWriter, decode_frames
 from agentd.config import VERSION, Settings
@@ -26,7 +27,6 @@ from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.gc.collector import Collector, CollectorSettings
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
-from agentd.health_checker import HealthChecker
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
@@ -155,8 +155,8 @@ class Daemon:
         users, powers, pins = Users(), Powers.of(self._settings), Pins()
         services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
-        health = HealthChecker(containerizer, shell.post, SystemClock())
-        shell.connect(containerizer, master, health, volumes)
+        checks = Checks(containerizer, shell.post, SystemClock())
+        shell.connect(containerizer, master, checks, volumes)
         await containerizer.start()
         await self._recover(shell, containerizer)
         collecting = asyncio.create_task(self._collector(shell, pins, programs).run())
@@ -178,7 +178,7 @@ class Daemon:
             await asyncio.gather(collecting, return_exceptions=True)
             if client is not None:
                 await client.stop()
-            await health.stop()
+            await checks.stop()
             await services.stop(grace_s=STOP_GRACE_S)
 
     async def _tell_problems(self, shell: Shell, services: Services) -> None:

@@ -20,7 +20,7 @@ from agentd.core import effects, events, recovery
 from agentd.core.effects import Effect, TaskView
 from agentd.core.events import Event
 from agentd.core.machine import Machine
-from agentd.wiring import HealthChecks, MasterLink, NoMaster, Volumes
+from agentd.wiring import Checks, MasterLink, NoMaster, Volumes
 from paddock.daemon.clock import Clock
 from paddock.model.container import Container
 from paddock.model.errors import InvalidTransition, PaddockError
@@ -75,15 +75,15 @@ class Shell:
         self._compacting_number = 0
         self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self._containerizer: Containerizer
-        self._health: HealthChecks
+        self._checks: Checks
         self._volumes: Volumes
         self._master: MasterLink = NoMaster()
 
-    def connect(self, containerizer: Containerizer, master: MasterLink, health: HealthChecks, volumes: Volumes) -> None:
+    def connect(self, containerizer: Containerizer, master: MasterLink, checks: Checks, volumes: Volumes) -> None:
         """Explicit wiring: all need `post` first."""
         self._volumes = volumes
         self._containerizer = containerizer
-        self._health = health
+        self._checks = checks
         self._master = master
 
     def post(self, event: Event) -> None:
@@ -252,6 +252,8 @@ class Shell:
                 | effects.Watch()
                 | effects.CheckHealth()
                 | effects.CancelHealthCheck()
+                | effects.MakeCheck()
+                | effects.CancelCheck()
                 | effects.Conclude()
             ):
                 self._perform_on_container(effect)
@@ -294,10 +296,8 @@ class Shell:
                 self._containerizer.resize(effect.config)
             case effects.Watch():
                 self._containerizer.watch(effect.container_id)
-            case effects.CheckHealth():
-                self._health.check(effect.config, effect.at_ns)
-            case effects.CancelHealthCheck():
-                self._health.cancel(effect.container_id)
+            case effects.CheckHealth() | effects.CancelHealthCheck() | effects.MakeCheck() | effects.CancelCheck():
+                self._checks.perform(effect)
             case effects.Conclude():
                 self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
             case _:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from agentd.core import effects
-from paddock.model.container import ContainerConfig
-from paddock.model.ids import ContainerId
 
 MasterMessage = (
     effects.SendStatus
@@ -33,14 +31,11 @@ class NoMaster:
         """Nobody listens."""
 
 
-class HealthChecks(Protocol):
+class Checks(Protocol):
     """Who makes them."""
 
-    def check(self, config: ContainerConfig, at_ns: int) -> None:
-        """Then, once."""
-
-    def cancel(self, container_id: ContainerId) -> None:
-        """Idempotent."""
+    def perform(self, effect: effects.CheckEffect) -> None:
+        """Never blocks."""
 
 
 class Volumes(Protocol):

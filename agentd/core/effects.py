@@ -141,6 +141,21 @@ class CancelHealthCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeCheck:
+    """As CheckHealth, of the check that only informs; answered by CheckMade."""
+
+    config: ContainerConfig
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelCheck:
+    """As CancelHealthCheck, of the check that only informs."""
+
+    container_id: ContainerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conclude:
     """Make sure that nothing remains, take the isolators' evidence, and let them clean up. Answered by Concluded or Held.
 
@@ -272,7 +287,9 @@ class Registration:
     """Why no new work is taken."""
 
 
-ContainerEffect = Launch | Look | Kill | FindHolders | Resize | Watch | CheckHealth | CancelHealthCheck | Conclude
+CheckEffect = CheckHealth | CancelHealthCheck | MakeCheck | CancelCheck
+
+ContainerEffect = Launch | Look | Kill | FindHolders | Resize | Watch | CheckEffect | Conclude
 """What is done with a container that exists."""
 
 Effect = (

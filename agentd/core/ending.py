@@ -7,6 +7,7 @@ from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerEnded, ContainerStopping
 from agentd.core.effects import (
     Answer,
+    CancelCheck,
     CancelFetch,
     CancelHealthCheck,
     Conclude,
@@ -93,17 +94,20 @@ def stop(
             ContainerStopping(container_id=container_id, policy=policy, limitation=limitation, by=by, reason=reason)
         )
     turn.advance(container, ContainerInput.STOP)
-    _end_health_checks(turn, container)
+    _end_checks(turn, container)
     _send_kill(turn, container, policy)
     turn.publish(container)
     _tell_killing(turn, container)
 
 
-def _end_health_checks(turn: Turn, container: ContainerEntry) -> None:
+def _end_checks(turn: Turn, container: ContainerEntry) -> None:
     """No more of them; one that is under way is given up."""
     if container.health is not None:
         container.health = None
         turn.effects.append(CancelHealthCheck(container_id=container.config.container_id))
+    if container.is_checked:
+        container.is_checked = False
+        turn.effects.append(CancelCheck(container_id=container.config.container_id))
 
 
 def _send_kill(turn: Turn, container: ContainerEntry, policy: KillPolicy) -> None:
@@ -168,7 +172,7 @@ def ended(turn: Turn, event: Ended) -> None:
 def conclude(turn: Turn, container: ContainerEntry) -> None:
     """Whatever the way here: the end is known, and what remains must go."""
     container.end_known = True
-    _end_health_checks(turn, container)
+    _end_checks(turn, container)
     container.kill_overdue_ns = None
     if container.resize_request_id:
         gone = Unavailable(f"container {container.config.container_id} ended while its size was being changed")

@@ -134,6 +134,14 @@ class HealthChecked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMade:
+    """A check that only informs, and was asked for, has been made."""
+
+    container_id: ContainerId
+    evidence: HealthEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KillContainer:
     """An operator's kill. `policy` None: the container's own. `by` names who asked."""
 
@@ -282,6 +290,7 @@ Event = (
     | HoldersFound
     | Limited
     | HealthChecked
+    | CheckMade
     | KillContainer
     | ResizeContainer
     | ResizeTask

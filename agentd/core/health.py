@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from paddock.model.errors import InvalidTransition
-from paddock.model.health import HealthCheck
+from paddock.model.health import Check, HealthCheck
 from paddock.model.ids import ContainerId
 
 _NS_PER_MS = 1_000_000
@@ -93,19 +93,24 @@ class HealthWatch:
         return HealthInput.FAILED_TOO_OFTEN if self.failed_count >= self.check.failure_count else HealthInput.FAILED
 
 
+def first_due_ns(container_id: ContainerId, check: Check, *, now_ns: int, age_ns: int) -> int:
+    """For a command that runs since `age_ns`."""
+    delay_ns = check.delay_ms * _NS_PER_MS - age_ns
+    if delay_ns < 0:  # not all of a restarted agent's tasks in one moment: each somewhere in its next interval
+        delay_ns = zlib.crc32(container_id.encode()) % (check.interval_ms * _NS_PER_MS)
+    return now_ns + delay_ns
+
+
 def begin_watch(
     container_id: ContainerId, check: HealthCheck, *, now_ns: int, age_ns: int, healthy: bool | None
 ) -> HealthWatch:
     """For a command that runs since `age_ns`. `healthy`: what was last told of it, by an agent that went away maybe: how many
     had failed in a row died with that agent, and a row begins anew.
     """
-    delay_ns = check.delay_ms * _NS_PER_MS - age_ns
-    if delay_ns < 0:  # not all of a restarted agent's tasks in one moment: each somewhere in its next interval
-        delay_ns = zlib.crc32(container_id.encode()) % (check.interval_ms * _NS_PER_MS)
     told = {None: Health.UNKNOWN, True: Health.HEALTHY, False: Health.UNHEALTHY}
     return HealthWatch(
         check=check,
-        due_ns=now_ns + delay_ns,
+        due_ns=first_due_ns(container_id, check, now_ns=now_ns, age_ns=age_ns),
         grace_until_ns=now_ns - age_ns + check.grace_ms * _NS_PER_MS,
         health=told[healthy],
     )

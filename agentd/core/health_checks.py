@@ -30,7 +30,7 @@ def begin(turn: Turn, container: ContainerEntry) -> None:
     container_id = container.config.container_id
     if task is not None:
         container.health_told = _told_of(task, container_id)
-    age_ns = max(turn.wall_ns - container.started_ns, 0) if container.started_ns else 0
+    age_ns = container.age_ns(turn.wall_ns)
     healthy = container.health_told.healthy if container.health_told else None
     container.health = begin_watch(container_id, check, now_ns=turn.now_ns, age_ns=age_ns, healthy=healthy)
     _ask(turn, container)

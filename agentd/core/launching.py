@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.core import ending, health_checks, volumes
+from agentd.core import ending, health_checks, informing_checks, volumes
 from agentd.core.container_states import ContainerInput
 from agentd.core.durable import ContainerLaunched, TaskAccepted
 from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefused, SendStandalone, Watch
@@ -236,6 +236,7 @@ def started(turn: Turn, event: Started) -> None:
     if task is not None and task.state is TaskState.STAGING:
         turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
     health_checks.begin(turn, container)
+    informing_checks.begin(turn, container)
 
 
 def _go_on(turn: Turn, container: ContainerEntry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, health_checks, launching, resizing, volumes, withdrawing
+from agentd.core import ending, events, health_checks, informing_checks, launching, resizing, volumes, withdrawing
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
@@ -48,6 +48,7 @@ def _handle(turn: Turn, event: Event) -> None:
             | events.HoldersFound()
             | events.Limited()
             | events.HealthChecked()
+            | events.CheckMade()
             | events.KillContainer()
             | events.ResizeContainer()
             | events.ResizeTask()
@@ -80,6 +81,7 @@ def _handle_container(
     | events.HoldersFound
     | events.Limited
     | events.HealthChecked
+    | events.CheckMade
     | events.KillContainer
     | events.ResizeContainer
     | events.ResizeTask
@@ -98,6 +100,8 @@ def _handle_container(
             ending.limited(turn, event)
         case events.HealthChecked():
             health_checks.checked(turn, event)
+        case events.CheckMade():
+            informing_checks.made(turn, event)
         case events.KillContainer():
             ending.kill_container(turn, event)
         case events.ResizeContainer():

@@ -146,4 +146,5 @@ def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None
         agent_id=state.agent_id,
         container_id=task.container_id,
         healthy=latest.healthy if latest else None,
+        check_status=latest.check_status if latest else None,
     )

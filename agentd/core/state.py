@@ -69,6 +69,8 @@ class ContainerEntry:
     health: HealthWatch | None = None
     """While its health is being checked."""
     health_told: ContainerHealth | None = None
+    is_checked: bool = False
+    """While the check that only informs is being made, again and again."""
     kill_overdue_ns: int | None = None
     """When a kill that has shown no end is called stuck, or a stuck one is tried again."""
     retry_delay_ns: int = 0
@@ -84,6 +86,10 @@ class ContainerEntry:
     def is_ended(self) -> bool:
         """Nothing of it remains."""
         return self.state is ContainerState.TERMINATED
+
+    def age_ns(self, wall_ns: int) -> int:
+        """Of its command."""
+        return max(wall_ns - self.started_ns, 0) if self.started_ns else 0
 
     def view(self) -> Container:
         """As it is now, for readers; a long command is cut."""

@@ -9,6 +9,7 @@ from agentd.core.container_states import ContainerInput, next_state
 from agentd.core.durable import ContainerForgotten, DurableEntry, StatusQueued
 from agentd.core.effects import Checkpoint, Effect, Publish, PublishTask, SendStatus, WakeAt
 from agentd.core.state import AgentState, ContainerEntry, TaskEntry
+from paddock.model.health import CheckStatus
 from paddock.model.task import Evidence, Reason, StatusSource, TaskState, TaskStatus
 
 
@@ -51,10 +52,13 @@ class Turn:
         message: str = "",
         evidence: Evidence | None = None,
         healthy: bool | None = None,
+        check_status: CheckStatus | None = None,
     ) -> None:
-        """Queue a status, durably, and send it when it is the next one. `healthy` None: as the one before says."""
-        if healthy is None and task.statuses:
-            healthy = task.statuses[-1].healthy
+        """Queue a status, durably, and send it when it is the next one. What its checks say, where None: as the one before."""
+        if task.statuses:
+            before = task.statuses[-1]
+            healthy = before.healthy if healthy is None else healthy
+            check_status = check_status or before.check_status
         status = TaskStatus(
             task_id=task.info.task_id,
             state=state,
@@ -67,6 +71,7 @@ class Turn:
             agent_id=self.state.agent_id,
             container_id=task.container_id,
             healthy=healthy,
+            check_status=check_status,
         )
         self.commit(StatusQueued(framework_id=task.framework_id, status=status))
         self.publish_task(task)

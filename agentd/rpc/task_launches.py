@@ -83,5 +83,6 @@ class TaskLaunches:
             name=task.name,
             labels=task.labels,
             health_check=task.health_check,
+            check=task.check,
             log_policy=task.log_policy.over(self._log_policy),
         )

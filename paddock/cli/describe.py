@@ -14,7 +14,7 @@ from paddock.cli.output import bytes_text, moment, printable
 from paddock.cli.ps import reason_text
 from paddock.cli.quantities import signal_name
 from paddock.model.errors import PaddockError
-from paddock.model.health import HealthEvidence
+from paddock.model.health import CheckStatus, HealthEvidence
 from paddock.model.resource_text import format_resources
 from paddock.model.task import DiskEvidence, Evidence, StatusSource, TaskStatus
 
@@ -78,15 +78,38 @@ def task_lines(task: TaskView) -> Iterator[Line]:
     yield "Command", command.value if command.shell else " ".join(command.arguments)
     if command.user:
         yield "User", command.user
-    if check := info.health_check:
-        yield (
-            "Health",
-            f"{health_text(task)}; {check}, every {check.interval_ms} ms, {check.failure_count} failures end it",
-        )
+    yield from check_lines(task)
     for uri in command.uris:
         yield "Fetched", f"{uri.value} as {uri.file_name}" + (", unpacked" if uri.archive else "")
     for name, value in info.labels:
         yield "Label", f"{name}={value}"
+
+
+def check_lines(task: TaskView) -> Iterator[Line]:
+    """Its checks, and what they have said so far."""
+    if health := task.task.health_check:
+        yield (
+            "Health",
+            f"{health_text(task)}; {health}, every {health.interval_ms} ms, {health.failure_count} failures end it",
+        )
+    if check := task.task.check:
+        status = task.statuses[-1].check_status if task.statuses else None
+        yield "Check", f"{check_text(status)}; {check}, every {check.interval_ms} ms, only informs"
+        if status is not None and status.output:
+            yield "", " ".join(status.output.split())
+
+
+def check_text(status: CheckStatus | None) -> str:
+    """What a check that only informs has found last."""
+    if status is None:
+        return "none made yet"
+    if status.exit_code is not None:
+        return f"exit code {status.exit_code}"
+    if status.http_status is not None:
+        return f"HTTP status {status.http_status}"
+    if status.tcp_succeeded is not None:
+        return "connected" if status.tcp_succeeded else "not connected"
+    return f"no result ({status.message})"
 
 
 def health_text(task: TaskView) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from paddock.cli import explain_offers
 from paddock.cli.closeness import closeness_lines, measured_at_the_end
 from paddock.cli.connect import add_master_argument, agent_of, master_of
-from paddock.cli.describe import Line, evidence_lines, health_text, show_lines, status_text
+from paddock.cli.describe import Line, check_lines, evidence_lines, show_lines, status_text
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import Column, Row, add_style_arguments, bytes_text, json_list, show
@@ -165,11 +165,7 @@ def asked_lines(known: Known) -> Iterator[Line]:
     policy = info.kill_policy
     longest = f"; ended after {info.max_completion_time_ms} ms" if info.max_completion_time_ms else ""
     yield "Stopped by", f"{signal_name(policy.signal)}, SIGKILL after {policy.grace_period_ms} ms{longest}"
-    if check := info.health_check:
-        yield (
-            "Health",
-            f"{health_text(task)}; {check}, every {check.interval_ms} ms, {check.failure_count} failures end it",
-        )
+    yield from check_lines(task)
 
 
 def limits_text(limits: ResourceLimits, *, before: str = "") -> str:

@@ -8,7 +8,7 @@ import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
 from paddock.cli.exec import command_words
-from paddock.cli.health_flags import add_health_arguments, health_check_of
+from paddock.cli.health_flags import add_check_arguments, add_health_arguments, check_of, health_check_of
 from paddock.cli.quantities import (
     count_or_none,
     duration_ms,
@@ -93,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
     )
     add_health_arguments(parser)
+    add_check_arguments(parser)
     add_master_argument(parser)
 
 
@@ -127,6 +128,7 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
         ),
         timeout_ms=_positive_ms(arguments.timeout, "--timeout"),
         health_check=health_check_of(arguments),
+        check=check_of(arguments),
         offer_timeout_ms=_positive_ms(arguments.offer_timeout, "--offer-timeout"),
         log_policy=_log_policy(arguments.log_size, arguments.log_files),
     )

@@ -141,6 +141,7 @@ class _Run:
             kill_policy=request.kill_policy,
             max_completion_time_ms=request.timeout_ms,
             health_check=request.health_check,
+            check=request.check,
             log_policy=request.log_policy,
         )
 
@@ -148,7 +149,7 @@ class _Run:
         is_well = status.reason == Reason.TASK_HEALTH_CHECK_STATUS_UPDATED and status.healthy
         if status.state is TaskState.RUNNING and status.reason != Reason.UNSPECIFIED and not is_well:
             # A limit was met and the task goes on: an OOM-killed child above all, which nothing else would tell. Or a check of
-            # its health failed.
+            # its health failed, or one that only informs found something else than before.
             print(f"paddock run: {status.message}", file=sys.stderr)
         offer = self._offer
         if offer is None or not status.container_id or self._streams.started:

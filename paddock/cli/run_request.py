@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paddock.model.health import HealthCheck
+from paddock.model.health import Check, HealthCheck
 from paddock.model.ids import TaskId
 from paddock.model.task import CommandInfo, KillPolicy, LogPolicy, ResourceLimits
 
@@ -23,4 +23,5 @@ class RunRequest:
     timeout_ms: int
     offer_timeout_ms: int
     health_check: HealthCheck | None
+    check: Check | None = None
     log_policy: LogPolicy = LogPolicy()

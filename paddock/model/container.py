@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from paddock.model.health import HealthCheck, HealthEvidence
+from paddock.model.health import Check, HealthCheck, HealthEvidence
 from paddock.model.ids import NO_FRAMEWORK_ID, NO_TASK_ID, AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.task import (
@@ -54,6 +54,7 @@ class ContainerConfig:
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     health_check: HealthCheck | None = None
+    check: Check | None = None
     log_policy: LogPolicy = DEFAULT_LOG_POLICY
 
 

@@ -1,4 +1,4 @@
-"""A task's health: how it is to be checked, and what one check found."""
+"""Checks of a task, of its health and such as only inform: how they are to be made, and what one found."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ class TcpCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HealthCheck:
+class Check:
     """Exactly one of `command` (a shell line, run in the task's container), `http` and `tcp`.
 
     The first check comes `delay_ms` after the command's start, each further one `interval_ms` after the end of the last.
-    Failures within `grace_ms` of the start do not count as long as none has passed; `failure_count` in a row end the task.
     """
 
     command: str = ""
@@ -45,8 +44,6 @@ class HealthCheck:
     delay_ms: int = DEFAULT_DELAY_MS
     interval_ms: int = DEFAULT_INTERVAL_MS
     timeout_ms: int = DEFAULT_TIMEOUT_MS
-    grace_ms: int = DEFAULT_GRACE_MS
-    failure_count: int = DEFAULT_FAILURE_COUNT
 
     def __str__(self) -> str:
         """What is asked, for people."""
@@ -55,6 +52,14 @@ class HealthCheck:
         if self.tcp is not None:
             return f"connect to 127.0.0.1:{self.tcp.port}"
         return f"command {self.command!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck(Check):
+    """Failures within `grace_ms` of the start do not count as long as none has passed; `failure_count` in a row end it."""
+
+    grace_ms: int = DEFAULT_GRACE_MS
+    failure_count: int = DEFAULT_FAILURE_COUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +76,22 @@ class HealthEvidence:
     exit_code: int | None = None
     http_status: int | None = None
     output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStatus:
+    """What a check that only informs has found. Without exit code, HTTP status and word about the connection it gave no result,
+    and `message` says why.
+    """
+
+    exit_code: int | None = None
+    http_status: int | None = None
+    tcp_succeeded: bool | None = None
+    message: str = ""
+    took_ms: int = 0
+    output: str = ""
+
+    @property
+    def result(self) -> tuple[int | None, int | None, bool | None]:
+        """What is told when it changes."""
+        return self.exit_code, self.http_status, self.tcp_succeeded

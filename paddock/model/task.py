@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from paddock.model.health import HealthCheck, HealthEvidence
+from paddock.model.health import Check, CheckStatus, HealthCheck, HealthEvidence
 from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
 from paddock.model.uri import CommandUri
@@ -235,6 +235,7 @@ class TaskInfo:
     max_completion_time_ms: int = 0
     labels: tuple[tuple[str, str], ...] = ()
     health_check: HealthCheck | None = None
+    check: Check | None = None
     log_policy: LogPolicy = LogPolicy()
 
 
@@ -356,3 +357,4 @@ class TaskStatus:
     agent_id: AgentId = NO_AGENT_ID
     container_id: ContainerId = NO_CONTAINER_ID
     healthy: bool | None = None
+    check_status: CheckStatus | None = None

@@ -140,6 +140,9 @@ def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Com
         "--name=ill",
         "--health-cmd=test -e ok || { echo it is gone; exit 5; }",
         *quick,
+        "--check-cmd=test ! -e done || exit 6",
+        "--check-delay=0",
+        "--check-interval=100ms",
         "--",
         "/bin/sh",
         "-c",
@@ -150,9 +153,12 @@ def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Com
         deadline_s = time.monotonic() + 30
         while "Health:       healthy; command" not in (told := paddock.text("describe", background.task_id)):
             assert time.monotonic() < deadline_s, told
+        while "Check:        exit code 0; command" not in (told := paddock.text("explain", background.task_id)):
+            assert time.monotonic() < deadline_s, told
         paddock.text("exec", background.task_id, "--", "/usr/bin/touch", "done")
         _, words = process.communicate(timeout=30)
         assert b"unhealthy: command" in words
+        assert b"check: command" in words
         assert b"failed 3 times in a row, the last time: command" in words
         assert b"exit code 5" in words
         told = paddock.text("describe", background.task_id)

@@ -1,4 +1,4 @@
-"""How a task's health is checked, and what a check found, protobuf ↔ model."""
+"""How a task and its health are checked, and what a check found, protobuf ↔ model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from paddock.model.health import (
     DEFAULT_GRACE_MS,
     DEFAULT_INTERVAL_MS,
     DEFAULT_TIMEOUT_MS,
+    Check,
+    CheckStatus,
     HealthCheck,
     HealthEvidence,
     HttpCheck,
@@ -31,6 +33,35 @@ _PATH = re.compile(r"/[!-~]{0,2047}", re.ASCII)
 
 def health_check_from_wire(message: pb.CheckInfo, field: str = "health_check") -> HealthCheck:
     """Exactly one kind; absent times are Mesos' defaults."""
+    plain = _plain_check_from_wire(message, field)
+    failure_count = message.consecutive_failures if message.HasField("consecutive_failures") else DEFAULT_FAILURE_COUNT
+    if failure_count > FAILURES_LIMIT_COUNT:
+        raise InvalidRequest(f"{field}.consecutive_failures", failure_count, f"use at most {FAILURES_LIMIT_COUNT}")
+    return HealthCheck(
+        command=plain.command,
+        http=plain.http,
+        tcp=plain.tcp,
+        delay_ms=plain.delay_ms,
+        interval_ms=plain.interval_ms,
+        timeout_ms=plain.timeout_ms,
+        grace_ms=_time_ms(message, "grace_period_ms", DEFAULT_GRACE_MS, field),
+        failure_count=failure_count,
+    )
+
+
+def check_from_wire(message: pb.CheckInfo, field: str = "check") -> Check:
+    """One that only informs: whatever would judge what it finds is refused."""
+    remedy = "a check that only informs has none: leave it out, or use health_check"
+    if message.HasField("grace_period_ms"):
+        raise InvalidRequest(f"{field}.grace_period_ms", message.grace_period_ms, remedy)
+    if message.HasField("consecutive_failures"):
+        raise InvalidRequest(f"{field}.consecutive_failures", message.consecutive_failures, remedy)
+    if message.http.statuses:
+        raise InvalidRequest(f"{field}.http.statuses", message.http.statuses[0], remedy)
+    return _plain_check_from_wire(message, field)
+
+
+def _plain_check_from_wire(message: pb.CheckInfo, field: str) -> Check:
     kinds = [name for name in ("http", "tcp") if message.HasField(name)] + (["command"] if message.command else [])
     if len(kinds) != 1:
         raise InvalidRequest(field, " and ".join(kinds), "give exactly one of command, http and tcp")
@@ -40,22 +71,25 @@ def health_check_from_wire(message: pb.CheckInfo, field: str = "health_check") -
     timeout_ms = _time_ms(message, "timeout_ms", DEFAULT_TIMEOUT_MS, field)
     if timeout_ms == 0:
         raise InvalidRequest(f"{field}.timeout_ms", timeout_ms, "no check can be as quick as that: use at least 1 ms")
-    failure_count = message.consecutive_failures if message.HasField("consecutive_failures") else DEFAULT_FAILURE_COUNT
-    if failure_count > FAILURES_LIMIT_COUNT:
-        raise InvalidRequest(f"{field}.consecutive_failures", failure_count, f"use at most {FAILURES_LIMIT_COUNT}")
-    return HealthCheck(
+    return Check(
         command=bounds.text(message.command, f"{field}.command", bounds.MESSAGE_LIMIT_BYTES),
         http=_http_from_wire(message.http, f"{field}.http") if message.HasField("http") else None,
         tcp=TcpCheck(port=_port(message.tcp.port, f"{field}.tcp.port")) if message.HasField("tcp") else None,
         delay_ms=_time_ms(message, "delay_ms", DEFAULT_DELAY_MS, field),
         interval_ms=interval_ms,
         timeout_ms=timeout_ms,
-        grace_ms=_time_ms(message, "grace_period_ms", DEFAULT_GRACE_MS, field),
-        failure_count=failure_count,
     )
 
 
 def health_check_to_wire(check: HealthCheck) -> pb.CheckInfo:
+    """Always spelled out."""
+    message = check_to_wire(check)
+    message.grace_period_ms = check.grace_ms
+    message.consecutive_failures = check.failure_count
+    return message
+
+
+def check_to_wire(check: Check) -> pb.CheckInfo:
     """Always spelled out."""
     http = check.http
     return pb.CheckInfo(
@@ -67,8 +101,6 @@ def health_check_to_wire(check: HealthCheck) -> pb.CheckInfo:
         delay_ms=check.delay_ms,
         interval_ms=check.interval_ms,
         timeout_ms=check.timeout_ms,
-        grace_period_ms=check.grace_ms,
-        consecutive_failures=check.failure_count,
     )
 
 
@@ -123,4 +155,28 @@ def health_evidence_to_wire(evidence: HealthEvidence) -> pb.HealthEvidence:
         exit_code=evidence.exit_code,
         http_status=evidence.http_status,
         output=bounds.shown(evidence.output),
+    )
+
+
+def check_status_from_wire(message: pb.CheckStatus, field: str = "check_status") -> CheckStatus:
+    """As a client reads it."""
+    return CheckStatus(
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        http_status=message.http_status if message.HasField("http_status") else None,
+        tcp_succeeded=message.tcp_succeeded if message.HasField("tcp_succeeded") else None,
+        message=bounds.text(message.message, f"{field}.message", bounds.MESSAGE_LIMIT_BYTES),
+        took_ms=message.took_ms,
+        output=bounds.text(message.output, f"{field}.output", bounds.MESSAGE_LIMIT_BYTES),
+    )
+
+
+def check_status_to_wire(status: CheckStatus) -> pb.CheckStatus:
+    """What check_status_from_wire turns back into the same."""
+    return pb.CheckStatus(
+        exit_code=status.exit_code,
+        http_status=status.http_status,
+        tcp_succeeded=status.tcp_succeeded,
+        message=bounds.shown(status.message),
+        took_ms=status.took_ms,
+        output=bounds.shown(status.output),
     )

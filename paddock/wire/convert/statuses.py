@@ -8,6 +8,7 @@ from paddock.model.ids import AgentId, ContainerId
 from paddock.model.task import StatusSource, TaskState, TaskStatus
 from paddock.wire.convert import bounds
 from paddock.wire.convert.evidence import evidence_from_wire, evidence_to_wire
+from paddock.wire.convert.health import check_status_from_wire, check_status_to_wire
 from paddock.wire.v1 import tasks_pb2 as pb
 
 UUID_BYTES = 16
@@ -63,6 +64,9 @@ def task_status_from_wire(message: pb.TaskStatus, field: str = "status") -> Task
         agent_id=agent_id,
         container_id=container_id,
         healthy=message.healthy if message.HasField("healthy") else None,
+        check_status=check_status_from_wire(message.check_status, f"{field}.check_status")
+        if message.HasField("check_status")
+        else None,
     )
 
 
@@ -80,4 +84,5 @@ def task_status_to_wire(status: TaskStatus) -> pb.TaskStatus:
         agent_id=status.agent_id,
         container_id=status.container_id,
         healthy=status.healthy,
+        check_status=None if status.check_status is None else check_status_to_wire(status.check_status),
     )

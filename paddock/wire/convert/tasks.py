@@ -20,15 +20,13 @@ from paddock.wire.convert.commands import (
     log_policy_from_wire,
     log_policy_to_wire,
 )
-from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire
+from paddock.wire.convert.health import check_from_wire, check_to_wire, health_check_from_wire, health_check_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
 from paddock.wire.v1 import tasks_pb2 as pb
 
 
 def task_info_from_wire(message: pb.TaskInfo, field: str = "task") -> TaskInfo:
     """Raises InvalidRequest, or Unsupported for what the wire knows and this version does not carry out."""
-    if message.HasField("check"):
-        raise Unsupported(f"{field}.check", "use health_check, or let the command check itself")
     return TaskInfo(
         task_id=ids.task_id(message.task_id, f"{field}.task_id"),
         name=bounds.text(message.name, f"{field}.name"),
@@ -43,6 +41,7 @@ def task_info_from_wire(message: pb.TaskInfo, field: str = "task") -> TaskInfo:
         health_check=health_check_from_wire(message.health_check, f"{field}.health_check")
         if message.HasField("health_check")
         else None,
+        check=check_from_wire(message.check, f"{field}.check") if message.HasField("check") else None,
         log_policy=log_policy_from_wire(message.log_policy, f"{field}.log_policy"),
     )
 
@@ -78,5 +77,6 @@ def task_info_to_wire(task: TaskInfo) -> pb.TaskInfo:
         max_completion_time_ms=task.max_completion_time_ms,
         labels=dict(task.labels),
         health_check=None if task.health_check is None else health_check_to_wire(task.health_check),
+        check=None if task.check is None else check_to_wire(task.check),
         log_policy=log_policy_to_wire(task.log_policy),
     )

@@ -504,7 +504,7 @@ Global___TcpCheck: _TypeAlias = TcpCheck  # noqa: Y015
 
 @_typing.final
 class CheckInfo(_message.Message):
-    """How a task's health is checked: exactly one of command, http, tcp."""
+    """How a task is checked: exactly one of command, http, tcp. What speaks of health and failures is for checks of health only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -740,7 +740,9 @@ class TaskInfo(_message.Message):
     def health_check(self) -> Global___CheckInfo: ...
     @_builtins.property
     def check(self) -> Global___CheckInfo:
-        """A check that only informs. Refused with UNIMPLEMENTED until it is built."""
+        """A check that only informs: what it finds is told in TaskStatus.check_status, and never kills. Without grace_period_ms,
+        consecutive_failures and http.statuses.
+        """
 
     @_builtins.property
     def log_policy(self) -> Global___LogPolicy: ...
@@ -1113,6 +1115,55 @@ class HealthEvidence(_message.Message):
 Global___HealthEvidence: _TypeAlias = HealthEvidence  # noqa: Y015
 
 @_typing.final
+class CheckStatus(_message.Message):
+    """What a check that only informs has found last. None of the first three: it gave no result, and message says why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    TCP_SUCCEEDED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TOOK_MS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    exit_code: _builtins.int
+    http_status: _builtins.int
+    tcp_succeeded: _builtins.bool
+    """Whether the connection was accepted in time."""
+    message: _builtins.str
+    took_ms: _builtins.int
+    output: _builtins.str
+    """The end of what a command wrote."""
+    def __init__(
+        self,
+        *,
+        exit_code: _builtins.int | None = ...,
+        http_status: _builtins.int | None = ...,
+        tcp_succeeded: _builtins.bool | None = ...,
+        message: _builtins.str = ...,
+        took_ms: _builtins.int = ...,
+        output: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_http_status", b"_http_status", "_tcp_succeeded", b"_tcp_succeeded", "exit_code", b"exit_code", "http_status", b"http_status", "tcp_succeeded", b"tcp_succeeded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_http_status", b"_http_status", "_tcp_succeeded", b"_tcp_succeeded", "exit_code", b"exit_code", "http_status", b"http_status", "message", b"message", "output", b"output", "tcp_succeeded", b"tcp_succeeded", "took_ms", b"took_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    _WhichOneofReturnType__http_status: _TypeAlias = _typing.Literal["http_status"]  # noqa: Y015
+    _WhichOneofArgType__http_status: _TypeAlias = _typing.Literal["_http_status", b"_http_status"]  # noqa: Y015
+    _WhichOneofReturnType__tcp_succeeded: _TypeAlias = _typing.Literal["tcp_succeeded"]  # noqa: Y015
+    _WhichOneofArgType__tcp_succeeded: _TypeAlias = _typing.Literal["_tcp_succeeded", b"_tcp_succeeded"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__http_status) -> _WhichOneofReturnType__http_status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tcp_succeeded) -> _WhichOneofReturnType__tcp_succeeded | None: ...
+
+Global___CheckStatus: _TypeAlias = CheckStatus  # noqa: Y015
+
+@_typing.final
 class Evidence(_message.Message):
     """What was seen, each part only where it was seen."""
 
@@ -1197,6 +1248,7 @@ class TaskStatus(_message.Message):
     CONTAINER_ID_FIELD_NUMBER: _builtins.int
     EXECUTOR_ID_FIELD_NUMBER: _builtins.int
     HEALTHY_FIELD_NUMBER: _builtins.int
+    CHECK_STATUS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     source: Global___StatusSource.ValueType
@@ -1212,6 +1264,12 @@ class TaskStatus(_message.Message):
     def evidence(self) -> Global___Evidence: ...
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def check_status(self) -> Global___CheckStatus:
+        """Absent: TaskInfo.check was not given, or none has been made yet. A change is told with REASON_TASK_CHECK_STATUS_UPDATED;
+        statuses that follow repeat it.
+        """
+
     def __init__(
         self,
         *,
@@ -1227,10 +1285,11 @@ class TaskStatus(_message.Message):
         container_id: _builtins.str = ...,
         executor_id: _builtins.str = ...,
         healthy: _builtins.bool | None = ...,
+        check_status: Global___CheckStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "evidence", b"evidence", "healthy", b"healthy", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "check_status", b"check_status", "evidence", b"evidence", "healthy", b"healthy", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "agent_id", b"agent_id", "container_id", b"container_id", "evidence", b"evidence", "executor_id", b"executor_id", "healthy", b"healthy", "message", b"message", "reason", b"reason", "source", b"source", "state", b"state", "task_id", b"task_id", "timestamp", b"timestamp", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "agent_id", b"agent_id", "check_status", b"check_status", "container_id", b"container_id", "evidence", b"evidence", "executor_id", b"executor_id", "healthy", b"healthy", "message", b"message", "reason", b"reason", "source", b"source", "state", b"state", "task_id", b"task_id", "timestamp", b"timestamp", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__healthy: _TypeAlias = _typing.Literal["healthy"]  # noqa: Y015
     _WhichOneofArgType__healthy: _TypeAlias = _typing.Literal["_healthy", b"_healthy"]  # noqa: Y015

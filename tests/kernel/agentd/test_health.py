@@ -47,12 +47,14 @@ async def master(agentd: AgentdProcess, master_path: Path) -> AsyncIterator[Conn
         yield connection
 
 
-def launch(master: Connection, line: str, **check: object) -> None:
+def launch(master: Connection, line: str, *, informing: tasks_pb2.CheckInfo | None = None, **check: object) -> None:
     info = tasks_pb2.CheckInfo(**{**QUICK, **check})  # type: ignore[arg-type]
     task = tasks_pb2.TaskInfo(
         task_id="t1", name="t1", agent_id="a", resources=resources(), command=shell(line), health_check=info
     )
     task.command.user = "root"
+    if informing is not None:
+        task.check.CopyFrom(informing)
     master.launch(task)
 
 
@@ -220,6 +222,29 @@ async def test_a_standalone_containers_health_is_shown_outlives_the_agent_and_ca
     )
     assert "failed 2 times in a row" in ended.termination.message
     assert ended.termination.evidence.health.exit_code == 4
+
+
+@pytest.mark.no_cgroups
+async def test_a_check_that_only_informs_tells_each_change_and_kills_nothing(
+    agentd: AgentdProcess, master: Connection
+) -> None:
+    check = tasks_pb2.CheckInfo(command="echo x >> informs; test -e ok || exit 3", delay_ms=0, interval_ms=100)
+    launch(master, SLEEP, command="echo x >> checks", informing=check)
+    place = sandbox(agentd, await told(master))
+    found = [await told(master), await told(master)]  # either comes first
+    assert {status.reason for status in found} == {
+        tasks_pb2.REASON_TASK_CHECK_STATUS_UPDATED,
+        tasks_pb2.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
+    }
+    assert (found[1].healthy, found[1].check_status.exit_code) == (True, 3)
+    await grown(place / "informs", 5)
+    (place / "ok").touch()
+    status = await told(master)
+    assert (status.state, status.reason) == (tasks_pb2.TASK_RUNNING, tasks_pb2.REASON_TASK_CHECK_STATUS_UPDATED)
+    assert status.check_status.HasField("exit_code")
+    assert (status.check_status.exit_code, status.healthy) == (0, True)
+    ended = await end(master)
+    assert (ended.reason, ended.check_status.exit_code) == (tasks_pb2.REASON_KILL_REQUESTED, 0)
 
 
 async def test_two_never_run_at_once_though_the_agent_died_in_between(agentd: AgentdProcess, master_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentd.checker import Checker
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.core.events import HealthChecked
-from agentd.health_checker import HealthChecker
 from agentd.health_network import check_http, check_tcp
 from paddock.daemon.clock import SystemClock
 from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
@@ -116,11 +116,14 @@ class Asked:
 
     def __init__(self) -> None:
         self.said: asyncio.Queue[HealthChecked] = asyncio.Queue()
-        self.checker = HealthChecker(ComposingContainerizer({}, lambda _: None), self.said.put_nowait, SystemClock())
+        self.checker = Checker(ComposingContainerizer({}, lambda _: None), self._hear, SystemClock())
 
     def ask(self, check: HealthCheck, container_id: str = "c1", *, in_ns: int = 0) -> None:
         config = replace(made.config(container_id, task_id="t1"), health_check=check)
-        self.checker.check(config, SystemClock().monotonic_ns() + in_ns)
+        self.checker.check(config, check, SystemClock().monotonic_ns() + in_ns)
+
+    def _hear(self, container_id: ContainerId, found: HealthEvidence) -> None:
+        self.said.put_nowait(HealthChecked(container_id=container_id, evidence=found))
 
 
 async def test_silence_ends_with_the_time_and_a_refusal_says_so() -> None:
@@ -147,7 +150,7 @@ async def test_what_could_not_be_made_is_no_failure_and_is_tried_again(
         try:
             asked.ask(HealthCheck(tcp=TcpCheck(port=port), interval_ms=100), "c2")
             async with asyncio.timeout(20):
-                while sum("could not be checked" in record.message for record in caplog.records) < 4:
+                while sum("could not be made" in record.message for record in caplog.records) < 4:
                     await asyncio.sleep(0.01)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,9 +3,12 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from paddock.cli.closeness import closeness_lines, measured_at_the_end, share_text
+from paddock.cli.describe import check_lines
 from paddock.cli.explain import Known, asked_lines, close_lines, document_of, end_lines, limits_text
-from paddock.model.health import HealthCheck, HealthEvidence
+from paddock.model.health import Check, CheckStatus, HealthCheck, HealthEvidence, TcpCheck
 from paddock.model.ids import TaskId
 from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import (
@@ -108,14 +111,36 @@ def test_what_was_asked_and_by_whom() -> None:
     task = task_view("t1")
     limits = ResourceLimits(cpus_milli=1500, memory_bytes=-1, swap_bytes=MIB, pids_count=9)
     check = HealthCheck(command="true")
-    info = replace(task.task, limits=limits, health_check=check, max_completion_time_ms=5000)
+    informs = Check(tcp=TcpCheck(port=80))
+    info = replace(task.task, limits=limits, health_check=check, check=informs, max_completion_time_ms=5000)
     told = dict(asked_lines(Known(task=replace(task, task=info))))
     assert told["Asked"] == "cpus:0.1;mem:64; limits: cpus 1.5, memory none, swap 1 MiB, pids 9"
     assert told["By"] == "framework tests (framework), principal not known any more, role *"
     assert told["Stopped by"] == "SIGTERM, SIGKILL after 3000 ms; ended after 5000 ms"
     assert told["Health"] == "unknown; command 'true', every 10000 ms, 3 failures end it"
+    assert told["Check"] == "none made yet; connect to 127.0.0.1:80, every 10000 ms, only informs"
     assert "Changed" not in told
     assert limits_text(ResourceLimits()) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (CheckStatus(exit_code=0), "exit code 0"),
+        (CheckStatus(http_status=503), "HTTP status 503"),
+        (CheckStatus(tcp_succeeded=True), "connected"),
+        (CheckStatus(tcp_succeeded=False), "not connected"),
+        (CheckStatus(message="no result within 5 ms"), "no result (no result within 5 ms)"),
+    ],
+)
+def test_a_check_that_only_informs_says_what_it_found_last(found: CheckStatus, text: str) -> None:
+    status = replace(ENDED, state=TaskState.RUNNING, check_status=replace(found, output="some\nwords"))
+    task = task_view("t1", statuses=(status,))
+    task = replace(task, task=replace(task.task, check=Check(command="x")))
+    assert list(check_lines(task)) == [
+        ("Check", f"{text}; command 'x', every 10000 ms, only informs"),
+        ("", "some words"),
+    ]
 
 
 def test_one_that_runs_says_what_was_heard_last() -> None:

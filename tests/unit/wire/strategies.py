@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
-from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
+from paddock.model.health import Check, CheckStatus, HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
 from paddock.model.offer import (
     REFUSE_LIMIT_MS,
@@ -203,10 +203,18 @@ https = st.builds(
     scheme=st.sampled_from(["http", "https"]),
     statuses=st.lists(st.integers(100, 599), max_size=3).map(tuple),
 )
-check_times = {
+plain_times = {
     "delay_ms": durations_ms,
     "interval_ms": st.integers(100, 10**11),
     "timeout_ms": st.integers(1, 10**11),
+}
+checks = (
+    st.builds(Check, command=texts.filter(bool), **plain_times)
+    | st.builds(Check, http=https.map(lambda http: replace(http, statuses=())), **plain_times)
+    | st.builds(Check, tcp=st.builds(TcpCheck, port=ports), **plain_times)
+)
+check_times = {
+    **plain_times,
     "grace_ms": durations_ms,
     "failure_count": st.integers(0, 1000),
 }
@@ -223,6 +231,7 @@ log_policies = st.builds(
 tasks = st.builds(
     TaskInfo,
     health_check=st.none() | health_checks,
+    check=st.none() | checks,
     task_id=task_ids,
     name=texts,
     agent_id=agent_ids,
@@ -305,6 +314,16 @@ statuses = st.builds(
     agent_id=st.just(AgentId("")) | agent_ids,
     container_id=st.just(ContainerId("")) | container_ids,
     healthy=st.none() | st.booleans(),
+    check_status=st.none()
+    | st.builds(
+        CheckStatus,
+        exit_code=st.none() | st.integers(0, 255),
+        http_status=st.none() | st.integers(100, 599),
+        tcp_succeeded=st.none() | st.booleans(),
+        message=texts,
+        took_ms=counters,
+        output=texts,
+    ),
 )
 
 constraints = st.builds(

@@ -105,6 +105,14 @@ def cpus(milli: int) -> dict[str, object]:
             {"health_check": {"command": "x", "consecutive_failures": 2**32 - 1}},
             "task.health_check.consecutive_failures",
         ),
+        ({"check": {}}, "task.check"),
+        ({"check": {"command": "x", "http": {"port": 80}}}, "task.check"),
+        ({"check": {"http": {"port": 80, "statuses": [200]}}}, "task.check.http.statuses"),
+        ({"check": {"tcp": {}}}, "task.check.tcp.port"),
+        ({"check": {"command": "x", "grace_period_ms": 0}}, "task.check.grace_period_ms"),
+        ({"check": {"command": "x", "consecutive_failures": 1}}, "task.check.consecutive_failures"),
+        ({"check": {"command": "x", "interval_ms": 99}}, "task.check.interval_ms"),
+        ({"check": {"command": "x", "timeout_ms": 0}}, "task.check.timeout_ms"),
         ({"log_policy": {"file_bytes": 65535}}, "task.log_policy.file_bytes"),
         ({"log_policy": {"file_bytes": -2}}, "task.log_policy.file_bytes"),
         ({"log_policy": {"file_bytes": 2**50 + 1}}, "task.log_policy.file_bytes"),
@@ -140,7 +148,6 @@ def test_a_bad_task_is_refused_by_the_name_of_its_field(changes: dict[str, objec
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"check": {"command": "x"}}, "task.check"),
         ({"command": None, "executor": {"executor_id": "e"}}, "task.executor"),
         ({"container": {"type": 9}}, "task.container.type = 9"),
     ],

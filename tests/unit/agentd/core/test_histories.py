@@ -13,7 +13,7 @@ from agentd.core.machine import Machine
 from paddock.daemon.durable_codec import from_bytes, to_bytes
 from paddock.model.container import ContainerState
 from paddock.model.errors import InvalidRequest, InvalidTransition
-from paddock.model.health import HealthCheck, HealthEvidence, TcpCheck
+from paddock.model.health import Check, HealthCheck, HealthEvidence, TcpCheck
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources, excess
 from paddock.model.statistics import Limitation
@@ -84,7 +84,8 @@ class Histories(RuleBasedStateMachine):
         self.launched_count += 1
         config = None
         if names_user:
-            config = replace(made.config(f"x{self.launched_count}", task_id=task_id), health_check=CHECK)
+            config = made.config(f"x{self.launched_count}", task_id=task_id)
+            config = replace(config, health_check=CHECK, check=Check(command="true"))
         launch = events.TaskLaunch(task=made.task(task_id), config=config, problem=None if names_user else FAILURE)
         self.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=(launch,)))
 
@@ -92,8 +93,8 @@ class Histories(RuleBasedStateMachine):
         known = [*self.machine.state.containers, ContainerId("nobody")]
         return data.draw(strategies.sampled_from(known))
 
-    @rule(data=strategies.data(), which=strategies.integers(0, 15))
-    def something_happens(self, data: strategies.DataObject, which: int) -> None:
+    @rule(data=strategies.data())
+    def something_happens(self, data: strategies.DataObject) -> None:
         c = self.any_container(data)
         record = made.record(c, wait_status=data.draw(strategies.sampled_from([0, 9, 15, 256, None])))
         killed = made.record(c, wait_status=15, kill=KillOutcome(signal=15, grace_ms=1, escalated=False, took_ms=1))
@@ -118,6 +119,10 @@ class Histories(RuleBasedStateMachine):
             events.KillContainer(request_id=1, container_id=c, policy=KillPolicy(), by="somebody"),
             events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=True, message="m")),
             events.HealthChecked(container_id=c, evidence=HealthEvidence(passed=False, message="m")),
+            *(
+                events.CheckMade(container_id=c, evidence=HealthEvidence(passed=not code, message="m", exit_code=code))
+                for code in (0, 1, None)
+            ),
             events.Resized(container_id=c),
             events.Resized(container_id=c, error=InvalidRequest("f", 1, "r")),
             *(
@@ -132,7 +137,7 @@ class Histories(RuleBasedStateMachine):
             events.Fetched(container_id=c),
             events.Fetched(container_id=c, failure=FAILURE),
         )
-        self.tell(happenings[which])
+        self.tell(data.draw(strategies.sampled_from(happenings)))
 
     @rule(task_id=TASKS, which=strategies.integers(0, 6), right=strategies.booleans())
     def the_master_speaks(self, task_id: str, which: int, right: bool) -> None:
@@ -205,7 +210,8 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def only_what_runs_is_checked(self) -> None:
         for entry in self.machine.state.containers.values():
-            assert entry.health is None or entry.state in {ContainerState.RUNNING, ContainerState.STUCK}
+            is_checked = entry.health is not None or entry.is_checked
+            assert not is_checked or entry.state in {ContainerState.RUNNING, ContainerState.STUCK}
 
     @invariant()
     def the_ended_are_those_that_ended(self) -> None:

@@ -1,4 +1,4 @@
-"""Makes the health checks that the machine asks for: when they are due, within their time, never two of one container."""
+"""Makes the checks that the machine asks for: when they are due, within their time, never two of one container."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import errno
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import assert_never
 
 from agentd.containerizer.contract import Containerizer
-from agentd.core.events import HealthChecked
+from agentd.core.effects import CancelCheck, CancelHealthCheck, CheckEffect, CheckHealth, MakeCheck
+from agentd.core.events import CheckMade, HealthChecked
 from agentd.health_command import CommandChecks
 from agentd.health_network import check_http, check_tcp
 from paddock.daemon.clock import Clock
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError
-from paddock.model.health import HealthCheck, HealthEvidence
+from paddock.model.health import Check, HealthEvidence
 from paddock.model.ids import ContainerId
 
 _log = logging.getLogger(__name__)
@@ -25,20 +27,22 @@ _OUR_OWN_WANT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBU
 """The agent's, not the task's."""
 
 
-class HealthChecker:
-    """For the event loop's thread."""
+class Checker:
+    """One kind of checks: of health, or such as only inform. For the event loop's thread."""
 
-    def __init__(self, containerizer: Containerizer, post: Callable[[HealthChecked], None], clock: Clock) -> None:
-        """`post` is called on the event loop."""
+    def __init__(
+        self, containerizer: Containerizer, post: Callable[[ContainerId, HealthEvidence], None], clock: Clock
+    ) -> None:
+        """`post` is called on the event loop, with what a check has found."""
         self._post = post
         self._clock = clock
         self._commands = CommandChecks(containerizer)
         self._checking: dict[ContainerId, asyncio.Task[None]] = {}
 
-    def check(self, config: ContainerConfig, at_ns: int) -> None:
-        """Once, at this moment of the clock; posts HealthChecked unless it is cancelled."""
+    def check(self, config: ContainerConfig, check: Check, at_ns: int) -> None:
+        """Once, at this moment of the clock; posts what it found unless it is cancelled."""
         self.cancel(config.container_id)
-        self._checking[config.container_id] = asyncio.get_running_loop().create_task(self._check(config, at_ns))
+        self._checking[config.container_id] = asyncio.get_running_loop().create_task(self._check(config, check, at_ns))
 
     def cancel(self, container_id: ContainerId) -> None:
         """A command that checks is killed. Idempotent."""
@@ -53,9 +57,7 @@ class HealthChecker:
             self.cancel(container_id)
         await asyncio.gather(*checking, return_exceptions=True)
 
-    async def _check(self, config: ContainerConfig, at_ns: int) -> None:
-        check = config.health_check
-        assert check is not None
+    async def _check(self, config: ContainerConfig, check: Check, at_ns: int) -> None:
         await asyncio.sleep(max(at_ns - self._clock.monotonic_ns(), 0) / _NS_PER_S)
         while True:
             begun_ns = self._clock.monotonic_ns()
@@ -64,10 +66,10 @@ class HealthChecker:
                 break
             await asyncio.sleep(check.interval_ms / 1000)
         took_ms = (self._clock.monotonic_ns() - begun_ns) // _NS_PER_MS
-        _log.debug("health was checked", extra={"container_id": config.container_id, "found": found})
-        self._post(HealthChecked(container_id=config.container_id, evidence=replace(found, took_ms=took_ms)))
+        _log.debug("a check was made", extra={"container_id": config.container_id, "found": found})
+        self._post(config.container_id, replace(found, took_ms=took_ms))
 
-    async def _found(self, config: ContainerConfig, check: HealthCheck) -> HealthEvidence | None:
+    async def _found(self, config: ContainerConfig, check: Check) -> HealthEvidence | None:
         """What goes wrong on the way is a check that failed, and says why. None: it could not be made, through no fault of the
         task's: nobody may be killed for that.
         """
@@ -92,8 +94,46 @@ class HealthChecker:
             return None
 
 
+class Checks:
+    """Both kinds. Two of one kind are never made of one container at once; one of each may be."""
+
+    def __init__(
+        self, containerizer: Containerizer, post: Callable[[HealthChecked | CheckMade], None], clock: Clock
+    ) -> None:
+        """`post` is called on the event loop."""
+        self._health = Checker(
+            containerizer,
+            lambda container_id, found: post(HealthChecked(container_id=container_id, evidence=found)),
+            clock,
+        )
+        self._informing = Checker(
+            containerizer, lambda container_id, found: post(CheckMade(container_id=container_id, evidence=found)), clock
+        )
+
+    def perform(self, effect: CheckEffect) -> None:
+        """What was asked for is posted, unless it is cancelled."""
+        match effect:
+            case CheckHealth():
+                assert effect.config.health_check is not None
+                self._health.check(effect.config, effect.config.health_check, effect.at_ns)
+            case CancelHealthCheck():
+                self._health.cancel(effect.container_id)
+            case MakeCheck():
+                assert effect.config.check is not None
+                self._informing.check(effect.config, effect.config.check, effect.at_ns)
+            case CancelCheck():
+                self._informing.cancel(effect.container_id)
+            case _:
+                assert_never(effect)
+
+    async def stop(self) -> None:
+        """The next agent goes on with them."""
+        await self._health.stop()
+        await self._informing.stop()
+
+
 def _note_not_made(config: ContainerConfig, error: Exception) -> None:
     _log.warning(
-        "health could not be checked",
+        "a check could not be made",
         extra={"container_id": config.container_id, "error": f"{type(error).__name__}: {error}"},
     )
