@@ -10,7 +10,8 @@ from agentd.core import container_states, health, task_states
 _HEAD = """# States
 
 Printed by `python -m agentd.states_page` from the tables in `agentd/core`. What has no row cannot happen: the machine
-raises InvalidTransition, and nothing changes.
+raises InvalidTransition, and nothing changes. The master's tables are in the master's page: [agents](master.md#agents),
+[draining agents](master.md#draining), [frameworks](master.md#frameworks).
 """
 
 

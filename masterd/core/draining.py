@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from masterd.core import availability, tasks
+from masterd.core.drain_states import DrainEvent, DrainState, next_state
 from masterd.core.effects import SaveDrain, TellKill
 from masterd.core.events import CancelDrain, DrainAgent
 from masterd.core.state import AgentEntry, MasterState, TaskEntry, Turn
@@ -21,11 +22,20 @@ from paddock.model.task import Reason
 def begin(turn: Turn, event: DrainAgent) -> None:
     """From now on, or with these terms from now on: a grace period that has begun can only become shorter."""
     agent = named(turn.state, event)
-    asked_by = str(event.caller)
-    agent.drain = Drain(asked_by=asked_by, max_grace_ms=event.max_grace_ms, mark_gone=event.mark_gone)
-    turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=agent.drain))
+    terms = Drain(asked_by=str(event.caller), max_grace_ms=event.max_grace_ms, mark_gone=event.mark_gone)
+    _move(turn, agent, DrainEvent.DRAIN, terms)
     availability.refresh(turn, agent)
     go_on(turn, agent)
+
+
+def _move(turn: Turn, agent: AgentEntry, event: DrainEvent, terms: Drain) -> None:
+    """By the table, durably. Raises InvalidTransition."""
+    agent_id = agent.info.agent_id
+    following = next_state(agent_id, agent.drain, event)
+    agent.drain = (
+        None if following is DrainState.NOT_DRAINED else replace(terms, is_done=following is DrainState.DRAINED)
+    )
+    turn.effects.append(SaveDrain(agent_id=agent_id, drain=agent.drain))
 
 
 def go_on(turn: Turn, agent: AgentEntry) -> None:
@@ -33,8 +43,7 @@ def go_on(turn: Turn, agent: AgentEntry) -> None:
     if agent.drain is None or agent.state is not AgentState.CONNECTED:
         return
     if agent.drain.is_done and agent.tasks:
-        agent.drain = replace(agent.drain, is_done=False)
-        turn.effects.append(SaveDrain(agent_id=agent.info.agent_id, drain=agent.drain))
+        _move(turn, agent, DrainEvent.TASK_FOUND, agent.drain)
     for task in agent.tasks.values():
         if not task.state.is_terminal:
             tasks.tell_kill(turn, agent, _kill_of(task, agent.drain), task)
@@ -59,8 +68,7 @@ def finished(turn: Turn) -> list[AgentId]:
         drain = agent.drain
         if drain is None or drain.is_done or agent.tasks or agent.state is not AgentState.CONNECTED:
             continue
-        agent.drain = replace(drain, is_done=True)
-        turn.effects.append(SaveDrain(agent_id=agent.info.agent_id, drain=agent.drain))
+        _move(turn, agent, DrainEvent.EMPTIED, drain)
         if drain.mark_gone:
             gone.append(agent.info.agent_id)
     return gone
@@ -69,8 +77,8 @@ def finished(turn: Turn) -> list[AgentId]:
 def cancel(turn: Turn, event: CancelDrain) -> None:
     """Offers again. What was told to end ends all the same."""
     agent = named(turn.state, event)
-    agent.drain = None
-    turn.effects.append(SaveDrain(agent_id=event.agent_id, drain=None))
+    assert agent.drain is not None
+    _move(turn, agent, DrainEvent.CANCEL, agent.drain)
     availability.refresh(turn, agent)
 
 
