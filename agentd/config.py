@@ -163,6 +163,12 @@ class Settings:
     fetcher_stall_timeout_s: float = setting(
         60.0, "fetcher: a server that sends nothing for so long is given up", DURATION_S, name="fetcher_stall_timeout"
     )
+    fetcher_least_bytes_per_s: int = setting(
+        1024,
+        "fetcher: a server that sends fewer bytes/s for as long as the stall timeout is given up; 0: none is",
+        whole(0, 10**12),
+        name="fetcher_least_speed",
+    )
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))
     log_level: str = setting("info", "debug, info, warning or error", _LEVEL)

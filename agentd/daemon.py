@@ -111,6 +111,7 @@ class Daemon:
             bounds=FetchBounds(
                 deadline_s=settings.fetcher_timeout_s,
                 stall_s=settings.fetcher_stall_timeout_s,
+                least_bytes_per_s=settings.fetcher_least_bytes_per_s,
                 size_limit_bytes=settings.fetcher_size_limit_bytes,
             ),
             environment=os.environ,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from agentd.fetcher.failure import FetchFailure
+from agentd.fetcher.pace import LeastSpeed, paced_handlers
 
 _HOST = re.compile(r"[A-Za-z0-9._:~-]+", re.ASCII)
 _PIECE_BYTES = 256 * 1024
@@ -24,11 +25,12 @@ _KEPT = "/%:@!$&'()*+,;=~-._"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """`stall_s`: without a byte for so long it is given up. `limit_bytes`: no more than this. `ca_file`: whom https trusts;
-    empty: the host's own list.
+    """`stall_s`: without a byte for so long, or with fewer than `least_bytes_per_s` on an average of so long, it is given up.
+    `limit_bytes`: no more than this. `ca_file`: whom https trusts; empty: the host's own list.
     """
 
     stall_s: float
+    least_bytes_per_s: int
     limit_bytes: int
     ca_file: str = ""
 
@@ -77,11 +79,11 @@ def _get(url: str, target_fd: int, bounds: Bounds, proxies: Mapping[str, str]) -
         trust = ssl.create_default_context(cafile=bounds.ca_file or None)
     except OSError as error:
         raise FetchFailure(f"the certificates in {bounds.ca_file} cannot be read: {error}") from None
+    least = LeastSpeed(bytes_per_s=bounds.least_bytes_per_s, window_s=bounds.stall_s)
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(dict(proxies)),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=trust),
+        *paced_handlers(least, trust),
         urllib.request.HTTPDefaultErrorHandler(),
         # Follows to http and https only: there is no handler for anything else.
         urllib.request.HTTPRedirectHandler(),

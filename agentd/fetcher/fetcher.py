@@ -28,6 +28,7 @@ class FetchBounds:
 
     deadline_s: float
     stall_s: float
+    least_bytes_per_s: int
     size_limit_bytes: int
 
 
@@ -159,6 +160,7 @@ class Fetcher:
                 "uri": uri.value,
                 "download": download,
                 "stall_ms": round(self.bounds.stall_s * 1000),
+                "least_bytes_per_s": self.bounds.least_bytes_per_s,
                 "limit_bytes": self.bounds.size_limit_bytes,
                 "ca_file": self.environment.get("SSL_CERT_FILE", ""),
                 "proxy_names": list(proxies),

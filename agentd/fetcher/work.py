@@ -44,6 +44,7 @@ def _work(request: Request) -> int:
     if request.whole("download"):
         bounds = Bounds(
             stall_s=request.whole("stall_ms") / 1000,
+            least_bytes_per_s=request.whole("least_bytes_per_s"),
             limit_bytes=request.whole("limit_bytes"),
             ca_file=request.text("ca_file"),
         )

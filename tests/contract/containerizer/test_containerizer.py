@@ -103,7 +103,7 @@ def make(subject: Subject, *, composed: bool) -> tuple[Containerizer, IsolationT
         fetcher=Fetcher(
             programs=Programs(host),
             cache=FetchCache(f"{directory}/fetched", 2**30),
-            bounds=FetchBounds(deadline_s=TIMEOUT_S, stall_s=TIMEOUT_S, size_limit_bytes=2**30),
+            bounds=FetchBounds(deadline_s=TIMEOUT_S, stall_s=TIMEOUT_S, least_bytes_per_s=0, size_limit_bytes=2**30),
             environment={},
         ),
         places=places,

@@ -291,18 +291,24 @@ def impatient_agentd(request: pytest.FixtureRequest) -> Iterator[AgentdProcess]:
 
 
 @pytest.mark.parametrize(
-    ("impatient_agentd", "words"),
+    ("impatient_agentd", "silence", "drip"),
     [
-        ("--fetcher-stall-timeout=300ms", "no byte came for 0.3 s"),
-        ("--fetcher-timeout=300ms", "had 0.3 s (--fetcher-timeout)"),
+        (
+            "--fetcher-stall-timeout=1s",
+            "no byte came for 1 s",
+            "fewer than 1024 bytes/s (--fetcher-least-speed) for 1 s (--fetcher-stall-timeout)",
+        ),
+        ("--fetcher-timeout=300ms", "had 0.3 s (--fetcher-timeout)", "had 0.3 s (--fetcher-timeout)"),
     ],
     indirect=["impatient_agentd"],
 )
 @pytest.mark.no_cgroups
-async def test_a_server_that_falls_silent_is_given_up(
-    impatient_agentd: AgentdProcess, words: str, web: WebServer
+async def test_a_server_that_falls_silent_or_drips_is_given_up(
+    impatient_agentd: AgentdProcess, silence: str, drip: str, web: WebServer
 ) -> None:
-    web.files, web.held = {"/silent": b"x" * 1000}, {"/silent"}
+    web.files = dict.fromkeys(("/silent", "/drip"), b"x" * 1000)
+    web.held, web.dripping = {"/silent"}, {"/drip"}
     async with calling(impatient_agentd.address) as agent:
-        assert words in failure(await agent.launch(command("true", uri(f"{web.url}/silent"))))
+        assert silence in failure(await agent.launch(command("true", uri(f"{web.url}/silent"))))
+        assert drip in failure(await agent.launch(command("true", uri(f"{web.url}/drip"))))
     assert programs() == []

@@ -11,13 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class WebServer:
-    """`files`: path → content. What is in `held` waits for `release`; `short` closes in the middle; `moved` redirects."""
+    """`files`: path → content. In the middle what is in `held` waits for `release`, what is in `dripping` goes on byte by byte,
+    and `short` closes; `moved` redirects.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.scheme = "https" if tls else "http"
         self.files: dict[str, bytes] = {}
         self.moved: dict[str, str] = {}
         self.held: set[str] = set()
+        self.dripping: set[str] = set()
         self.short: set[str] = set()
         self.release = threading.Event()
         self.asked = threading.Event()
@@ -63,7 +66,12 @@ class WebServer:
             self.release.wait(60)
         if path not in self.short:
             try:
-                request.wfile.write(content[len(content) // 2 :])
+                rest = content[len(content) // 2 :]
+                while path in self.dripping and rest:
+                    request.wfile.write(rest[:1])
+                    rest = rest[1:]
+                    self.release.wait(0.05)
+                request.wfile.write(rest)
             except OSError:
                 pass  # its client was killed: that is what some tests are about
 

@@ -16,7 +16,7 @@ from agentd.fetcher.failure import FetchFailure
 from paddock.model.errors import InvalidRequest
 from paddock.model.uri import CommandUri, check_uri
 
-BOUNDS = Bounds(stall_s=1.0, limit_bytes=1000)
+BOUNDS = Bounds(stall_s=1.0, least_bytes_per_s=0, limit_bytes=1000)
 
 
 @pytest.mark.parametrize(
