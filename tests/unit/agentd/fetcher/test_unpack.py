@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentd.fetcher.beneath import Beneath
@@ -175,7 +176,16 @@ names = st.text(st.sampled_from("ab./\0é"), min_size=1, max_size=8)
 kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 
 
+def is_ring(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 @given(st.lists(st.tuples(names, kinds, names, st.integers(0, 0o7777)), max_size=6))
+@example([("a", tarfile.SYMTYPE, "a//", 0)])
 @settings(max_examples=150, deadline=None)
 def test_no_archive_of_any_names_and_links_reaches_outside(entries: list[tuple[str, bytes, str, int]]) -> None:
     content = tar(
@@ -197,11 +207,9 @@ def test_no_archive_of_any_names_and_links_reaches_outside(entries: list[tuple[s
             for name in (*directories, *files):
                 found = Path(root, name)
                 if found.is_symlink():
-                    try:
-                        resolved = found.resolve(strict=False)
-                    except (OSError, RuntimeError):
-                        continue  # a ring of links leads nowhere
-                    assert resolved.is_relative_to(inside.resolve())
+                    # A ring of links leads nowhere; Python takes some of them to lead to the root.
+                    if not is_ring(found):
+                        assert found.resolve(strict=False).is_relative_to(inside.resolve())
                 else:
                     assert stat.S_IMODE(found.lstat().st_mode) & 0o7000 == 0
 
