@@ -27,7 +27,7 @@ class PlanSealer:
 
     def __init__(self) -> None:
         """Nothing is remembered yet."""
-        self._shapes: OrderedDict[bytes, tuple[tuple[bytes, ...], bytes]] = OrderedDict()
+        self._shapes: OrderedDict[bytes, _Sealed] = OrderedDict()
 
     def seal(self, document: dict[str, object], ids: Sequence[str]) -> bytes:
         """As plan_file.seal does. `ids`: what may differ between plans of one shape.
@@ -39,20 +39,36 @@ class PlanSealer:
         if shape is None:
             return plan_file.seal(document)
         known = self._shapes.get(shape)
-        if known is None:
-            sealed = plan_file.seal(document)
-            self._shapes[shape] = (encoded_ids, sealed)
+        if known is not None:
+            self._shapes.move_to_end(shape)
+            return known.with_ids(encoded_ids)
+        sealed = plan_file.seal(document)
+        if _replaced(sealed, encoded_ids) is not None:
+            self._shapes[shape] = _Sealed(sealed, encoded_ids)
             if len(self._shapes) > MAX_COUNT:
                 self._shapes.popitem(last=False)
-            return sealed
-        self._shapes.move_to_end(shape)
-        earlier_ids, sealed = known
-        return _replaced(sealed, dict(zip(earlier_ids, encoded_ids, strict=True)))
+        return sealed
+
+
+class _Sealed:
+    """A sealed plan in pieces: what stands between its ids, and which id stands where."""
+
+    __slots__ = ("_numbers", "_pieces")
+
+    def __init__(self, sealed: bytes, ids: tuple[bytes, ...]) -> None:
+        self._pieces = re.split(b"(" + b"|".join(map(re.escape, ids)) + b")", sealed)
+        self._numbers = [(place, ids.index(piece)) for place, piece in enumerate(self._pieces) if place % 2]
+
+    def with_ids(self, ids: tuple[bytes, ...]) -> bytes:
+        pieces = self._pieces.copy()
+        for place, number in self._numbers:
+            pieces[place] = ids[number]
+        return b"".join(pieces)
 
 
 def _shape_of(content: bytes, ids: tuple[bytes, ...], document: dict[str, object]) -> bytes | None:
     """The plan without its ids; None where an id is short or no plain text, where two are or hold the same, where one could be
-    the rest of an escape, and where the command's name is long, of which a part is kept elsewhere.
+    the rest of an escape, where two overlap, and where the command's name is long, of which a part is kept elsewhere.
     """
     if not all(len(each) >= MIN_ID_LENGTH and _is_plain(each) for each in ids):
         return None
@@ -63,12 +79,18 @@ def _shape_of(content: bytes, ids: tuple[bytes, ...], document: dict[str, object
         return None
     if b"\\" in content and any(re.search(_ESCAPE + re.escape(each), content) for each in ids):
         return None
-    return _replaced(content, {each: b"\0%d,%d\0" % (number, len(each)) for number, each in enumerate(ids)})
+    return _replaced(content, ids)
 
 
-def _replaced(content: bytes, successors: dict[bytes, bytes]) -> bytes:
-    """In one pass: a successor may be another one's predecessor."""
-    return re.sub(b"|".join(map(re.escape, successors)), lambda found: successors[found[0]], content)
+def _replaced(content: bytes, ids: tuple[bytes, ...]) -> bytes | None:
+    """Each id by its number and length; None where two overlap, so that it depends on which is replaced first."""
+    replaced = content
+    for number, each in enumerate(ids):
+        count = content.count(each)
+        if replaced.count(each) != count:
+            return None
+        replaced = replaced.replace(each, b"\0%d,%d\0" % (number, len(each)))
+    return replaced
 
 
 def _is_plain(text: bytes) -> bool:

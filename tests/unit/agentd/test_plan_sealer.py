@@ -87,3 +87,12 @@ def test_a_long_name_of_which_a_part_is_kept() -> None:
     for container_id in (uuid.uuid4().hex, uuid.uuid4().hex):
         wanted = document(container_id, argv=["/" + "x" * 240 + container_id])
         assert sealer.seal(wanted, (container_id,)) == plan_file.seal(wanted)
+
+
+def test_ids_that_overlap() -> None:
+    sealer = PlanSealer()
+    middle = "5" * 12
+    for one, other in (("a" * 12 + middle, middle + "b" * 12), ("c" * 12 + middle, middle + "b" * 12)):
+        for word in (one + other[12:], one[:12] + other):
+            wanted = document(one, argv=["sh", "-c", word], spare_record=f"/var/lib/paddock/records/spare-{other}")
+            assert sealer.seal(wanted, (one, other)) == plan_file.seal(wanted)
