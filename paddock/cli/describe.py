@@ -1,4 +1,4 @@
-"""`paddock describe`: everything about a task, for people."""
+"""`paddock describe`: everything about a task, or a container that an operator launched, for people."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, master_of
+from paddock.cli.connect import add_master_argument, agent_at, agent_of, master_of, named_agent_address
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import bytes_text, moment, printable
 from paddock.cli.ps import reason_text
 from paddock.cli.quantities import signal_name
 from paddock.model.errors import PaddockError
-from paddock.model.health import CheckStatus, HealthEvidence
+from paddock.model.health import CheckStatus, HealthCheck, HealthEvidence
 from paddock.model.resource_text import format_resources
 from paddock.model.task import DiskEvidence, Evidence, StatusSource, TaskStatus
 
@@ -31,31 +31,49 @@ _US_PER_S = 1_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    add_task_argument(parser)
+    parser.add_argument(
+        "task", metavar="TASK|CONTAINER", help="a task's id or a prefix of it; with --agent a container's id"
+    )
+    parser.add_argument(
+        "--framework", metavar="ID", default="", help="the framework's id, when tasks of two have one id"
+    )
+    parser.add_argument(
+        "--agent",
+        metavar="AGENT",
+        default="",
+        help="the agent's id or address: the name is then a container's id there",
+    )
     add_master_argument(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Print what the master knows, then what the agent knows; an agent that cannot be asked is named on stderr."""
+    if arguments.agent:
+        async with agent_at(await named_agent_address(arguments)) as agent:
+            await _print_agents_part(agent, arguments.task)
+        return OK
     async with master_of(arguments) as master:
         task = await find_task(master, arguments)
     show_lines(task_lines(task))
     if task.container_id:
         try:
             async with agent_of(task) as agent:
-                await _print_agents_part(agent, task)
+                await _print_agents_part(agent, task.container_id)
         except PaddockError as error:
             print(f"paddock describe: {error}", file=sys.stderr)
     show_lines(history_lines(task))
     return OK
 
 
-async def _print_agents_part(agent: AgentClient, task: TaskView) -> None:
-    show_lines(container_lines(await agent.get_container(task.container_id)))
-    if not task.state.is_terminal:
-        for view in await agent.list_statistics((task.container_id,)):
+async def _print_agents_part(agent: AgentClient, container_id: str) -> None:
+    container = await agent.get_container(container_id)
+    show_lines(container_lines(container))
+    if container.termination is None:
+        for view in await agent.list_statistics((container_id,)):
             show_lines(statistics_lines(view.statistics))
-    show_lines(limit_lines(await agent.list_effective_limits(task.container_id)))
+    show_lines(limit_lines(await agent.list_effective_limits(container_id)))
+    if not container.task_id:
+        show_lines(standalone_lines(container))
 
 
 def show_lines(lines: Iterable[Line]) -> None:
@@ -88,10 +106,7 @@ def task_lines(task: TaskView) -> Iterator[Line]:
 def check_lines(task: TaskView) -> Iterator[Line]:
     """Its checks, and what they have said so far."""
     if health := task.task.health_check:
-        yield (
-            "Health",
-            f"{health_text(task)}; {health}, every {health.interval_ms} ms, {health.failure_count} failures end it",
-        )
+        yield "Health", _health_line(health, healthy=task.statuses[-1].healthy if task.statuses else None)
     if check := task.task.check:
         status = task.statuses[-1].check_status if task.statuses else None
         yield "Check", f"{check_text(status)}; {check}, every {check.interval_ms} ms, only informs"
@@ -112,10 +127,9 @@ def check_text(status: CheckStatus | None) -> str:
     return f"no result ({status.message})"
 
 
-def health_text(task: TaskView) -> str:
-    """What its checks have said so far."""
-    healthy = task.statuses[-1].healthy if task.statuses else None
-    return {None: "unknown", True: "healthy", False: "unhealthy"}[healthy]
+def _health_line(check: HealthCheck, *, healthy: bool | None) -> str:
+    said = {None: "unknown", True: "healthy", False: "unhealthy"}[healthy]
+    return f"{said}; {check}, every {check.interval_ms} ms, {check.failure_count} failures end it"
 
 
 def container_lines(container: ContainerView) -> Iterator[Line]:
@@ -134,6 +148,19 @@ def container_lines(container: ContainerView) -> Iterator[Line]:
         yield "Stuck", container.stuck
     for remark in container.unapplied:
         yield "Not applied", remark
+
+
+def standalone_lines(container: ContainerView) -> Iterator[Line]:
+    """What of a task its statuses would say: its health, and its end."""
+    if check := container.health_check:
+        yield "Health", _health_line(check, healthy=container.healthy)
+    termination = container.termination
+    if termination is not None:
+        end = (termination.state.name.lower(), reason_text(termination.reason), termination.message)
+        yield "End", " ".join(part for part in end if part)
+        yield from evidence_lines(termination.evidence)
+    elif container.health is not None:
+        yield from _health_lines(container.health)
 
 
 def statistics_lines(statistics: ResourceStatistics) -> Iterator[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -85,11 +86,12 @@ def test_what_a_task_holds_changes_in_its_masters_accounts_and_in_the_kernel(
 @pytest.fixture
 def standalone(cluster: OneHost) -> Iterator[str]:
     """A container that an operator launched."""
+    name = f"standing-{secrets.token_hex(4)}"
 
     async def call(launched: bool) -> str:
         async with open_channel(cluster.agent_address) as channel:
             stub = ContainerServiceStub(channel)
-            container_id = containers_pb2.ContainerId(value="standing")
+            container_id = containers_pb2.ContainerId(value=name)
             if not launched:
                 await stub.KillContainer(pb.KillContainerRequest(container_id=container_id))
                 await stub.WaitContainer(pb.WaitContainerRequest(container_id=container_id), timeout=30)
@@ -100,6 +102,7 @@ def standalone(cluster: OneHost) -> Iterator[str]:
                     command=tasks_pb2.CommandInfo(arguments=["/bin/sleep", "1000"]),
                     resources=[Resource(name="cpus", scalar_milli=100), Resource(name="mem", scalar_milli=64_000)],
                     wait_until=pb.WAIT_UNTIL_RUNNING,
+                    health_check=tasks_pb2.CheckInfo(command="true", delay_ms=0, interval_ms=100),
                 )
             )
             return container_id.value
@@ -111,6 +114,17 @@ def standalone(cluster: OneHost) -> Iterator[str]:
 def agents(paddock: Command) -> list[dict[str, dict[str, str]]]:
     found: list[dict[str, dict[str, str]]] = json.loads(paddock.text("agents", "-o", "json"))
     return found
+
+
+def test_an_operators_container_is_described_with_its_health(paddock: Command, standalone: str) -> None:
+    agent_id = agents(paddock)[0]["info"]["agent_id"]
+    deadline_s = time.monotonic() + 30
+    while "Health:       healthy; command 'true'" not in (
+        told := paddock.text("describe", standalone, f"--agent={agent_id}")
+    ):
+        assert time.monotonic() < deadline_s, told
+    assert f"Container:    {standalone}, running" in told
+    assert "Health check: command 'true': exit code 0" in told
 
 
 def test_an_operators_container_grows_and_the_master_counts_it(paddock: Command, standalone: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.container import Termination
 from paddock.model.framework import FrameworkInfo
+from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -145,6 +146,9 @@ class ContainerView:
     resources: Resources
     limits: ResourceLimits
     document: str
+    health_check: HealthCheck | None = None
+    healthy: bool | None = None
+    health: HealthEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

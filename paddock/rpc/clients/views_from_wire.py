@@ -19,6 +19,7 @@ from paddock.rpc.clients.views import (
 )
 from paddock.wire import convert
 from paddock.wire.convert import bounds
+from paddock.wire.convert.health import health_check_from_wire, health_evidence_from_wire
 from paddock.wire.v1 import container_service_pb2, containers_pb2, offers_pb2
 from paddock.wire.v1 import operator_service_pb2 as pb
 
@@ -179,6 +180,9 @@ def container_view(message: containers_pb2.Container) -> ContainerView:
         resources=convert.resources_from_wire(message.resources),
         limits=convert.limits_from_wire(message.limits),
         document=document(message),
+        health_check=health_check_from_wire(message.health_check) if message.HasField("health_check") else None,
+        healthy=message.healthy if message.HasField("healthy") else None,
+        health=health_evidence_from_wire(message.health, "health") if message.HasField("health") else None,
     )
 
 

@@ -8,9 +8,18 @@ from dataclasses import replace
 import pytest
 
 from paddock.cli.connect import agent_address
-from paddock.cli.describe import evidence_lines, history_lines, show_lines, statistics_lines, task_lines
+from paddock.cli.describe import (
+    evidence_lines,
+    history_lines,
+    show_lines,
+    standalone_lines,
+    statistics_lines,
+    task_lines,
+)
 from paddock.cli.ps import reason_text, row_of
+from paddock.model.container import Termination
 from paddock.model.errors import Unavailable
+from paddock.model.health import HealthEvidence
 from paddock.model.ids import TaskId
 from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import (
@@ -29,6 +38,10 @@ from paddock.model.task import (
     TaskStatus,
 )
 from paddock.model.uri import CommandUri
+from paddock.rpc.clients.views_from_wire import container_view
+from paddock.wire.convert.containers import termination_to_wire
+from paddock.wire.convert.health import health_evidence_to_wire
+from paddock.wire.v1 import containers_pb2, tasks_pb2
 from tests.unit.cli.views import task_view
 
 MIB = 1 << 20
@@ -157,3 +170,26 @@ def test_what_was_fetched_is_told() -> None:
     lines = list(task_lines(replace(view, task=replace(view.task, command=command))))
     assert ("Fetched", "/srv/x.tar as x.tar, unpacked") in lines
     assert ("Fetched", "/srv/t as tool") in lines
+
+
+def test_a_standalone_container_shows_its_health_and_what_ended_it() -> None:
+    found = HealthEvidence(passed=False, message="exit code 4", failed_count=2, took_ms=7, output="no\ndisk")
+    message = containers_pb2.Container(
+        container_id=containers_pb2.ContainerId(value="c1"),
+        state=containers_pb2.CONTAINER_RUNNING,
+        health_check=tasks_pb2.CheckInfo(command="x"),
+        healthy=False,
+        health=health_evidence_to_wire(found),
+    )
+    health = ("Health", "unhealthy; command 'x', every 10000 ms, 3 failures end it")
+    seen = [("Health check", "exit code 4, took 7 ms, 2 failed in a row"), ("", "no disk")]
+    assert list(standalone_lines(container_view(message))) == [health, *seen]
+    ended = Termination(
+        wait_status=15, state=TaskState.KILLED, reason=106, message="it was ill", evidence=Evidence(health=found)
+    )
+    message.termination.CopyFrom(termination_to_wire(ended))
+    assert list(standalone_lines(container_view(message))) == [
+        health,
+        ("End", "killed health_check_failed it was ill"),
+        *seen,
+    ]
