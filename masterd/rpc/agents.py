@@ -195,12 +195,17 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
 
 def task_resized(message: pb.TaskResized, number: int) -> TaskResized:
     """Checked."""
+    resources = convert.resources_from_wire(message.resources, "task_resized.resources")
+    if not resources:
+        raise InvalidRequest(
+            "task_resized.resources", "", "say all that the task has now: it has something in any case"
+        )
     return TaskResized(
         stream=number,
         framework_id=ids.framework_id(message.framework_id, "task_resized.framework_id"),
         task_id=ids.task_id(message.task_id, "task_resized.task_id"),
-        resources=convert.resources_from_wire(message.resources, "task_resized.resources"),
-        limits=convert.limits_from_wire(message.limits),
+        resources=resources,
+        limits=convert.limits_from_wire(message.limits, "task_resized.limits"),
         error=message.error[:PROBLEM_SHOWN_COUNT],
     )
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from masterd.rpc.agents import event_of, registration
-from paddock.model.errors import PaddockError
+from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import parties_pb2, resources_pb2, tasks_pb2
@@ -109,6 +109,27 @@ _UNKNOWN = pb.RegisteredTask(framework_id="f", task=_FOREIGN, state=tasks_pb2.TA
 def test_a_registration_names_what_is_wrong_in_it(message: pb.RegisterAgent, field: str) -> None:
     with pytest.raises(PaddockError, match=re.escape(field)):
         registration(message, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        (pb.TaskResized(framework_id="f", task_id="t1"), "task_resized.resources"),
+        (
+            pb.TaskResized(
+                framework_id="f",
+                task_id="t1",
+                resources=[resources_pb2.Resource(name="cpus", scalar_milli=1)],
+                limits=tasks_pb2.ResourceLimits(memory_bytes=0),
+            ),
+            "task_resized.limits.memory_bytes",
+        ),
+    ],
+)
+def test_a_resize_that_cannot_be_is_refused_by_the_name_of_its_field(said: pb.TaskResized, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        event_of(pb.AgentMessage(task_resized=said), 1)
+    assert refused.value.field == field
 
 
 def test_what_an_agent_registers_arrives_whole() -> None:

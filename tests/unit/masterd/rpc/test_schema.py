@@ -160,7 +160,7 @@ def test_whatever_a_watch_begins_from(name: str, drawn: st.DataObject) -> None:
 
 
 async def test_nothing_that_operators_and_frameworks_can_call_is_left_out() -> None:
-    """Subscribe and an agent's Connect live as long as their connection: what is said on them is in test_edge.py."""
+    """Subscribe and an agent's Connect live as long as their connection: what is said on them is in test_streams_schema.py."""
     shell = MasterShell(cluster().machine, write=lambda _: None, clock=FakeClock(), allocation_interval_s=3600)
     served_names = {each.name.removeprefix("paddock.wire.v1.") for each in services(shell, OwnUidOnly())}
     assert served_names == {*SERVICES, "AgentRegistryService"}
