@@ -1,12 +1,14 @@
 """Bare gRPC of the same kind and size, as the least that a master's part can cost: `python -m bench.echo serve PORT`.
 
-The server sends every message back, on streams and as answers to calls. A `task` of it is as many calls and messages on a
-stream as a task of the master has: three of each, there and back.
+The server answers each call with what it got, and each message on a stream as often as its first byte says. A `task` of it has
+what a task of the master has: three calls (accept, two acknowledgements), two messages from an agent (its statuses), and six to
+agent and framework (launch, two acknowledgements; offer, two statuses).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +19,8 @@ import grpc.aio
 
 MESSAGE_BYTES = 200
 CALLS_PER_TASK = 3
+TURNS_PER_TASK = 2
+ANSWERS_PER_TURN = 3
 LANES = 100
 STREAMS_PER_CHANNEL = 50
 _STREAM, _CALL = "/bench.Echo/Stream", "/bench.Echo/Call"
@@ -24,7 +28,8 @@ _STREAM, _CALL = "/bench.Echo/Stream", "/bench.Echo/Call"
 
 async def _stream(requests: AsyncIterator[bytes], _context: object) -> AsyncIterator[bytes]:
     async for request in requests:
-        yield request
+        for _ in range(request[0]):
+            yield request
 
 
 async def _call(request: bytes, _context: object) -> bytes:
@@ -58,15 +63,18 @@ class Lane:
         self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_CALL)
 
     async def task(self) -> None:
-        """As much as one of the master's."""
-        for _ in range(CALLS_PER_TASK):
+        """As much as one of the master's: each turn between two calls."""
+        for number in range(CALLS_PER_TASK):
             await self._call(bytes(MESSAGE_BYTES))
-            await self.turn()
+            if number < TURNS_PER_TASK:
+                await self.turn(ANSWERS_PER_TURN)
 
-    async def turn(self) -> None:
-        """A message there and back."""
-        await self._stream.write(bytes(MESSAGE_BYTES))
-        await self._stream.read()
+    async def turn(self, answer_count: int = 1) -> None:
+        """A message there, and its answers."""
+        await self._stream.write(bytes([answer_count]) + bytes(MESSAGE_BYTES - 1))
+        for _ in range(answer_count):
+            if await self._stream.read() is grpc.aio.EOF:
+                raise RuntimeError("the server ended the stream")
 
 
 async def load(port: str, seconds: float) -> None:
@@ -89,8 +97,24 @@ async def load(port: str, seconds: float) -> None:
         await channel.close()
 
 
+async def trip(port: str, count: int, pace_s: float) -> None:
+    """Prints how long each of so many messages took there and back, in ms, one after the other."""
+    async with _channel(port) as channel:
+        lane = Lane(channel)
+        await lane.turn()
+        took_ms = []
+        for _ in range(count):
+            begin_ns = time.monotonic_ns()
+            await lane.turn()
+            took_ms.append((time.monotonic_ns() - begin_ns) / 1e6)
+            await asyncio.sleep(pace_s)
+    print(json.dumps(took_ms), flush=True)
+
+
 async def hold(port: str, stream_count: int) -> None:
-    """As many open streams, over as few connections as agents in `bench.master_load` have, until killed."""
+    """From a line of input on and until killed: open streams, over as few connections as agents in `bench.master_load` have."""
+    print("starts", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
     async with AsyncExitStack() as stack:
         streams = []
         for first in range(0, stream_count, STREAMS_PER_CHANNEL):
@@ -103,11 +127,18 @@ async def hold(port: str, stream_count: int) -> None:
 
 
 def main() -> None:
-    """One of the three verbs."""
-    verb, port, *more = sys.argv[1:]
-    asyncio.run(
-        serve(port) if verb == "serve" else hold(port, int(*more)) if verb == "hold" else load(port, float(*more))
-    )
+    """One of the four verbs."""
+    match sys.argv[1:]:
+        case ["serve", port]:
+            asyncio.run(serve(port))
+        case ["hold", port, stream_count]:
+            asyncio.run(hold(port, int(stream_count)))
+        case ["load", port, seconds]:
+            asyncio.run(load(port, float(seconds)))
+        case ["trip", port, count, pace_s]:
+            asyncio.run(trip(port, int(count), float(pace_s)))
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A real masterd with a thousand simulated agents and a hundred frameworks over real gRPC, and one that starts after a crash.
 
-`python -m bench.master` measures it alone. Beside it, in the same run, a bare gRPC server that sends as many messages back.
+`python -m bench.master` measures it alone. Beside it, in the same run, a bare gRPC server with as many calls and messages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
+from bench.master_load import FREED_COUNT, PACE_S
 from bench.peers import TREE
 from bench.processes import cpu_s, pss_kib
 from bench.table import Figure, render
@@ -31,7 +33,6 @@ from testbed.daemon_process import DaemonProcess
 PROCESSES = 2
 AGENT_COUNT = 1_000
 FRAMEWORK_COUNT = 100
-WARM_UP_S = 3.0
 WINDOW_S = 4.0
 WINDOWS = 3
 BARE_S = 6.0
@@ -141,35 +142,52 @@ async def measure() -> list[Figure]:
 
 
 async def _busy() -> list[Figure]:
+    agent_kib = await _agent_kib()
     async with _new_master() as master:
         await master.start()
-        pid = master.daemon.pid
-        empty_kib = pss_kib(pid)
         async with loaders(master.address, AGENT_COUNT, FRAMEWORK_COUNT) as made:
-            await _all(made, "agents")
-            agent_kib = (pss_kib(pid) - empty_kib) / AGENT_COUNT
+            # In this order: the first framework would else be offered all agents, and be what is measured.
             await _all(made, "frameworks")
-            tasks_per_s, cpu_ms = await _throughput(made, pid)
+            await _all(made, "agents")
+            tasks_per_s, cpu_ms = await _throughput(made, master.daemon.pid)
             latencies_ms = await _latencies(made)
-    bare_per_s, bare_cpu_ms, bare_kib = await _bare()
-    percentiles = quantiles(latencies_ms, n=100)
-    peer, streams = "bare gRPC, as many messages", f"bare gRPC, {bare_kib:.0f} KiB for a stream"
-    event, runs = "from an end of a task to its offer", len(latencies_ms)
+    bare = await _bare()
+    peer, streams = "bare gRPC, as many messages", f"bare gRPC, {bare.stream_kib:.0f} KiB for a stream"
+    waits, bare_waits = quantiles(latencies_ms, n=100), quantiles(bare.trips_ms, n=100)
+    event, there, runs = "from an end of a task to its offer", "bare gRPC, there and back", len(latencies_ms)
     return [
         Figure(name="master_tasks_per_s", value=tasks_per_s, unit="/s", peer=peer, runs=WINDOWS),
-        Figure(name="master_bare_tasks_per_s", value=bare_per_s, unit="/s", peer=peer, runs=1),
+        Figure(name="master_bare_tasks_per_s", value=bare.tasks_per_s, unit="/s", peer=peer, runs=1),
         Figure(name="master_task_cpu_ms", value=cpu_ms, unit="ms", peer=peer, runs=WINDOWS),
-        Figure(name="master_bare_task_cpu_ms", value=bare_cpu_ms, unit="ms", peer=peer, runs=1),
+        Figure(name="master_bare_task_cpu_ms", value=bare.cpu_ms, unit="ms", peer=peer, runs=1),
         Figure(name="master_agent_pss_kib", value=agent_kib, unit="KiB", peer=streams, runs=AGENT_COUNT),
-        Figure(name="master_offer_p50_ms", value=percentiles[49], unit="ms", peer=event, runs=runs),
-        Figure(name="master_offer_p99_ms", value=percentiles[98], unit="ms", peer=event, runs=runs),
+        Figure(name="master_offer_p50_ms", value=waits[49], unit="ms", peer=event, runs=runs),
+        Figure(name="master_offer_p99_ms", value=waits[98], unit="ms", peer=event, runs=runs),
+        Figure(name="master_bare_offer_p50_ms", value=bare_waits[49], unit="ms", peer=there, runs=len(bare.trips_ms)),
+        Figure(name="master_bare_offer_p99_ms", value=bare_waits[98], unit="ms", peer=there, runs=len(bare.trips_ms)),
     ]
+
+
+async def _agent_kib() -> float:
+    """What a master grows by for each agent that comes, with nobody to offer it to."""
+    async with _new_master() as master:
+        await master.start()
+        async with loaders(master.address, AGENT_COUNT, 0) as made:
+            # The load's processes share Python's pages with the master: they have started when they answer.
+            await _all(made, "count")
+            empty_kib = pss_kib(master.daemon.pid)
+            await _all(made, "agents")
+            return (pss_kib(master.daemon.pid) - empty_kib) / AGENT_COUNT
 
 
 async def _throughput(made: Sequence[Loader], pid: int) -> tuple[float, float]:
     """Tasks per second whose end was acknowledged, and the master's processor time for one, in ms: medians."""
+    await _quiet(made)
     await _all(made, "go")
-    await asyncio.sleep(WARM_UP_S)
+    # In the beginning all tasks end at once: until the agents have had two each.
+    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        while await _count(made) < 2 * AGENT_COUNT:
+            await asyncio.sleep(0.2)
     rates, costs_ms = [], []
     for _ in range(WINDOWS):
         before, begin_cpu_s, begin_s = await _count(made), cpu_s(pid), time.monotonic()
@@ -200,7 +218,7 @@ async def _latencies(made: Sequence[Loader]) -> list[float]:
         freed += [(str(agent_id), int(at_ns)) for agent_id, at_ns in seen["freed"]]
         for agent_id, at_ns in seen["offered"]:
             offered.setdefault(str(agent_id), []).append(int(at_ns))
-    return [_wait_ns(sorted(offered[agent_id]), at_ns) / 1e6 for agent_id, at_ns in freed]
+    return [_wait_ns(sorted(offered.get(agent_id, ())), at_ns) / 1e6 for agent_id, at_ns in freed]
 
 
 def _wait_ns(offered_ns: Sequence[int], freed_ns: int) -> int:
@@ -211,32 +229,52 @@ def _wait_ns(offered_ns: Sequence[int], freed_ns: int) -> int:
 
 
 async def _quiet(made: Sequence[Loader]) -> None:
-    """Until no task has ended for a second."""
-    count = -1
-    while (now := await _count(made)) != count:
-        count = now
+    """Until all that is offered runs: no task has begun or ended for a second."""
+    before: list[object] = []
+    while (now := [*await _all(made, "count"), *await _all(made, "running")]) != before:
+        before = now
         await asyncio.sleep(1)
 
 
-async def _bare() -> tuple[float, float, float]:
-    """Of the bare server: its tasks per second, its processor time for one in ms, and its memory for a stream in KiB."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bare:
+    """Of the bare server: its tasks, its processor time for one, its memory for a stream, and messages there and back."""
+
+    tasks_per_s: float
+    cpu_ms: float
+    stream_kib: float
+    trips_ms: Sequence[float]
+
+
+async def _bare() -> Bare:
     port = str(_free_port())
     async with AsyncExitStack() as stack:
         server = await _process(stack, "bench.echo", "serve", port)
-        assert server.stdout is not None
-        await server.stdout.readline()
-        empty_kib = pss_kib(server.pid)
+        await _line(server)
         holder = await _process(stack, "bench.echo", "hold", port, str(AGENT_COUNT))
-        assert holder.stdout is not None
-        await holder.stdout.readline()
+        await _line(holder)
+        empty_kib = pss_kib(server.pid)
+        assert holder.stdin is not None
+        holder.stdin.write(b"\n")
+        await _line(holder)
         stream_kib = (pss_kib(server.pid) - empty_kib) / AGENT_COUNT
+        trips = await _process(stack, "bench.echo", "trip", port, str(PROCESSES * FREED_COUNT), str(PACE_S))
+        trips_ms = json.loads(await _line(trips))
         begin_cpu_s = cpu_s(server.pid)
         loads = [await _process(stack, "bench.echo", "load", port, str(BARE_S)) for _ in range(PROCESSES)]
-        done = 0
-        for load in loads:
-            assert load.stdout is not None
-            done += int(await load.stdout.readline())
-        return done / BARE_S, (cpu_s(server.pid) - begin_cpu_s) / done * 1000, stream_kib
+        done = sum([int(await _line(load)) for load in loads])
+        cpu_ms = (cpu_s(server.pid) - begin_cpu_s) / done * 1000
+        return Bare(tasks_per_s=done / BARE_S, cpu_ms=cpu_ms, stream_kib=stream_kib, trips_ms=trips_ms)
+
+
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    """The next one that it prints."""
+    assert process.stdout is not None
+    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        line = await process.stdout.readline()
+    if not line:
+        raise MasterBenchError("a process of the bare server's load ended: its words are above")
+    return line
 
 
 async def _starts() -> list[Figure]:

@@ -1,9 +1,9 @@
 """A part of the load on a masterd, in a process of its own: `python -m bench.master_load ADDRESS NAME AGENTS FRAMEWORKS`.
 
 It takes one word per line, and answers each with a line of JSON. `agents` and `frameworks` connect them. `go`: tasks end as
-soon as they run; `rest`: they go on running; `count`: how many have ended; `free`: lets some end one after the other.
-`offered`: when the first offer came; `seen`: when each was freed, and when each agent was offered, by the clock that all
-processes of a host share.
+soon as they run; `rest`: they go on running; `count`: how many have ended; `running`: how many run; `free`: lets some end one
+after the other. `offered`: when the first offer came; `seen`: when each was freed, and when each agent was offered, by the
+clock that all processes of a host share.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Process:
         self._address = address
         self._name = name
         self._stack = stack
-        self._load = Load()
+        self.load = Load()
         self._agents = [
-            SimulatedAgent(self._load, f"{name}-{number}", f"role{number % ROLE_COUNT}" if number % 10 == 0 else "")
+            SimulatedAgent(self.load, f"{name}-{number}", f"role{number % ROLE_COUNT}" if number % 10 == 0 else "")
             for number in range(agent_count)
         ]
         self._frameworks = [
-            SimulatedFramework(self._load, f"{name}-{number}", f"role{number % ROLE_COUNT}")
+            SimulatedFramework(self.load, f"{name}-{number}", f"role{number % ROLE_COUNT}")
             for number in range(framework_count)
         ]
         self._freed: list[tuple[str, int]] = []
@@ -51,21 +51,23 @@ class Process:
             case "frameworks":
                 await self._subscribe_frameworks()
             case "go":
-                self._load.is_going = True
+                self.load.is_going = True
                 for agent in self._agents:
                     while agent.running:
                         agent.end_one()
             case "rest":
-                self._load.is_going = False
+                self.load.is_going = False
             case "count":
-                return self._load.ended_count
+                return self.load.ended_count
+            case "running":
+                return sum(len(agent.running) for agent in self._agents)
             case "free":
                 await self._free()
             case "offered":
-                await self._load.offer_came.wait()
-                return self._load.offered[0][1]
+                await self.load.offer_came.wait()
+                return self.load.offered[0][1]
             case "seen":
-                return {"freed": self._freed, "offered": self._load.offered}
+                return {"freed": self._freed, "offered": self.load.offered}
             case _:
                 raise ValueError(f"{word!r} is no word of this process")
         return None
@@ -103,14 +105,21 @@ class Process:
 
     def _keep(self, talk: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(talk)
-        # What breaks one of them breaks the measurement.
-        task.add_done_callback(_end_when_broken)
+        task.add_done_callback(self.load.note_end)
         self._stack.callback(task.cancel)
 
 
-def _end_when_broken(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        print(json.dumps({"error": str(task.exception())}), flush=True)
+async def _answer(process: Process, word: str) -> dict[str, object]:
+    """The word's; or what has broken."""
+    answering = asyncio.create_task(process.answer(word))
+    breaking = asyncio.create_task(process.load.broken.wait())
+    await asyncio.wait((answering, breaking), return_when=asyncio.FIRST_COMPLETED)
+    breaking.cancel()
+    failures = process.load.failures
+    if failures:
+        answering.cancel()
+        return {"error": f"{len(failures)} calls and streams failed, the first with {failures[0]}"}
+    return {"answer": answering.result()}
 
 
 async def main() -> None:
@@ -120,7 +129,7 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         process = Process(address, name, int(agents), int(frameworks), stack)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            print(json.dumps({"answer": await process.answer(line.strip())}), flush=True)
+            print(json.dumps(await _answer(process, line.strip())), flush=True)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,11 @@ WHOLE = "cpus:4;mem:4096;disk:4096;ports:[31000-32000]"
 _TAKEN = {"cpus", "mem"}
 
 
+_EXPECTED = {tasks_pb2.TASK_RUNNING, tasks_pb2.TASK_FINISHED}
+
+
 class Load:
-    """What all of one process share: whether tasks end, and what was seen when."""
+    """What all of one process share: whether tasks end, what was seen when, and what broke: that is no measurement."""
 
     def __init__(self) -> None:
         self.is_going = False
@@ -39,6 +42,14 @@ class Load:
         self.numbers = count()
         self.offered: list[tuple[str, int]] = []
         self.offer_came = asyncio.Event()
+        self.failures: list[str] = []
+        self.broken = asyncio.Event()
+
+    def note_end(self, task: asyncio.Task[None]) -> None:
+        """Of a call or a stream: only we end one, by cancelling it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(repr(error))
+            self.broken.set()
 
 
 class SimulatedAgent:
@@ -67,6 +78,7 @@ class SimulatedAgent:
         self._out.put_nowait(registry_pb.AgentMessage(register=registry_pb.RegisterAgent(agent=agent)))
         async for message in AgentRegistryServiceStub(channel).Connect(self._sayings()):
             self._hear(message)
+        raise RuntimeError(f"{self.agent_id}: the master ended the stream")
 
     async def _sayings(self) -> AsyncIterator[registry_pb.AgentMessage]:
         while True:
@@ -90,8 +102,8 @@ class SimulatedAgent:
                 )
             case "registered":
                 self.registered.set()
-            case _:
-                pass
+            case other:
+                raise RuntimeError(f"{self.agent_id}: the master says {other}")
 
     def end_one(self) -> None:
         """The oldest of what runs."""
@@ -134,17 +146,22 @@ class SimulatedFramework:
                     for offer in event.offers.offers:
                         self._load.offered.append((offer.agent_id, now_ns))
                         self._do(self._accept(stub, offer))
-                case "update" if event.update.status.uuid:
-                    self._do(self._acknowledge(stub, event.update.status))
-                case "error":
-                    raise RuntimeError(f"{self._info.name}: {event.error.message}")
-                case _:
+                case "update":
+                    status = event.update.status
+                    if status.state not in _EXPECTED or not status.uuid:
+                        raise RuntimeError(f"{self._info.name}: {status}")
+                    self._do(self._acknowledge(stub, status))
+                case "heartbeat":
                     pass
+                case other:
+                    raise RuntimeError(f"{self._info.name}: the master says {other}: {event}")
+        raise RuntimeError(f"{self._info.name}: the master ended the stream")
 
     def _do(self, call: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(self._in_turn(call))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._load.note_end)
 
     async def _in_turn(self, call: Coroutine[object, object, None]) -> None:
         async with self._calls:
