@@ -29,6 +29,7 @@ VICTIMS = ("agentd", "launcher", "shim", "masterd")
 MOMENTS = (BEFORE, AFTER)
 ATTEMPT_COUNT = 8
 WITHOUT_A_CELL = {
+    "container STUCK FAILED": "what was begun is told as lost: only where another's hand has taken its cgroups away is it not",
     "container PREPARING ENDED": "nothing of a container exists, or is looked for, before it is prepared",
     "task STAGING KILLING": "a kill during the launch is told as KILLED, or once it runs",
 }
