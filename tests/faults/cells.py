@@ -28,6 +28,8 @@ from tests.faults.stories import DROPPED, NEVER_RAN, NOT_LAUNCHED, STORIES, Act,
 VICTIMS = ("agentd", "launcher", "shim", "masterd")
 MOMENTS = (BEFORE, AFTER)
 ATTEMPT_COUNT = 8
+AFTER_THE_END_S = 0.5
+"""Records are discarded a while after their end was told."""
 WITHOUT_A_CELL = {
     "container STUCK FAILED": "what was begun is told as lost: only where another's hand has taken its cgroups away is it not",
     "container PREPARING ENDED": "nothing of a container exists, or is looked for, before it is prepared",
@@ -100,7 +102,9 @@ async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) 
         await asyncio.wait({story, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             await story
-            return False
+            await asyncio.wait({stopping}, timeout=AFTER_THE_END_S)
+            if not stopping.done() and stage.withdraw(place):
+                return False
         stopped = await stopping
         await _kill(stage, agent, cell.victim)
         send(stopped, signal.SIGCONT)

@@ -210,6 +210,14 @@ class Stage:
         self.disarm(place)
         write_whole(f"{place}/armed", point)
 
+    def withdraw(self, place: str) -> bool:
+        """False: somebody has come to the point just now, and is about to stop."""
+        try:
+            os.unlink(f"{place}/armed")
+        except FileNotFoundError:
+            return False
+        return True
+
     def disarm(self, place: str) -> None:
         for name in ("armed", "reached"):
             remove(f"{place}/{name}")
