@@ -12,8 +12,8 @@ from paddock.kernel.batch_reads import BatchReads
 from paddock.model.ids import ContainerId
 from paddock.model.statistics import ResourceStatistics
 
-AT_ONCE_COUNT = 64
-"""Some three milliseconds of the isolation thread."""
+AT_ONCE_COUNT = 128
+"""Some five milliseconds of the isolation thread: a launch that comes meanwhile waits for as long."""
 
 _FILES_COUNT = 1024
 _FILE_BYTES = 4096
