@@ -20,6 +20,22 @@ DEFAULT_MASTER = "unix:/run/paddock/masterd.sock"
 VARIABLE = "PADDOCK_MASTER"
 
 
+def add_task_or_container_arguments(parser: argparse.ArgumentParser) -> None:
+    """TASK|CONTAINER, --framework, --agent."""
+    parser.add_argument(
+        "task", metavar="TASK|CONTAINER", help="a task's id or a prefix of it; with --agent a container's id"
+    )
+    parser.add_argument(
+        "--framework", metavar="ID", default="", help="the framework's id, when tasks of two have one id"
+    )
+    parser.add_argument(
+        "--agent",
+        metavar="AGENT",
+        default="",
+        help="the agent's id or address: the name is then a container's id there",
+    )
+
+
 def add_master_argument(parser: argparse.ArgumentParser) -> None:
     """--master."""
     parser.add_argument(

@@ -7,7 +7,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from paddock.cli.connect import add_master_argument, agent_at, agent_of, master_of, named_agent_address
+from paddock.cli.connect import (
+    add_master_argument,
+    add_task_or_container_arguments,
+    agent_at,
+    agent_of,
+    master_of,
+    named_agent_address,
+)
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import bytes_text, moment, printable
@@ -31,18 +38,7 @@ _US_PER_S = 1_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument(
-        "task", metavar="TASK|CONTAINER", help="a task's id or a prefix of it; with --agent a container's id"
-    )
-    parser.add_argument(
-        "--framework", metavar="ID", default="", help="the framework's id, when tasks of two have one id"
-    )
-    parser.add_argument(
-        "--agent",
-        metavar="AGENT",
-        default="",
-        help="the agent's id or address: the name is then a container's id there",
-    )
+    add_task_or_container_arguments(parser)
     add_master_argument(parser)
 
 

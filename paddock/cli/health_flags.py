@@ -72,13 +72,8 @@ def health_check_of(arguments: argparse.Namespace) -> HealthCheck | None:
     plain = _plain_check_of(arguments, "health", ("grace", "failures"))
     if plain is None:
         return None
-    return HealthCheck(
-        command=plain.command,
-        http=plain.http,
-        tcp=plain.tcp,
-        delay_ms=plain.delay_ms,
-        interval_ms=plain.interval_ms,
-        timeout_ms=plain.timeout_ms,
+    return HealthCheck.judging(
+        plain,
         grace_ms=_time_ms(arguments, "health", "grace", DEFAULT_GRACE_MS),
         failure_count=_failures(arguments.health_failures),
     )

@@ -6,7 +6,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from paddock.cli.connect import add_master_argument, agent_at, agent_of, container_of, master_of, named_agent_address
+from paddock.cli.connect import (
+    add_master_argument,
+    add_task_or_container_arguments,
+    agent_at,
+    agent_of,
+    container_of,
+    master_of,
+    named_agent_address,
+)
 from paddock.cli.exit_codes import OK
 from paddock.cli.explain import COLUMNS, row_of
 from paddock.cli.find import find_task
@@ -26,18 +34,7 @@ _FLAGS = ("--cpus", "--mem", "--disk", "--cpus-limit", "--mem-limit", "--swap", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument(
-        "task", metavar="TASK|CONTAINER", help="a task's id or a prefix of it; with --agent a container's id"
-    )
-    parser.add_argument(
-        "--framework", metavar="ID", default="", help="the framework's id, when tasks of two have one id"
-    )
-    parser.add_argument(
-        "--agent",
-        metavar="AGENT",
-        default="",
-        help="the agent's id or address: the name is then a container's id there",
-    )
+    add_task_or_container_arguments(parser)
     for name in _RESOURCES:
         parser.add_argument(f"--{name}", metavar="AMOUNT", default="", help=f"{name} from now on")
     parser.add_argument("--cpus-limit", metavar="AMOUNT", default="", help="never more than so many CPUs, or none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 DEFAULT_DELAY_MS = 15_000
 DEFAULT_INTERVAL_MS = 10_000
@@ -60,6 +61,20 @@ class HealthCheck(Check):
 
     grace_ms: int = DEFAULT_GRACE_MS
     failure_count: int = DEFAULT_FAILURE_COUNT
+
+    @classmethod
+    def judging(cls, check: Check, *, grace_ms: int, failure_count: int) -> Self:
+        """By what that check finds."""
+        return cls(
+            command=check.command,
+            http=check.http,
+            tcp=check.tcp,
+            delay_ms=check.delay_ms,
+            interval_ms=check.interval_ms,
+            timeout_ms=check.timeout_ms,
+            grace_ms=grace_ms,
+            failure_count=failure_count,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,8 @@ class AgentPlace:
 
     def counters(self, task_id: str) -> list[str]:
         """The task's own files: one for each container that it ever had and that wrote one."""
-        return glob.glob(f"{self.directory}/work/agents/*/frameworks/*/tasks/{task_id}/runs/*/counter")
+        runs = os.path.join("agents", "*", "frameworks", "*", "tasks", task_id, "runs", "*", "counter")
+        return glob.glob(os.path.join(self.directory, "work", runs))
 
     def left(self) -> list[str]:
         """What is there of any container: cgroups, processes, mounts, sockets, records."""

@@ -37,13 +37,8 @@ def health_check_from_wire(message: pb.CheckInfo, field: str = "health_check") -
     failure_count = message.consecutive_failures if message.HasField("consecutive_failures") else DEFAULT_FAILURE_COUNT
     if failure_count > FAILURES_LIMIT_COUNT:
         raise InvalidRequest(f"{field}.consecutive_failures", failure_count, f"use at most {FAILURES_LIMIT_COUNT}")
-    return HealthCheck(
-        command=plain.command,
-        http=plain.http,
-        tcp=plain.tcp,
-        delay_ms=plain.delay_ms,
-        interval_ms=plain.interval_ms,
-        timeout_ms=plain.timeout_ms,
+    return HealthCheck.judging(
+        plain,
         grace_ms=_time_ms(message, "grace_period_ms", DEFAULT_GRACE_MS, field),
         failure_count=failure_count,
     )

@@ -317,13 +317,17 @@ class SimulatedCluster:
             while self.goes_up(name):
                 pass
 
-    def calms_down(self) -> None:
-        """All is connected, and every message arrives; what runs goes on."""
+    def _all_begin_anew(self) -> None:
         for event in [event for event in self.past_up if isinstance(event, AgentStreamLost)]:
             self.master(event)
         self.past_up.clear()
         for name in self.agents:
+            # A new connection tries at once what on the old one would wait for up to ten minutes.
             self.breaks(name)
+
+    def calms_down(self) -> None:
+        """All is connected, and every message arrives; what runs goes on."""
+        self._all_begin_anew()
         for _ in range(5):
             for name, agent in self.agents.items():
                 self.connects(name)
@@ -334,12 +338,7 @@ class SimulatedCluster:
 
     def settles(self) -> None:
         """All is connected, every message arrives, every command ends, everything is acknowledged."""
-        for event in [event for event in self.past_up if isinstance(event, AgentStreamLost)]:
-            self.master(event)
-        self.past_up.clear()
-        for name in self.agents:
-            # A new connection tries at once what on the old one would wait for up to ten minutes.
-            self.breaks(name)
+        self._all_begin_anew()
         for _ in range(20):
             for name, agent in self.agents.items():
                 self.connects(name)
