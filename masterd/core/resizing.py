@@ -169,9 +169,12 @@ def tell(turn: Turn, agent: AgentEntry, task: TaskEntry) -> None:
 
 
 def resized(turn: Turn, event: TaskResized, agent: AgentEntry) -> None:
-    """The agent's word is what the accounts say from now on. An outcome of another wish does not end ours."""
+    """The agent's word is what the accounts say from now on. An outcome of another wish does not end ours.
+
+    Nothing but amounts can have changed: a word that says otherwise is none.
+    """
     task = agent.tasks.get((event.framework_id, event.task_id))
-    if task is None or task.released:
+    if task is None or task.released or _fixed(event.resources) != _fixed(task.info.resources):
         return
     before = task.held
     task.info = replace(task.info, resources=event.resources.allocated_to(task.role), limits=event.limits)
@@ -185,6 +188,10 @@ def resized(turn: Turn, event: TaskResized, agent: AgentEntry) -> None:
         _give_back(turn, task, less)
     if not task.duplicate:
         turn.changed(task)
+
+
+def _fixed(resources: Resources) -> Resources:
+    return Resources.of(each for each in resources.unallocated() if each.name not in RESIZABLE)
 
 
 def take_over(task: TaskEntry, reported: RegisteredTask) -> None:

@@ -248,6 +248,14 @@ def test_a_new_master_learns_what_is_being_tried_and_reserves_it() -> None:
     assert format_resources(task_of(world).held) == "cpus:1;mem:64"
 
 
+def test_a_word_of_what_cannot_be_resized_is_none() -> None:
+    world = World()
+    agent, framework = running(world)
+    outcome(world, agent, framework, "cpus:1;mem:64;ports:[1-2]")
+    outcome(world, agent, framework, "ports:[1-2]")
+    assert format_resources(task_of(world).held) == "cpus:1;mem:64"
+
+
 def test_an_outcome_of_somebody_elses_wish_does_not_end_ours() -> None:
     world = World()
     agent, framework = running(world)
