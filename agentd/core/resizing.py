@@ -149,9 +149,6 @@ def resized(turn: Turn, event: Resized) -> None:
     task = turn.state.task_of(container.config)
     if task is not None and is_larger_or_smaller:
         _tell_outcome(turn, container, task, event.error)
-    elif task is not None and event.error is None:
-        # New limits only: the master holds the next size that it is asked for against them.
-        _tell_master_of_task(turn, container)
     if container.resize_request_id:
         turn.effects.append(Answer(request_id=container.resize_request_id, error=event.error))
         container.resize_request_id = 0

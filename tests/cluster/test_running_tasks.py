@@ -187,7 +187,7 @@ def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command,
     paddock.text("update", sleeper.task_id, "--pids=33")
     told = paddock.text("explain", sleeper.task_id)
     for word in (
-        "Asked:        cpus:0.2;mem:48;disk:64; limits: pids 33",
+        "Asked:        cpus:0.2;mem:48;disk:64; limits: pids 50",
         "Changed:      limits now: pids 33",
         "principal uid:0, role *",
         "Stopped by:   SIGTERM",

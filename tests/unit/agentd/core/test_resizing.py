@@ -244,14 +244,10 @@ def test_a_task_that_cannot_grow_is_answered_at_once() -> None:
     assert resize_task(Story(), ONE_MORE) == ()
 
 
-@pytest.mark.parametrize("error", [None, REFUSED])
-def test_a_tasks_new_limits_are_its_masters_business_when_they_are_in_force(error: PaddockError | None) -> None:
+def test_a_tasks_new_limits_alone_are_not_its_masters_business_when_refused() -> None:
     story = running_task()
     resize(story, made.ONE, ResourceLimits(pids_count=9))
-    found = story.tell(events.Resized(container_id=C, error=error))
-    told = [each.limits for each in found if isinstance(each, effects.SendTaskResized)]
-    assert told == ([ResourceLimits(pids_count=9)] if error is None else [])
-    assert statuses(found) == []
+    assert told_master(story.tell(events.Resized(container_id=C, error=REFUSED))) == []
 
 
 def test_whoever_waits_is_told_when_the_container_ends_first() -> None:
