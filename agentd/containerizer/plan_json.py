@@ -16,6 +16,8 @@ Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 FORMAT = 1
 UMASK = 0o022
+_ROOT = UserIdentity(name="root", uid=0, gid=0, groups=(), home="/root")
+_STAND_IN_ENVIRONMENT: dict[str, Json] = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,41 @@ class PlanPlaces:
 def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts) -> dict[str, object]:
     """Complete: the shim takes nothing from anywhere else."""
     return {
+        **_shim_json(config, plan, places, facts),
+        "cgroup": _place_json(places.cgroup, plan),
+        "namespaces": list(plan.namespaces),
+        "mounts": [
+            {"source": m.source, "target": m.target, "type": m.type, "flags": list(m.flags), "data": m.data}
+            for m in plan.mounts
+        ],
+        "barrier": plan.needs_barrier,
+        **_command_json(config.command, config.user, config.sandbox, plan),
+    }
+
+
+def stand_in_json(
+    config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts, argv: Sequence[str]
+) -> dict[str, object]:
+    """For a container that an engine runs below our cgroups: its limits, and `argv`, as root, to stand in for it.
+
+    An engine makes a cgroup in every hierarchy that there is, and never removes what is above its own: hence all of them.
+    """
+    directories: dict[str, Json] = dict(places.cgroup.directories)
+    command = CommandInfo(arguments=tuple(argv), working_directory="/")
+    return {
+        **_shim_json(config, plan, places, facts),
+        "stand_in": True,
+        "cgroup": {"mode": places.cgroup.mode, "directories": directories},
+        **_command_json(command, _ROOT, "/", LaunchPlan()),
+        "environment": _STAND_IN_ENVIRONMENT,
+    }
+
+
+def _shim_json(
+    config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts
+) -> dict[str, object]:
+    """Whatever the command is."""
+    return {
         "format": FORMAT,
         "launcher": facts.to_json(),
         "agent_id": config.agent_id,
@@ -38,23 +75,15 @@ def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, fac
         "record": places.record,
         "spare_record": places.spare_record,
         "socket": places.socket,
-        "cgroup": _place_json(places.cgroup, plan),
         "writes": writes_json(plan.writes),
         "final_reads": reads_json(plan.final_reads),
         "oom_events": reads_json((plan.oom_events,))[0] if plan.oom_events else None,
-        "namespaces": list(plan.namespaces),
-        "mounts": [
-            {"source": m.source, "target": m.target, "type": m.type, "flags": list(m.flags), "data": m.data}
-            for m in plan.mounts
-        ],
         "sandbox": config.sandbox,
         "stdout": "stdout",
         "stderr": "stderr",
         "log_limits": _log_limits_json(config.log_policy),
         "kill": {"signal": config.kill_policy.signal, "grace_ms": config.kill_policy.grace_period_ms},
         "max_completion_ms": config.max_completion_time_ms or None,
-        "barrier": plan.needs_barrier,
-        **_command_json(config.command, config.user, config.sandbox, plan),
     }
 
 

@@ -34,6 +34,8 @@ RUNNING = "running"
 EMPTYING = "emptying"
 FINISHED = "finished"
 
+STAND_IN_PATIENCE_NS = 10_000_000_000
+
 
 class Init:
     """A ready PID 1 from the launcher's pool. Closing the lifeline ends it, and with it its namespace."""
@@ -219,6 +221,13 @@ class Container:
             except OSError:
                 processes.send_signal(self.pidfd, sent)
 
+    def _may_still_tell(self) -> bool:
+        """A stand-in hears of the end of those for whom it stands, and tells how it was: that takes it a moment."""
+        kill = self.kill
+        if not self.plan.stand_in or kill is None or self.phase == LAUNCHING:
+            return False
+        return time.monotonic_ns() < kill.deadline_ns + STAND_IN_PATIENCE_NS
+
     def kill_everything(self) -> None:
         """SIGKILL to all that is in the container; what cannot die at once is tried again by the loop."""
         if self.kill is not None and self.phase != EMPTYING:
@@ -229,7 +238,7 @@ class Container:
             if self.has_pid_namespace:
                 assert self.init is not None
                 processes.send_signal(self.init.pidfd, signal.SIGKILL)
-            if self.pidfd >= 0 and self.wait_status is None:
+            if self.pidfd >= 0 and self.wait_status is None and not self._may_still_tell():
                 processes.send_signal(self.pidfd, signal.SIGKILL)
             if not self.has_pid_namespace and self.cgroup is not None:
                 self.cgroup.kill_all(timeout_s=0.02)

@@ -158,7 +158,9 @@ class LaunchList(CommandList):
             *((value_at(self._out(_BARRIER), 4),) if plan.barrier else ()),
         )
         directories = plan.cgroup.directories
-        if plan.cgroup.mode == "v2":
+        if plan.stand_in:
+            pass
+        elif plan.cgroup.mode == "v2":
             surroundings.cgroup_fd = value_at(self.outcome, _CGROUP)
         else:
             surroundings.task_files = tuple(f"{path}/tasks" for path in dict.fromkeys(directories.values()))

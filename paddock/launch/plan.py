@@ -136,7 +136,11 @@ class KillPolicy:
 
 
 class Plan:
-    """One container. `spare_record`: an empty file in the record's directory that becomes the record, instead of a new one."""
+    """One container. `spare_record`: an empty file in the record's directory that becomes the record, instead of a new one.
+
+    `stand_in`: the command stands for processes that somebody else puts below the container's cgroups (a container
+    engine). It is in none of them itself, and has time to tell how they ended.
+    """
 
     __slots__ = (
         "agent_id",
@@ -156,6 +160,7 @@ class Plan:
         "sandbox",
         "socket",
         "spare_record",
+        "stand_in",
         "stderr",
         "stdout",
         "writes",
@@ -180,6 +185,7 @@ class Plan:
     launcher: LauncherFacts
     max_completion_ms: int | None
     barrier: bool
+    stand_in: bool
 
 
 def decode_plan(fields: dict[str, object]) -> Plan:
@@ -212,6 +218,9 @@ def decode_plan(fields: dict[str, object]) -> Plan:
     limit = fields.get("max_completion_ms")
     plan.max_completion_ms = None if limit is None else protocol.integer(limit, "max_completion_ms", 0)
     plan.barrier = protocol.boolean(fields.get("barrier", False), "barrier")
+    plan.stand_in = protocol.boolean(fields.get("stand_in", False), "stand_in")
+    if plan.stand_in and plan.namespaces:
+        raise ProtocolError("stand_in", "needs the host's namespaces: what it stands for has its own")
     return plan
 
 

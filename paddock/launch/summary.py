@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         log_limits: tuple[int, int]
         max_completion_ms: int | None
         barrier: bool
+        stand_in: bool
         optional: list[tuple[str, str, str, int, int]]
         opened_logs: list[tuple[str, int]]
         allocated: int
@@ -60,6 +61,7 @@ class Summary:
         "record",
         "sandbox",
         "socket",
+        "stand_in",
     )
 
     def __init__(self, fields: SummaryFields) -> None:
@@ -79,6 +81,7 @@ class Summary:
             self.log_limits = LogLimits(*fields.get("log_limits", (0, 1)))
             self.max_completion_ms = fields["max_completion_ms"]
             self.barrier = fields["barrier"]
+            self.stand_in = fields.get("stand_in", False)
             self.optional = fields["optional"]
             self.opened_logs = fields["opened_logs"]
             self.allocated = fields["allocated"]
@@ -104,6 +107,7 @@ def summary_json(plan: Plan, made: LaunchList) -> dict[str, object]:
         "log_limits": (plan.log_limits.file_bytes, plan.log_limits.file_count),
         "max_completion_ms": plan.max_completion_ms,
         "barrier": plan.barrier,
+        "stand_in": plan.stand_in,
         "optional": [(write.controller, write.file, write.value, *steps) for write, *steps in made.optional],
         "opened_logs": list(zip((plan.stdout, plan.stderr), made.opened_logs, strict=True)),
         "allocated": made.allocated,

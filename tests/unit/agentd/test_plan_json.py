@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentd.containerizer.plan_json import PlanPlaces, exec_json, plan_json
+from agentd.containerizer.plan_json import PlanPlaces, exec_json, plan_json, stand_in_json
 from isolators.contract import CgroupPlace
 from paddock.launch.launcher_facts import LauncherFacts
 from paddock.launch.plan import decode_command, decode_plan
@@ -64,6 +64,19 @@ def test_the_launcher_reads_all_of_it() -> None:
         ("RLMT_CORE", None, None),
     ]
     assert (plan.kill.signal, plan.kill.grace_ms, plan.max_completion_ms, plan.barrier) == (2, 77, 500, False)
+
+
+def test_of_a_stand_in_the_limits_are_the_tasks_and_the_command_is_not() -> None:
+    plan = decode_plan(stand_in_json(CONFIG, PLAN, places(), FACTS, ("/bin/engine", "follow")))
+    assert plan.stand_in
+    assert plan.command.argv == ("/bin/engine", "follow")
+    assert (plan.command.uid, plan.command.environment.get("A")) == (0, None)
+    assert plan.command.capabilities is None
+    assert (plan.namespaces, plan.mounts) == ((), ())
+    # The engine makes its own below each of them.
+    assert plan.cgroup.directories == dict(V1.directories)
+    assert [write.file for write in plan.writes] == ["memory.limit_in_bytes"]
+    assert (plan.kill.signal, plan.kill.grace_ms, plan.max_completion_ms) == (2, 77, 500)
 
 
 def test_on_v2_there_is_one_directory() -> None:

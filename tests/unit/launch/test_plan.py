@@ -113,6 +113,8 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("kill", "grace_ms"), -1, "kill.grace_ms"),
     (("max_completion_ms",), "1", "max_completion_ms"),
     (("barrier",), None, "barrier"),
+    (("stand_in",), 1, "stand_in"),
+    (("stand_in",), True, "stand_in"),
     (("no_new_privs",), "yes", "no_new_privs"),
 ]
 
