@@ -7,8 +7,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
 
 from agentd.bulk_usage import BulkUsage
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
@@ -19,42 +18,30 @@ from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.limit_watcher import LimitWatcher
 from agentd.containerizer.native_recovery import NativeRecovery, destroy_unknown
 from agentd.containerizer.places import Places
-from agentd.containerizer.plan_json import exec_json, plan_json
-from agentd.containerizer.plan_sealer import PlanSealer
+from agentd.containerizer.plan_json import exec_json
+from agentd.containerizer.preparation import Preparation, Ready, StandIn
 from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, ask_what_it_said, failure_of_event, started_event
-from agentd.containerizer.spare_records import spare_id_of
 from agentd.containerizer.unheard_plans import UnheardPlans
 from agentd.core.events import Concluded, Ended, Held, HoldersFound, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
 from agentd.fetcher.fetcher import Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
-from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
-from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch import protocol
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import ContainerizerError, NotFound
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
-from paddock.model.task import CommandInfo, LaunchFailure
+from paddock.model.task import CommandInfo, ContainerType, LaunchFailure
 
 _log = logging.getLogger(__name__)
 
 DISCARD_AFTER_S = 0.2
 """Records and sockets of that time go together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
-    """A plan, sealed, waiting for its launch."""
-
-    config: ContainerConfig
-    plan: LaunchPlan
-    plan_fd: int
 
 
 class NativeContainerizer(Containerizer):
@@ -70,8 +57,9 @@ class NativeContainerizer(Containerizer):
         launcher: LauncherLink,
         fetcher: Fetcher,
         post: Post,
+        stand_ins: Mapping[ContainerType, StandIn] | None = None,
     ) -> None:
-        """Touches nothing before `start`."""
+        """Touches nothing before `start`. `stand_ins`: for the containers that an engine runs and that are held here too."""
         self._host = host
         self._places = places
         self._isolation = isolation
@@ -80,9 +68,9 @@ class NativeContainerizer(Containerizer):
         self._fetches = Fetches(fetcher, post)
         self._post = post
         self._watcher = LimitWatcher(isolation, thread, post)
-        self._sealer = PlanSealer()
+        self._preparation = Preparation(host, places, isolation, launcher, stand_ins or {})
         self._bulk_usage = BulkUsage(isolation)
-        self._ready: dict[ContainerId, _Ready] = {}
+        self._ready: dict[ContainerId, Ready] = {}
         self._plans: dict[ContainerId, LaunchPlan] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
         self._refused: dict[ContainerId, LaunchFailure] = {}
@@ -121,7 +109,7 @@ class NativeContainerizer(Containerizer):
         """One hop to the isolation thread and back."""
         container_id = config.container_id
 
-        def done(ready: _Ready) -> None:
+        def done(ready: Ready) -> None:
             self._ready[container_id] = ready
             self._plans[container_id] = ready.plan
             self._configs[container_id] = config
@@ -134,21 +122,7 @@ class NativeContainerizer(Containerizer):
             )
             self._post(PrepareRefused(container_id=container_id, failure=failure, error=refused))
 
-        self._thread.submit("prepare", lambda: self._prepare(config), done, failed)
-
-    def _prepare(self, config: ContainerConfig) -> _Ready:
-        """On the isolation thread."""
-        make_sandbox(config.sandbox, config.user, config.container_id)
-        plan = self._isolation.prepare(config)
-        places = self._places.of(config.container_id, self._host)
-        document = plan_json(config, plan, places, self._launcher.facts)
-        spare_id = "" if places.spare_record is None else spare_id_of(places.spare_record)
-        ids = [each for each in (config.container_id, config.task_id, spare_id) if each]
-        try:
-            content = self._sealer.seal(document, ids)
-        except protocol.ProtocolError as error:
-            raise ContainerizerError(config.container_id, "plan", str(error)) from None
-        return _Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
+        self._thread.submit("prepare", lambda: self._preparation.prepare(config), done, failed)
 
     def fetch(self, config: ContainerConfig) -> None:
         """By outside programs."""

@@ -30,7 +30,7 @@ ANSWER = "hold-answer"
 FUNCTIONS = {
     "agentd": (
         "agentd.checkpoint:CheckpointLog.append",
-        "agentd.containerizer.native:NativeContainerizer._prepare",
+        "agentd.containerizer.preparation:Preparation.prepare",
         "agentd.containerizer.launcher_link:LauncherLink.launch",
         "agentd.containerizer.native:NativeContainerizer._on_event",
         "agentd.containerizer.native:NativeContainerizer.kill",
@@ -161,7 +161,7 @@ def install(process: str, directory: str) -> None:
         _wrap_tables(points)
         _wrap_list(points)
         _record_traffic(directory)
-        _hold("agentd.containerizer.native:NativeContainerizer._prepare", f"{directory}/{PREPARATION}")
+        _hold("agentd.containerizer.preparation:Preparation.prepare", f"{directory}/{PREPARATION}")
         _repeat_soon()
         haste.install(process, directory, _found)
         _stop_the_launcher_too(directory)
