@@ -1,0 +1,303 @@
+"""Stands in, under a shim, for a container that the engine runs: starts it, carries its output, passes signals on, ends as it
+ends.
+
+`python -I -S -c "…; from agentd.docker.stand_in import main; main()" ORDER`, one per container, in none of its cgroups. Its
+output is the container's, so that the shim writes, rotates and counts it as any other; its exit status is the container's, so
+that the shim's record tells of it. It needs neither agent nor launcher, and outlives a restart of the engine. What only it
+can see is in its note: who the container's process is, and the last values of counters that vanish with the engine's cgroup.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from agentd.docker import ended_process, plain_http
+from agentd.docker.log_frames import FrameError, LogFrames
+
+FORMAT = 1
+EXIT_START_FAILED = 125
+"""`docker run`'s code for it. The note says why."""
+
+CALL_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+LAST_OUTPUT_S = 10.0
+"""How long after the end the engine has to send the rest of the output: it may be restarting."""
+
+STATUS_TIMEOUT_S = 60.0
+_LOOK_S = 0.002
+_RETRY_S = 0.2
+_PASSED_ON = frozenset(signal.valid_signals()) - {
+    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGCONT),
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+}
+
+
+class Order:
+    """What the agent asks for. `go`: a file that has the container's engine id once it is created; `reads`: (key, the
+    directory of the task's cgroup, file), of which the engine's own cgroup below is read at the end.
+    """
+
+    __slots__ = ("api", "go", "note", "reads", "socket")
+
+    def __init__(self, text: str) -> None:
+        fields = json.loads(text)
+        self.socket = str(fields["socket"])
+        self.api = str(fields["api"])
+        self.note = str(fields["note"])
+        self.go = str(fields["go"])
+        self.reads = [(str(key), str(directory), str(file)) for key, directory, file in fields["reads"]]
+
+    def to_json(self) -> str:
+        """As it is read."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+
+class StandIn:
+    """`run` once."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._engine_id = ""
+        self._pidfd = -1
+        self._frames = LogFrames()
+        self._logs: plain_http.Exchange | None = None
+        self._retry_at_s = 0.0
+        self._ended_at_s = 0.0
+        self._waiting_signals: list[int] = []
+        self._counters: dict[str, str] = {}
+        self._counter_fds: dict[str, int] = {}
+        self._problem = ""
+        self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        for number in _PASSED_ON:
+            signal.signal(number, lambda _number, _frame: None)
+
+    def run(self) -> int:
+        """The wait status to end with."""
+        self._engine_id = self._wait_for_go()
+        if not self._engine_id:
+            return self._waiting_signals[0]
+        path = f"/containers/{self._engine_id}"
+        failure = self._start(f"{path}/start")
+        if failure:
+            self._write_note({"failed": failure})
+            return EXIT_START_FAILED << 8
+        state = self._state()
+        self._hold(int(str(state.get("Pid", 0))))
+        self._write_note({"engine_id": self._engine_id, "pid": int(str(state.get("Pid", 0)))})
+        self._follow(f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1")
+        status, oom_killed = self._status()
+        self._write_note(
+            {
+                "engine_id": self._engine_id,
+                "pid": int(str(state.get("Pid", 0))),
+                "counters": self._counters,
+                "oom_killed": oom_killed,
+                "problem": self._problem,
+            }
+        )
+        return status
+
+    def _wait_for_go(self) -> str:
+        """The engine's id; empty when the container is to end before it is there."""
+        began_s = time.monotonic()
+        while True:
+            try:
+                with open(self._order.go, encoding="ascii") as file:
+                    return file.read().strip()
+            except FileNotFoundError:
+                pass
+            self._turn([], _LOOK_S if time.monotonic() - began_s < 1 else 10 * _LOOK_S)
+            if self._waiting_signals:
+                return ""
+
+    def _start(self, path: str) -> dict[str, object]:
+        """Why not, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
+        try:
+            status, body = self._ask("POST", path, START_TIMEOUT_S)
+        except (OSError, plain_http.HttpError) as error:
+            return {"status": 0, "message": f"{type(error).__name__}: {error}"}
+        # 304: it runs already, started by an earlier try.
+        return {} if status in {204, 304} else {"status": status, "message": str(body.get("message", ""))}
+
+    def _ask(self, method: str, path: str, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, dict[str, object]]:
+        return plain_http.ask(self._order.socket, method, f"/v{self._order.api}{path}", timeout_s)
+
+    def _state(self) -> dict[str, object]:
+        """The engine's word; empty where it has none: the container is gone. Tries until it answers, or time is over."""
+        deadline_s = time.monotonic() + STATUS_TIMEOUT_S
+        while True:
+            try:
+                status, body = self._ask("GET", f"/containers/{self._engine_id}/json")
+            except (OSError, plain_http.HttpError) as error:
+                self._problem = f"the engine did not tell how it ended: {error}"
+            else:
+                state = body.get("State")
+                self._problem = "" if status == 200 else f"the engine says {status} {body.get('message', '')}"
+                return state if isinstance(state, dict) else {}
+            if time.monotonic() > deadline_s:
+                return {}
+            self._turn([], _RETRY_S)
+
+    def _hold(self, pid: int) -> None:
+        """Whatever becomes of engine and pid numbers: this is the process. Who has ended already cannot be held."""
+        if pid <= 0:
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return
+        if not ended_process.is_in(pid, self._engine_id):
+            os.close(pidfd)
+            return
+        self._pidfd = pidfd
+        for key, directory, file in self._order.reads:
+            try:
+                self._counter_fds[key] = os.open(f"{directory}/{self._engine_id}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+        self._pass_on()
+
+    def _follow(self, path: str) -> None:
+        """Until the container has ended and its output has come, or can come no more."""
+        while True:
+            if self._logs is None and time.monotonic() >= self._retry_at_s:
+                self._open_logs(path)
+            sources = [] if self._logs is None else [self._logs.sock.fileno()]
+            ready = self._turn(sources, _RETRY_S)
+            if self._logs is not None and self._logs.sock.fileno() in ready:
+                self._carry(self._logs)
+            if not self._ended_at_s and self._has_ended():
+                self._ended_at_s = time.monotonic()
+            if self._ended_at_s and (self._logs is None or self._is_late()):
+                if self._logs is None and not self._is_late() and self._problem:
+                    continue
+                return
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
+
+    def _has_ended(self) -> bool:
+        if self._pidfd >= 0:
+            if not ended_process.has_ended(self._pidfd):
+                return False
+            self._read_counters()
+            return True
+        return self._logs is None and not self._state().get("Running", False)
+
+    def _open_logs(self, path: str) -> None:
+        since = ended_process.since_of(self._frames.since)
+        try:
+            self._logs = plain_http.begin(
+                self._order.socket, "GET", f"/v{self._order.api}{path}{since}", CALL_TIMEOUT_S
+            )
+            self._frames.reconnect()
+            self._problem = ""
+        except OSError as error:
+            self._interrupt(error)
+
+    def _carry(self, logs: plain_http.Exchange) -> None:
+        try:
+            content = logs.receive()
+            if logs.status not in {0, 200}:
+                self._interrupt(f"the engine answered {logs.status}")
+                return
+            frames = self._frames.take(content)
+        except (OSError, plain_http.HttpError, FrameError) as error:
+            self._interrupt(error)
+            return
+        for fd, text in frames:
+            _write_all(fd, text)
+        if logs.is_over:
+            self._problem = ""
+            self._drop_logs()
+
+    def _interrupt(self, error: object) -> None:
+        """The engine went, or something is in its place: it is asked again soon."""
+        self._problem = f"output after {self._frames.since or 'the start'} may be missing: {error}"
+        self._drop_logs()
+
+    def _drop_logs(self) -> None:
+        if self._logs is not None:
+            self._logs.close()
+            self._logs = None
+        self._retry_at_s = time.monotonic() + _RETRY_S
+
+    def _status(self) -> tuple[int, bool | None]:
+        """As waitpid would give it, and whether the engine saw an OOM kill (None: it was not asked in time)."""
+        exact = ended_process.wait_status(self._pidfd) if self._pidfd >= 0 else None
+        if exact is not None:
+            return exact, None
+        state = self._state()
+        deadline_s = time.monotonic() + STATUS_TIMEOUT_S
+        while state.get("Running") and time.monotonic() < deadline_s:
+            self._turn([], _RETRY_S / 10)
+            state = self._state()
+        if not state:
+            return EXIT_START_FAILED << 8, None
+        return ended_process.status_of_code(int(str(state.get("ExitCode", 0)))), bool(state.get("OOMKilled"))
+
+    def _read_counters(self) -> None:
+        """Now, before the engine removes its cgroup."""
+        for key, fd in self._counter_fds.items():
+            try:
+                self._counters[key] = os.pread(fd, 8192, 0).decode("ascii", "replace")
+            except OSError:
+                continue
+
+    def _turn(self, sources: list[int], timeout_s: float) -> set[int]:
+        """Wait for one of these, a signal, the end, or the time. The shim's death closes our output: then so do we."""
+        poll = select.poll()
+        for fd in (*sources, self._wake_fd, *((self._pidfd,) if self._pidfd >= 0 and not self._ended_at_s else ())):
+            poll.register(fd, select.POLLIN)
+        for fd in (1, 2):
+            poll.register(fd, 0)
+        ready = {fd for fd, _ in poll.poll(timeout_s * 1000)}
+        if ready & {1, 2}:
+            raise BrokenPipeError(errno.EPIPE, "the shim is gone")
+        if self._wake_fd in ready:
+            self._waiting_signals += os.read(self._wake_fd, 256)
+            self._pass_on()
+        return ready
+
+    def _pass_on(self) -> None:
+        if self._pidfd < 0:
+            return
+        waiting, self._waiting_signals = self._waiting_signals, []
+        for number in waiting:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except OSError:
+                return
+
+    def _write_note(self, fields: dict[str, object]) -> None:
+        """Whole or not at all. What is not written costs the agent only what stands in it."""
+        temporary = f"{self._order.note}.new"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump({"format": FORMAT, **fields}, file)
+            os.rename(temporary, self._order.note)
+        except OSError as error:
+            sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
+
+
+def _write_all(fd: int, text: bytes) -> None:
+    view = memoryview(text)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def main() -> None:
+    """Its life."""
+    try:
+        status = StandIn(Order(sys.argv[1])).run()
+    except BrokenPipeError:
+        # The shim is gone, and its sweep ends the container.
+        os._exit(1)
+    ended_process.end_as(status)
