@@ -8,6 +8,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.session_rules import SessionRules
 
+# A real Docker engine, for whichever part asks for one.
+pytest_plugins = ["tests.engine.fixtures"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the one option of ours."""

@@ -2,13 +2,17 @@
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+from tests.engine.names import PREFIX
+
 _OURS = "paddock"
 _DAEMONS = frozenset({"agentd", "masterd", "paddock"})
+_ENGINES = f"{tempfile.gettempdir()}/"
 _MOUNTINFO = re.compile(r"^\d+ \d+ \S+ (?P<root>\S+) (?P<point>\S+) .*? - (?P<type>\S+) (?P<source>\S+)")
 _FILE_PATTERNS = ("/run/paddock*", "/var/lib/paddock*", "/tmp/paddock*", "/dev/shm/paddock*", "/run/netns/paddock*")
 
@@ -70,8 +74,10 @@ def _processes() -> Iterator[str]:
 
 
 def _is_daemon(arguments: list[str]) -> bool:
-    """Whether a command line is our launcher's (and thereby its shims'), a daemon's or the command's."""
+    """Whether it is our launcher's (and thereby its shims'), a daemon's, the command's, or a Docker engine's of the tests."""
     if any("paddock.launch" in word or "paddock/launch" in word for word in arguments):
+        return True
+    if any(f"{_ENGINES}{PREFIX}" in word for word in arguments[1:]):
         return True
     if any(os.path.basename(word) in _DAEMONS for word in arguments[:2]):
         return True

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests import leftovers
+from tests.engine import remains
 
 # From what is cheap and says most to what is dear: the first failure is the one to read.
-PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "cluster", "faults", "vm")
+PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "engine", "cluster", "faults", "vm")
 
 
 class SessionRules:
@@ -24,7 +25,8 @@ class SessionRules:
         self._counts: Counter[str] = Counter()
 
     def pytest_sessionstart(self) -> None:
-        """Remember what is here already: that is not ours to judge."""
+        """Remove the engines of sessions that died; remember what else is here already: that is not ours to judge."""
+        remains.sweep()
         self._before = leftovers.snapshot()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -144,6 +144,29 @@ def test_a_missing_package_is_named_to_one_who_may_not_install_it(bare_clone: Pa
     assert "no-such-package" in one_sentence_and_what_to_do(done)
 
 
+# What dpkg asks before it starts a daemon; with the file system that it is in out of the way.
+POLICY = """
+mount -t tmpfs none "$1" && mkdir "$1/upper" "$1/work" &&
+mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$1/upper,workdir=$1/work" none /usr/sbin &&
+rm -f /usr/sbin/policy-rc.d || exit 99
+"$0" check
+test ! -e /usr/sbin/policy-rc.d
+"""
+
+
+def test_a_daemon_that_a_package_brings_is_not_started(bare_clone: Path, tmp_path: Path) -> None:
+    (bare_clone / "setup/packages").write_text("no-such-daemon  check  to be started\n", encoding="utf-8")
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\n/usr/sbin/policy-rc.d; echo "$1 $?" >>{tmp_path}/asked; [ "$1" = update ]\n', "utf-8")
+    apt.chmod(0o755)
+    (tmp_path / "mount").mkdir()
+    script = ("unshare", "--mount", "sh", "-c", POLICY, bare_clone / "setup/install", tmp_path / "mount")
+    done = run(*script, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert "apt could not install no-such-daemon" in done.stderr
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "update 101\ninstall 101\n"
+    assert done.returncode == 0, "its own policy is gone again"
+
+
 def test_every_package_names_its_commands_and_its_reason() -> None:
     for line in (ROOT / "setup/packages").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):

@@ -150,7 +150,7 @@ def image(recipe: Recipe = RECIPE) -> Image:
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     home = cache / recipe.key()
-    with _locked(cache / f"{recipe.key()}.lock"):
+    with locked(cache / f"{recipe.key()}.lock"):
         if not home.is_dir():
             _build(recipe, home)
     return Image(kernel=home / "vmlinuz", disk=home / "root.img")
@@ -198,7 +198,7 @@ def _build(recipe: Recipe, home: Path) -> None:
         root, out = work / "root", work / "out"
         out.mkdir()
         options = ["--variant=minbase", f"--include={','.join(recipe.packages)}"]
-        run_tool(["debootstrap", *options, recipe.suite, str(root), _archive(recipe.suite)])
+        run_tool(["debootstrap", *options, recipe.suite, str(root), archive_of(recipe.suite)])
         unpacked = _unpack_kernel(recipe.kernel_package, work)
         kernel = next((unpacked / "boot").glob("vmlinuz-*"))
         shutil.copytree(unpacked / "lib" / "modules", root / "lib" / "modules", symlinks=True)
@@ -211,7 +211,7 @@ def _build(recipe: Recipe, home: Path) -> None:
         out.rename(home)
 
 
-def _archive(suite: str) -> str:
+def archive_of(suite: str) -> str:
     """The address from which this host's own apt takes ``suite``."""
     lines = run_tool(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(CREATED_BY)|$(SITE)"])
     for line in lines.splitlines():
@@ -246,7 +246,7 @@ def _write_files(root: Path, files: Sequence[GuestFile]) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

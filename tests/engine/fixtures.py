@@ -1,0 +1,30 @@
+"""The engine for every part of the suite: one for the whole session, and one of one's own to be bad to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engine.engine import Engine, running_engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """With busybox's image and the odd one. Whoever hurts it heals it (`hurt_engine`)."""
+    # requests and urllib3 come with it: for those sessions only that have an engine.
+    from tests.engine import images  # noqa: PLC0415
+
+    with running_engine() as started:
+        images.build_busybox(started)
+        images.build_odd(started)
+        yield started
+
+
+@pytest.fixture
+def hurt_engine(engine: Engine) -> Iterator[Engine]:
+    """The session's, to be paused, killed or restarted: afterwards it answers again, and live-restore is off."""
+    yield engine
+    if engine.live_restore:
+        engine.restart(live_restore=False)
+    engine.heal()
