@@ -17,22 +17,34 @@ from paddock.model.task import CommandInfo, ContainerType, Evidence, LaunchFailu
 class ComposingContainerizer(Containerizer):
     """A type that nobody serves is refused by name before anything is made."""
 
-    def __init__(self, members: Mapping[ContainerType, Containerizer], post: Post) -> None:
-        """By the type that each serves."""
+    def __init__(
+        self, members: Mapping[ContainerType, Containerizer], post: Post, supervisor: Containerizer | None = None
+    ) -> None:
+        """By the type that each serves. `supervisor`: who holds the processes of all of them, itself a member or not."""
         self._members = dict(members)
         self._post = post
+        self._supervisor = supervisor
+        others = [member for member in dict.fromkeys(members.values()) if member is not supervisor]
+        self._in_order = (*others, supervisor) if supervisor is not None else tuple(others)
         self._owners: dict[ContainerId, Containerizer] = {}
 
     async def start(self) -> None:
         """All of them."""
-        for member in self._members.values():
+        for member in self._in_order:
             await member.start()
 
     async def recover(self, restored: Sequence[Restored]) -> None:
-        """Each gets its own."""
-        for container_type, member in self._members.items():
-            own = [each for each in restored if each.container.config.container.type is container_type]
-            self._owners.update((each.container.config.container_id, member) for each in own)
+        """Each gets its own, and then the supervisor all: also those of a type that is served no more."""
+        for each in restored:
+            config = each.container.config
+            owner = self._members.get(config.container.type, self._supervisor)
+            if owner is not None:
+                self._owners[config.container_id] = owner
+        for member in self._in_order:
+            is_all = member is self._supervisor
+            own = [
+                each for each in restored if is_all or self._owners.get(each.container.config.container_id) is member
+            ]
             await member.recover(own)
 
     def prepare(self, config: ContainerConfig) -> None:
@@ -102,7 +114,7 @@ class ComposingContainerizer(Containerizer):
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
         """In the order asked; nothing of a container that is gone."""
         found: dict[ContainerId, ResourceStatistics] = {}
-        for member in self._members.values():
+        for member in self._in_order:
             own = [container_id for container_id in container_ids if self._owners.get(container_id) is member]
             if own:
                 found.update(zip(own, await member.usage(own), strict=True))
@@ -119,7 +131,7 @@ class ComposingContainerizer(Containerizer):
 
     async def stop(self) -> None:
         """All of them."""
-        for member in self._members.values():
+        for member in self._in_order:
             await member.stop()
 
     def _owner(self, container_id: ContainerId) -> Containerizer:

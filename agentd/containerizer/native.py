@@ -235,17 +235,21 @@ class NativeContainerizer(Containerizer):
         """Read from the kernel now."""
         return await self._thread.run("limits", lambda: self._isolation.limits(container_id))
 
+    async def plan(self, container_id: ContainerId, config: ContainerConfig) -> LaunchPlan:
+        """Of a container that is prepared, or was launched by an earlier agent: what isolators want of this configuration."""
+        plan = self._plans.get(container_id)
+        if plan is None or config is not self._configs.get(container_id):
+            plan = await self._thread.run("prepare", lambda: self._isolation.prepare(config))
+            self._plans[container_id] = plan
+        return plan
+
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
         """The shim forks it; its pipes are ours."""
         link = self._links.get(container_id)
         entry = self._configs.get(container_id)
         if link is None or link.is_closed or entry is None:
             raise NotFound("container", container_id)
-        plan = self._plans.get(container_id)
-        if plan is None:  # it was launched by an earlier agent
-            plan = await self._thread.run("prepare", lambda: self._isolation.prepare(entry))
-            self._plans[container_id] = plan
-        wanted = exec_json(entry, command, user, plan)
+        wanted = exec_json(entry, command, user, await self.plan(container_id, entry))
         return await self._execs.begin(link, wanted, lambda: self._links.get(container_id) is link)
 
     async def stop(self) -> None:

@@ -15,6 +15,7 @@ _PIDFD_GET_INFO = 0xC040FF0B
 _INFO = struct.Struct("QQ12I")
 _INFO_EXIT = 1 << 3
 _REAPED_AFTER_S = 2.0
+_CHILD_AFTER_S = 0.05
 _SIGNAL_LIMIT = 64
 _SHELL_SIGNAL = 128
 _NANOSECOND_DIGITS = 9
@@ -27,6 +28,20 @@ def is_in(pid: int, engine_id: str) -> bool:
             return engine_id in file.read()
     except OSError:
         return False
+
+
+def first_child(pid: int) -> int:
+    """Of an init, the command that it has started; 0 where it has none, or this kernel does not say."""
+    deadline_s = time.monotonic() + _CHILD_AFTER_S
+    while True:
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+        except OSError:
+            return 0
+        if children or time.monotonic() > deadline_s:
+            return int(children[0]) if children else 0
+        time.sleep(0.001)
 
 
 def has_ended(pidfd: int) -> bool:

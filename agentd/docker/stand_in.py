@@ -20,6 +20,10 @@ import time
 from agentd.docker import ended_process, plain_http
 from agentd.docker.log_frames import FrameError, LogFrames
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FORMAT = 1
 EXIT_START_FAILED = 125
 """`docker run`'s code for it. The note says why."""
@@ -40,10 +44,11 @@ _PASSED_ON = frozenset(signal.valid_signals()) - {
 
 class Order:
     """What the agent asks for. `go`: a file that has the container's engine id once it is created; `reads`: (key, the
-    directory of the task's cgroup, file), of which the engine's own cgroup below is read at the end.
+    directory of the task's cgroup, file), of which the engine's own cgroup below is read at the end. `has_init`: the engine's
+    init is PID 1 in there, and the command its child.
     """
 
-    __slots__ = ("api", "go", "note", "reads", "socket")
+    __slots__ = ("api", "go", "has_init", "note", "reads", "socket")
 
     def __init__(self, text: str) -> None:
         fields = json.loads(text)
@@ -51,11 +56,16 @@ class Order:
         self.api = str(fields["api"])
         self.note = str(fields["note"])
         self.go = str(fields["go"])
+        self.has_init = bool(fields["has_init"])
         self.reads = [(str(key), str(directory), str(file)) for key, directory, file in fields["reads"]]
 
-    def to_json(self) -> str:
-        """As it is read."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+def order_json(
+    *, socket: str, api: str, go: str, note: str, reads: Sequence[tuple[str, str, str]], has_init: bool
+) -> str:
+    """An Order's text."""
+    fields = {"socket": socket, "api": api, "go": go, "note": note, "reads": reads, "has_init": has_init}
+    return json.dumps(fields)
 
 
 class StandIn:
@@ -64,6 +74,8 @@ class StandIn:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._engine_id = ""
+        self._pid = 0
+        self._main_pid = 0
         self._pidfd = -1
         self._frames = LogFrames()
         self._logs: plain_http.Exchange | None = None
@@ -88,21 +100,16 @@ class StandIn:
         if failure:
             self._write_note({"failed": failure})
             return EXIT_START_FAILED << 8
-        state = self._state()
-        self._hold(int(str(state.get("Pid", 0))))
-        self._write_note({"engine_id": self._engine_id, "pid": int(str(state.get("Pid", 0)))})
+        self._hold(_number(self._state().get("Pid")))
+        self._write_note(self._whom())
         self._follow(f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1")
         status, oom_killed = self._status()
-        self._write_note(
-            {
-                "engine_id": self._engine_id,
-                "pid": int(str(state.get("Pid", 0))),
-                "counters": self._counters,
-                "oom_killed": oom_killed,
-                "problem": self._problem,
-            }
-        )
+        end = {"counters": self._counters, "oom_killed": oom_killed, "problem": self._problem}
+        self._write_note({**self._whom(), **end})
         return status
+
+    def _whom(self) -> dict[str, object]:
+        return {"engine_id": self._engine_id, "pid": self._pid, "main_pid": self._main_pid}
 
     def _wait_for_go(self) -> str:
         """The engine's id; empty when the container is to end before it is there."""
@@ -156,7 +163,8 @@ class StandIn:
         if not ended_process.is_in(pid, self._engine_id):
             os.close(pidfd)
             return
-        self._pidfd = pidfd
+        self._pidfd, self._pid = pidfd, pid
+        self._main_pid = ended_process.first_child(pid) if self._order.has_init else pid
         for key, directory, file in self._order.reads:
             try:
                 self._counter_fds[key] = os.open(f"{directory}/{self._engine_id}/{file}", os.O_RDONLY | os.O_CLOEXEC)
@@ -233,7 +241,9 @@ class StandIn:
         """As waitpid would give it, and whether the engine saw an OOM kill (None: it was not asked in time)."""
         exact = ended_process.wait_status(self._pidfd) if self._pidfd >= 0 else None
         if exact is not None:
-            return exact, None
+            # An init says 128 + n for a command that signal n has ended.
+            is_second_hand = self._order.has_init and not exact & 0x7F
+            return ended_process.status_of_code(exact >> 8) if is_second_hand else exact, None
         state = self._state()
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
         while state.get("Running") and time.monotonic() < deadline_s:
@@ -241,7 +251,7 @@ class StandIn:
             state = self._state()
         if not state:
             return EXIT_START_FAILED << 8, None
-        return ended_process.status_of_code(int(str(state.get("ExitCode", 0)))), bool(state.get("OOMKilled"))
+        return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
 
     def _read_counters(self) -> None:
         """Now, before the engine removes its cgroup."""
@@ -285,6 +295,10 @@ class StandIn:
             os.rename(temporary, self._order.note)
         except OSError as error:
             sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _write_all(fd: int, text: bytes) -> None:

@@ -16,6 +16,7 @@ _inotify_rm_watch = function("inotify_rm_watch", ctypes.c_int, ctypes.c_int)
 
 IN_MODIFY = 0x2
 IN_ATTRIB = 0x4
+IN_MOVED_TO = 0x80
 IN_DELETE_SELF = 0x400
 _IN_NONBLOCK = os.O_NONBLOCK
 _IN_CLOEXEC = os.O_CLOEXEC

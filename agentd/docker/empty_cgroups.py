@@ -1,0 +1,24 @@
+"""The directories that an engine makes for its own cgroups in hierarchies that we do not use, and never removes."""
+
+from __future__ import annotations
+
+import os
+
+from isolators.contract import HostFacts
+from paddock.kernel.mounts import read_hierarchy
+from paddock.model.ids import ContainerId
+
+
+def remove(host: HostFacts, container_id: ContainerId | None) -> None:
+    """Of one container, or of the agent; where something is in them they stay. v2 has one hierarchy, and that is ours."""
+    if host.cgroup_mode != "v1":
+        return
+    hierarchy = read_hierarchy()
+    name = f"paddock-{host.agent_id}" + (f"/{container_id}" if container_id else "")
+    known = {os.path.dirname(root) for _, root in host.cgroup_roots}
+    for mount_point in hierarchy.roots:
+        if mount_point not in known:
+            try:
+                os.rmdir(f"{mount_point}/{name}")
+            except OSError:
+                continue

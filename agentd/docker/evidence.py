@@ -1,0 +1,60 @@
+"""What an engine's container has come to: the shim's record, with what only its stand-in has seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agentd.core.exit_record import ExitRecord
+from agentd.docker.notes import Note
+from paddock.kernel import kmsg
+from paddock.kernel.errors import KernelError
+from paddock.model.task import OomVictim
+
+_FLAT = re.compile(r"(?:[a-z_.]+ \d+\n)+")
+_OOM_KILLS = re.compile(r"^oom_kill ([1-9]\d*)$", re.MULTILINE)
+_OOM_FILES = ("memory.oom_control", "memory.events")
+_MAX_VICTIMS = 64
+
+
+def merged(record: ExitRecord, note: Note, memory_path: str) -> ExitRecord:
+    """The record of the whole. `memory_path`: the task's memory cgroup, as the kernel's log names it, which is read if need be.
+
+    Both cgroups have the same limits, and either may have been the first to hold something back: the larger count of the two.
+    cgroup v1 counts an OOM kill only where its victim was.
+    """
+    counters = {key: _larger(text, note.counters.get(key, "")) for key, text in record.counters}
+    problems = (*record.problems, note.problem) if note.problem else record.problems
+    return replace(
+        record,
+        pid=note.pid or record.pid,
+        counters=tuple(counters.items()),
+        victims=_victims(record, note, memory_path) if _has_oom_kills(counters) else record.victims,
+        problems=problems,
+    )
+
+
+def _victims(record: ExitRecord, note: Note, memory_path: str) -> tuple[OomVictim, ...] | None:
+    try:
+        kills = kmsg.oom_kills_in(kmsg.read_messages(), memory_path)
+    except KernelError:
+        return None
+    main = {note.pid, note.main_pid} - {0}
+    return tuple(OomVictim(pid=kill.pid, comm=kill.comm, main=kill.pid in main) for kill in kills[:_MAX_VICTIMS])
+
+
+def _has_oom_kills(counters: Mapping[str, str]) -> bool:
+    return any(key.endswith(_OOM_FILES) and _OOM_KILLS.search(text) for key, text in counters.items())
+
+
+def _larger(ours: str, engines: str) -> str:
+    """Line by line where both are `name number` lines; else ours."""
+    if not _FLAT.fullmatch(ours) or not _FLAT.fullmatch(engines):
+        return ours
+    found = dict(_counts(engines))
+    return "".join(f"{name} {max(count, found.get(name, 0))}\n" for name, count in _counts(ours))
+
+
+def _counts(text: str) -> list[tuple[str, int]]:
+    return [(name, int(count)) for name, _, count in (line.partition(" ") for line in text.splitlines())]

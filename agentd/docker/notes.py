@@ -1,0 +1,140 @@
+"""What agent and stand-in tell each other about a container, in a directory of root's: files that outlive the agent.
+
+`<container>.go`, the agent's: the engine's id of what is to be started. `<container>.note`, the stand-in's: whom it has
+started, or why it could not; at the end what only it has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agentd.docker.stand_in import FORMAT
+from paddock.kernel import notify
+from paddock.model.ids import ContainerId
+
+MAX_NOTE_BYTES = 1 << 20
+_GO, _NOTE, _NEW = ".go", ".note", ".new"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """`pid` 0: it had ended before anybody could look; `main_pid`: the command, where an init is between them. `failed` None:
+    it was started; `failed_status`: the engine's, 0 for no answer. `counters`: of the engine's own cgroup, at the end.
+    `oom_killed` None: the engine was not asked.
+    """
+
+    engine_id: str = ""
+    pid: int = 0
+    main_pid: int = 0
+    failed: str | None = None
+    failed_status: int = 0
+    has_ended: bool = False
+    counters: Mapping[str, str] = field(default_factory=dict)
+    oom_killed: bool | None = None
+    problem: str = ""
+
+
+def parse_note(content: bytes) -> Note | None:
+    """None for what no stand-in of ours has written. A newer one's further fields are left alone."""
+    try:
+        fields = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        return None
+    failed, counters, oom_killed = fields.get("failed"), fields.get("counters"), fields.get("oom_killed")
+    is_failure = isinstance(failed, dict)
+    return Note(
+        engine_id=_text(fields.get("engine_id")),
+        pid=_number(fields.get("pid")),
+        main_pid=_number(fields.get("main_pid")),
+        failed=_text(failed.get("message")) if is_failure else None,
+        failed_status=_number(failed.get("status")) if is_failure else 0,
+        has_ended=isinstance(counters, dict),
+        counters={key: value for key, value in counters.items() if isinstance(key, str) and isinstance(value, str)}
+        if isinstance(counters, dict)
+        else {},
+        oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
+        problem=_text(fields.get("problem")),
+    )
+
+
+class Notes:
+    """One directory. Its methods may be called anywhere but `watch`, which is the event loop's."""
+
+    def __init__(self, directory: str) -> None:
+        """Touches nothing."""
+        self.directory = directory
+        self._inotify_fd = -1
+
+    def make(self) -> None:
+        """Raises OSError."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        os.chmod(self.directory, 0o700)
+
+    def go_path(self, of: ContainerId) -> str:
+        """Where the agent's word is."""
+        return f"{self.directory}/{of}{_GO}"
+
+    def note_path(self, of: ContainerId) -> str:
+        """Where the stand-in's is."""
+        return f"{self.directory}/{of}{_NOTE}"
+
+    def go(self, of: ContainerId, engine_id: str) -> None:
+        """Have it started. Whole or not at all. Raises OSError."""
+        path = self.go_path(of)
+        with open(path + _NEW, "w", encoding="ascii") as file:
+            file.write(engine_id)
+        os.rename(path + _NEW, path)
+
+    def read(self, of: ContainerId) -> Note | None:
+        """The stand-in's last word; None while there is none."""
+        try:
+            with open(self.note_path(of), "rb") as file:
+                return parse_note(file.read(MAX_NOTE_BYTES))
+        except OSError:
+            return None
+
+    def forget(self, of: ContainerId) -> None:
+        """All of it. Idempotent."""
+        for path in (self.go_path(of), self.note_path(of)):
+            for name in (path, path + _NEW):
+                try:
+                    os.unlink(name)
+                except FileNotFoundError:
+                    pass
+
+    def left(self) -> tuple[ContainerId, ...]:
+        """Of whom anything is there."""
+        names = {os.path.splitext(name.removesuffix(_NEW))[0] for name in os.listdir(self.directory)}
+        return tuple(sorted(ContainerId(name) for name in names))
+
+    def watch(self, written: Callable[[ContainerId], None]) -> None:
+        """Call this for each note that comes, from now on. Raises KernelError."""
+        self._inotify_fd = notify.open_inotify()
+        notify.add_inotify_watch(self._inotify_fd, self.directory, notify.IN_MOVED_TO)
+        asyncio.get_running_loop().add_reader(self._inotify_fd, self._fired, written)
+
+    def close(self) -> None:
+        """No more of them. Idempotent."""
+        if self._inotify_fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._inotify_fd)
+            os.close(self._inotify_fd)
+            self._inotify_fd = -1
+
+    def _fired(self, written: Callable[[ContainerId], None]) -> None:
+        for event in notify.read_inotify(self._inotify_fd):
+            if event.name.endswith(_NOTE):
+                written(ContainerId(event.name.removesuffix(_NOTE)))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

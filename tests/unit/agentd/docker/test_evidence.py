@@ -1,0 +1,69 @@
+"""The record of an engine's container: the shim's, and what its stand-in saw of the engine's own cgroup."""
+
+import pytest
+
+from agentd.core.exit_record import ExitRecord
+from agentd.docker.evidence import merged
+from agentd.docker.notes import Note
+from paddock.kernel import kmsg
+from paddock.kernel.errors import KernelError
+from paddock.model.ids import ContainerId
+from paddock.model.task import OomVictim
+
+PATH = "/paddock-a1/c1"
+NOT_KILLED = "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"
+KILLED = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
+
+
+def record(**counters: str) -> ExitRecord:
+    named = tuple((key.replace("__", "/").replace("_DOT_", "."), text) for key, text in counters.items())
+    return ExitRecord(container_id=ContainerId("c1"), pid=50, counters=named, problems=("shim",))
+
+
+def line(pid: int, comm: str, path: str) -> str:
+    return f"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),task_memcg={path},task={comm},pid={pid},uid=0"
+
+
+def test_of_two_counts_the_larger_is_told() -> None:
+    ours = record(cpu__cpu_DOT_stat="nr_periods 9\nnr_throttled 1\nthrottled_time 5\n", memory__peak="900\n")
+    note = Note(
+        pid=7,
+        has_ended=True,
+        counters={"cpu/cpu.stat": "nr_periods 4\nnr_throttled 3\nthrottled_time 8\n", "memory/peak": "1000\n"},
+    )
+    found = merged(ours, note, PATH)
+    assert dict(found.counters) == {
+        "cpu/cpu.stat": "nr_periods 9\nnr_throttled 3\nthrottled_time 8\n",
+        # Ours is over both.
+        "memory/peak": "900\n",
+    }
+    assert (found.pid, found.problems, found.victims) == (7, ("shim",), ())
+
+
+def test_victims_are_found_where_the_engines_cgroup_counted_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = (
+        line(8, "java", f"{PATH}/{'e' * 64}"),
+        line(9, "helper", f"{PATH}/{'e' * 64}"),
+        line(10, "x", "/paddock-a1/c11"),
+    )
+    monkeypatch.setattr(kmsg, "read_messages", lambda: log)
+    note = Note(pid=7, main_pid=8, has_ended=True, counters={"memory/memory.oom_control": KILLED}, problem="late")
+    found = merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH)
+    assert dict(found.counters) == {"memory/memory.oom_control": KILLED}
+    assert found.victims == (OomVictim(pid=8, comm="java", main=True), OomVictim(pid=9, comm="helper", main=False))
+    assert found.problems == ("shim", "late")
+
+
+def test_where_the_log_may_not_be_read_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[str, ...]:
+        raise KernelError("open", "/dev/kmsg", "", 1)
+
+    monkeypatch.setattr(kmsg, "read_messages", refuse)
+    note = Note(pid=7, has_ended=True, counters={"memory/memory.oom_control": KILLED})
+    assert merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH).victims is None
+
+
+def test_without_a_kill_the_log_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmsg, "read_messages", lambda: pytest.fail("it was read"))
+    note = Note(pid=7, has_ended=True, counters={"memory/memory.oom_control": NOT_KILLED})
+    assert merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH).victims == ()

@@ -1,0 +1,74 @@
+"""What agent and stand-in leave for each other, whatever else is in their place."""
+
+import asyncio
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentd.docker.notes import Note, Notes, parse_note
+from paddock.model.ids import ContainerId
+
+C1 = ContainerId("c.1-a")
+
+
+def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
+    assert parse_note(b'{"format": 1, "engine_id": "ab", "pid": 7, "main_pid": 8, "new": 1}') == Note(
+        engine_id="ab", pid=7, main_pid=8
+    )
+    failed = parse_note(b'{"format": 1, "failed": {"status": 404, "message": "no such image"}}')
+    assert failed == Note(failed="no such image", failed_status=404)
+    ended = parse_note(
+        b'{"format": 1, "engine_id": "ab", "pid": 7, "counters": {"pids/pids.events": "max 3\\n", "x": 4},'
+        b' "oom_killed": true, "problem": "late"}'
+    )
+    assert ended == Note(
+        engine_id="ab",
+        pid=7,
+        has_ended=True,
+        counters={"pids/pids.events": "max 3\n"},
+        oom_killed=True,
+        problem="late",
+    )
+
+
+def test_what_another_format_says_is_not_guessed_at() -> None:
+    assert parse_note(b'{"format": 2, "engine_id": "ab"}') is None
+    assert parse_note(b"[]") is None
+
+
+@given(
+    st.binary(max_size=200) | st.from_regex(rb'\{"format": 1, "[a-z_]{1,12}": [0-9"\[\]{}a-z]{0,20}\}', fullmatch=True)
+)
+def test_any_bytes_are_a_note_or_none(content: bytes) -> None:
+    assert parse_note(content) is None or isinstance(parse_note(content), Note)
+
+
+def test_everything_of_a_container_is_found_and_forgotten(tmp_path: Path) -> None:
+    notes = Notes(f"{tmp_path}/docker")
+    notes.make()
+    assert notes.read(C1) is None
+    notes.go(C1, "ab" * 32)
+    Path(notes.note_path(C1) + ".new").write_text("{")
+    Path(notes.note_path(ContainerId("other"))).write_text('{"format": 1}')
+    assert notes.read(C1) is None
+    assert notes.left() == (C1, "other")
+    for _ in range(2):
+        notes.forget(C1)
+    assert notes.left() == ("other",)
+    assert notes.read(ContainerId("other")) == Note()
+
+
+async def test_each_note_that_comes_is_told(tmp_path: Path) -> None:
+    notes = Notes(f"{tmp_path}/docker")
+    notes.make()
+    told: asyncio.Queue[ContainerId] = asyncio.Queue()
+    notes.watch(told.put_nowait)
+    notes.go(C1, "ab")
+    (tmp_path / "docker" / "new").write_text('{"format": 1}')
+    (tmp_path / "docker" / "new").rename(notes.note_path(C1))
+    async with asyncio.timeout(20):
+        assert await told.get() == C1
+    assert told.empty()
+    for _ in range(2):
+        notes.close()
