@@ -46,18 +46,15 @@ def parse_note(content: bytes) -> Note | None:
         return None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         return None
-    failed, counters, oom_killed = fields.get("failed"), fields.get("counters"), fields.get("oom_killed")
-    is_failure = isinstance(failed, dict)
+    oom_killed, failed = fields.get("oom_killed"), fields.get("failed")
     return Note(
         engine_id=_text(fields.get("engine_id")),
         pid=_number(fields.get("pid")),
         main_pid=_number(fields.get("main_pid")),
-        failed=_text(failed.get("message")) if is_failure else None,
-        failed_status=_number(failed.get("status")) if is_failure else 0,
-        has_ended=isinstance(counters, dict),
-        counters={key: value for key, value in counters.items() if isinstance(key, str) and isinstance(value, str)}
-        if isinstance(counters, dict)
-        else {},
+        failed=_text(failed.get("message")) if isinstance(failed, dict) else None,
+        failed_status=_number(failed.get("status")) if isinstance(failed, dict) else 0,
+        has_ended="counters" in fields,
+        counters=_texts(fields.get("counters")),
         oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
         problem=_text(fields.get("problem")),
     )
@@ -134,6 +131,11 @@ class Notes:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {key: text for key, text in pairs if isinstance(key, str) and isinstance(text, str)}
 
 
 def _number(value: object) -> int:
