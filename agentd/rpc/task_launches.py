@@ -10,6 +10,7 @@ from agentd.sandbox import sandbox_path
 from agentd.shell import Shell
 from agentd.users import Users
 from paddock.model.container import ContainerConfig, UserIdentity
+from paddock.model.docker_task import check_container
 from paddock.model.errors import InvalidRequest, PermissionRefused
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId
@@ -41,6 +42,11 @@ class TaskLaunches:
         self._shell.post(LaunchTasks(framework=framework, launches=launches))
 
     async def _one(self, framework: FrameworkInfo, task: TaskInfo) -> TaskLaunch:
+        try:
+            check_container(task.container, task.command, task.resources)
+        except InvalidRequest as error:
+            problem = LaunchFailure(stage="validate", message=str(error), value=error.value)
+            return TaskLaunch(task=task, config=None, problem=problem)
         try:
             user = await self._user(framework, task)
         except (InvalidRequest, PermissionRefused) as error:

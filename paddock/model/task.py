@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from paddock.model.docker import DockerInfo
 from paddock.model.health import Check, CheckStatus, HealthCheck, HealthEvidence
 from paddock.model.ids import NO_AGENT_ID, NO_CONTAINER_ID, AgentId, ContainerId, TaskId
 from paddock.model.resources import Resources
@@ -121,7 +122,8 @@ class ContainerType(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandInfo:
-    """A shell line (`shell`: `value` goes to `/bin/sh -c`) or a program with arguments (`arguments[0]` is the program).
+    """A shell line (`shell`: `value` goes to `/bin/sh -c`) or a program with arguments (`arguments[0]` is the program). In a
+    Docker container `arguments` follow the entry point, and may be empty: the image's own command.
 
     `user` empty: the caller's own user. `working_directory` empty: the sandbox. `uris` are in the sandbox when it begins.
     """
@@ -173,11 +175,12 @@ class LinuxInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerInfo:
-    """How it is to be contained."""
+    """How it is to be contained. `docker`: for type DOCKER only, and there always."""
 
     type: ContainerType = ContainerType.NATIVE
     rlimits: tuple[Rlimit, ...] = ()
     linux: LinuxInfo = LinuxInfo()
+    docker: DockerInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,16 @@
 from paddock.wire.convert.commands import (
     command_from_wire,
     command_to_wire,
-    container_info_from_wire,
-    container_info_to_wire,
-    container_type_to_wire,
     environment_from_wire,
     kill_policy_from_wire,
     kill_policy_to_wire,
     limits_from_wire,
     limits_to_wire,
+)
+from paddock.wire.convert.container_info import (
+    container_info_from_wire,
+    container_info_to_wire,
+    container_type_to_wire,
 )
 from paddock.wire.convert.containers import (
     ContainerUpdate,

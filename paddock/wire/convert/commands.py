@@ -1,11 +1,10 @@
-"""What a task or container is to run and how, protobuf ↔ model: command, containment, limits, kill policy."""
+"""What a task or container is to run and how, protobuf ↔ model: command, limits, kill policy, logs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from paddock.model.errors import InvalidRequest, Unsupported
+from paddock.model.errors import InvalidRequest
 from paddock.model.resources import MILLI_LIMIT
 from paddock.model.task import (
     DEFAULT_KILL_GRACE_MS,
@@ -14,13 +13,9 @@ from paddock.model.task import (
     LOG_FILE_MOST_BYTES,
     LOG_FILE_MOST_COUNT,
     CommandInfo,
-    ContainerInfo,
-    ContainerType,
     KillPolicy,
-    LinuxInfo,
     LogPolicy,
     ResourceLimits,
-    Rlimit,
 )
 from paddock.model.uri import CommandUri, check_uri
 from paddock.wire.convert import bounds
@@ -32,44 +27,18 @@ UNLIMITED = -1
 URIS_LIMIT_COUNT = 100
 
 _SIGNAL_LIMIT = 64
-_CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
-_RLIMIT_NAMES = frozenset(
-    {
-        "RLMT_AS",
-        "RLMT_CORE",
-        "RLMT_CPU",
-        "RLMT_DATA",
-        "RLMT_FSIZE",
-        "RLMT_LOCKS",
-        "RLMT_MEMLOCK",
-        "RLMT_MSGQUEUE",
-        "RLMT_NICE",
-        "RLMT_NOFILE",
-        "RLMT_NPROC",
-        "RLMT_RSS",
-        "RLMT_RTPRIO",
-        "RLMT_RTTIME",
-        "RLMT_SIGPENDING",
-        "RLMT_STACK",
-    }
-)
-
-_TYPES_FROM_WIRE = {
-    pb.CONTAINER_TYPE_UNSPECIFIED: ContainerType.NATIVE,
-    pb.CONTAINER_TYPE_NATIVE: ContainerType.NATIVE,
-    pb.CONTAINER_TYPE_DOCKER: ContainerType.DOCKER,
-}
-_TYPES_TO_WIRE = {ContainerType.NATIVE: pb.CONTAINER_TYPE_NATIVE, ContainerType.DOCKER: pb.CONTAINER_TYPE_DOCKER}
 
 
-def command_from_wire(message: pb.CommandInfo, field: str = "command") -> CommandInfo:
-    """Either a shell line or a program with arguments; the kernel's own limits at exec are left to the kernel."""
+def command_from_wire(message: pb.CommandInfo, field: str = "command", *, of_image: bool = False) -> CommandInfo:
+    """Either a shell line or a program with arguments; the kernel's own limits at exec are left to the kernel. `of_image`: an
+    image says what to run where the arguments do not.
+    """
     if message.shell:
         if not message.value or message.arguments:
             raise InvalidRequest(f"{field}.value", message.value, "with shell, give the line in value and no arguments")
     elif message.value:
         raise InvalidRequest(f"{field}.value", message.value, "set shell, or give program and arguments in arguments")
-    elif not message.arguments or not message.arguments[0]:
+    elif not of_image and (not message.arguments or not message.arguments[0]):
         raise InvalidRequest(f"{field}.arguments", list(message.arguments), "name the program to run")
     words = (message.value, *message.arguments)
     for index, word in enumerate(message.arguments):
@@ -222,92 +191,3 @@ def log_policy_to_wire(policy: LogPolicy) -> pb.LogPolicy | None:
     if policy == LogPolicy():
         return None
     return pb.LogPolicy(file_bytes=policy.file_bytes, file_count=policy.file_count)
-
-
-def container_info_from_wire(message: pb.ContainerInfo, field: str = "container") -> ContainerInfo:
-    """Docker is let through: whether an agent runs it is the agent's to say."""
-    if message.type not in _TYPES_FROM_WIRE:
-        raise Unsupported(f"{field}.type = {message.type}", "use CONTAINER_TYPE_NATIVE or CONTAINER_TYPE_DOCKER")
-    bounds.count(message.rlimits, f"{field}.rlimits", len(_RLIMIT_NAMES))
-    bounds.unique([rlimit.resource for rlimit in message.rlimits], f"{field}.rlimits")
-    return ContainerInfo(
-        type=_TYPES_FROM_WIRE[message.type],
-        rlimits=tuple(
-            _rlimit_from_wire(rlimit, f"{field}.rlimits[{index}]") for index, rlimit in enumerate(message.rlimits)
-        ),
-        linux=_linux_from_wire(message.linux, f"{field}.linux"),
-    )
-
-
-def container_info_to_wire(container: ContainerInfo) -> pb.ContainerInfo:
-    """The type always spelled out."""
-    return pb.ContainerInfo(
-        type=_TYPES_TO_WIRE[container.type],
-        rlimits=[pb.Rlimit(resource=limit.resource, soft=limit.soft, hard=limit.hard) for limit in container.rlimits],
-        linux=_linux_to_wire(container.linux),
-    )
-
-
-def container_type_to_wire(container_type: ContainerType) -> pb.ContainerType.ValueType:
-    """The wire's number."""
-    return _TYPES_TO_WIRE[container_type]
-
-
-def _rlimit_from_wire(message: pb.Rlimit, field: str) -> Rlimit:
-    if message.resource not in _RLIMIT_NAMES:
-        raise InvalidRequest(f"{field}.resource", message.resource, f"use one of {' '.join(sorted(_RLIMIT_NAMES))}")
-    soft = message.soft if message.HasField("soft") else None
-    hard = message.hard if message.HasField("hard") else None
-    if soft is None and hard is None:
-        return Rlimit(resource=message.resource)
-    if soft is None or hard is None or soft > hard:
-        raise InvalidRequest(
-            field, f"soft {soft}, hard {hard}", "give both, soft not above hard, or neither for unlimited"
-        )
-    return Rlimit(resource=message.resource, soft=soft, hard=hard)
-
-
-def _linux_from_wire(message: pb.LinuxInfo, field: str) -> LinuxInfo:
-    bounding = _capabilities(
-        message.bounding_capabilities, f"{field}.bounding_capabilities", given=message.capabilities_given
-    )
-    effective = _capabilities(
-        message.effective_capabilities, f"{field}.effective_capabilities", given=message.capabilities_given
-    )
-    if bounding is not None and effective is not None and not set(effective) <= set(bounding):
-        extra = sorted(set(effective) - set(bounding))
-        raise InvalidRequest(f"{field}.effective_capabilities", extra, "name them among bounding_capabilities too")
-    return LinuxInfo(
-        bounding_capabilities=bounding,
-        effective_capabilities=effective,
-        no_new_privileges=message.no_new_privileges if message.HasField("no_new_privileges") else None,
-        share_host_pid_namespace=message.share_host_pid_namespace,
-    )
-
-
-def _linux_to_wire(linux: LinuxInfo) -> pb.LinuxInfo | None:
-    if linux == LinuxInfo():
-        return None
-    bounding, effective = linux.bounding_capabilities, linux.effective_capabilities
-    given = bounding is not None and effective is not None
-    if not given and () in {bounding, effective}:
-        raise ValueError("an empty set of capabilities can be said only together with the other set")
-    return pb.LinuxInfo(
-        bounding_capabilities=bounding or (),
-        effective_capabilities=effective or (),
-        capabilities_given=given,
-        no_new_privileges=linux.no_new_privileges,
-        share_host_pid_namespace=linux.share_host_pid_namespace,
-    )
-
-
-def _capabilities(names: Sequence[str], field: str, *, given: bool) -> tuple[str, ...] | None:
-    if not names and not given:
-        return None
-    for index, name in enumerate(names):
-        if not _CAPABILITY.fullmatch(name):
-            raise InvalidRequest(
-                f"{field}[{index}]", name, "use the kernel's names: CAP_CHOWN, CAP_NET_BIND_SERVICE, …"
-            )
-    bounds.unique(names, field)
-    return tuple(names)

@@ -7,23 +7,24 @@ from enum import Enum
 
 from paddock.model import ids
 from paddock.model.container import Container, ContainerState, Termination
+from paddock.model.docker_task import check_container
 from paddock.model.errors import InvalidRequest, Unsupported
 from paddock.model.health import HealthCheck
 from paddock.model.ids import ContainerId
 from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit
-from paddock.model.task import CommandInfo, ContainerInfo, KillPolicy, LogPolicy, ResourceLimits
+from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, KillPolicy, LogPolicy, ResourceLimits
 from paddock.wire.convert import bounds
 from paddock.wire.convert.commands import (
     command_from_wire,
     command_to_wire,
-    container_info_from_wire,
-    container_type_to_wire,
     kill_policy_from_wire,
     limits_from_wire,
     limits_to_wire,
     log_policy_from_wire,
 )
+from paddock.wire.convert.container_info import container_info_from_wire, container_type_to_wire
+from paddock.wire.convert.docker import docker_info_to_wire
 from paddock.wire.convert.evidence import evidence_from_wire, evidence_to_wire
 from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire, health_evidence_to_wire
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
@@ -97,12 +98,16 @@ def standalone_launch_from_wire(message: container_service_pb2.LaunchContainerRe
     container_id = None
     if message.container_id.HasField("parent") or message.container_id.value:
         container_id = container_id_from_wire(message.container_id)
+    container = container_info_from_wire(message.container)
+    command = command_from_wire(message.command, of_image=container.type is ContainerType.DOCKER)
+    resources = resources_from_wire(message.resources)
+    check_container(container, command, resources)
     return StandaloneLaunch(
         container_id=container_id,
-        command=command_from_wire(message.command),
-        resources=resources_from_wire(message.resources),
+        command=command,
+        resources=resources,
         limits=limits_from_wire(message.limits),
-        container=container_info_from_wire(message.container),
+        container=container,
         kill_policy=kill_policy_from_wire(message.kill_policy),
         max_completion_time_ms=bounds.duration_ms(message.max_completion_time_ms, "max_completion_time_ms"),
         labels=bounds.labels(message.labels, "labels"),
@@ -141,6 +146,7 @@ def container_to_wire(container: Container) -> pb.Container:
     """The whole container. The environment's values stay on the agent: they may be secrets, and lists go to anybody."""
     config = container.config
     command = command_to_wire(config.command)
+    docker = config.container.docker
     for variable in command.environment:
         variable.ClearField("value")
     return pb.Container(
@@ -169,6 +175,7 @@ def container_to_wire(container: Container) -> pb.Container:
         health_check=None if config.health_check is None else health_check_to_wire(config.health_check),
         healthy=container.healthy,
         health=None if container.health is None else health_evidence_to_wire(container.health),
+        docker=None if docker is None else docker_info_to_wire(docker),
     )
 
 

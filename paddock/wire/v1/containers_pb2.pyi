@@ -160,6 +160,7 @@ class Container(_message.Message):
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     HEALTHY_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    DOCKER_FIELD_NUMBER: _builtins.int
     state: Global___ContainerState.ValueType
     agent_id: _builtins.str
     framework_id: _builtins.str
@@ -203,6 +204,10 @@ class Container(_message.Message):
     def health(self) -> _tasks_pb2.HealthEvidence:
         """What the check that made it so has found."""
 
+    @_builtins.property
+    def docker(self) -> _tasks_pb2.DockerInfo:
+        """Of a container of type DOCKER."""
+
     def __init__(
         self,
         *,
@@ -231,10 +236,11 @@ class Container(_message.Message):
         health_check: _tasks_pb2.CheckInfo | None = ...,
         healthy: _builtins.bool | None = ...,
         health: _tasks_pb2.HealthEvidence | None = ...,
+        docker: _tasks_pb2.DockerInfo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "limits", b"limits", "started", b"started", "termination", b"termination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "command", b"command", "container_id", b"container_id", "created", b"created", "docker", b"docker", "ended", b"ended", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "limits", b"limits", "started", b"started", "termination", b"termination"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "agent_id", b"agent_id", "cgroup_paths", b"cgroup_paths", "command", b"command", "container_id", b"container_id", "created", b"created", "ended", b"ended", "framework_id", b"framework_id", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "labels", b"labels", "limits", b"limits", "name", b"name", "pid", b"pid", "resources", b"resources", "sandbox", b"sandbox", "shim_pid", b"shim_pid", "started", b"started", "state", b"state", "stuck", b"stuck", "task_id", b"task_id", "termination", b"termination", "type", b"type", "unapplied", b"unapplied", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_healthy", b"_healthy", "agent_id", b"agent_id", "cgroup_paths", b"cgroup_paths", "command", b"command", "container_id", b"container_id", "created", b"created", "docker", b"docker", "ended", b"ended", "framework_id", b"framework_id", "health", b"health", "health_check", b"health_check", "healthy", b"healthy", "labels", b"labels", "limits", b"limits", "name", b"name", "pid", b"pid", "resources", b"resources", "sandbox", b"sandbox", "shim_pid", b"shim_pid", "started", b"started", "state", b"state", "stuck", b"stuck", "task_id", b"task_id", "termination", b"termination", "type", b"type", "unapplied", b"unapplied", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__healthy: _TypeAlias = _typing.Literal["healthy"]  # noqa: Y015
     _WhichOneofArgType__healthy: _TypeAlias = _typing.Literal["_healthy", b"_healthy"]  # noqa: Y015

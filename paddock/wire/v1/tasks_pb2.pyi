@@ -279,7 +279,9 @@ Global___CommandUri: _TypeAlias = CommandUri  # noqa: Y015
 
 @_typing.final
 class CommandInfo(_message.Message):
-    """Either a shell line (shell=true, value) or a program with its arguments (arguments[0] is the program, value is empty)."""
+    """Either a shell line (shell=true, value) or a program with its arguments (arguments[0] is the program, value is empty). For a
+    container of type DOCKER: see DockerInfo.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -422,27 +424,311 @@ class LinuxInfo(_message.Message):
 Global___LinuxInfo: _TypeAlias = LinuxInfo  # noqa: Y015
 
 @_typing.final
+class DockerInfo(_message.Message):
+    """What a container of type DOCKER is, beyond what every container has: its command's arguments follow the entry point (none at
+    all: the image's own command), its working directory is the image's when it is empty, rlimits, capabilities, labels and the kill
+    policy hold as they do elsewhere.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Network:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _NetworkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DockerInfo._Network.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        NETWORK_UNSPECIFIED: DockerInfo._Network.ValueType  # 0
+        NETWORK_HOST: DockerInfo._Network.ValueType  # 1
+        """The agent's host's own; what an unspecified one means."""
+        NETWORK_BRIDGE: DockerInfo._Network.ValueType  # 2
+        NETWORK_NONE: DockerInfo._Network.ValueType  # 3
+        NETWORK_USER: DockerInfo._Network.ValueType  # 4
+        """The one that network_name names."""
+
+    class Network(_Network, metaclass=_NetworkEnumTypeWrapper): ...
+    NETWORK_UNSPECIFIED: DockerInfo.Network.ValueType  # 0
+    NETWORK_HOST: DockerInfo.Network.ValueType  # 1
+    """The agent's host's own; what an unspecified one means."""
+    NETWORK_BRIDGE: DockerInfo.Network.ValueType  # 2
+    NETWORK_NONE: DockerInfo.Network.ValueType  # 3
+    NETWORK_USER: DockerInfo.Network.ValueType  # 4
+    """The one that network_name names."""
+
+    @_typing.final
+    class PortMapping(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HOST_PORT_FIELD_NUMBER: _builtins.int
+        CONTAINER_PORT_FIELD_NUMBER: _builtins.int
+        PROTOCOL_FIELD_NUMBER: _builtins.int
+        host_port: _builtins.int
+        """One of the task's own ports."""
+        container_port: _builtins.int
+        protocol: _builtins.str
+        """tcp, udp or sctp. Empty: tcp."""
+        def __init__(
+            self,
+            *,
+            host_port: _builtins.int = ...,
+            container_port: _builtins.int = ...,
+            protocol: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "host_port", b"host_port", "protocol", b"protocol"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Tmpfs(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PATH_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        size_bytes: _builtins.int
+        """Absent: half of the host's memory; what is used counts as the task's."""
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            size_bytes: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "path", b"path", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+        _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
+
+    @_typing.final
+    class Device(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HOST_PATH_FIELD_NUMBER: _builtins.int
+        CONTAINER_PATH_FIELD_NUMBER: _builtins.int
+        PERMISSIONS_FIELD_NUMBER: _builtins.int
+        host_path: _builtins.str
+        container_path: _builtins.str
+        """Empty: the same."""
+        permissions: _builtins.str
+        """Of r, w and m. Empty: all three."""
+        def __init__(
+            self,
+            *,
+            host_path: _builtins.str = ...,
+            container_path: _builtins.str = ...,
+            permissions: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["container_path", b"container_path", "host_path", b"host_path", "permissions", b"permissions"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Volume(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HOST_PATH_FIELD_NUMBER: _builtins.int
+        NAME_FIELD_NUMBER: _builtins.int
+        CONTAINER_PATH_FIELD_NUMBER: _builtins.int
+        READ_ONLY_FIELD_NUMBER: _builtins.int
+        host_path: _builtins.str
+        """Of the agent's host, or a volume that the engine keeps: one of the two."""
+        name: _builtins.str
+        container_path: _builtins.str
+        read_only: _builtins.bool
+        def __init__(
+            self,
+            *,
+            host_path: _builtins.str = ...,
+            name: _builtins.str = ...,
+            container_path: _builtins.str = ...,
+            read_only: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["container_path", b"container_path", "host_path", b"host_path", "name", b"name", "read_only", b"read_only"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ExtraHost(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HOSTNAME_FIELD_NUMBER: _builtins.int
+        ADDRESS_FIELD_NUMBER: _builtins.int
+        hostname: _builtins.str
+        address: _builtins.str
+        """IPv4, IPv6, or host-gateway."""
+        def __init__(
+            self,
+            *,
+            hostname: _builtins.str = ...,
+            address: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "hostname", b"hostname"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    FORCE_PULL_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    NETWORK_NAME_FIELD_NUMBER: _builtins.int
+    PORT_MAPPINGS_FIELD_NUMBER: _builtins.int
+    ENTRYPOINT_FIELD_NUMBER: _builtins.int
+    ENTRYPOINT_GIVEN_FIELD_NUMBER: _builtins.int
+    IMAGE_USER_FIELD_NUMBER: _builtins.int
+    PRIVILEGED_FIELD_NUMBER: _builtins.int
+    READ_ONLY_ROOT_FIELD_NUMBER: _builtins.int
+    TMPFS_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    DNS_FIELD_NUMBER: _builtins.int
+    DNS_SEARCH_FIELD_NUMBER: _builtins.int
+    DNS_OPTIONS_FIELD_NUMBER: _builtins.int
+    EXTRA_HOSTS_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    INIT_FIELD_NUMBER: _builtins.int
+    SHM_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    image: _builtins.str
+    """[registry/]repository[:tag][@digest]."""
+    force_pull: _builtins.bool
+    """Ask the registry at each launch. False: only where the engine does not have it."""
+    network: Global___DockerInfo.Network.ValueType
+    network_name: _builtins.str
+    entrypoint_given: _builtins.bool
+    """True: the list above is meant even when it is empty, so that there is none."""
+    image_user: _builtins.bool
+    """Run as whom the image names, and not as the task's user."""
+    privileged: _builtins.bool
+    """Refused where the operator does not allow it."""
+    read_only_root: _builtins.bool
+    hostname: _builtins.str
+    """Not with HOST."""
+    init: _builtins.bool
+    """The engine's init as PID 1. Absent: true."""
+    shm_size_bytes: _builtins.int
+    @_builtins.property
+    def port_mappings(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerInfo.PortMapping]:
+        """With BRIDGE and USER only."""
+
+    @_builtins.property
+    def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the place of the image's, whose command then goes too."""
+
+    @_builtins.property
+    def tmpfs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerInfo.Tmpfs]: ...
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerInfo.Device]: ...
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerInfo.Volume]: ...
+    @_builtins.property
+    def dns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dns_search(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dns_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def extra_hosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerInfo.ExtraHost]: ...
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Long flags of docker run without dashes, of those that docs/docker-tasks.md lists."""
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.str = ...,
+        force_pull: _builtins.bool = ...,
+        network: Global___DockerInfo.Network.ValueType = ...,
+        network_name: _builtins.str = ...,
+        port_mappings: _abc.Iterable[Global___DockerInfo.PortMapping] | None = ...,
+        entrypoint: _abc.Iterable[_builtins.str] | None = ...,
+        entrypoint_given: _builtins.bool = ...,
+        image_user: _builtins.bool = ...,
+        privileged: _builtins.bool = ...,
+        read_only_root: _builtins.bool = ...,
+        tmpfs: _abc.Iterable[Global___DockerInfo.Tmpfs] | None = ...,
+        devices: _abc.Iterable[Global___DockerInfo.Device] | None = ...,
+        volumes: _abc.Iterable[Global___DockerInfo.Volume] | None = ...,
+        dns: _abc.Iterable[_builtins.str] | None = ...,
+        dns_search: _abc.Iterable[_builtins.str] | None = ...,
+        dns_options: _abc.Iterable[_builtins.str] | None = ...,
+        extra_hosts: _abc.Iterable[Global___DockerInfo.ExtraHost] | None = ...,
+        hostname: _builtins.str = ...,
+        init: _builtins.bool | None = ...,
+        shm_size_bytes: _builtins.int | None = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_init", b"_init", "_shm_size_bytes", b"_shm_size_bytes", "init", b"init", "shm_size_bytes", b"shm_size_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_init", b"_init", "_shm_size_bytes", b"_shm_size_bytes", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "entrypoint", b"entrypoint", "entrypoint_given", b"entrypoint_given", "extra_hosts", b"extra_hosts", "force_pull", b"force_pull", "hostname", b"hostname", "image", b"image", "image_user", b"image_user", "init", b"init", "network", b"network", "network_name", b"network_name", "parameters", b"parameters", "port_mappings", b"port_mappings", "privileged", b"privileged", "read_only_root", b"read_only_root", "shm_size_bytes", b"shm_size_bytes", "tmpfs", b"tmpfs", "volumes", b"volumes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__init: _TypeAlias = _typing.Literal["init"]  # noqa: Y015
+    _WhichOneofArgType__init: _TypeAlias = _typing.Literal["_init", b"_init"]  # noqa: Y015
+    _WhichOneofReturnType__shm_size_bytes: _TypeAlias = _typing.Literal["shm_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__shm_size_bytes: _TypeAlias = _typing.Literal["_shm_size_bytes", b"_shm_size_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__init) -> _WhichOneofReturnType__init | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shm_size_bytes) -> _WhichOneofReturnType__shm_size_bytes | None: ...
+
+Global___DockerInfo: _TypeAlias = DockerInfo  # noqa: Y015
+
+@_typing.final
 class ContainerInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
     RLIMITS_FIELD_NUMBER: _builtins.int
     LINUX_FIELD_NUMBER: _builtins.int
+    DOCKER_FIELD_NUMBER: _builtins.int
     type: Global___ContainerType.ValueType
     @_builtins.property
     def rlimits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rlimit]: ...
     @_builtins.property
     def linux(self) -> Global___LinuxInfo: ...
+    @_builtins.property
+    def docker(self) -> Global___DockerInfo:
+        """With type DOCKER, and there always."""
+
     def __init__(
         self,
         *,
         type: Global___ContainerType.ValueType = ...,
         rlimits: _abc.Iterable[Global___Rlimit] | None = ...,
         linux: Global___LinuxInfo | None = ...,
+        docker: Global___DockerInfo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["linux", b"linux"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["docker", b"docker", "linux", b"linux"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["linux", b"linux", "rlimits", b"rlimits", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["docker", b"docker", "linux", b"linux", "rlimits", b"rlimits", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

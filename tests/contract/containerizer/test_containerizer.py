@@ -27,8 +27,10 @@ from isolators import table
 from isolators.host import read_host_facts
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
+from paddock.model.docker import DockerInfo
 from paddock.model.errors import InvalidRequest, NotFound, Unavailable
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.image import parse_image
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
 from testbed.our_processes import end_all
@@ -215,7 +217,10 @@ async def test_a_preparation_that_is_refused_says_why(subject: Subject) -> None:
 async def test_a_type_that_nobody_serves_is_refused_by_name(subject: Subject) -> None:
     if not isinstance(subject.containerizer, ComposingContainerizer):
         return  # the choice is the composing one's
-    config = replace(subject.config("/bin/true"), container=ContainerInfo(type=ContainerType.DOCKER))
+    config = replace(
+        subject.config("/bin/true"),
+        container=ContainerInfo(type=ContainerType.DOCKER, docker=DockerInfo(image=parse_image("busybox"))),
+    )
     subject.containerizer.prepare(config)
     refused = await subject.hear(events.PrepareRefused)
     assert isinstance(refused, events.PrepareRefused)

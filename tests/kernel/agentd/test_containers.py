@@ -161,8 +161,12 @@ async def test_what_is_refused_at_the_edge(agent: Caller) -> None:
         await agent.launch(shell("true"), asked=[])
     with pytest.raises(ResourcesExhausted, match="is free here"):
         await agent.launch(shell("true"), asked=resources(cpus_milli=10**9))
+    docker = tasks_pb2.ContainerInfo(type=tasks_pb2.CONTAINER_TYPE_DOCKER)
+    with pytest.raises(InvalidRequest, match=r"container\.docker\.image"):
+        await agent.launch(shell("true"), container=docker)
+    docker.docker.image = "busybox"
     with pytest.raises(Unsupported, match="docker"):
-        await agent.launch(shell("true"), container=tasks_pb2.ContainerInfo(type=tasks_pb2.CONTAINER_TYPE_DOCKER))
+        await agent.launch(shell("true"), container=docker)
 
 
 async def test_an_id_is_used_once(agent: Caller) -> None:

@@ -8,9 +8,20 @@ from hypothesis import strategies as st
 
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.container import Termination
+from paddock.model.docker import (
+    DeviceMapping,
+    DockerInfo,
+    DockerNetwork,
+    DockerVolume,
+    ExtraHost,
+    PortMapping,
+    PortProtocol,
+    Tmpfs,
+)
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.health import Check, CheckStatus, HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, OfferId, TaskId
+from paddock.model.image import parse_image
 from paddock.model.offer import (
     REFUSE_LIMIT_MS,
     CreateVolumes,
@@ -181,11 +192,56 @@ linux = capabilities.flatmap(
     no_new_privileges=st.none() | st.booleans(),
     share_host_pid_namespace=st.booleans(),
 )
+ports = st.integers(1, 65_535)
+paths = st.from_regex(r"(/[a-z][a-z0-9._ é-]{0,5}){1,3}", fullmatch=True)
+hostnames = st.from_regex(r"[a-z0-9]{1,5}(\.[a-z0-9]{1,5}){0,2}", fullmatch=True)
+addresses = st.sampled_from(["127.0.0.1", "::1", "2001:db8::1"])
+sizes = st.none() | st.integers(1, 2**63 - 1)
+dockers = st.builds(
+    DockerInfo,
+    image=st.sampled_from(["busybox", "a/b:1", "r.example:5000/x@sha256:" + "0a" * 32]).map(parse_image),
+    force_pull=st.booleans(),
+    network=st.sampled_from(DockerNetwork),
+    network_name=names.filter(lambda name: not name.startswith("_")),
+    port_mappings=st.lists(
+        st.builds(PortMapping, host_port=ports, container_port=ports, protocol=st.sampled_from(PortProtocol)),
+        max_size=2,
+    ).map(tuple),
+    entrypoint=st.none() | st.lists(texts, max_size=2).map(tuple),
+    image_user=st.booleans(),
+    privileged=st.booleans(),
+    read_only_root=st.booleans(),
+    tmpfs=st.lists(st.builds(Tmpfs, path=paths, size_bytes=sizes), max_size=2).map(tuple),
+    devices=st.lists(
+        st.builds(
+            DeviceMapping, host_path=paths, container_path=paths, permissions=st.sampled_from(["r", "rw", "mwr"])
+        ),
+        max_size=2,
+    ).map(tuple),
+    volumes=st.lists(
+        st.builds(DockerVolume, host_path=paths, container_path=paths, read_only=st.booleans())
+        | st.builds(DockerVolume, name=st.just("cache"), container_path=paths, read_only=st.booleans()),
+        max_size=2,
+    ).map(tuple),
+    dns=st.lists(addresses, max_size=2).map(tuple),
+    dns_search=st.lists(hostnames | st.just("."), max_size=2).map(tuple),
+    dns_options=st.lists(st.sampled_from(["ndots:2", "use-vc"]), max_size=2).map(tuple),
+    extra_hosts=st.lists(
+        st.builds(ExtraHost, hostname=hostnames, address=addresses | st.just("host-gateway")), max_size=2
+    ).map(tuple),
+    hostname=st.just("") | hostnames,
+    init=st.booleans(),
+    shm_size_bytes=sizes,
+    parameters=st.dictionaries(st.sampled_from(["cpuset-cpus", "cpuset-mems"]), st.sampled_from(["0", "0-3,5"])).map(
+        lambda found: tuple(sorted(found.items()))
+    ),
+)
 containers = st.builds(
     ContainerInfo,
     type=st.sampled_from(ContainerType),
     rlimits=st.lists(rlimits, max_size=3, unique_by=lambda rlimit: rlimit.resource).map(tuple),
     linux=linux,
+    docker=st.none() | dockers,
 )
 positive = st.none() | st.just(-1) | st.integers(1, 2**63 - 1)
 limits = st.builds(
@@ -195,7 +251,6 @@ limits = st.builds(
     swap_bytes=positive | st.just(0),
     pids_count=positive,
 )
-ports = st.integers(1, 65_535)
 https = st.builds(
     HttpCheck,
     port=ports,

@@ -7,11 +7,14 @@ from google.protobuf.json_format import ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.model.docker import DeviceMapping, DockerInfo
 from paddock.model.errors import InvalidRequest, PaddockError, Unsupported
 from paddock.model.health import HealthCheck, HttpCheck
-from paddock.model.task import ContainerType, TaskInfo
+from paddock.model.image import parse_image
+from paddock.model.task import CommandInfo, ContainerType, TaskInfo
 from paddock.wire import convert
 from paddock.wire.convert import bounds
+from paddock.wire.convert.docker import docker_info_from_wire
 from paddock.wire.v1 import container_service_pb2, containers_pb2, offers_pb2, parties_pb2, resources_pb2, tasks_pb2
 
 COMMAND = {"arguments": ["/bin/true"]}
@@ -143,6 +146,79 @@ def test_a_bad_task_is_refused_by_the_name_of_its_field(changes: dict[str, objec
         read_task(**changes)
     assert refused.value.field == field
     assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"image": ""}, "image"),
+        ({"image": "Busybox"}, "image"),
+        ({"image": "a@sha256:00"}, "image"),
+        ({"network_name": "host"}, "network_name"),
+        ({"network_name": "-a"}, "network_name"),
+        ({"network_name": "container:x"}, "network_name"),
+        ({"port_mappings": [{"host_port": 0, "container_port": 80}]}, "port_mappings[0].host_port"),
+        ({"port_mappings": [{"host_port": 70_000, "container_port": 80}]}, "port_mappings[0].host_port"),
+        ({"port_mappings": [{"host_port": 80}]}, "port_mappings[0].container_port"),
+        (
+            {"port_mappings": [{"host_port": 1, "container_port": 1, "protocol": "icmp"}]},
+            "port_mappings[0].protocol",
+        ),
+        ({"entrypoint": ["a", "b\0"]}, "entrypoint[1]"),
+        ({"tmpfs": [{"path": "tmp"}]}, "tmpfs[0].path"),
+        ({"tmpfs": [{"path": "/"}]}, "tmpfs[0].path"),
+        ({"tmpfs": [{"path": "/tmp", "size_bytes": 0}]}, "tmpfs[0].size_bytes"),
+        ({"tmpfs": [{"path": "/tmp", "size_bytes": 2**63}]}, "tmpfs[0].size_bytes"),
+        ({"devices": [{"host_path": "dev/null"}]}, "devices[0].host_path"),
+        ({"devices": [{"host_path": "/dev/null", "container_path": "/"}]}, "devices[0].container_path"),
+        ({"devices": [{"host_path": "/dev/null", "permissions": "rx"}]}, "devices[0].permissions"),
+        ({"devices": [{"host_path": "/dev/null", "permissions": "rr"}]}, "devices[0].permissions"),
+        ({"volumes": [{"container_path": "/a"}]}, "volumes[0]"),
+        ({"volumes": [{"host_path": "/a", "name": "ab", "container_path": "/a"}]}, "volumes[0]"),
+        ({"volumes": [{"host_path": "a", "container_path": "/a"}]}, "volumes[0].host_path"),
+        ({"volumes": [{"host_path": "/a/../b", "container_path": "/a"}]}, "volumes[0].host_path"),
+        ({"volumes": [{"name": "a", "container_path": "/a"}]}, "volumes[0].name"),
+        ({"volumes": [{"name": "../a", "container_path": "/a"}]}, "volumes[0].name"),
+        ({"volumes": [{"name": "ab", "container_path": "a"}]}, "volumes[0].container_path"),
+        ({"volumes": [{"name": "ab", "container_path": "/a/"}]}, "volumes[0].container_path"),
+        ({"volumes": [{"name": "ab", "container_path": "/a/.."}]}, "volumes[0].container_path"),
+        ({"volumes": [{"name": "ab", "container_path": "/a\n"}]}, "volumes[0].container_path"),
+        ({"volumes": [{"name": "ab", "container_path": "/" + "a" * 4095}]}, "volumes[0].container_path"),
+        ({"dns": ["1.2.3.4", "1.2.3"]}, "dns[1]"),
+        ({"dns": ["fe80::1%eth0"]}, "dns[0]"),
+        ({"dns_search": ["a b"]}, "dns_search[0]"),
+        ({"dns_options": ["ndots: 2"]}, "dns_options[0]"),
+        ({"extra_hosts": [{"hostname": "a\nb", "address": "::1"}]}, "extra_hosts[0].hostname"),
+        ({"extra_hosts": [{"hostname": "a", "address": "b"}]}, "extra_hosts[0].address"),
+        ({"hostname": "a_b"}, "hostname"),
+        ({"hostname": "a" * 64}, "hostname"),
+        ({"shm_size_bytes": 0}, "shm_size_bytes"),
+        ({"parameters": {"cpuset-cpu": "0"}}, "parameters"),
+        ({"parameters": {"cpuset-cpus": "all"}}, "parameters[cpuset-cpus]"),
+        ({"dns_options": ["a"] * 33_000}, ""),
+    ],
+)
+def test_a_bad_word_to_docker_is_refused_by_the_name_of_its_field(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_task(container={"type": "CONTAINER_TYPE_DOCKER", "docker": {"image": "busybox", **changes}})
+    assert refused.value.field == f"task.container.docker{'.' if field else ''}{field}"
+    assert refused.value.remedy
+    assert len(str(refused.value)) < 1000
+
+
+def test_of_docker_little_has_to_be_said() -> None:
+    task = read_task(container={"docker": {"image": "busybox", "devices": [{"host_path": "/dev/null"}]}}, command=None)
+    assert isinstance(task, TaskInfo)
+    assert task.command == CommandInfo()
+    assert task.container.type is ContainerType.DOCKER
+    device = DeviceMapping(host_path="/dev/null", container_path="/dev/null", permissions="rwm")
+    assert task.container.docker == DockerInfo(image=parse_image("busybox"), devices=(device,), init=True)
+    assert convert.task_info_from_wire(convert.task_info_to_wire(task)) == task
+
+
+def test_a_docker_network_of_the_future_is_refused_by_name() -> None:
+    with pytest.raises(Unsupported, match=r"docker.network = 9 .*NETWORK_HOST, NETWORK_BRIDGE"):
+        read_task(container={"docker": {"image": "busybox", "network": 9}})
 
 
 @pytest.mark.parametrize(
@@ -320,6 +396,11 @@ def test_a_standalone_launch_is_read_and_checked_as_a_task_is() -> None:
     request = container_service_pb2.LaunchContainerRequest(command=tasks_pb2.CommandInfo(arguments=["true"]))
     launch = convert.standalone_launch_from_wire(request)
     assert (launch.container_id, launch.wait_until) == (None, convert.WaitUntil.DURABLE)
+    request.container.docker.image = "busybox"
+    request.container.docker.port_mappings.add(host_port=80, container_port=80)
+    with pytest.raises(InvalidRequest, match=r"^container.docker.port_mappings: '80:80/tcp'.*BRIDGE"):
+        convert.standalone_launch_from_wire(request)
+    request.ClearField("container")
     request.container_id.value = "c1"
     request.wait_until = container_service_pb2.WAIT_UNTIL_TERMINATED
     launch = convert.standalone_launch_from_wire(request)
@@ -379,13 +460,14 @@ def test_words_on_their_way_out_are_made_such_that_every_receiver_takes_them() -
         (offers_pb2.Offer, convert.offer_from_wire),
         (container_service_pb2.LaunchContainerRequest, convert.standalone_launch_from_wire),
         (container_service_pb2.UpdateContainerRequest, convert.container_update_from_wire),
+        (tasks_pb2.DockerInfo, docker_info_from_wire),
     ],
 )
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_that_parse_are_a_value_or_a_foreseen_error(kind, read, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    # Fields numbered 1 to 14, each a varint or some bytes: far more of this parses than of plain noise.
-    field = st.tuples(st.integers(1, 14), st.integers(0, 2**64 - 1) | st.binary(max_size=12))
+    # Fields numbered 1 to 21, each a varint or some bytes: far more of this parses than of plain noise.
+    field = st.tuples(st.integers(1, 21), st.integers(0, 2**64 - 1) | st.binary(max_size=12))
     raw = b"".join(_field(number, value) for number, value in data.draw(st.lists(field, max_size=8)))
     try:
         message = kind.FromString(raw)
@@ -399,9 +481,13 @@ def test_any_bytes_that_parse_are_a_value_or_a_foreseen_error(kind, read, data: 
 
 def _field(number: int, value: int | bytes) -> bytes:
     if isinstance(value, bytes):
-        return bytes([number << 3 | 2, len(value)]) + value
+        return _varint(number << 3 | 2) + bytes([len(value)]) + value
+    return _varint(number << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
     encoded = b""
     while value > 0x7F:
         encoded += bytes([value & 0x7F | 0x80])
         value >>= 7
-    return bytes([number << 3]) + encoded + bytes([value])
+    return encoded + bytes([value])
