@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterable
 
 from agentd.core import container_states, health, task_states
+from agentd.docker import breaker
 
 _HEAD = """# States
 
-Printed by `python -m agentd.states_page` from the tables in `agentd/core`. What has no row cannot happen: the machine
+Printed by `python -m agentd.states_page` from the tables of the agent. What has no row cannot happen: the machine
 raises InvalidTransition, and nothing changes. The master's tables are in the master's page: [agents](master.md#agents),
 [draining agents](master.md#draining), [frameworks](master.md#frameworks).
 """
@@ -20,6 +21,7 @@ def page() -> str:
     containers = [(a.name, happened.name, b.name) for (a, happened), b in container_states.TABLE.items()]
     tasks = [(a.name, when, b.name) for (a, b), when in task_states.TABLE.items()]
     checks = [(a.name, found.name, b.name) for (a, found), b in health.TABLE.items()]
+    circuits = [(a.name, happened.name, b.name) for (a, happened), b in breaker.TABLE.items()]
     return "\n".join(
         [
             _HEAD,
@@ -40,6 +42,12 @@ def page() -> str:
             *_diagram(checks),
             "",
             *_table(("Health", "What the check found", "Then"), checks),
+            "",
+            "## The circuit to the Docker engine (`agentd/docker/breaker.py`)",
+            "",
+            *_diagram(circuits),
+            "",
+            *_table(("Circuit", "What happened", "Then"), circuits),
             "",
         ]
     )
