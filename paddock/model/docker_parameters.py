@@ -43,7 +43,6 @@ PARAMETERS = (
     _parameter("memory-swappiness", r"[0-9]|[1-9][0-9]|100", "a number from 0 to 100 (cgroup v1)"),
     _parameter("network-alias", rf"{_NAME}(?:,{_NAME})*", "names in the network that network_name names: db,db2"),
     _parameter("oom-score-adj", r"[0-9]|[1-9][0-9]{1,2}|1000", "a number from 0 to 1000"),
-    _parameter("platform", r"[a-z0-9]+(?:/[a-z0-9_]+){0,2}", "os/architecture: linux/amd64"),
     _parameter("runtime", _NAME, "a runtime that the engine has", ordinary=False),
     _parameter("security-opt", r"[a-z-]+[=:][^,]+(?:,[a-z-]+[=:][^,]+)*", "apparmor=…, seccomp=…", ordinary=False),
     _parameter("storage-opt", r"[a-z._]+=[^,]+(?:,[a-z._]+=[^,]+)*", "size=10G"),
