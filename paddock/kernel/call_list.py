@@ -9,7 +9,8 @@ An instruction is eight words: what to do, six arguments, and its result when it
 the lowest bit on: the call's number (16 bits), what each argument is (6 × 2: a number, or a place in the list's memory, or
 the 32 bits that stand at that place), and three instructions of the list (12 bits each, 0 is none): where to go on after
 an error, where after a result of zero, and where up to eight errors are listed which do not matter. An error without a
-place to go on does not matter either.
+place to go on does not matter either. A zero that leads elsewhere leaves no result: what clone3 returns to a child that
+shares the memory would take the place of what it returns to the parent, a moment before that is read.
 """
 
 from __future__ import annotations

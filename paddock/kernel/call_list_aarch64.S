@@ -1,6 +1,7 @@
 /* Carries out a list of system calls, aarch64: long run(void *base, long first). The form is in call_list.py.
  *
  * It uses registers only, no stack: a child that shares its parent's memory walks on here while its parent returns.
+ * So a zero that leads elsewhere is not written down: a child's would stand where its parent is about to read its pid.
  *
  * Build: aarch64-linux-gnu-as call_list_aarch64.S -o x.o && aarch64-linux-gnu-objcopy -O binary -j .text x.o x.bin
  */
@@ -31,15 +32,18 @@ next:   ldr     x21, [x20]
         cmp     x8, x9
         b.hs    special
         svc     #0
-        str     x0, [x20, #56]
+        cbnz    x0, keep
+        ubfx    x10, x21, #40, #12              /* zero: to where that leads, if anywhere, and not a word here */
+        cbnz    x10, there
+keep:   str     x0, [x20, #56]
         cmn     x0, #4095
         b.hs    failed
-        cbnz    x0, step
-zeroed: ubfx    x10, x21, #40, #12              /* zero: to where that leads, if anywhere */
-        cbz     x10, step
-        add     x20, x19, x10, lsl #6
-        b       next
 step:   add     x20, x20, #64
+        b       next
+
+zeroed: ubfx    x10, x21, #40, #12
+        cbz     x10, step
+there:  add     x20, x19, x10, lsl #6
         b       next
 
 failed: neg     x0, x0

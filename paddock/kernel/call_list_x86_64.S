@@ -1,6 +1,7 @@
 /* Carries out a list of system calls, x86-64: long run(void *base, long first). The form is in call_list.py.
  *
  * It uses registers only, no stack: a child that shares its parent's memory walks on here while its parent returns.
+ * So a zero that leads elsewhere is not written down: a child's would stand where its parent is about to read its pid.
  *
  * Build: as call_list_x86_64.S -o x.o && objcopy -O binary -j .text x.o x.bin
  */
@@ -34,19 +35,24 @@ next:   movq    (%r12), %r13
         cmpl    $0xfffa, %eax
         jae     special
         syscall
-        movq    %rax, 56(%r12)
+        testq   %rax, %rax
+        jnz     keep
+        movq    %r13, %r14                      /* zero: to where that leads, if anywhere, and not a word here */
+        shrq    $40, %r14
+        andl    $0xfff, %r14d
+        jnz     there
+keep:   movq    %rax, 56(%r12)
         cmpq    $-4095, %rax
         jae     failed
-        testq   %rax, %rax
-        jnz     step
-zeroed: movq    %r13, %r14                      /* zero: to where that leads, if anywhere */
+step:   addq    $64, %r12
+        jmp     next
+
+zeroed: movq    %r13, %r14
         shrq    $40, %r14
         andl    $0xfff, %r14d
         jz      step
-        shlq    $6, %r14
+there:  shlq    $6, %r14
         leaq    (%rbx,%r14), %r12
-        jmp     next
-step:   addq    $64, %r12
         jmp     next
 
 failed: negq    %rax

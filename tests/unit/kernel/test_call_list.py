@@ -96,6 +96,30 @@ def test_zero_leads_elsewhere_and_so_does_a_landing(runner: CallRunner) -> None:
     assert runner.run(calls.to_bytes(), first) == 5
 
 
+def slot_of(index: int) -> tuple[int, int, int]:
+    """Where that instruction's result stands."""
+    return within(BEGINNING, index * call_list.INSTRUCTION_BYTES + call_list.RESULT_OFFSET)
+
+
+def test_a_zero_that_leads_elsewhere_leaves_no_result(runner: CallRunner) -> None:
+    """Both return from clone3 on the same memory: the child's zero must not cover the pid that its parent is about to read."""
+    calls = CallList()
+    onward = calls.here
+    calls.end(5)
+    first = calls.here
+    ends = calls.put(bytes(8))
+    calls.store(7, slot_of(calls.here + 1))
+    stays = calls.call("pipe2", ends, os.O_CLOEXEC)
+    calls.store(7, slot_of(calls.here + 1))
+    leads = calls.call("ppoll", 0, 0, calls.put(bytes(16)), 0, 8, zero=onward)
+    calls.end(6)
+    memory = calls.to_bytes()
+    assert runner.run(memory, first) == 5
+    assert (result_in(memory, stays), result_in(memory, leads)) == (0, 7)
+    for at in (0, 4):
+        os.close(int.from_bytes(memory[calls.size + ends[2] + at :][:4], "little"))
+
+
 @pytest.mark.parametrize(
     ("one", "other", "size", "end"),
     [
@@ -258,6 +282,12 @@ def test_the_other_processors_code_does_the_same(tmp_path: Path) -> None:
     calls.compare(calls.put(b"same"), calls.put(b"sane"), 4, wrong)
     calls.compare(calls.put(b"same"), calls.put(b"sane"), 2, calls.here + 2)
     calls.call("exit_group", 43)
+    calls.call("umask", 0)
+    calls.store(7, slot_of(calls.here + 1))
+    leads = calls.call("umask", 0, zero=calls.here + 2)
+    calls.call("exit_group", 46)
+    calls.compare(slot_of(leads), calls.put((7).to_bytes(8, "little")), 8, calls.here + 2)
+    calls.call("exit_group", 47)
     calls.enter(BEGINNING, (calls.here + 2) * call_list.INSTRUCTION_BYTES)
     calls.call("exit_group", 45)
     calls.call("close", -1, fail=failure)
