@@ -23,6 +23,9 @@ def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> Non
     framework = turn.state.framework(event.framework_id)
     task = agent.tasks.get(key)
     assert framework is not None, "whatever an agent speaks of is known from then on"
+    if task is not None and task.state.is_terminal and not status.uuid:
+        _answered_after_the_end(turn, agent, framework, task, status)
+        return
     if task is not None:
         _advance(turn, task, status, event.latest_state)
     elsewhere = framework.tasks.get(status.task_id)
@@ -36,6 +39,18 @@ def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> Non
         return  # the answer to a question that came late: the task's end was told, and nothing follows it
     turn.note(framework, NoteStatus(status=replace(status, state=framework.as_it_understands(status.state))))
     if task is not None and status.state.is_terminal and not status.uuid:
+        conclude(turn, agent, framework, task)
+
+
+def _answered_after_the_end(
+    turn: Turn, agent: AgentEntry, framework: FrameworkEntry, task: TaskEntry, status: TaskStatus
+) -> None:
+    """An agent forgets a task whose end was acknowledged, and then says DROPPED when it is asked. That is no second end."""
+    if framework.state is not FrameworkState.COMPLETED and not task.duplicate:
+        state, why = framework.as_it_understands(task.state), "it had ended before its agent was asked"
+        told = turn.status(status.task_id, status.agent_id, state, Reason.RECONCILIATION, why)
+        turn.note(framework, NoteStatus(status=told))
+    if status.state.is_terminal:
         conclude(turn, agent, framework, task)
 
 

@@ -7,6 +7,7 @@ import pytest
 from masterd.core.effects import (
     TellAcknowledged,
     TellKill,
+    TellReconcile,
     ToAgent,
 )
 from masterd.core.events import (
@@ -21,7 +22,7 @@ from masterd.core.state import Settings
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId, FrameworkId, TaskId
-from paddock.model.task import KillPolicy, Reason, TaskState
+from paddock.model.task import KillPolicy, Reason, StatusSource, TaskState
 from tests.unit.masterd.core.world import ROOT, Subscription, World, call, launched, reported, task_info
 
 
@@ -176,6 +177,27 @@ def test_an_agents_late_answer_about_a_task_that_has_ended_goes_to_nobody() -> N
     # Under a uuid it is passed on: the acknowledgement may have been lost, and the agent would send it for ever.
     world.report(agent, framework, "t1", TaskState.FINISHED)
     assert len(world.statuses(framework[2])) == 2
+
+
+@pytest.mark.parametrize("said", [TaskState.DROPPED, TaskState.RUNNING])
+def test_an_agent_that_has_forgotten_an_ended_task_tells_no_second_end(said: TaskState) -> None:
+    """The end's acknowledgement came to the agent in its second life, and the master holds the task again until it asks."""
+    world = World()
+    agent, framework = launched(world, aware=True)
+    world.report(agent, framework, "t1", TaskState.KILLED)
+    world.lose_agent(agent)
+    back = world.agent("a1")
+    assert [ask.task_id for ask in world.heard(back, TellReconcile)] == ["t1"]
+    world.report(back, framework, "t1", said, uuid=b"")
+    told = [(status.state, status.uuid, status.source) for status in world.statuses(framework[2])]
+    assert told == [
+        (TaskState.KILLED, b"u" * 16, StatusSource.AGENT),
+        (TaskState.KILLED, b"", StatusSource.MASTER),
+    ]
+    entry = world.state.frameworks[framework[0]]
+    # What an old word says that is no end leaves the task to its agent's next one.
+    assert (TaskId("t1") in entry.completed, TaskId("t1") in entry.tasks) == (said.is_terminal, not said.is_terminal)
+    assert [status.state for status in (entry.tasks | entry.completed)[TaskId("t1")].statuses] == [TaskState.KILLED]
 
 
 def test_a_status_of_a_framework_that_nobody_knows_is_acknowledged_in_the_end() -> None:
