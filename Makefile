@@ -28,7 +28,7 @@ proto:
 
 wheel:
 	@setup/install check
-	@.venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@.venv/bin/python -m setup.distributions dist
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from masterd.beginning import Beginning
-from masterd.config import DEFAULT_PATH, MasterSettings, parse_weights
+from masterd.config import MasterSettings, configuration, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
 from masterd.recording import FORMAT, RecordedMachine, Recorder
@@ -22,7 +22,7 @@ from masterd.rpc.services import services
 from masterd.shell import MasterShell
 from paddock import __version__
 from paddock.daemon.clock import SystemClock
-from paddock.daemon.config import Configuration, Shown
+from paddock.daemon.config import Shown
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.model.agent import MasterInfo
@@ -43,8 +43,7 @@ STREAMS_PER_CONNECTION = 64
 def main() -> int:
     """The console script. 0: stopped as asked; 1: could not run; 2: the configuration is wrong."""
     try:
-        configuration = Configuration("masterd", __version__, MasterSettings, DEFAULT_PATH)
-        invocation = configuration.load(sys.argv[1:], os.environ)
+        invocation = configuration().load(sys.argv[1:], os.environ)
     except PaddockError as error:
         print(f"masterd: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2

@@ -8,6 +8,8 @@ from masterd import allocators
 from masterd.allocator.interface import AllocatorSettings
 from masterd.allocator.shares import WEIGHT_LIMIT_MILLI
 from masterd.core.state import Settings
+from paddock import __version__
+from paddock.daemon.config import Configuration
 from paddock.daemon.logging import LogFormat
 from paddock.daemon.settings import (
     DURATION_S,
@@ -198,3 +200,8 @@ class MasterSettings:
     def allocator_settings(self) -> AllocatorSettings:
         """As the allocator takes them."""
         return AllocatorSettings(interval_ns=int(self.allocation_interval_s * _NS_PER_S))
+
+
+def configuration() -> Configuration[MasterSettings]:
+    """Where the settings come from."""
+    return Configuration("masterd", __version__, MasterSettings, DEFAULT_PATH)

@@ -9,7 +9,7 @@ from tests import leftovers
 from tests.engine import remains
 
 # From what is cheap and says most to what is dear: the first failure is the one to read.
-PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "engine", "cluster", "faults", "vm")
+PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "engine", "cluster", "faults", "testbed", "vm")
 
 
 class SessionRules:

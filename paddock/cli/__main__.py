@@ -47,11 +47,14 @@ VERBS = {
     "teardown": "end a framework for good, and all its tasks",
     "doctor": "list everything of Paddock on this host, and what is out of place",
     "gc": "remove what is out of place on this host and provably ours",
+    "completion": "print the script by which bash, zsh or fish completes lines of this command",
     "explain": "tell of a task what is in force and how close it is, of a framework, a role or an agent why there is no offer",
 }
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run. Further ones are contributed."""
 
 _WITH_COMMAND = frozenset({"run", "exec"})
+_COMPLETE = "__complete"
+"""What the scripts of paddock.cli.completion call."""
 
 
 class Verb(Protocol):
@@ -61,9 +64,14 @@ class Verb(Protocol):
     run: Callable[[argparse.Namespace], Awaitable[int]]
 
 
+def listed_verbs() -> list[tuple[str, str]]:
+    """Each with its one line, the contributed ones too."""
+    return [*VERBS.items(), *contributed.summaries(tuple(VERBS)).items()]
+
+
 def overview() -> str:
     """What `paddock --help` prints."""
-    listed = [*VERBS.items(), *contributed.summaries(tuple(VERBS)).items()]
+    listed = listed_verbs()
     width = max(len(verb) for verb, _ in listed)
     lines = [f"  {verb:<{width}}  {summary}" for verb, summary in listed]
     return "\n".join(
@@ -121,6 +129,8 @@ def _main(words: list[str]) -> int:
         print(f"paddock {__version__}")
         return OK
     prepare_environment()
+    if words[0] == _COMPLETE:
+        return _complete(words[1:])
     words = _verb_first(words)
     verb = words[0]
     try:
@@ -143,6 +153,19 @@ def _main(words: list[str]) -> int:
         parser.error(_unrecognized(verb, unknown, separated=separator < len(rest)))
     arguments_of_verb.command = rest[separator + 1 :]
     return _run(verb, module, arguments_of_verb)
+
+
+def _complete(words: list[str]) -> int:
+    from paddock.cli.candidates import print_candidates  # noqa: PLC0415 - no other verb needs it
+
+    def parser(verb: str) -> argparse.ArgumentParser | None:
+        try:
+            found = find(verb)
+        except ImportError:
+            return None
+        return None if found is None else parser_of(verb, *found)
+
+    return print_candidates(words, listed_verbs(), parser)
 
 
 def _verb_first(words: list[str]) -> list[str]:

@@ -162,7 +162,8 @@ class Configuration(Generic[S]):
             else:
                 yield _Given(field=self._fields[name], text=text, where=f"{path}: {key}")
 
-    def _help(self) -> str:
+    def flags(self) -> list[tuple[str, str]]:
+        """Each flag with its words: of --help and of the manual page."""
         rows = [
             ("--config=PATH", f"read this file instead of {self._default_path}"),
             ("--check-config", "say every problem of the configuration, and end"),
@@ -171,10 +172,17 @@ class Configuration(Generic[S]):
         for name, field in self._fields.items():
             spec = self._specs[field]
             rows.append((f"--{name.replace('_', '-')}={spec.placeholder}", f"{spec.help_text} [{spec.default_text}]"))
-        lines = [f"usage: {self._program} [--NAME=VALUE …]", ""]
-        lines += [f"  {flag}\n      {words}" for flag, words in rows]
+        return rows
+
+    def environment_words(self) -> str:
+        """How else a setting may be given."""
         prefix = f"PADDOCK_{self._program.upper()}_NAME"
-        lines += ["", f"Each may also stand in the file as name = value, or in the environment as {prefix}."]
+        return f"Each may also stand in the file as name = value, or in the environment as {prefix}."
+
+    def _help(self) -> str:
+        lines = [f"usage: {self._program} [--NAME=VALUE …]", ""]
+        lines += [f"  {flag}\n      {words}" for flag, words in self.flags()]
+        lines += ["", self.environment_words()]
         return "\n".join(lines)
 
 

@@ -185,6 +185,29 @@ def test_explain_names_the_kernels_files_and_what_they_say(paddock: Command, sle
     assert "RESOURCE" in paddock.text("explain", sleeper.task_id)
 
 
+def test_completion_knows_ids_from_the_master(paddock: Command, sleeper: Background) -> None:
+    (line,) = paddock.text("__complete", "kill", sleeper.task_id[:-1]).splitlines()
+    assert line.split("\t") == [sleeper.task_id, line.split("\t")[1]]
+    assert line.endswith(" running")
+    host, agent = paddock.host, paddock.host.agent_id
+    assert f"{agent}\t" in paddock.text("__complete", "drain", agent[:8])
+    assert paddock("__complete", "ps", "--framework", "").stdout
+    # Another master named on the line is the one that is asked.
+    assert not paddock.text("__complete", f"--master=unix:{host.directory}/nobody.sock", "drain", "")
+
+
+def test_a_name_that_a_shell_would_obey_is_no_candidate(cluster: OneHost, paddock: Command) -> None:
+    hostile = "paddock;touch$IFS/nothing"
+    process = paddock.start("run", f"--name={hostile}", "--", "/bin/sleep", "60")
+    try:
+        task = paddock.task(hostile, "running")
+        for line in paddock.text("__complete", "kill", "").splitlines():
+            assert ";" not in line.split("\t")[0]
+        assert task in paddock.text("__complete", "kill", "")
+    finally:
+        Background(process=process, task_id="").end()
+
+
 def test_logs(paddock: Command, sleeper: Background) -> None:
     assert paddock.text("logs", sleeper.task_id) == "hello\n"
     assert paddock.text("logs", "--stderr", sleeper.task_id) == "trouble\n"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import docker
 
 from tests.engine.engine import API_VERSION, PATIENCE_S, Engine
-from tests.vm import image as machine
+from testbed import debian
 
 # Every applet of a static busybox; root and guest (1234) are its users.
 BUSYBOX = "paddock-busybox:1"
@@ -56,11 +56,11 @@ def build_odd(engine: Engine) -> str:
 
 def build_debian(engine: Engine) -> str:
     """Debian's minimal system by debootstrap; a minute the first time, and it needs the package archive: for long tests."""
-    cache = machine.cache_directory()
+    cache = debian.cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
-    suite = machine.RECIPE.suite
+    suite = debian.SUITE
     archive = cache / f"minimal-{suite}.tar"
-    with machine.locked(cache / f"minimal-{suite}.lock"):
+    with debian.locked(cache / f"minimal-{suite}.lock"):
         if not archive.exists():
             _debootstrap(suite, archive)
     with archive.open("rb") as file:
@@ -104,6 +104,6 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 def _debootstrap(suite: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="building-", dir=archive.parent) as name:
         root, built = Path(name, "root"), Path(name, "archive")
-        machine.run_tool(["debootstrap", "--variant=minbase", suite, str(root), machine.archive_of(suite)])
-        machine.run_tool(["tar", "-C", str(root), "--exclude=./var/cache/apt", "-cf", str(built), "."])
+        debian.run_tool(["debootstrap", "--variant=minbase", suite, str(root), debian.archive(suite)])
+        debian.run_tool(["tar", "-C", str(root), "--exclude=./var/cache/apt", "-cf", str(built), "."])
         built.rename(archive)

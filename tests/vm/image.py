@@ -7,22 +7,15 @@ time. A first build takes about a minute, almost all of it debootstrap's.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-CACHE_VARIABLE = "PADDOCK_TEST_CACHE"
-DEFAULT_CACHE = Path("/var/cache/paddock-tests")
-BUILD_TIMEOUT_S = 300.0
+from testbed.debian import PACKAGES, SUITE, ImageError, cached, require_programs, root_tree, run_tool
 
 # Debian's package that brings each outside program that this package starts.
 PROGRAM_PACKAGES: Mapping[str, str] = {
@@ -33,10 +26,6 @@ PROGRAM_PACKAGES: Mapping[str, str] = {
     "setpriv": "util-linux",
     "apt-get": "apt",
 }
-
-
-class ImageError(Exception):
-    """The image could not be made: names the step, and what the operator can do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +89,9 @@ WantedBy=multi-user.target
 """
 
 RECIPE = Recipe(
-    suite="bookworm",
+    suite=SUITE,
     kernel_package="linux-image-cloud-amd64",
-    packages=("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "python3", "kmod"),
+    packages=PACKAGES,
     files=(
         GuestFile(path="etc/hostname", content="paddock-machine\n"),
         GuestFile(path="etc/hosts", content="127.0.0.1 localhost paddock-machine\n"),
@@ -139,20 +128,10 @@ RECIPE = Recipe(
 )
 
 
-def cache_directory() -> Path:
-    """Where images are kept: the environment's choice, else the default."""
-    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE)
-
-
 def image(recipe: Recipe = RECIPE) -> Image:
     """The image of ``recipe``, built now if it is not in the cache. Two callers at once build it once."""
-    _require_programs()
-    cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    home = cache / recipe.key()
-    with locked(cache / f"{recipe.key()}.lock"):
-        if not home.is_dir():
-            _build(recipe, home)
+    require_programs(PROGRAM_PACKAGES.items(), "the virtual machine")
+    home = cached(recipe.key(), lambda work: _build(recipe, work))
     return Image(kernel=home / "vmlinuz", disk=home / "root.img")
 
 
@@ -162,63 +141,21 @@ def make_disk(source: Path, target: Path, *, size_bytes: int, label: str) -> Non
     run_tool(["mke2fs", *options, "-d", str(source), str(target), f"{size_bytes // 1024}k"])
 
 
-def run_tool(command: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Run a program to its end and return what it printed; ImageError with the end of its words if it fails."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=BUILD_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ImageError(
-            f"`{' '.join(command)}` took over {BUILD_TIMEOUT_S:.0f} s: can the archive be reached?"
-        ) from None
-    if done.returncode != 0:
-        raise ImageError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stdout[-2000:].strip()}")
-    return done.stdout
-
-
-def _require_programs() -> None:
-    missing = sorted({package for name, package in PROGRAM_PACKAGES.items() if shutil.which(name) is None})
-    if missing:
-        raise ImageError(f"the virtual machine needs these Debian packages: apt-get install {' '.join(missing)}")
-
-
-def _build(recipe: Recipe, home: Path) -> None:
-    print(f"building the virtual machine's image in {home} (about a minute, once)", file=sys.stderr, flush=True)
-    # A build that is killed half-way leaves a directory of another name: it is never taken for an image.
-    with tempfile.TemporaryDirectory(prefix="building-", dir=home.parent) as name:
-        work = Path(name)
-        root, out = work / "root", work / "out"
-        out.mkdir()
-        options = ["--variant=minbase", f"--include={','.join(recipe.packages)}"]
-        run_tool(["debootstrap", *options, recipe.suite, str(root), archive_of(recipe.suite)])
-        unpacked = _unpack_kernel(recipe.kernel_package, work)
-        kernel = next((unpacked / "boot").glob("vmlinuz-*"))
-        shutil.copytree(unpacked / "lib" / "modules", root / "lib" / "modules", symlinks=True)
-        run_tool(["chroot", str(root), "depmod", kernel.name.removeprefix("vmlinuz-")])
-        _write_files(root, recipe.files)
-        (root / "paddock").mkdir()
-        shutil.rmtree(root / "var" / "cache" / "apt")
-        make_disk(root, out / "root.img", size_bytes=recipe.size_bytes, label="paddock-root")
-        shutil.copy2(kernel, out / "vmlinuz")
-        out.rename(home)
-
-
-def archive_of(suite: str) -> str:
-    """The address from which this host's own apt takes ``suite``."""
-    lines = run_tool(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(CREATED_BY)|$(SITE)"])
-    for line in lines.splitlines():
-        origin, codename, made_by, site = line.split("|", 3)
-        if (origin, codename, made_by) == ("Debian", suite, "Packages"):
-            return site
-    raise ImageError(f"this host's apt knows no Debian {suite}: run `apt-get update`, or add it to the sources")
+def _build(recipe: Recipe, work: Path) -> Path:
+    tree = root_tree(recipe.suite, recipe.packages)
+    print(f"building the virtual machine's image below {work.parent} (once)", file=sys.stderr, flush=True)
+    root, out = work / "root", work / "out"
+    out.mkdir()
+    run_tool(["cp", "-a", str(tree), str(root)])
+    unpacked = _unpack_kernel(recipe.kernel_package, work)
+    kernel = next((unpacked / "boot").glob("vmlinuz-*"))
+    shutil.copytree(unpacked / "lib" / "modules", root / "lib" / "modules", symlinks=True)
+    run_tool(["chroot", str(root), "depmod", kernel.name.removeprefix("vmlinuz-")])
+    _write_files(root, recipe.files)
+    (root / "paddock").mkdir()
+    make_disk(root, out / "root.img", size_bytes=recipe.size_bytes, label="paddock-root")
+    shutil.copy2(kernel, out / "vmlinuz")
+    return out
 
 
 def _unpack_kernel(package: str, work: Path) -> Path:
@@ -243,10 +180,3 @@ def _write_files(root: Path, files: Sequence[GuestFile]) -> None:
             path.symlink_to(file.link_to)
         else:
             path.write_text(file.content)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

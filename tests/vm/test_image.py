@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed import debian
 from tests.vm import image
 
 
@@ -22,29 +23,29 @@ def test_every_part_of_the_recipe_decides_the_key() -> None:
 
 
 def test_the_environment_chooses_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(image.CACHE_VARIABLE, raising=False)
-    assert image.cache_directory() == Path("/var/cache/paddock-tests")
-    monkeypatch.setenv(image.CACHE_VARIABLE, "/elsewhere")
-    assert image.cache_directory() == Path("/elsewhere")
+    monkeypatch.delenv(debian.CACHE_VARIABLE, raising=False)
+    assert debian.cache_directory() == Path("/var/cache/paddock-tests")
+    monkeypatch.setenv(debian.CACHE_VARIABLE, "/elsewhere")
+    assert debian.cache_directory() == Path("/elsewhere")
 
 
 def test_a_missing_program_is_named_by_its_debian_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(image.ImageError, match=r"apt-get install .*debootstrap.*qemu-system-x86"):
+    with pytest.raises(debian.ImageError, match=r"apt-get install .*debootstrap.*qemu-system-x86"):
         image.image()
 
 
 def test_a_build_that_fails_leaves_nothing_in_the_cache_but_its_lock(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(image.CACHE_VARIABLE, str(tmp_path))
-    with pytest.raises(image.ImageError, match=r"knows no Debian no-such-suite: run `apt-get update`"):
+    monkeypatch.setenv(debian.CACHE_VARIABLE, str(tmp_path))
+    with pytest.raises(debian.ImageError, match=r"knows no Debian no-such-suite: run `apt-get update`"):
         image.image(replace(image.RECIPE, suite="no-such-suite"))
-    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
 
 
 def test_an_image_in_the_cache_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(image.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(debian.CACHE_VARIABLE, str(tmp_path))
     home = tmp_path / image.RECIPE.key()
     home.mkdir()
     assert image.image() == image.Image(kernel=home / "vmlinuz", disk=home / "root.img")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pty
 import statistics
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_every_verb_has_its_module(verb: str) -> None:
 
 LOOKING = {
     "status", "ps", "describe", "inspect", "logs", "top", "wait", "agents", "frameworks", "offers", "roles",
-    "reservations", "doctor", "explain",
+    "reservations", "doctor", "explain", "completion",
 }  # fmt: skip
 LAUNCHING = {"run", "exec"}
 
@@ -189,3 +190,19 @@ def _took_s(command: list[str]) -> float:
     begin = time.monotonic()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_there_are_no_colours_on_a_terminal_either(no_color: str) -> None:
+    ours, its = pty.openpty()
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm-256color", "PADDOCK_MASTER": NOWHERE}
+    try:
+        for words in (["--help"], ["run", "--help"], ["ps"]):
+            command = [sys.executable, "-m", "paddock.cli", *words]
+            subprocess.run(command, stdout=its, stderr=its, env=environment, check=False, timeout=30)
+            told = os.read(ours, 65536)
+            assert told
+            assert b"\x1b" not in told
+    finally:
+        os.close(ours)
+        os.close(its)
