@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import docker
 
-from tests.engine.engine import API_VERSION, PATIENCE_S, Engine
 from testbed import debian
+from tests.engine.engine import API_VERSION, PATIENCE_S, Engine
 
 # Every applet of a static busybox; root and guest (1234) are its users.
 BUSYBOX = "paddock-busybox:1"
