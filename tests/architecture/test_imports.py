@@ -17,10 +17,16 @@ from tests.architecture.source import PRODUCT, ROOT, imported_modules, modules, 
 
 PACKAGES = (
     "paddock/cli", "paddock/daemon", "paddock/kernel", "paddock/launch", "paddock/model", "paddock/rpc",
-    "paddock/scheduler", "paddock/wire", "agentd/core", "agentd/rpc", "masterd/allocator", "masterd/core",
+    "paddock/scheduler", "paddock/wire", "agentd/core", "agentd/docker", "agentd/rpc", "masterd/allocator", "masterd/core",
     "isolators/cgroups", "isolators/disk",
 )  # fmt: skip
-MODULES = ("isolators/cgroups/cpu.py", "isolators/disk/du.py")
+MODULES = (
+    "agentd/docker/breaker.py",
+    "agentd/docker/creation.py",
+    "agentd/docker/parameters.py",
+    "isolators/cgroups/cpu.py",
+    "isolators/disk/du.py",
+)
 
 VIOLATIONS = {
     "agentd/rpc/master.py": "import masterd.core",
@@ -40,6 +46,7 @@ VIOLATIONS = {
     "paddock/model/offers.py": "import google.protobuf",
     "agentd/core/machine.py": "import time",
     "agentd/core/effects.py": "import asyncio",
+    "agentd/docker/breaker.py": "import time",
     "masterd/core/machine.py": "import logging",
     "masterd/allocator/drf.py": "import os",
 }
