@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from agentd import docker_settings
 from isolators.contract import IsolatorSettings
 from isolators.posix import rlimits
 from isolators.table import DEFAULT_ISOLATION
@@ -26,12 +27,14 @@ from paddock.daemon.settings import (
     setting,
     whole,
 )
+from paddock.model.docker_parameters import ORDINARY
 from paddock.model.resource_text import parse_attributes, parse_resources
 from paddock.model.task import (
     DEFAULT_LOG_POLICY,
     LOG_FILE_LEAST_BYTES,
     LOG_FILE_MOST_BYTES,
     LOG_FILE_MOST_COUNT,
+    ContainerType,
     LogPolicy,
 )
 
@@ -121,6 +124,9 @@ class Settings:
     hostname: str = setting("", "as it is shown; the kernel's own when empty", TEXT)
     region: str = setting("", "where this host stands", TEXT)
     zone: str = setting("", "where in the region", TEXT)
+    containerizers: tuple[ContainerType, ...] = setting(
+        (ContainerType.NATIVE,), "what runs containers here: native, docker", docker_settings.CONTAINERIZERS
+    )
     isolation: str = setting(DEFAULT_ISOLATION, "isolators, comma-separated", TEXT)
     resources: str = setting(
         "", "what the agent offers: cpus:4;mem:8192;ports:[31000-32000]; what is not named is found", _RESOURCES
@@ -215,6 +221,30 @@ class Settings:
     )
     disallow_sharing_agent_pid_namespace: bool = setting(
         True, "namespaces/pid: refuse tasks that ask for the host's PID namespace", BOOLEAN
+    )
+
+    docker_socket: str = setting(docker_settings.DEFAULT_SOCKET, "docker: where the engine listens", PATH)
+    docker_config: str | None = setting(
+        None, "docker: config.json with the registries' credentials; none are used when empty", _PATH_OR_NONE
+    )
+    docker_pull_timeout_s: float = setting(
+        docker_settings.DEFAULT_PULL_TIMEOUT_S,
+        "docker: a pull that takes longer is a failed launch",
+        _INTERVAL_S,
+        name="docker_pull_timeout",
+    )
+    docker_call_timeout_s: float = setting(
+        docker_settings.DEFAULT_CALL_TIMEOUT_S,
+        "docker: an engine that does not answer another call for so long is taken to be hung",
+        _INTERVAL_S,
+        name="docker_call_timeout",
+    )
+    docker_allowed_parameters: tuple[str, ...] = setting(
+        ORDINARY, "docker: the further parameters that tasks may use", docker_settings.PARAMETERS
+    )
+    docker_allow_privileged: bool = setting(False, "docker: root's tasks may be privileged, that is root here", BOOLEAN)
+    docker_mount_sandbox_at: str = setting(
+        docker_settings.DEFAULT_SANDBOX, "docker: where a container finds its sandbox", docker_settings.SANDBOX
     )
 
     @property

@@ -11,7 +11,7 @@ from agentd.shell import Shell
 from agentd.users import Users
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.docker_task import check_container
-from paddock.model.errors import InvalidRequest, PermissionRefused
+from paddock.model.errors import InvalidRequest, PermissionRefused, Unsupported
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId
 from paddock.model.task import LaunchFailure, LogPolicy, TaskInfo
@@ -44,20 +44,19 @@ class TaskLaunches:
     async def _one(self, framework: FrameworkInfo, task: TaskInfo) -> TaskLaunch:
         try:
             check_container(task.container, task.command, task.resources)
-        except InvalidRequest as error:
-            problem = LaunchFailure(stage="validate", message=str(error), value=error.value)
-            return TaskLaunch(task=task, config=None, problem=problem)
+            caller_uid = _caller_uid(framework)
+            self._powers.require(caller_uid, task.container)
+        except (InvalidRequest, PermissionRefused, Unsupported) as error:
+            return TaskLaunch(task=task, config=None, problem=LaunchFailure(stage="validate", message=str(error)))
         try:
-            user = await self._user(framework, task)
+            user = await self._user(framework, task, caller_uid)
         except (InvalidRequest, PermissionRefused) as error:
             problem = LaunchFailure(stage="user", message=str(error), value=task.command.user or framework.user)
             return TaskLaunch(task=task, config=None, problem=problem)
         return TaskLaunch(task=task, config=self._config(framework, task, user))
 
-    async def _user(self, framework: FrameworkInfo, task: TaskInfo) -> UserIdentity:
+    async def _user(self, framework: FrameworkInfo, task: TaskInfo, caller_uid: int | None) -> UserIdentity:
         """The one that the task names, else its framework's, else the framework's caller; never silently root."""
-        caller = framework.principal.removeprefix(_UID_PREFIX)
-        caller_uid = int(caller) if framework.principal.startswith(_UID_PREFIX) and caller.isdecimal() else None
         name = task.command.user or framework.user
         if name:
             user = await self._users.by_name(name, "command.user")
@@ -67,7 +66,6 @@ class TaskLaunches:
             raise InvalidRequest("command.user", "", "name a user: the framework's caller is not known here")
         if caller_uid not in {None, ROOT_UID, user.uid}:
             raise PermissionRefused(f"uid {caller_uid} may not run tasks as {user.name}, uid {user.uid}")
-        self._powers.require(caller_uid, task.container)
         return user
 
     def _config(self, framework: FrameworkInfo, task: TaskInfo, user: UserIdentity) -> ContainerConfig:
@@ -92,3 +90,9 @@ class TaskLaunches:
             check=task.check,
             log_policy=task.log_policy.over(self._log_policy),
         )
+
+
+def _caller_uid(framework: FrameworkInfo) -> int | None:
+    """None: the master says nothing that this agent could judge."""
+    caller = framework.principal.removeprefix(_UID_PREFIX)
+    return int(caller) if framework.principal.startswith(_UID_PREFIX) and caller.isdecimal() else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import resource
+from typing import Any
 
 import pytest
 
 from agentd.config import configuration
 from agentd.rpc.powers import Powers
 from paddock.daemon.config import Shown
-from paddock.model.errors import ConfigError, PermissionRefused
-from paddock.model.task import ContainerInfo, LinuxInfo, Rlimit
+from paddock.model.docker import DeviceMapping, DockerInfo, DockerVolume
+from paddock.model.errors import ConfigError, PermissionRefused, Unsupported
+from paddock.model.image import parse_image
+from paddock.model.task import ContainerInfo, ContainerType, LinuxInfo, Rlimit
 
 USER_UID = 1000
 OWN_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -87,3 +90,54 @@ def test_root_may_ask_for_everything() -> None:
 def test_an_allowance_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"allowed.rlimits"):
         powers(f"--allowed-rlimits={text}")
+
+
+BOTH = "--containerizers=docker,native"
+
+
+def docker(**said: Any) -> ContainerInfo:
+    return ContainerInfo(type=ContainerType.DOCKER, docker=DockerInfo(image=parse_image("busybox"), **said))
+
+
+@pytest.mark.parametrize("caller_uid", [0, USER_UID])
+def test_only_what_runs_here_is_taken(caller_uid: int) -> None:
+    with pytest.raises(Unsupported, match=r"container.type = docker .*this agent runs native \(--containerizers\)"):
+        powers().require(caller_uid, docker())
+    powers(BOTH).require(caller_uid, docker())
+    powers(BOTH).require(caller_uid, ContainerInfo())
+    with pytest.raises(Unsupported, match=r"container.type = native .*this agent runs docker"):
+        powers("--containerizers=docker").require(caller_uid, ContainerInfo())
+
+
+def test_what_the_operator_allows_of_an_engine_holds_for_root_too() -> None:
+    wish = docker(parameters=(("cpuset-cpus", "0"), ("userns", "host")))
+    with pytest.raises(
+        PermissionRefused, match=r"parameters\[userns\] \(host\).*--docker-allowed-parameters=.*,userns$"
+    ):
+        powers(BOTH).require(0, wish)
+    powers(BOTH, "--docker-allowed-parameters=userns,cpuset-cpus").require(0, wish)
+    with pytest.raises(PermissionRefused, match=r"parameters\[cpuset-cpus\]"):
+        powers(BOTH, "--docker-allowed-parameters=").require(0, wish)
+    with pytest.raises(PermissionRefused, match=r"privileged=true.*--docker-allow-privileged=true"):
+        powers(BOTH).require(0, docker(privileged=True))
+    powers(BOTH, "--docker-allow-privileged").require(0, docker(privileged=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("privileged", {"privileged": True}),
+        ("image_user", {"image_user": True}),
+        ("devices", {"devices": (DeviceMapping(host_path="/dev/null", container_path="/dev/null"),)}),
+        ("volumes with a host_path", {"volumes": (DockerVolume(host_path="/srv", container_path="/srv"),)}),
+    ],
+)
+@pytest.mark.parametrize("caller_uid", [USER_UID, None])
+def test_what_an_engine_would_hand_over_of_the_host_is_roots_to_give(
+    caller_uid: int | None, name: str, said: dict[str, Any]
+) -> None:
+    allowed = powers(BOTH, "--docker-allow-privileged")
+    with pytest.raises(PermissionRefused, match=f"container.docker: {name}: .*have root launch it"):
+        allowed.require(caller_uid, docker(**said))
+    allowed.require(0, docker(**said))
+    allowed.require(caller_uid, docker(volumes=(DockerVolume(name="cache", container_path="/srv"),)))
