@@ -15,6 +15,7 @@ from paddock.cli.connect import (
     master_of,
     named_agent_address,
 )
+from paddock.cli.docker_lines import docker_lines
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import bytes_text, moment, printable
@@ -89,9 +90,11 @@ def task_lines(task: TaskView) -> Iterator[Line]:
     yield "Agent", f"{task.agent_id} on {task.hostname}"
     yield "Resources", format_resources(info.resources.unallocated())
     command = info.command
-    yield "Command", command.value if command.shell else " ".join(command.arguments)
+    yield "Command", command.value if command.shell else " ".join(command.arguments) or "the image's own"
     if command.user:
         yield "User", command.user
+    if info.container.docker is not None:
+        yield from docker_lines(info.container.docker)
     yield from check_lines(task)
     for uri in command.uris:
         yield "Fetched", f"{uri.value} as {uri.file_name}" + (", unpacked" if uri.archive else "")
@@ -147,7 +150,9 @@ def container_lines(container: ContainerView) -> Iterator[Line]:
 
 
 def standalone_lines(container: ContainerView) -> Iterator[Line]:
-    """What of a task its statuses would say: its health, and its end."""
+    """What of a task its master would say: its image, its health, and its end."""
+    if container.docker is not None:
+        yield from docker_lines(container.docker)
     if check := container.health_check:
         yield "Health", _health_line(check, healthy=container.healthy)
     termination = container.termination

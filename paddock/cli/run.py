@@ -7,6 +7,7 @@ import os
 import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
+from paddock.cli.docker_flags import add_docker_arguments, docker_request_of
 from paddock.cli.exec import command_words
 from paddock.cli.health_flags import add_check_arguments, add_health_arguments, check_of, health_check_of
 from paddock.cli.quantities import (
@@ -44,7 +45,7 @@ _RESOURCES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes; the command after -- comes as `command`."""
-    parser.usage = "paddock run [FLAG…] -- CMD [ARG…]"
+    parser.usage = "paddock run [FLAG…] -- CMD [ARG…]\n       paddock run --docker IMAGE [FLAG…] [-- CMD [ARG…]]"
     for name, default, text in _RESOURCES:
         parser.add_argument(f"--{name}", metavar="AMOUNT", default=default, help=text)
     parser.add_argument(
@@ -71,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="fetch it into the sandbox first (repeatable): executable, extract=no, cache, output=NAME, sha256=HEX",
     )
-    parser.add_argument("-w", "--workdir", metavar="PATH", default="", help="where to run it (default: the sandbox)")
+    parser.add_argument(
+        "-w", "--workdir", metavar="PATH", default="", help="where to run it (default: the sandbox, or the image's own)"
+    )
     parser.add_argument("--name", metavar="NAME", default="", help="the task's name (default: the command's)")
     parser.add_argument("--timeout", metavar="DURATION", default="", help="end it after this long; exit code 124")
     parser.add_argument(
@@ -92,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
     )
+    add_docker_arguments(parser)
     add_health_arguments(parser)
     add_check_arguments(parser)
     add_master_argument(parser)
@@ -107,19 +111,23 @@ async def run(arguments: argparse.Namespace) -> int:
 
 def request_of(arguments: argparse.Namespace) -> RunRequest:
     """What was asked, checked before anybody is called."""
-    command = command_words(arguments.command)
-    name: str = arguments.name or os.path.basename(command[0]) or "task"
+    words = command_words(arguments.command) if arguments.command or not arguments.docker else ()
+    command = CommandInfo(
+        arguments=words,
+        environment=tuple(environment_variable(text, "--env") for text in arguments.env),
+        user=arguments.user,
+        working_directory=arguments.workdir,
+        uris=tuple(command_uri(text, "--uri") for text in arguments.uri),
+    )
+    docker = docker_request_of(arguments, command)
+    called = words[0] if words or docker is None else docker.docker.image.repository
+    name: str = arguments.name or os.path.basename(called) or "task"
     return RunRequest(
         task_id=task_id(f"{_id_part(name)}-{secrets.token_hex(4)}", "--name"),
         name=name,
         role=check_role(arguments.role, "--role"),
-        command=CommandInfo(
-            arguments=command,
-            environment=tuple(environment_variable(text, "--env") for text in arguments.env),
-            user=arguments.user,
-            working_directory=arguments.workdir,
-            uris=tuple(command_uri(text, "--uri") for text in arguments.uri),
-        ),
+        command=command,
+        docker=docker,
         amounts_milli=_amounts(arguments),
         limits=_limits(arguments),
         kill_policy=KillPolicy(

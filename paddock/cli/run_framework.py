@@ -21,10 +21,10 @@ from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
-from paddock.model.task import KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ContainerInfo, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
 from paddock.rpc.clients.master import no_master
 from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
-from paddock.scheduler.taking import take
+from paddock.scheduler.taking import take, take_ports
 
 _FIRST_DEADLINE_S = 5.0
 _TELL_AFTER_S = 2.0
@@ -120,22 +120,42 @@ class _Run:
 
     async def _choose(self, offers: Sequence[Offer]) -> None:
         for offer in offers:
-            taken = None if self._offer else take(offer.resources, dict(self._request.amounts_milli))
-            if taken is None:
+            task = None if self._offer else self._task(offer)
+            if task is None:
                 self._seen = offer.resources
                 await self._scheduler.decline(offer, refuse_s=_NOT_WANTED_S if self._offer else _REFUSE_S)
                 continue
             self._offer = offer
-            await self._scheduler.accept(offer, [self._task(offer, taken)], refuse_s=_NOT_WANTED_S)
+            self._tell_ports(task, offer)
+            await self._scheduler.accept(offer, [task], refuse_s=_NOT_WANTED_S)
             await self._scheduler.suppress()
 
-    def _task(self, offer: Offer, resources: Resources) -> TaskInfo:
+    def _tell_ports(self, task: TaskInfo, offer: Offer) -> None:
+        """Of those that were not asked for by number."""
+        docker = self._request.docker
+        if docker is not None and task.container.docker is not None:
+            for asked, mapping in zip(docker.published, task.container.docker.port_mappings, strict=True):
+                if not asked.host_port:
+                    inner = f"{mapping.container_port}/{mapping.protocol.value}"
+                    print(
+                        f"paddock run: port {mapping.host_port} of {offer.hostname} leads to {inner}", file=sys.stderr
+                    )
+
+    def _task(self, offer: Offer) -> TaskInfo | None:
+        """None: the offer does not hold it."""
         request = self._request
+        published = request.docker.published if request.docker else ()
+        resources = take(offer.resources, dict(request.amounts_milli))
+        ports = take_ports(offer.resources, [mapping.host_port for mapping in published])
+        if resources is None or ports is None:
+            return None
+        container = request.docker.mapped(ports[1]) if request.docker else ContainerInfo()
         return TaskInfo(
             task_id=request.task_id,
             name=request.name,
             agent_id=offer.agent_id,
-            resources=resources,
+            resources=resources + ports[0],
+            container=container,
             command=request.command,
             limits=request.limits,
             kill_policy=request.kill_policy,
@@ -170,7 +190,7 @@ class _Run:
     async def _watch_the_wait(self) -> None:
         """Say what is waited for when it takes long, and give up when that was asked."""
         request = self._request
-        wanted = format_resources(Resources.scalars(dict(request.amounts_milli)))
+        wanted = _wanted(request)
         timeout_s = request.offer_timeout_ms / 1000 or float("inf")
         await self._scheduler.connected()
         self._has_master = True
@@ -182,6 +202,14 @@ class _Run:
         if self._offer is None:
             words = f"no offer with {wanted} came for role {request.role} within {timeout_s:g} s"
             self._fail(TimedOut(f"{words}; `paddock agents` shows what is free"))
+
+
+def _wanted(request: RunRequest) -> str:
+    """What an offer must have, for people."""
+    amounts = format_resources(Resources.scalars(dict(request.amounts_milli)))
+    published = request.docker.published if request.docker else ()
+    ports = ",".join(str(mapping.host_port or "any") for mapping in published)
+    return f"{amounts};ports:{ports}" if ports else amounts
 
 
 @contextmanager

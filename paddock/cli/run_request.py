@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paddock.cli.docker_flags import DockerRequest
 from paddock.model.health import Check, HealthCheck
 from paddock.model.ids import TaskId
 from paddock.model.task import CommandInfo, KillPolicy, LogPolicy, ResourceLimits
@@ -25,3 +26,4 @@ class RunRequest:
     health_check: HealthCheck | None
     check: Check | None = None
     log_policy: LogPolicy = LogPolicy()
+    docker: DockerRequest | None = None

@@ -23,6 +23,13 @@ class InvalidRequest(PaddockError):
         self.value = shown
         self.remedy = remedy
 
+    def under(self, field: str) -> InvalidRequest:
+        """The same in the words of another caller, who calls it so."""
+        renamed = InvalidRequest(field, "", self.remedy)
+        renamed.value = self.value
+        renamed.args = (f"{field}: {self.value} is not accepted: {self.remedy}",)
+        return renamed
+
 
 class Unsupported(PaddockError):
     """A field that the wire knows and this version does not yet carry out (gRPC UNIMPLEMENTED)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.container import Termination
+from paddock.model.docker import DockerInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.health import HealthCheck, HealthEvidence
 from paddock.model.offer import Offer, Unavailability
@@ -149,6 +150,7 @@ class ContainerView:
     health_check: HealthCheck | None = None
     healthy: bool | None = None
     health: HealthEvidence | None = None
+    docker: DockerInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

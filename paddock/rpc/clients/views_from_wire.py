@@ -19,6 +19,7 @@ from paddock.rpc.clients.views import (
 )
 from paddock.wire import convert
 from paddock.wire.convert import bounds
+from paddock.wire.convert.docker import docker_info_from_wire
 from paddock.wire.convert.health import health_check_from_wire, health_evidence_from_wire
 from paddock.wire.v1 import container_service_pb2, containers_pb2, offers_pb2
 from paddock.wire.v1 import operator_service_pb2 as pb
@@ -183,6 +184,7 @@ def container_view(message: containers_pb2.Container) -> ContainerView:
         health_check=health_check_from_wire(message.health_check) if message.HasField("health_check") else None,
         healthy=message.healthy if message.HasField("healthy") else None,
         health=health_evidence_from_wire(message.health, "health") if message.HasField("health") else None,
+        docker=docker_info_from_wire(message.docker) if message.HasField("docker") else None,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import DiskVolume, Resource, Resources, Scalar
-from paddock.scheduler.taking import take
+from paddock.scheduler.taking import take, take_ports
 
 
 def test_what_is_taken_carries_the_offers_marks() -> None:
@@ -55,3 +55,28 @@ def test_exactly_what_was_asked_or_nothing(offered: list[tuple[str, int, bool]],
     if taken is not None:
         assert whole.contains(taken)
         assert {name: taken.scalar_milli(name) for name in wanted} == wanted
+
+
+def test_ports_are_taken_by_number_or_as_they_come() -> None:
+    offered = parse_resources("ports:[31000-31003]").allocated_to("web")
+    taken = take_ports(offered, [0, 31_000, 31_002, 31_000, 0])
+    assert taken is not None
+    resources, ports = taken
+    assert ports == (31_001, 31_000, 31_002, 31_000, 31_003)
+    assert resources == offered
+    assert take_ports(offered, [31_001]) == (parse_resources("ports:[31001-31001]").allocated_to("web"), (31_001,))
+    assert take_ports(offered, []) == (Resources(), ())
+
+
+def test_a_port_that_is_not_offered_is_nothing() -> None:
+    assert take_ports(parse_resources("ports:[31000-31001]"), [31_002]) is None
+    assert take_ports(parse_resources("ports:[31000-31001]"), [0, 0, 0]) is None
+    assert take_ports(parse_resources("cpus:1"), [0]) is None
+    assert take_ports(parse_resources("ports:[0-0,65536-70000]"), [0]) is None
+    assert take_ports(Resources.of([Resource(name="ports", value=Scalar(milli=9_000))]), [0]) is None
+
+
+def test_a_reserved_port_is_taken_as_such() -> None:
+    taken = take_ports(parse_resources("ports:[1-2];ports(web):[2-3]"), [2, 3])
+    assert taken is not None
+    assert taken[0] == parse_resources("ports(web):[2-3]")
