@@ -21,7 +21,7 @@ class _Append:
     """Number of the last of the entries."""
 
     number: int
-    entries: Sequence[DurableEntry]
+    lines: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class CheckpointWriter:
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
-        self._collected: list[DurableEntry] = []
+        self._collected: list[bytes] = []
         self.last_number = 0
         self._has_failed = log.failure is not None
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
@@ -79,9 +79,12 @@ class CheckpointWriter:
         return self._log.size_bytes
 
     def append(self, entry: DurableEntry) -> int:
-        """Give it a number. Once it is flushed `on_durable` with that number, or a higher one, follows."""
+        """Give it a number. Once it is flushed `on_durable` with that number, or a higher one, follows.
+
+        Written out here: on the thread it would take the interpreter away from the caller, a piece at a time.
+        """
         self.last_number += 1
-        self._collected.append(entry)
+        self._collected.append(to_bytes(entry, DurableEntry))
         return self.last_number
 
     def flush(self) -> None:
@@ -127,9 +130,8 @@ class CheckpointWriter:
 
     def _sync(self, waiting: list[_Append]) -> None:
         if waiting and not self._has_failed:
-            entries = [entry for append in waiting for entry in append.entries]
             try:
-                self._log.append(b"\n".join([to_bytes(entry, DurableEntry) for entry in entries]))
+                self._log.append(b"\n".join([line for append in waiting for line in append.lines]))
             except CheckpointError as error:
                 self._fail(error)
             else:

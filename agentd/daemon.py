@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Callable
 
 from agentd import host as host_facts
 from agentd.checker import Checks
@@ -29,6 +28,7 @@ from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
+from agentd.mailbox import Mailbox
 from agentd.outside.programs import Programs
 from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
@@ -73,10 +73,11 @@ class Daemon:
         log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
         state = self._restored_state(log.path, frames)
 
+        mailbox = Mailbox(loop)
         writer = CheckpointWriter(
             log,
-            on_durable=lambda number: _call_on(loop, lambda: shell.durable_up_to(number)),
-            on_failure=lambda error: _call_on(loop, lambda: shell.log_blocked(str(error))),
+            on_durable=lambda number: mailbox.put(shell.durable_up_to, number),
+            on_failure=lambda error: mailbox.put(shell.log_blocked, str(error)),
         )
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
@@ -100,6 +101,7 @@ class Daemon:
             shell.close()
             # First the log: what becomes durable by this lets go of exit records.
             await asyncio.to_thread(writer.close)
+            mailbox.close()
             await containerizer.stop()
             await asyncio.to_thread(thread.close)
 
@@ -219,11 +221,3 @@ class Daemon:
         await containerizer.recover(restored)
         shell.post(events.RecoveryEnded())
         _log.info("containers recovered", extra={"known_count": len(restored), "live_count": len(shell.state.live())})
-
-
-def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """From another thread. After the loop's end nobody is left to be told."""
-    try:
-        loop.call_soon_threadsafe(call)
-    except RuntimeError:
-        _log.debug("a thread spoke after the loop's end")

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from agentd.mailbox import Mailbox
+
 Result = TypeVar("Result")
 
 DEADLINE_S = 1.0
@@ -24,6 +26,7 @@ class IsolationThread:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread starts at once."""
         self._loop = loop
+        self._mailbox = Mailbox(loop)
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="isolation", daemon=True)
         self._thread.start()
@@ -41,9 +44,9 @@ class IsolationThread:
             try:
                 result = _timed(name, call)
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
-                self._back(failed, error)
+                self._mailbox.put(failed, error)
             else:
-                self._back(done, result)
+                self._mailbox.put(done, result)
 
         self._queue.put(run)
 
@@ -71,12 +74,12 @@ class IsolationThread:
         def run_next() -> None:
             call = next(left, None)
             if call is None:
-                self._back(done, found)
+                self._mailbox.put(done, found)
                 return
             try:
                 found.append(_timed(name, call))
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
-                self._back(failed, error)
+                self._mailbox.put(failed, error)
             else:
                 self._queue.put(run_next)
 
@@ -84,15 +87,11 @@ class IsolationThread:
         return await future
 
     def close(self) -> None:
-        """What was submitted before is run; returns when the thread has ended."""
+        """What was submitted before is run; returns when the thread has ended. Not on the loop's thread."""
         self._queue.put(None)
         self._thread.join()
-
-    def _back(self, callback: Callable[[Result], None], value: Result) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, value)
-        except RuntimeError:
-            _log.debug("isolation answer came after the loop's end")
+        # It hears all answers first.
+        self._mailbox.put(Mailbox.close, self._mailbox)
 
     def _run(self) -> None:
         while (run := self._queue.get()) is not None:

@@ -16,6 +16,7 @@ from collections import deque
 
 from agentd.containerizer import launcher_process
 from agentd.containerizer.launcher_process import LauncherCommand
+from paddock.kernel import brief_calls
 from paddock.launch import plan_file, protocol
 from paddock.launch.launcher_facts import LauncherFacts, decode_facts
 from paddock.model.errors import ConfigError
@@ -122,8 +123,8 @@ class LauncherLink:
 
     def _forget_first(self) -> None:
         plan_fd, theirs = self._unsent.popleft()
-        os.close(plan_fd)
-        theirs.close()
+        brief_calls.close(plan_fd)
+        brief_calls.close(theirs.detach())
 
     def close(self) -> None:
         """The launcher lives on."""

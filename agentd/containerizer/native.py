@@ -30,6 +30,8 @@ from agentd.fetcher.fetcher import Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from isolators.contract import HostFacts
+from paddock.kernel import brief_calls
+from paddock.kernel.brief_calls import Receiver
 from paddock.launch import protocol
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import ContainerizerError, NotFound
@@ -75,6 +77,9 @@ class NativeContainerizer(Containerizer):
         self._configs: dict[ContainerId, ContainerConfig] = {}
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
+        self._receiver = Receiver(protocol.MAX_MESSAGE_BYTES)
+        self._removed: set[ContainerId] = set()
+        """Whose shim has said its last word, and that nothing is left of it."""
         self._execs = ExecSessions()
         self._unheard = UnheardPlans()
         self._settling: dict[ContainerId, list[tuple[int, int]]] = {}
@@ -186,9 +191,10 @@ class NativeContainerizer(Containerizer):
         self._unheard.forget(container_id)
         ready = self._ready.pop(container_id, None)
         if ready is not None:
-            os.close(ready.plan_fd)
-        left = self._places.cgroups_left(container_id, self._host) if launched else ()
-        if left:
+            brief_calls.close(ready.plan_fd)
+        is_removed = container_id in self._removed
+        self._removed.discard(container_id)
+        if launched and not is_removed and self._places.cgroups_left(container_id, self._host):
             self._track(self._sweep_and_conclude(container_id, record))
         else:
             self._finish(container_id, record)
@@ -312,6 +318,9 @@ class NativeContainerizer(Containerizer):
             _log.exception("exit record is not understood", extra={"container_id": container_id, "error": str(error)})
             return  # the connection's end follows, and then the file is read
         self._drop(container_id)
+        if not record.problems:
+            # It speaks when its cgroups are gone; one that stays is a problem, and is looked for.
+            self._removed.add(container_id)
         refused = self._refused.pop(container_id, None)
         if refused is None:
             self._post(Ended(container_id=container_id, record=record))
@@ -369,7 +378,9 @@ class NativeContainerizer(Containerizer):
             self._post(LaunchFailed(container_id=container_id, failure=failure))
 
     def _link(self, container_id: ContainerId, connection: socket.socket) -> ShimLink:
-        link = self._links[container_id] = ShimLink(container_id, connection, self._on_event, self._on_end)
+        link = self._links[container_id] = ShimLink(
+            container_id, connection, self._on_event, self._on_end, self._receiver
+        )
         return link
 
     def _track(self, work: Coroutine[None, None, None]) -> None:

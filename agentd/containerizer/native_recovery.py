@@ -18,6 +18,7 @@ from agentd.core.exit_record import ExitRecord
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from isolators.contract import HostFacts, LiveContainer
+from paddock.kernel.brief_calls import Receiver
 from paddock.launch import protocol
 from paddock.model.errors import ContainerizerError
 from paddock.model.ids import ContainerId
@@ -137,7 +138,13 @@ async def destroy_unknown(container_id: ContainerId, places: Places, host: HostF
     connection = await asyncio.to_thread(places.connect, container_id)
     if connection is not None:
         ended = asyncio.get_running_loop().create_future()
-        link = ShimLink(container_id, connection, lambda _link, _message: None, lambda _: ended.set_result(None))
+        link = ShimLink(
+            container_id,
+            connection,
+            lambda _link, _message: None,
+            lambda _: ended.set_result(None),
+            Receiver(protocol.MAX_MESSAGE_BYTES),
+        )
         link.tell("kill", signal=9, grace_ms=0)
         await ended
     try:

@@ -13,7 +13,7 @@ from agentd.containerizer.spare_records import spare_id_of
 from agentd.isolation import Isolation
 from agentd.sandbox import make_sandbox
 from isolators.contract import HostFacts
-from paddock.kernel.descriptors import make_sealed_memfd
+from paddock.kernel import brief_calls
 from paddock.launch import protocol
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError
@@ -70,4 +70,4 @@ class Preparation:
             content = self._sealer.seal(document, ids)
         except protocol.ProtocolError as error:
             raise ContainerizerError(config.container_id, "plan", str(error)) from None
-        return Ready(config=config, plan=plan, plan_fd=make_sealed_memfd("paddock-plan", content))
+        return Ready(config=config, plan=plan, plan_fd=brief_calls.seal_memory("paddock-plan", content))

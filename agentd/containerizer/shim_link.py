@@ -10,6 +10,8 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from paddock.kernel import brief_calls
+from paddock.kernel.brief_calls import Receiver
 from paddock.launch import protocol, report
 from paddock.model.errors import Unavailable
 from paddock.model.ids import ContainerId
@@ -29,12 +31,14 @@ class ShimLink:
         connection: socket.socket,
         on_event: Callable[[ShimLink, Message], None],
         on_end: Callable[[ShimLink], None],
+        receiver: Receiver,
     ) -> None:
-        """Owns the connection, a SEQPACKET socket."""
+        """Owns the connection, a SEQPACKET socket. `receiver`: one for all links."""
         self.container_id = container_id
         self._connection = connection
         # By number: asked about one that it does not know, a selector writes the socket out in full for its own exception.
         self._fd = connection.fileno()
+        self._receiver = receiver
         self._on_event = on_event
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -76,7 +80,7 @@ class ShimLink:
             self._closed = True
             self._loop.remove_reader(self._fd)
             self._unblock()
-            self._connection.close()
+            brief_calls.close(self._connection.detach())
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_exception(self._gone())
@@ -113,18 +117,18 @@ class ShimLink:
             self._loop.remove_writer(self._fd)
 
     def _readable(self) -> None:
-        while not self._closed:
-            try:
-                content = self._connection.recv(protocol.MAX_MESSAGE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                content = b""
-            if not content:
-                self.close()
-                self._on_end(self)
-                return
+        # One message at a time: where there are more, the loop comes back at once, and mostly there are none.
+        try:
+            content = self._receiver.receive(self._fd)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if content:
             self._received(content)
+        else:
+            self.close()
+            self._on_end(self)
 
     def _received(self, content: bytes) -> None:
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from paddock.kernel import brief_calls
 from paddock.model.ids import ContainerId
 
 _WITHDRAWN = -1
@@ -41,4 +40,4 @@ class UnheardPlans:
         """Its shim has spoken, or it is over."""
         fd = self.take(container_id)
         if fd is not None:
-            os.close(fd)
+            brief_calls.close(fd)

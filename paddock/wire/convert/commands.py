@@ -19,6 +19,7 @@ from paddock.model.task import (
 )
 from paddock.model.uri import CommandUri, check_uri
 from paddock.wire.convert import bounds
+from paddock.wire.convert.remembered import remembered
 from paddock.wire.v1 import tasks_pb2 as pb
 
 UNLIMITED = -1
@@ -29,6 +30,7 @@ URIS_LIMIT_COUNT = 100
 _SIGNAL_LIMIT = 64
 
 
+@remembered
 def command_from_wire(message: pb.CommandInfo, field: str = "command", *, of_image: bool = False) -> CommandInfo:
     """Either a shell line or a program with arguments; the kernel's own limits at exec are left to the kernel. `of_image`: an
     image says what to run where the arguments do not.
@@ -127,6 +129,7 @@ def environment_from_wire(
     return tuple((message.name, message.value) for message in messages)
 
 
+@remembered
 def kill_policy_from_wire(message: pb.KillPolicy, field: str = "kill_policy") -> KillPolicy:
     """An absent message, an absent grace and signal 0 mean the defaults."""
     if message.signal > _SIGNAL_LIMIT:
@@ -143,6 +146,7 @@ def kill_policy_to_wire(policy: KillPolicy) -> pb.KillPolicy:
     return pb.KillPolicy(signal=policy.signal, grace_period_ms=policy.grace_period_ms)
 
 
+@remembered
 def limits_from_wire(message: pb.ResourceLimits, field: str = "limits") -> ResourceLimits:
     """Absent fields stay None; -1 is no limit."""
     return ResourceLimits(
@@ -175,6 +179,7 @@ def _limit(value: int, field: str, least: int, most: int = 2**63 - 1) -> int:
     return value
 
 
+@remembered
 def log_policy_from_wire(message: pb.LogPolicy, field: str = "log_policy") -> LogPolicy:
     """Absent fields stay None; -1 is no limit."""
     file_bytes = message.file_bytes if message.HasField("file_bytes") else None

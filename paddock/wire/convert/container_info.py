@@ -9,6 +9,7 @@ from paddock.model.errors import InvalidRequest, Unsupported
 from paddock.model.task import ContainerInfo, ContainerType, LinuxInfo, Rlimit
 from paddock.wire.convert import bounds
 from paddock.wire.convert.docker import docker_info_from_wire, docker_info_to_wire
+from paddock.wire.convert.remembered import remembered
 from paddock.wire.v1 import tasks_pb2 as pb
 
 _CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
@@ -41,6 +42,7 @@ _TYPES_FROM_WIRE = {
 _TYPES_TO_WIRE = {ContainerType.NATIVE: pb.CONTAINER_TYPE_NATIVE, ContainerType.DOCKER: pb.CONTAINER_TYPE_DOCKER}
 
 
+@remembered
 def container_info_from_wire(message: pb.ContainerInfo, field: str = "container") -> ContainerInfo:
     """Docker is let through: whether an agent runs it is the agent's to say. An image with no type is of type DOCKER."""
     if message.type not in _TYPES_FROM_WIRE:

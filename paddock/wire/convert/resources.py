@@ -21,12 +21,14 @@ from paddock.model.resources import (
     check_resources,
 )
 from paddock.wire.convert import bounds
+from paddock.wire.convert.remembered import all_remembered
 from paddock.wire.v1 import resources_pb2 as pb
 
 _RESERVATIONS_LIMIT_COUNT = 16
 _RANGE_LIMIT = 2**63
 
 
+@all_remembered
 def resources_from_wire(messages: Sequence[pb.Resource], field: str = "resources") -> Resources:
     """Normalised: like ones added up, empty ones left out. Raises InvalidRequest naming `field[i].…`."""
     bounds.count(messages, field)

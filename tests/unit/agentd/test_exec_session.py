@@ -10,6 +10,7 @@ import pytest
 
 from agentd.containerizer.exec_session import NativeExec
 from agentd.containerizer.shim_link import ShimLink
+from paddock.kernel.brief_calls import Receiver
 from paddock.model.ids import ContainerId
 
 
@@ -34,7 +35,7 @@ async def said(shim: socket.socket) -> dict[str, object]:
 async def test_what_begins_for_somebody_who_went_away_is_killed() -> None:
     before = open_count()
     ours, shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    link = ShimLink(ContainerId("c1"), ours, lambda _link, _message: None, lambda _link: None)
+    link = ShimLink(ContainerId("c1"), ours, lambda _link, _message: None, lambda _link: None, Receiver(4096))
     shim.setblocking(False)
     with shim:
         beginning = asyncio.create_task(NativeExec.begin(link, {}))
@@ -53,7 +54,7 @@ async def test_what_begins_for_somebody_who_went_away_is_killed() -> None:
 async def test_what_could_not_begin_needs_no_killing() -> None:
     before = open_count()
     ours, shim = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    link = ShimLink(ContainerId("c1"), ours, lambda _link, _message: None, lambda _link: None)
+    link = ShimLink(ContainerId("c1"), ours, lambda _link, _message: None, lambda _link: None, Receiver(4096))
     shim.setblocking(False)
     with shim:
         beginning = asyncio.create_task(NativeExec.begin(link, {}))
