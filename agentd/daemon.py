@@ -34,6 +34,7 @@ from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
 from agentd.rpc.powers import Powers
 from agentd.rpc.services import Services
+from agentd.sandbox import make_home
 from agentd.shell import Shell
 from agentd.users import Users
 from agentd.volumes import VolumeKeeper, VolumePlaces
@@ -73,6 +74,7 @@ class Daemon:
         log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
         state = self._restored_state(log.path, frames)
 
+        self._make_home()
         mailbox = Mailbox(loop)
         writer = CheckpointWriter(
             log,
@@ -104,6 +106,13 @@ class Daemon:
             mailbox.close()
             await containerizer.stop()
             await asyncio.to_thread(thread.close)
+
+    def _make_home(self) -> None:
+        try:
+            make_home(self._settings.work_dir, self._identity)
+        except OSError as error:
+            # Each launch will say so of its own sandbox, and it may be put right meanwhile.
+            _log.warning("the work directory cannot be prepared", extra={"error": str(error)})
 
     def _fetcher(self, programs: Programs) -> Fetcher:
         settings = self._settings

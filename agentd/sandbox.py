@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from paddock.kernel.paths import open_beneath
+from paddock.kernel.paths import open_beneath, spread_trees
 from paddock.model.container import UserIdentity
 from paddock.model.errors import ContainerizerError, InvalidRequest, NotFound, PermissionRefused
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
@@ -74,6 +74,14 @@ def make_sandbox(path: str, user: UserIdentity, container_id: ContainerId) -> No
     except OSError as error:
         message = f"the sandbox {path} for uid {user.uid} cannot be made: {error.strerror}; look at --work-dir"
         raise ContainerizerError(container_id, "sandbox", message) from None
+
+
+def make_home(work_dir: str, agent_id: AgentId) -> None:
+    """Where all of this agent will be: away from what others make and remove on the same disk. Raises OSError."""
+    agents = f"{work_dir}/agents"
+    make_parents(agents)
+    spread_trees(agents)
+    make_parents(f"{agents}/{agent_id}")
 
 
 def make_parents(path: str) -> None:

@@ -1,11 +1,15 @@
 """Sandboxes on a real file system: made for their user, read without ever leaving them."""
 
+import fcntl
 import os
+import stat
+import struct
 from pathlib import Path
 
 import pytest
 
-from agentd.sandbox import FileType, list_files, make_sandbox, open_file, read_file, sandbox_path
+from agentd.sandbox import FileType, list_files, make_home, make_sandbox, open_file, read_file, sandbox_path
+from paddock.kernel.paths import spread_trees
 from paddock.model.container import UserIdentity
 from paddock.model.errors import ContainerizerError, InvalidRequest, NotFound
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
@@ -109,3 +113,33 @@ def test_only_the_page_of_a_large_directory_is_looked_at(tmp_path: Path, monkeyp
     assert [info.path for info in (*first, *second)] == looked == ["00", "01", "02", "03"]
     last, token = list_files(str(tmp_path), "", after="47", limit_count=2)
     assert ([info.path for info in last], token) == (["48", "49"], "")
+
+
+def is_top_of_trees(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return bool(struct.unpack("2i", fcntl.ioctl(fd, 0x80086601, bytes(8)))[0] & 0x20000)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def test_all_of_an_agent_is_away_from_what_others_make_on_the_same_disk(tmp_path: Path) -> None:
+    agents = tmp_path / "work" / "agents"
+    for _ in range(2):
+        make_home(f"{tmp_path}/work", AgentId("a1"))
+        assert stat.S_IMODE((agents / "a1").stat().st_mode) == 0o711
+        # Where the file system knows it, it is so: of the directory of all agents, and of nothing below.
+        assert is_top_of_trees(agents) == spread_trees(str(agents))
+        assert not is_top_of_trees(agents / "a1")
+
+
+def test_a_file_system_that_knows_no_regions_is_no_error() -> None:
+    assert spread_trees("/proc/self") is False
+
+
+def test_a_work_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("")
+    with pytest.raises(NotADirectoryError):
+        make_home(f"{tmp_path}/work", AgentId("a1"))
