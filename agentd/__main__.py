@@ -34,14 +34,15 @@ SWITCH_INTERVAL_S = 0.001
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process' exit code: 0 ended as asked, 1 could not go on, 2 a configuration that says no."""
     try:
-        found = configuration().load(sys.argv[1:] if arguments is None else arguments, os.environ)
+        words = sys.argv[1:] if arguments is None else arguments
+        found = configuration().load(words, os.environ)
         if isinstance(found, Shown):
             sys.stdout.write(f"{found.text}\n")
             return 0
         if found.check_only:
             _check(found.settings)
             return 0
-        return _run(found.settings)
+        return _run(found.settings, words)
     except (ConfigError, PaddockError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
@@ -53,10 +54,17 @@ def _check(settings: Settings) -> None:
     table.create(settings.isolation, read_host_facts(AgentId("check")), settings.for_isolators)
 
 
-def _run(settings: Settings) -> int:
+def _settings_again(arguments: Sequence[str]) -> Settings:
+    """From the sources of the start, as they are now."""
+    found = configuration().load(arguments, os.environ)
+    assert not isinstance(found, Shown)
+    return found.settings
+
+
+def _run(settings: Settings, arguments: Sequence[str]) -> int:
     if os.geteuid() != 0:
         raise ConfigError(("agentd makes cgroups and namespaces: run it as root",))
-    set_up_logging(settings.log_format, settings.log_level)
+    set_up_logging(settings.log_format, settings.log_level, program="agentd")
     _make_state_dir(settings.state_dir)
     lock = StateLock(settings.state_dir)
     lock.take()
@@ -76,7 +84,8 @@ def _run(settings: Settings) -> int:
     # An isolator that computes must not keep the event loop from its turn for the interpreter's usual 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        asyncio.run(Daemon(settings, identity, host, launcher).run())
+        daemon = Daemon(settings, identity, host, launcher, lambda: _settings_again(arguments))
+        asyncio.run(daemon.run())
     except CheckpointError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILURE

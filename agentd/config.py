@@ -149,13 +149,20 @@ class Settings:
         PATH,
     )
     gc_delay_s: float = setting(
-        7 * 86_400.0, "sandboxes: how long they stay after the end, on an empty disk", DURATION_S, name="gc_delay"
+        7 * 86_400.0,
+        "sandboxes: how long they stay after the end, on an empty disk",
+        DURATION_S,
+        name="gc_delay",
+        reloads=True,
     )
     gc_disk_headroom: float = setting(
-        0.1, "sandboxes: the part of the disk that is to stay free: the nearer to it, the sooner they go", _FRACTION
+        0.1,
+        "sandboxes: the part of the disk that is to stay free: the nearer to it, the sooner they go",
+        _FRACTION,
+        reloads=True,
     )
     disk_watch_interval_s: float = setting(
-        60.0, "sandboxes: between two looks at the disk", _INTERVAL_S, name="disk_watch_interval"
+        60.0, "sandboxes: between two looks at the disk", _INTERVAL_S, name="disk_watch_interval", reloads=True
     )
     fetcher_cache_size_bytes: int = setting(
         2 * 2**30, "fetcher: how much is kept of what tasks want cached", SIZE_BYTES, name="fetcher_cache_size"
@@ -176,8 +183,8 @@ class Settings:
         name="fetcher_least_speed",
     )
     ended_limit_count: int = setting(1000, "how many ended containers are remembered", whole(0, 1_000_000))
-    log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat))
-    log_level: str = setting("info", "debug, info, warning or error", _LEVEL)
+    log_format: LogFormat = setting(LogFormat.LOGFMT, "how a line of the log looks", one_of(LogFormat), reloads=True)
+    log_level: str = setting("info", "debug, info, warning or error", _LEVEL, reloads=True)
     container_log_size_bytes: int | None = setting(
         DEFAULT_LOG_POLICY.file_bytes,
         "of one file of a task's stdout or stderr, for tasks that name none; no limit, and one file, when empty",

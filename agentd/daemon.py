@@ -42,7 +42,9 @@ from agentd.wiring import MasterLink, NoMaster
 from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
+from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
+from paddock.daemon.reload import Reload
 from paddock.model.ids import AgentId
 from paddock.model.task import ContainerType
 from paddock.rpc.leader import StaticMasters
@@ -56,8 +58,16 @@ STOP_GRACE_S = 1.0
 class Daemon:
     """`run` once."""
 
-    def __init__(self, settings: Settings, identity: AgentId, host: HostFacts, launcher: LauncherLink) -> None:
-        """What was made before grpc came in."""
+    def __init__(
+        self,
+        settings: Settings,
+        identity: AgentId,
+        host: HostFacts,
+        launcher: LauncherLink,
+        load: Callable[[], Settings],
+    ) -> None:
+        """What was made before grpc came in. `load` reads the configuration again."""
+        self._load = load
         self._settings = settings
         self._identity = identity
         self._host = host
@@ -142,18 +152,13 @@ class Daemon:
         return state
 
     def _collector(self, shell: Shell, pins: Pins, programs: Programs) -> Collector:
-        settings = self._settings
         return Collector(
             state=shell.state,
             pins=pins,
-            places=SandboxPlaces(work_dir=settings.work_dir, agent_id=self._identity),
+            places=SandboxPlaces(work_dir=self._settings.work_dir, agent_id=self._identity),
             programs=programs,
             clock=SystemClock(),
-            settings=CollectorSettings(
-                delay_s=settings.gc_delay_s,
-                headroom=settings.gc_disk_headroom,
-                interval_s=settings.disk_watch_interval_s,
-            ),
+            settings=_collector_settings(self._settings),
         )
 
     async def _serve(
@@ -171,13 +176,15 @@ class Daemon:
         shell.connect(containerizer, master, checks, volumes)
         await containerizer.start()
         await self._recover(shell, containerizer)
-        collecting = asyncio.create_task(self._collector(shell, pins, programs).run())
+        collector = self._collector(shell, pins, programs)
+        collecting = asyncio.create_task(collector.run())
         try:
             await services.start()
             if client is not None:
                 client.start()
             self._readiness.ready(f"agent {self._identity}")
             _log.info("agent serves", extra={"agent_id": self._identity, "listen": self._settings.listen})
+            self._hear_reload(collector)
             watchdog = asyncio.create_task(self._readiness.keep_watchdog())
             telling = asyncio.create_task(self._tell_problems(shell, services))
             await stopping.wait()
@@ -192,6 +199,20 @@ class Daemon:
                 await client.stop()
             await checks.stop()
             await services.stop(grace_s=STOP_GRACE_S)
+
+    def _hear_reload(self, collector: Collector) -> None:
+        def apply(settings: Settings) -> None:
+            set_up_logging(settings.log_format, settings.log_level, program="agentd")
+            collector.change(_collector_settings(settings))
+
+        reload = Reload(
+            self._settings,
+            load=self._load,
+            apply=apply,
+            readiness=self._readiness,
+            status=f"agent {self._identity}",
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.run)
 
     async def _tell_problems(self, shell: Shell, services: Services) -> None:
         """Health says NOT_SERVING while no new work is taken; everything else is answered as ever."""
@@ -230,3 +251,11 @@ class Daemon:
         await containerizer.recover(restored)
         shell.post(events.RecoveryEnded())
         _log.info("containers recovered", extra={"known_count": len(restored), "live_count": len(shell.state.live())})
+
+
+def _collector_settings(settings: Settings) -> CollectorSettings:
+    return CollectorSettings(
+        delay_s=settings.gc_delay_s,
+        headroom=settings.gc_disk_headroom,
+        interval_s=settings.disk_watch_interval_s,
+    )

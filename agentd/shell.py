@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import assert_never
 
 from agentd.change_feed import ChangeFeed
@@ -22,7 +23,8 @@ from agentd.core.events import Event
 from agentd.core.machine import Machine
 from agentd.wiring import Checks, MasterLink, NoMaster, Volumes
 from paddock.daemon.clock import Clock
-from paddock.model.container import Container
+from paddock.daemon.logging import log_ids
+from paddock.model.container import Container, ContainerState
 from paddock.model.errors import InvalidTransition, PaddockError
 from paddock.model.ids import ContainerId
 
@@ -240,7 +242,8 @@ class Shell:
         _log.debug("effect", extra={"effect": effect})
         match effect:
             case effects.Fetch():
-                self._containerizer.fetch(effect.config)
+                with self._ids_of(effect.config.container_id):
+                    self._containerizer.fetch(effect.config)
             case effects.CancelFetch():
                 self._containerizer.cancel_fetch(effect.container_id)
             case (
@@ -256,7 +259,8 @@ class Shell:
                 | effects.CancelCheck()
                 | effects.Conclude()
             ):
-                self._perform_on_container(effect)
+                with self._ids_of(_whose(effect)):
+                    self._perform_on_container(effect)
             case effects.Publish():
                 self._publish(effect)
             case effects.PublishTask():
@@ -303,6 +307,14 @@ class Shell:
             case _:
                 assert_never(effect)
 
+    def _ids_of(self, container_id: ContainerId) -> AbstractContextManager[None]:
+        """Every line that is written of what begins here can be asked for by container, task and framework."""
+        entry = self.state.containers.get(container_id)
+        if entry is None:
+            return log_ids(container_id=container_id)
+        config = entry.config
+        return log_ids(container_id=container_id, task_id=config.task_id, framework_id=config.framework_id)
+
     def _publish_task(self, effect: effects.PublishTask) -> None:
         self.version = effect.version
         key = (effect.task.framework_id, effect.task.task.task_id)
@@ -314,6 +326,9 @@ class Shell:
     def _publish(self, effect: effects.Publish) -> None:
         container_id = effect.container.config.container_id
         self.version = effect.version
+        before = self.views.get(container_id)
+        if before is None or before.state is not effect.container.state:
+            _tell(effect.container)
         self.views[container_id] = effect.container
         if len(self.views) > len(self.state.containers) + _FORGOTTEN_SLACK_COUNT:
             self.views = {key: view for key, view in self.views.items() if key in self.state.containers}
@@ -349,6 +364,22 @@ class Shell:
         if self._compacting_number == 0 and not self.problem and self._writer.size_bytes > self._compact_above_bytes:
             self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))
+
+
+def _tell(container: Container) -> None:
+    """The two moments of its life that an operator looks for."""
+    ids = {"task_id": container.config.task_id, "framework_id": container.config.framework_id}
+    shown = {"container_id": container.config.container_id, **{name: value for name, value in ids.items() if value}}
+    if container.state is ContainerState.RUNNING:
+        _log.info("container runs", extra={**shown, "pid": container.pid})
+    elif container.termination is not None:
+        _log.info("container has ended", extra={**shown, "end": container.termination.state.name.lower()})
+
+
+def _whose(effect: effects.ContainerEffect) -> ContainerId:
+    if isinstance(effect, effects.Resize | effects.Conclude | effects.CheckHealth | effects.MakeCheck):
+        return effect.config.container_id
+    return effect.container_id
 
 
 def _container_of(effect: Effect) -> ContainerId | None:

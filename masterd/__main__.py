@@ -25,6 +25,7 @@ from paddock.daemon.clock import SystemClock
 from paddock.daemon.config import Shown
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
+from paddock.daemon.reload import Reload
 from paddock.model.agent import MasterInfo
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.rpc.principal import OwnUidOnly
@@ -53,7 +54,7 @@ def main() -> int:
     if invocation.check_only:
         return 0
     settings = invocation.settings
-    set_up_logging(settings.log_format, settings.log_level)
+    set_up_logging(settings.log_format, settings.log_level, program="masterd")
     try:
         asyncio.run(_serve(settings))
     except PaddockError as error:
@@ -109,7 +110,10 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         await server.start()
         await server.set_serving(serving=True)
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
-        readiness.ready(f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}")
+        status = f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}"
+        readiness.ready(status)
+        reload = Reload(settings, load=_settings_again, apply=_apply, readiness=readiness, status=status)
+        loop.add_signal_handler(signal.SIGHUP, reload.run)
         telling = asyncio.create_task(_tell_problems(shell, server, readiness))
         try:
             await asyncio.shield(running)
@@ -124,6 +128,17 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
             await watchdog
         await _ended(running)
     _log.info("master stopped")
+
+
+def _settings_again() -> MasterSettings:
+    """From the sources of the start, as they are now."""
+    invocation = configuration().load(sys.argv[1:], os.environ)
+    assert not isinstance(invocation, Shown)
+    return invocation.settings
+
+
+def _apply(settings: MasterSettings) -> None:
+    set_up_logging(settings.log_format, settings.log_level, program="masterd")
 
 
 def collect_seldom() -> None:

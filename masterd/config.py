@@ -159,8 +159,8 @@ class MasterSettings:
         "as which uid callers over TCP count, where the network is trusted; empty: they are refused",
         optional(whole(0, 2**31)),
     )
-    log_format: LogFormat = setting(LogFormat.LOGFMT, "how log lines look", one_of(LogFormat))
-    log_level: str = setting("info", "the least important lines that are written", Kind("LEVEL", _level))
+    log_format: LogFormat = setting(LogFormat.LOGFMT, "how log lines look", one_of(LogFormat), reloads=True)
+    log_level: str = setting("info", "the least important lines that are written", Kind("LEVEL", _level), reloads=True)
 
     def __post_init__(self) -> None:
         """What two settings must agree on."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from agentd.core.state import AgentState
 from agentd.gc.pins import Pins
@@ -29,7 +30,7 @@ class CollectorSettings:
     interval_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Collector:
     """For the event loop's thread; begun when the agent knows again what is whose."""
 
@@ -40,14 +41,23 @@ class Collector:
     clock: Clock
     settings: CollectorSettings
 
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def change(self, settings: CollectorSettings) -> None:
+        """In force at once: it looks at the disk again now."""
+        self.settings = settings
+        self._changed.set()
+
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
+            self._changed.clear()
             try:
                 await self.collect()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
                 _log.warning("sandboxes are not collected", extra={"error": str(error) or type(error).__name__})
-            await asyncio.sleep(self.settings.interval_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self.settings.interval_s)
 
     async def collect(self) -> None:
         """Once. Raises OSError, ProgramFailed, TimeoutError."""

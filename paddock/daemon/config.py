@@ -171,7 +171,9 @@ class Configuration(Generic[S]):
         ]
         for name, field in self._fields.items():
             spec = self._specs[field]
-            rows.append((f"--{name.replace('_', '-')}={spec.placeholder}", f"{spec.help_text} [{spec.default_text}]"))
+            how = "; SIGHUP is enough" if spec.reloads else ""
+            words = f"{spec.help_text}{how} [{spec.default_text}]"
+            rows.append((f"--{name.replace('_', '-')}={spec.placeholder}", words))
         return rows
 
     def environment_words(self) -> str:

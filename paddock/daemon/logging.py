@@ -35,8 +35,8 @@ class LogFormat(Enum):
 
 @contextmanager
 def log_ids(**ids: str) -> Iterator[None]:
-    """Every line written inside, in this task and the tasks that it starts, carries these ids."""
-    token = _ids.set((*_ids.get(), *ids.items()))
+    """Every line written inside, in this task and the tasks that it starts, carries these ids; an empty one says nothing."""
+    token = _ids.set((*_ids.get(), *((name, value) for name, value in ids.items() if value)))
     try:
         yield
     finally:
@@ -54,18 +54,23 @@ class FieldFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line without its end."""
-        fields = self._fields(record)
+        line = self.line(self.fields(record))
+        return f"<{self.priority(record)}>{line}" if self._priorities else line
+
+    def line(self, fields: Mapping[str, object]) -> str:
+        """Without a priority."""
         if self._format is LogFormat.JSON:
             line = json.dumps(fields, default=str, ensure_ascii=False)
         else:
             line = " ".join(f"{name}={_logfmt(value)}" for name, value in fields.items())
-        line = _printable(line)
-        if not self._priorities:
-            return line
-        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
-        return f"<{priority}>{line}"
+        return _printable(line)
 
-    def _fields(self, record: logging.LogRecord) -> Mapping[str, object]:
+    def priority(self, record: logging.LogRecord) -> int:
+        """Syslog's."""
+        return next(number for level, number in _PRIORITIES if record.levelno >= level)
+
+    def fields(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """By name, in the order in which they are told."""
         moment = datetime.fromtimestamp(record.created, tz=UTC)
         fields: dict[str, object] = {
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -102,12 +107,23 @@ def goes_to_journal(stream: TextIO) -> bool:
     return (device, inode) == (str(found.st_dev), str(found.st_ino))
 
 
-def set_up_logging(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
-    """Once, at the start. `level`: debug, info, warning, error. stderr unless another stream is given."""
+def set_up_logging(log_format: LogFormat, level: str, stream: TextIO | None = None, *, program: str = "") -> None:
+    """At the start, and again when it is to change. `level`: debug, info, warning, error. stderr unless another stream is
+    given; where that is the journal, each field can be asked for there, and `program` is who speaks.
+    """
+    from paddock.daemon.journal import JournalHandler  # noqa: PLC0415 - it formats as we do
+
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(FieldFormatter(log_format, priorities=goes_to_journal(stream)))
+    is_journal = goes_to_journal(stream)
+    handler: logging.Handler = logging.StreamHandler(stream)
+    formatter = FieldFormatter(log_format, priorities=is_journal)
+    handler.setFormatter(formatter)
+    if is_journal and program:
+        handler = JournalHandler(formatter, program, handler)
     root = logging.getLogger()
+    for before in root.handlers:
+        if isinstance(before, JournalHandler):
+            before.close()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # asyncio's debug lines tell about selectors, never about our work.

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import socket
+import time
 
 _log = logging.getLogger(__name__)
 _US_PER_S = 1_000_000
+_NS_PER_US = 1_000
 
 
 class Readiness:
@@ -29,6 +31,10 @@ class Readiness:
     def status(self, status: str) -> None:
         """For `systemctl status`; one line."""
         self._say(f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """Until the next `ready`."""
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // _NS_PER_US}")
 
     def stopping(self) -> None:
         """We were asked to end and are at it."""

@@ -50,7 +50,8 @@ class Kind(Generic[T]):
 class Setting:
     """What `setting` leaves in a field's metadata. `parse` gives an object of the field's type."""
 
-    def __init__(self, default: T, help_text: str, kind: Kind[T], flag: str) -> None:
+    def __init__(self, default: T, help_text: str, kind: Kind[T], flag: str, *, reloads: bool) -> None:
+        self.reloads = reloads
         self.default_text = kind.show(default)
         self.help_text = help_text
         self.placeholder = kind.placeholder
@@ -58,9 +59,11 @@ class Setting:
         self.flag = flag
 
 
-def setting(default: T, help_text: str, kind: Kind[T], *, name: str = "") -> T:
-    """A field of a settings dataclass. `name`: as people write it, when the field's own name carries a unit."""
-    metadata = {_SPEC: Setting(default, help_text, kind, name.replace("_", "-"))}
+def setting(default: T, help_text: str, kind: Kind[T], *, name: str = "", reloads: bool = False) -> T:
+    """A field of a settings dataclass. `name`: as people write it, when the field's own name carries a unit. `reloads`: a
+    SIGHUP is enough to change it.
+    """
+    metadata = {_SPEC: Setting(default, help_text, kind, name.replace("_", "-"), reloads=reloads)}
     return field(default=default, metadata=metadata)
 
 

@@ -18,9 +18,10 @@ def staged(directory: Path, unit: Path, text: str) -> Path:
     (system / unit.name).write_text(text, encoding="utf-8")
     binaries = directory / "opt/paddock/bin"
     binaries.mkdir(parents=True)
-    for name in ("agentd", "masterd"):
-        (binaries / name).write_text("#!/bin/sh\n", encoding="utf-8")
-        (binaries / name).chmod(0o755)
+    (directory / "bin").mkdir()
+    for program in (binaries / "agentd", binaries / "masterd", directory / "bin/kill"):
+        program.write_text("#!/bin/sh\n", encoding="utf-8")
+        program.chmod(0o755)
     shutil.copytree("/usr/lib/systemd/system", directory / "usr/lib/systemd/system", symlinks=True)
     return directory
 
@@ -54,6 +55,23 @@ def test_each_daemon_tells_that_it_is_ready_and_alive_and_comes_back(unit: Path)
     assert int(service["WatchdogSec"]) > 0
     assert service["ExecStart"].startswith(f"/opt/paddock/bin/{unit.stem}")
     assert service["ExecStartPre"].endswith("--check-config")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_daemon_reads_its_configuration_again(unit: Path) -> None:
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in unit.read_text(encoding="utf-8").splitlines()
+
+
+def exposure(unit: Path, threshold: int) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={threshold}", "--no-pager", str(unit)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_master_is_exposed_no_more_than_it_must_be() -> None:
+    """systemd's own judgement, in tenths: 2.0 of 10."""
+    done = exposure(ROOT / "systemd/masterd.service", 20)
+    assert done.returncode == 0, done.stdout
+    assert exposure(ROOT / "systemd/agentd.service", 20).returncode != 0, "this can fail"
 
 
 def test_there_are_units_for_both_daemons() -> None:

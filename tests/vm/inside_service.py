@@ -138,6 +138,8 @@ async def test_agentd_makes_the_scope_and_tells_systemd_that_it_is_ready(agent: 
     assert systemctl("show", "--value", "--property=Delegate", SCOPE.name) == "yes"
     container = await sleeper(agent)
     assert_in_place(container)
+    scores = [Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in (shown("MainPID"), container.pid)]
+    assert scores == ["-900", "0"], "the agent outlives a shortage of memory, its tasks do not"
     assert Path(container.sandbox).stat().st_uid == Path(f"/proc/{container.pid}").stat().st_uid != 0
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -247,3 +250,20 @@ async def test_pages(masterd: MasterdProcess) -> None:
         with pytest.raises(AioRpcError) as caught:
             await operator.ListAgents(operator_pb.ListAgentsRequest(page_size=-1))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_reload_changes_what_needs_no_restart_and_names_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "masterd.toml"
+    file.write_text('log_level = "info"\n', encoding="utf-8")
+    masterd = MasterdProcess(tmp_path, f"--config={file}")
+    masterd.start()
+    try:
+        assert "level=debug" not in masterd.log
+        file.write_text('log_level = "debug"\noffer_timeout = "7s"\n', encoding="utf-8")
+        os.kill(masterd.pid, signal.SIGHUP)
+        deadline_s = time.monotonic() + 20
+        while "changed=log_level needs_restart=offer_timeout" not in masterd.log or "level=debug" not in masterd.log:
+            assert time.monotonic() < deadline_s, masterd.log
+            time.sleep(0.02)
+    finally:
+        assert masterd.stop() == 0
