@@ -27,6 +27,7 @@ from paddock.daemon.settings import (
     setting,
     whole,
 )
+from paddock.http import addresses as http
 from paddock.model.docker_parameters import ORDINARY
 from paddock.model.resource_text import parse_attributes, parse_resources
 from paddock.model.task import (
@@ -37,6 +38,7 @@ from paddock.model.task import (
     ContainerType,
     LogPolicy,
 )
+from paddock.rpc.address import parse_address
 
 DEFAULT_FILE = "/etc/paddock/agentd.toml"
 VERSION = "0.1.0"
@@ -119,6 +121,14 @@ class Settings:
     )
     listen: tuple[str, ...] = setting(
         ("unix:/run/paddock/agentd.sock",), "addresses to serve: unix:/path, and host:port where TCP is wanted", WORDS
+    )
+    http_listen: tuple[str, ...] = setting((), http.HELP, WORDS)
+    insecure: bool = setting(False, http.INSECURE_HELP, BOOLEAN)
+    metrics_container_limit_count: int = setting(
+        100,
+        "how many containers have metrics of their own, the newest; the others are summed as `other`",
+        whole(0, 100_000),
+        name="metrics_container_limit",
     )
     master: tuple[str, ...] = setting((), "the masters' addresses; empty: standalone containers only", WORDS)
     hostname: str = setting("", "as it is shown; the kernel's own when empty", TEXT)
@@ -253,6 +263,17 @@ class Settings:
     docker_mount_sandbox_at: str = setting(
         docker_settings.DEFAULT_SANDBOX, "docker: where a container finds its sandbox", docker_settings.SANDBOX
     )
+
+    def __post_init__(self) -> None:
+        """What settings must agree on."""
+        _ = self.http_addresses
+
+    @property
+    def http_addresses(self) -> http.HttpAddresses:
+        """Where HTTP is served. Raises ConfigError or InvalidRequest."""
+        unix = [text for text in self.listen if text.startswith(("unix:", "/"))]
+        grpc_unix_path = parse_address(unix[0], "listen").unix_path if unix else ""
+        return http.http_addresses(self.http_listen, grpc_unix_path=grpc_unix_path, insecure=self.insecure)
 
     @property
     def sockets_dir(self) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import uuid
+from collections.abc import Callable
 
 from agentd import host as host_facts
 from agentd.checker import Checks

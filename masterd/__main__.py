@@ -16,6 +16,7 @@ from masterd.beginning import Beginning
 from masterd.config import MasterSettings, configuration, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
+from masterd.metrics.pages import Pages
 from masterd.recording import FORMAT, RecordedMachine, Recorder
 from masterd.registry import Registry
 from masterd.rpc.services import services
@@ -26,6 +27,7 @@ from paddock.daemon.config import Shown
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
+from paddock.http.listener import HttpListener
 from paddock.model.agent import MasterInfo
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.rpc.principal import OwnUidOnly
@@ -99,6 +101,9 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         allocation_interval_s=settings.allocation_interval_s,
     )
     server = _server(settings, shell)
+    http = HttpListener(
+        settings.http_addresses, Pages(shell, role_limit_count=settings.metrics_role_limit_count).by_path
+    )
     collect_seldom()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,6 +113,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
     running = asyncio.create_task(shell.run())
     try:
         await server.start()
+        await http.start()
         await server.set_serving(serving=True)
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
         status = f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}"
@@ -122,6 +128,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
     finally:
         readiness.stopping()
         shell.stop()
+        await http.stop()
         await server.stop(grace_s=_STOP_GRACE_S)
         watchdog.cancel()
         with suppress(asyncio.CancelledError):

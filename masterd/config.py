@@ -12,6 +12,7 @@ from paddock import __version__
 from paddock.daemon.config import Configuration
 from paddock.daemon.logging import LogFormat
 from paddock.daemon.settings import (
+    BOOLEAN,
     DURATION_S,
     PATH,
     SIZE_BYTES,
@@ -24,10 +25,11 @@ from paddock.daemon.settings import (
     setting,
     whole,
 )
+from paddock.http import addresses as http
 from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resource_text import parse_scalar_milli
-from paddock.rpc.channel import Address, parse_address
+from paddock.rpc.address import Address, parse_address
 
 DEFAULT_PATH = "/etc/paddock/masterd.toml"
 _MS_PER_S = 1_000
@@ -161,11 +163,20 @@ class MasterSettings:
     )
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how log lines look", one_of(LogFormat), reloads=True)
     log_level: str = setting("info", "the least important lines that are written", Kind("LEVEL", _level), reloads=True)
+    http_listen: tuple[str, ...] = setting((), http.HELP, WORDS)
+    insecure: bool = setting(False, http.INSECURE_HELP, BOOLEAN)
+    metrics_role_limit_count: int = setting(
+        500,
+        "how many roles have metrics of their own; the others are summed as the role `other`",
+        whole(0, 1_000_000),
+        name="metrics_role_limit",
+    )
 
     def __post_init__(self) -> None:
         """What two settings must agree on."""
         if self.tcp_uid is not None and not self.tcp_address:
             raise ConfigError(("tcp_uid: it means nothing without a host:port in listen",))
+        _ = self.http_addresses
 
     @property
     def _addresses(self) -> tuple[Address, ...]:
@@ -180,6 +191,11 @@ class MasterSettings:
     def tcp_address(self) -> str:
         """Empty: no TCP."""
         return next((address.tcp for address in self._addresses if address.tcp), "")
+
+    @property
+    def http_addresses(self) -> http.HttpAddresses:
+        """Where HTTP is served. Raises ConfigError or InvalidRequest."""
+        return http.http_addresses(self.http_listen, grpc_unix_path=self.unix_path, insecure=self.insecure)
 
     @property
     def core(self) -> Settings:

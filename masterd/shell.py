@@ -61,9 +61,11 @@ from masterd.core.events import (
     WeightsChanged,
 )
 from masterd.core.machine import Machine
+from masterd.metrics.meters import Meters
 from masterd.streams import Streams
 from masterd.task_feed import TaskFeed
 from paddock.daemon.clock import Clock
+from paddock.daemon.lag import measure_lag
 from paddock.daemon.shell import Shell
 from paddock.model.errors import PaddockError, Unavailable
 from paddock.model.resource_text import format_resources
@@ -71,6 +73,7 @@ from paddock.model.resource_text import format_resources
 TICK_S = 0.25
 """How late a ping, heartbeat or deadline may be."""
 
+_NS_PER_S = 1e9
 _log = logging.getLogger(__name__)
 
 
@@ -137,12 +140,14 @@ class MasterShell:
         self.agents: Streams[AgentMessage] = Streams()
         self.frameworks: Streams[FrameworkMessage] = Streams()
         self.feed = TaskFeed()
+        self.meters = Meters()
+        self._write = write
         self._shell: Shell[Posted, Effect | Answer, Save] = Shell(
             handle=self._handle,
             record_of=_record_of,
             perform=self._perform,
-            write=write,
-            refused=_refuse,
+            write=self._write_timed,
+            refused=self._refuse,
             may_overtake=_may_overtake,
         )
 
@@ -200,6 +205,7 @@ class MasterShell:
     async def run(self) -> None:
         """Raises what made the registry unwritable: nothing may be promised then."""
         timers = (
+            asyncio.create_task(measure_lag(self.meters.loop_lag_s)),
             asyncio.create_task(self._repeat(self._allocation_interval_s, CycleDue(batch=True))),
             asyncio.create_task(self._repeat(TICK_S, Tick())),
         )
@@ -215,6 +221,19 @@ class MasterShell:
             await asyncio.sleep(interval_s)
             self.post(event)
 
+    def _write_timed(self, records: Sequence[Save]) -> None:
+        """On the writer thread."""
+        begun_ns = self._clock.monotonic_ns()
+        self._write(records)
+        self.meters.registry_s.observe((self._clock.monotonic_ns() - begun_ns) / _NS_PER_S)
+        self.meters.records_written_count += len(records)
+
+    def _refuse(self, posted: Posted, error: PaddockError) -> None:
+        kind = type(posted.event)
+        self.meters.refused_events[kind] = self.meters.refused_events.get(kind, 0) + 1
+        if posted.answer is not None and not posted.answer.done():
+            posted.answer.set_exception(error)
+
     def _handle(self, posted: Posted) -> Sequence[Effect | Answer]:
         if posted.answer is not None and posted.answer.cancelled():
             # The caller is gone before anything was done: better nothing is.
@@ -224,6 +243,10 @@ class MasterShell:
             self._cycle_is_queued = False
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         effects: list[Effect | Answer] = list(self._machine.handle(event, now_ns=now_ns, wall_ns=wall_ns))
+        events, kind = self.meters.events, type(event)
+        events[kind] = events.get(kind, 0) + 1
+        if kind is CycleDue:
+            self.meters.cycle_s.observe((self._clock.monotonic_ns() - now_ns) / _NS_PER_S)
         if self._machine.wants_run and not self._cycle_is_queued:
             # Behind everything that is queued already: a burst of events makes one run.
             self._cycle_is_queued = True
@@ -323,8 +346,3 @@ def _may_overtake(effect: Effect | Answer, waiting: Iterable[Effect | Answer]) -
             )
         case _:
             return False
-
-
-def _refuse(posted: Posted, error: PaddockError) -> None:
-    if posted.answer is not None and not posted.answer.done():
-        posted.answer.set_exception(error)

@@ -13,7 +13,7 @@ from agentd.rpc.powers import Powers
 from agentd.shell import Shell
 from agentd.users import Users
 from paddock.model.errors import ConfigError
-from paddock.rpc.channel import parse_address
+from paddock.rpc.address import parse_address
 from paddock.rpc.server import RpcServer, Service
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
 from paddock.wire.v1.agent_task_service_pb2_grpc import add_AgentTaskServiceServicer_to_server

@@ -66,6 +66,14 @@ def subscribe(turn: Turn, event: Subscribe) -> None:
             heartbeat_interval_ms=heartbeat_ms,
         ),
     )
+    note_wishes(turn, framework)
+
+
+def note_wishes(turn: Turn, framework: FrameworkEntry) -> None:
+    """Where it wants offers may have changed."""
+    is_subscribed = framework.state is FrameworkState.SUBSCRIBED
+    roles = [role for role in framework.info.roles if role not in framework.suppressed_roles] if is_subscribed else ()
+    turn.state.tally.note_wishes(framework.info.framework_id, roles, turn.now_ns)
 
 
 def _check_user(event: Subscribe) -> None:
@@ -140,6 +148,7 @@ def stream_lost(turn: Turn, stream: int) -> None:
         return
     framework = turn.state.frameworks[framework_id]
     framework.move(FrameworkEvent.STREAM_LOST)
+    note_wishes(turn, framework)
     _detach(turn, framework)
     offers.rescind_all(turn, framework)
     turn.state.allocator.set_framework_active(framework_id, active=False)
@@ -168,6 +177,7 @@ def end(turn: Turn, framework: FrameworkEntry, event: FrameworkEvent) -> None:
     framework_id = framework.info.framework_id
     offers.rescind_all(turn, framework)
     framework.move(event)
+    note_wishes(turn, framework)
     if framework.stream is not None:
         turn.note(framework, NoteError(message="the framework has ended"))
         turn.effects.append(CloseFrameworkStream(stream=framework.stream))

@@ -235,10 +235,12 @@ def _from_framework(turn: Turn, event: FrameworkEvents) -> None:
             framework_events.check_roles(framework, roles)
             framework.suppressed_roles -= set(roles or framework.info.roles)
             turn.state.allocator.revive(framework.info.framework_id, roles)
+            framework_events.note_wishes(turn, framework)
         case Suppress(roles=roles):
             framework_events.check_roles(framework, roles)
             framework.suppressed_roles |= set(roles or framework.info.roles)
             turn.state.allocator.suppress(framework.info.framework_id, roles)
+            framework_events.note_wishes(turn, framework)
         case Teardown():
             framework_events.end(turn, framework, FrameworkEvent.TEARDOWN)
 

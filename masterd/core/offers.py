@@ -15,6 +15,7 @@ from masterd.core.events import Accept, Caller, Decline
 from masterd.core.operations import Room, find_fault, find_missing, prepared
 from masterd.core.rights import check_may
 from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, OfferEntry, TaskEntry, Turn
+from masterd.core.tally import OfferEnd
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.ids import FrameworkId, OfferId
 from paddock.model.offer import Change, Launch, Offer
@@ -30,8 +31,12 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
     agents, offers, maintenance, number = state.agents, state.offers, state.maintenance, state.offer_count
     # A named tuple's own constructor is a Python function, and there are two for each agent.
     new = tuple.__new__
+    offered_ns, last_role = state.tally.offered_ns, ""
     for framework_id, role, agent_id, resources, allocated in grants:
         number += 1
+        if role != last_role:
+            offered_ns[role] = now_ns
+            last_role = role
         offer_id = OfferId(f"{prefix}{number}")
         agent = agents[agent_id]
         info = agent.info
@@ -57,6 +62,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
             by_framework[framework_id].append(offer)
         else:
             by_framework[framework_id] = [offer]
+    state.tally.offers_made_count += number - state.offer_count
     state.offer_count = number
     for framework_id, made in by_framework.items():
         framework = state.frameworks[framework_id]
@@ -64,9 +70,10 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
         turn.note(framework, NoteOffers(offers=tuple(made)))
 
 
-def _end(turn: Turn, offer_id: OfferId) -> OfferEntry:
+def _end(turn: Turn, offer_id: OfferId, how: OfferEnd) -> OfferEntry:
     """Take the offer off the books. What becomes of its resources is the caller's next step."""
     state = turn.state
+    state.tally.offers_ended[how] += 1
     entry = state.offers.pop(offer_id)
     del state.agents[entry.offer.agent_id].offers[offer_id]
     del state.frameworks[entry.offer.framework_id].offers[offer_id]
@@ -80,9 +87,9 @@ def _give_back(turn: Turn, entry: OfferEntry, resources: Resources, refuse_ms: i
     )
 
 
-def rescind(turn: Turn, offer_id: OfferId) -> None:
+def rescind(turn: Turn, offer_id: OfferId, how: OfferEnd = OfferEnd.RESCINDED) -> None:
     """The master takes an offer back: no filter, the framework has refused nothing."""
-    entry = _end(turn, offer_id)
+    entry = _end(turn, offer_id, how)
     turn.note(turn.state.frameworks[entry.offer.framework_id], NoteRescinded(offer_id=offer_id))
     _give_back(turn, entry, entry.resources, None)
 
@@ -99,7 +106,7 @@ def rescind_overdue(turn: Turn) -> None:
     if timeout_ns:
         due = [key for key, entry in turn.state.offers.items() if entry.created_ns + timeout_ns <= turn.now_ns]
         for offer_id in due:
-            rescind(turn, offer_id)
+            rescind(turn, offer_id, OfferEnd.TIMED_OUT)
 
 
 def rescind_what_no_longer_fits(turn: Turn, agent: AgentEntry) -> None:
@@ -117,7 +124,7 @@ def decline(turn: Turn, event: Decline, framework: FrameworkEntry) -> None:
     """Those that the framework still holds come back refused."""
     for offer_id in event.offer_ids:
         if offer_id in framework.offers:
-            entry = _end(turn, offer_id)
+            entry = _end(turn, offer_id, OfferEnd.DECLINED)
             _give_back(turn, entry, entry.resources, event.filters.refuse_ms)
 
 
@@ -153,12 +160,12 @@ def accept(turn: Turn, event: Accept, framework: FrameworkEntry) -> None:
     if fault is not None:
         for offer_id in dict.fromkeys(event.offer_ids):
             if offer_id in framework.offers:
-                entry = _end(turn, offer_id)
+                entry = _end(turn, offer_id, OfferEnd.INVALID)
                 _give_back(turn, entry, entry.resources, None)
         for task in tasks:
             _answer_without_task(turn, framework, task, TaskState.DROPPED, Reason.INVALID_OFFERS, fault)
         return
-    entries = [_end(turn, offer_id) for offer_id in event.offer_ids]
+    entries = [_end(turn, offer_id, OfferEnd.ACCEPTED) for offer_id in event.offer_ids]
     acceptance = _Acceptance(
         framework=framework,
         agent=turn.state.agents[entries[0].offer.agent_id],
@@ -240,6 +247,7 @@ def _answer_without_task(
 ) -> None:
     """The task never came to be: its framework hears why, and nothing is remembered."""
     status = turn.status(task.task_id, task.agent_id, framework.as_it_understands(state), reason, message)
+    turn.state.tally.count_end(status)
     turn.note(framework, NoteStatus(status=status))
 
 
@@ -262,6 +270,7 @@ def _launch(turn: Turn, acceptance: _Acceptance, task: TaskInfo) -> TaskInfo | N
         agent_id=agent_id,
         state=TaskState.STAGING,
     )
+    turn.state.tally.tasks_launched_count += 1
     acceptance.framework.completed.pop(info.task_id, None)
     acceptance.framework.tasks[info.task_id] = entry
     acceptance.agent.tasks[entry.framework_id, info.task_id] = entry

@@ -11,6 +11,7 @@ from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
 from masterd.allocator.quota import Quota
 from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, TellKill, ToAgent, ToFramework
+from masterd.core.tally import Tally
 from masterd.core.views import AgentState, Drain, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
@@ -34,7 +35,6 @@ COMPLETED_FRAMEWORKS_LIMIT_COUNT = 50
 
 REFUSED_IDS_LIMIT_COUNT = 10_000
 """Ids of frameworks that have ended, here and in the registry. An older one would begin anew, with nothing of its own."""
-
 
 ALIKE_LIMIT_COUNT = 10_000
 """Different attributes and domains that are looked for again."""
@@ -306,6 +306,7 @@ class MasterState:
     subscription_count: int = 0
     destroy_count: int = 0
     task_version: int = 0
+    tally: Tally = field(default_factory=Tally)
 
     def view(self, task: TaskEntry) -> TaskView:
         """The task for operators."""
@@ -370,7 +371,7 @@ class Turn:
 
     def status(self, task_id: TaskId, agent_id: AgentId, state: TaskState, reason: Reason, message: str) -> TaskStatus:
         """A status of the master's own: without uuid, so it is not acknowledged and not repeated."""
-        return TaskStatus(
+        said = TaskStatus(
             task_id=task_id,
             agent_id=agent_id,
             state=state,
@@ -379,6 +380,7 @@ class Turn:
             message=message,
             timestamp_ns=self.wall_ns,
         )
+        return self.state.tally.counted(said)
 
     def release(self, task: TaskEntry) -> None:
         """Its resources go back, once, without a filter."""

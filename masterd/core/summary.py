@@ -34,12 +34,16 @@ class Amounts:
 
 @dataclass(slots=True, kw_only=True)
 class Summary:
-    """`inactive`: agents by what keeps them from being offered; one may have several. `tasks`: remembered ones, too."""
+    """`inactive`: agents by what keeps them from being offered; one may have several. `tasks`: remembered ones, too.
+
+    `unacknowledged_count`: tasks that ended and whose framework has not acknowledged it.
+    """
 
     agents: dict[AgentState, int] = field(default_factory=dict)
     inactive: dict[Inactivity, int] = field(default_factory=dict)
     drained_count: int = 0
     problem_count: int = 0
+    unacknowledged_count: int = 0
     frameworks: dict[FrameworkState, int] = field(default_factory=dict)
     tasks: dict[TaskState, int] = field(default_factory=dict)
     amounts: Amounts = field(default_factory=Amounts)
@@ -51,6 +55,7 @@ class Summary:
             _count(self.inactive, why)
         self.drained_count += agent.drain is not None and agent.drain.is_done
         self.problem_count += bool(agent.problem)
+        self.unacknowledged_count += sum(task.state.is_terminal for task in agent.tasks.values())
         if agent.state not in KNOWN_TO_ALLOCATOR:
             return
         view, whole = inspection.agent_view(state, agent), agent.info.resources

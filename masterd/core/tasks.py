@@ -19,7 +19,7 @@ THE_FRAMEWORK = "the framework"
 def status_reported(turn: Turn, event: StatusReported, agent: AgentEntry) -> None:
     """Take note and pass on. A status for a task that is on another agent is a lie and changes nothing."""
     key = (event.framework_id, event.status.task_id)
-    status = replace(event.status, agent_id=agent.info.agent_id)
+    status = turn.state.tally.counted(replace(event.status, agent_id=agent.info.agent_id))
     framework = turn.state.framework(event.framework_id)
     task = agent.tasks.get(key)
     assert framework is not None, "whatever an agent speaks of is known from then on"
@@ -62,7 +62,7 @@ def _take_note_for_nobody(turn: Turn, agent: AgentEntry, framework_id: Framework
 
 def _advance(turn: Turn, task: TaskEntry, status: TaskStatus, latest_state: TaskState) -> None:
     """Never back from a terminal state; its resources go back at the first one, not at its acknowledgement."""
-    task.note(status)
+    _note(turn, task, status)
     if status.container_id:
         task.container_id = status.container_id
     if not task.state.is_terminal:
@@ -71,6 +71,13 @@ def _advance(turn: Turn, task: TaskEntry, status: TaskStatus, latest_state: Task
         turn.release(task)
     if not task.duplicate:
         turn.changed(task)
+
+
+def _note(turn: Turn, task: TaskEntry, status: TaskStatus) -> None:
+    """An agent says a task's end again and again until somebody has heard it: it is one end."""
+    if status.state.is_terminal and not any(known.state.is_terminal for known in task.statuses):
+        turn.state.tally.count_end(status)
+    task.note(status)
 
 
 def conclude(turn: Turn, agent: AgentEntry, framework: FrameworkEntry, task: TaskEntry) -> None:
@@ -92,7 +99,7 @@ def end_by_master(
     assert framework is not None, "a task's framework is remembered as long as the task"
     task.state = framework.as_it_understands(state)
     status = turn.status(task.info.task_id, task.agent_id, task.state, reason, message)
-    task.note(status)
+    _note(turn, task, status)
     if not task.duplicate:
         turn.note(framework, NoteStatus(status=status))
     conclude(turn, agent, framework, task)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc.aio
 from grpc.aio import Channel, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 
-from paddock.model.errors import InvalidRequest
+from paddock.rpc.address import Address, parse_address
 from paddock.rpc.identity import IdentitySource
 from paddock.rpc.tokens import TOKEN_KEY
 
@@ -24,38 +22,9 @@ NO_DEADLINE_S = 10 * 365 * 24 * 3600.0
 
 _ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _METADATA_LIMIT_BYTES = 64 * 1024
-_TCP = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Either `unix_path` or `tcp` is set."""
-
-    unix_path: str = ""
-    tcp: str = ""
-
-    @property
-    def target(self) -> str:
-        """In gRPC's words."""
-        return f"unix:{self.unix_path}" if self.unix_path else f"dns:///{self.tcp}"
-
-    def __str__(self) -> str:
-        """In ours: what parse_address takes."""
-        return f"unix:{self.unix_path}" if self.unix_path else self.tcp
-
-
-def parse_address(text: str, field: str = "address") -> Address:
-    """`unix:/path`, `/path` or `host:port` (`[v6]:port`)."""
-    path = text.removeprefix("unix://") if text.startswith("unix://") else text.removeprefix("unix:")
-    if path.startswith("/") and "\0" not in path:
-        return Address(unix_path=path)
-    match = _TCP.fullmatch(text)
-    if match is None or not 1 <= int(match.group(2)) <= 65_535:
-        raise InvalidRequest(field, text, "use unix:/path or host:port")
-    return Address(tcp=text)
 
 
 def open_channel(address: Address | str) -> Channel:

@@ -71,3 +71,12 @@ def test_what_is_refused(tmp_path: Path, flag: str) -> None:
 def test_a_weight_names_the_word() -> None:
     with pytest.raises(InvalidRequest, match="b=x"):
         parse_weights(("a=1", "b=x"))
+
+
+def test_http_is_beside_grpc_or_where_it_is_said(tmp_path: Path) -> None:
+    assert str(load(tmp_path).http_addresses) == "unix:/run/paddock/masterd.sock.http"
+    assert not load(tmp_path, "--http-listen=none").http_addresses
+    assert str(load(tmp_path, "--http_listen=127.0.0.1:5052,/x").http_addresses) == "unix:/x,127.0.0.1:5052"
+    with pytest.raises(ConfigError, match=r"http_listen: 0\.0\.0\.0:5052: other machines could ask"):
+        load(tmp_path, "--http-listen=0.0.0.0:5052")
+    assert load(tmp_path, "--http-listen=0.0.0.0:5052", "--insecure").http_addresses.is_exposed

@@ -34,9 +34,31 @@ def violations(state: MasterState, books: Books) -> Iterator[str]:
     yield from _agent_task_violations(state)
     yield from _framework_task_violations(state)
     yield from _connection_violations(state)
+    yield from _tally_violations(state)
     for agent_id, agent in state.agents.items():
         if agent.state in {AgentState.CONNECTED, AgentState.DISCONNECTED}:
             yield from _conservation_violations(state, books, agent_id)
+
+
+def _tally_violations(state: MasterState) -> Iterator[str]:
+    tally = state.tally
+    outstanding_count = tally.offers_made_count - sum(tally.offers_ended.values())
+    if outstanding_count != len(state.offers):
+        yield f"{outstanding_count} offers were counted as made and not as ended; there are {len(state.offers)}"
+    wanted = sorted(
+        role
+        for framework in state.frameworks.values()
+        if framework.state is FrameworkState.SUBSCRIBED
+        for role in framework.info.roles
+        if role not in framework.suppressed_roles
+    )
+    counted = sorted(role for role, _ in tally.wishes())
+    if wanted != counted:
+        yield f"offers are wanted in {wanted}; counted were {counted}"
+    if not tally.offered_ns.keys() <= set(wanted):
+        yield f"when there was an offer is remembered of {set(tally.offered_ns) - set(wanted)}, where nobody wants one"
+    if sum(tally.tasks_ended.values()) > sum(tally.statuses.values()):
+        yield "more ends than statuses were counted"
 
 
 def _availability_violations(state: MasterState) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""What monitoring sees of a master: OpenMetrics, and Mesos' names for old dashboards."""

@@ -1,0 +1,38 @@
+"""Addresses of daemons in words. Without grpc: agentd reads its settings before that may come in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from paddock.model.errors import InvalidRequest
+
+_TCP = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Either `unix_path` or `tcp` is set."""
+
+    unix_path: str = ""
+    tcp: str = ""
+
+    @property
+    def target(self) -> str:
+        """In gRPC's words."""
+        return f"unix:{self.unix_path}" if self.unix_path else f"dns:///{self.tcp}"
+
+    def __str__(self) -> str:
+        """In ours: what parse_address takes."""
+        return f"unix:{self.unix_path}" if self.unix_path else self.tcp
+
+
+def parse_address(text: str, field: str = "address") -> Address:
+    """`unix:/path`, `/path` or `host:port` (`[v6]:port`)."""
+    path = text.removeprefix("unix://") if text.startswith("unix://") else text.removeprefix("unix:")
+    if path.startswith("/") and "\0" not in path:
+        return Address(unix_path=path)
+    match = _TCP.fullmatch(text)
+    if match is None or not 1 <= int(match.group(2)) <= 65_535:
+        raise InvalidRequest(field, text, "use unix:/path or host:port")
+    return Address(tcp=text)
