@@ -121,9 +121,20 @@ class Calls:
 
     async def attempt(self, call: Call, asked: Callable[[], Awaitable[Result]]) -> Result:
         """Refused at once when the circuit is open; else whatever comes of it is an error of ours, and counted."""
-        if not self._breaker.lets_through:
-            raise self._refusal(call)
+        self.check(call)
         return await self._counted(call, asked())
+
+    def check(self, call: Call) -> None:
+        """Raises EngineUnresponsive or EngineAbsent at once while the circuit is open."""
+        if not self._breaker.lets_through:
+            make = absent if self._is_absent else unresponsive
+            raise make(call, f"was not asked: {self._state.words}")
+
+    def failed(self, call: Call, error: Exception) -> PaddockError:
+        """The error of ours for what has happened outside of `attempt`; it counts as if it were inside."""
+        known = error_of(call, error)
+        self._heard(known)
+        return known
 
     async def until_reachable(self) -> None:
         """Returns at once when it is."""
@@ -144,8 +155,7 @@ class Calls:
         except NotSent as error:
             raise unresponsive(call, f"was not asked: {error}") from None
         except Exception as error:
-            known = error_of(call, error)
-            self._heard(known)
+            known = self.failed(call, error)
             if known is error:
                 raise
             raise known from error
@@ -167,10 +177,6 @@ class Calls:
             for lane in (self.looks, self.changes):
                 lane.drop_waiting(self._state.words)
 
-    def _refusal(self, call: Call) -> PaddockError:
-        make = absent if self._is_absent else unresponsive
-        return make(call, f"was not asked: {self._state.words}")
-
     def _become(self, state: EngineState) -> None:
         if state.facts is None:
             state = replace(state, facts=self._state.facts)
@@ -190,7 +196,9 @@ class Calls:
         if not self._breaker.failed_count and not self._are_facts_old:
             self._poked.clear()
             try:
-                await asyncio.wait_for(self._poked.wait(), self.limits.ping_every_s)
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
+                async with asyncio.timeout(self.limits.ping_every_s):
+                    await self._poked.wait()
             except TimeoutError:
                 pass
         if self._are_facts_old:

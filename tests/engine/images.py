@@ -54,6 +54,11 @@ def build_odd(engine: Engine) -> str:
     return _import(engine, ODD, _busybox_archive({"bin/odd entry": _ODD_SCRIPT}), changes=_ODD_CHANGES)
 
 
+def build_with(engine: Engine, reference: str, files: Mapping[str, str]) -> str:
+    """Busybox and these files, in one layer that no other image has."""
+    return _import(engine, reference, _busybox_archive(files))
+
+
 def build_debian(engine: Engine) -> str:
     """Debian's minimal system by debootstrap; a minute the first time, and it needs the package archive: for long tests."""
     cache = debian.cache_directory()
@@ -69,7 +74,7 @@ def build_debian(engine: Engine) -> str:
 
 def _import(engine: Engine, reference: str, archive: BinaryIO, *, changes: Sequence[str] = ()) -> str:
     """One layer, made of a tar archive."""
-    repository, tag = reference.split(":")
+    repository, _, tag = reference.rpartition(":")
     with client(engine) as api:
         answer = api.import_image_from_data(archive, repository, tag, list(changes))
         assert '"status":"sha256:' in answer, answer
