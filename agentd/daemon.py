@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import uuid
 from collections.abc import Callable
@@ -14,20 +13,16 @@ from agentd.checker import Checks
 from agentd.checkpoint import CheckpointLog
 from agentd.checkpoint_writer import CheckpointWriter, decode_frames
 from agentd.config import VERSION, Settings
+from agentd.containerizer.assembly import assemble
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Restored
 from agentd.containerizer.launcher_link import LauncherLink
-from agentd.containerizer.native import NativeContainerizer
-from agentd.containerizer.places import Places
 from agentd.core import events, recovery
 from agentd.core.machine import Machine
 from agentd.core.state import AgentState, new_state
-from agentd.fetcher.cache import FetchCache
-from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.gc.collector import Collector, CollectorSettings
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
-from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.mailbox import Mailbox
 from agentd.outside.programs import Programs
@@ -40,14 +35,12 @@ from agentd.shell import Shell
 from agentd.users import Users
 from agentd.volumes import VolumeKeeper, VolumePlaces
 from agentd.wiring import MasterLink, NoMaster
-from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
 from paddock.model.ids import AgentId
-from paddock.model.task import ContainerType
 from paddock.rpc.leader import StaticMasters
 from paddock.rpc.principal import OwnUidOnly
 
@@ -81,7 +74,6 @@ class Daemon:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        isolators = table.create(self._settings.isolation, self._host, self._settings.for_isolators)
         log, frames = CheckpointLog.open(f"{self._settings.state_dir}/log")
         state = self._restored_state(log.path, frames)
 
@@ -94,18 +86,10 @@ class Daemon:
         )
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
-        places = Places.at(f"{self._settings.state_dir}/records", self._settings.sockets_dir)
         programs = Programs(self._host)
-        native = NativeContainerizer(
-            host=self._host,
-            places=places,
-            isolation=Isolation(isolators),
-            thread=thread,
-            launcher=self._launcher,
-            fetcher=self._fetcher(programs),
-            post=shell.post,
+        containerizer = assemble(
+            self._settings, self._host, thread=thread, launcher=self._launcher, programs=programs, post=shell.post
         )
-        containerizer = ComposingContainerizer({ContainerType.NATIVE: native}, shell.post)
         try:
             volume_places = VolumePlaces(self._settings.work_dir, self._identity)
             keeper = VolumeKeeper(volume_places, thread, shell.post)
@@ -124,20 +108,6 @@ class Daemon:
         except OSError as error:
             # Each launch will say so of its own sandbox, and it may be put right meanwhile.
             _log.warning("the work directory cannot be prepared", extra={"error": str(error)})
-
-    def _fetcher(self, programs: Programs) -> Fetcher:
-        settings = self._settings
-        return Fetcher(
-            programs=programs,
-            cache=FetchCache(f"{settings.state_dir}/fetched", settings.fetcher_cache_size_bytes),
-            bounds=FetchBounds(
-                deadline_s=settings.fetcher_timeout_s,
-                stall_s=settings.fetcher_stall_timeout_s,
-                least_bytes_per_s=settings.fetcher_least_bytes_per_s,
-                size_limit_bytes=settings.fetcher_size_limit_bytes,
-            ),
-            environment=os.environ,
-        )
 
     def _restored_state(self, path: str, frames: list[bytes]) -> AgentState:
         total = host_facts.host_resources(self._settings)

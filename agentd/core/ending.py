@@ -113,7 +113,7 @@ def _end_checks(turn: Turn, container: ContainerEntry) -> None:
 def _send_kill(turn: Turn, container: ContainerEntry, policy: KillPolicy) -> None:
     if not container.launched:
         # Its preparation, or fetch, is under way, and then comes the clean-up instead of the launch.
-        if container.config.command.uris:
+        if container.config.command.uris or container.config.container.docker is not None:
             turn.effects.append(CancelFetch(container_id=container.config.container_id))
         return
     grace_ms = policy.grace_period_ms

@@ -10,24 +10,19 @@ from pathlib import Path
 import pytest
 
 from agentd.config import Settings
+from agentd.containerizer.assembly import assemble
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Containerizer, Restored
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand
-from agentd.containerizer.native import NativeContainerizer
-from agentd.containerizer.places import Places
 from agentd.core import events
-from agentd.fetcher.cache import FetchCache
-from agentd.fetcher.fetcher import FetchBounds, Fetcher
-from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
 from agentd.sandbox import sandbox_path
-from isolators import table
 from isolators.host import read_host_facts
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
-from paddock.model.docker import DockerInfo
+from paddock.model.docker import DockerInfo, DockerNetwork
 from paddock.model.errors import InvalidRequest, NotFound, Unavailable
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.image import parse_image
@@ -35,6 +30,8 @@ from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, cgroup_points
+from tests.engine import images
+from tests.engine.engine import Engine
 
 ROOT = UserIdentity(name="root", uid=0, gid=0, groups=(0,), home="/root")
 TIMEOUT_S = 20.0 * TIME_SCALE
@@ -48,6 +45,7 @@ class Subject:
         self.agent_id = agent_id
         self.said: asyncio.Queue[events.Event] = asyncio.Queue()
         self.containerizer: Containerizer
+        self.engine: Engine | None = None
         self.count = 0
 
     def config(self, *words: str) -> ContainerConfig:
@@ -59,8 +57,17 @@ class Subject:
             command=CommandInfo(arguments=words),
             resources=Resources.scalars({"cpus": 100, "mem": 64_000}),
             user=ROOT,
+            container=self.container,
             sandbox=sandbox_path(f"{self.directory}/w", self.agent_id, FrameworkId(""), TaskId(""), container_id),
         )
+
+    @property
+    def container(self) -> ContainerInfo:
+        if self.engine is None:
+            return ContainerInfo()
+        image = parse_image(images.BUSYBOX, "image")
+        docker = DockerInfo(image=image, network=DockerNetwork.NONE, init=False)
+        return ContainerInfo(type=ContainerType.DOCKER, docker=docker)
 
     async def hear(self, *kinds: type) -> events.Event:
         async with asyncio.timeout(TIMEOUT_S):
@@ -93,47 +100,44 @@ class Subject:
         return [f"{point}/{name}" for point in cgroup_points() if os.path.isdir(f"{point}/{name}")]
 
 
-def make(subject: Subject, *, composed: bool) -> tuple[Containerizer, IsolationThread]:
+def make(subject: Subject) -> tuple[Containerizer, IsolationThread]:
     directory = subject.directory
     host = read_host_facts(subject.agent_id)
-    places = Places.at(f"{directory}/records", f"{directory}/run")
-    places.make()
     thread = IsolationThread(asyncio.get_running_loop())
-    settings = Settings()
-    native = NativeContainerizer(
-        host=host,
-        fetcher=Fetcher(
-            programs=Programs(host),
-            cache=FetchCache(f"{directory}/fetched", 2**30),
-            bounds=FetchBounds(deadline_s=TIMEOUT_S, stall_s=TIMEOUT_S, least_bytes_per_s=0, size_limit_bytes=2**30),
-            environment={},
-        ),
-        places=places,
-        isolation=Isolation(table.create(settings.isolation, host, settings.for_isolators)),
-        thread=thread,
-        launcher=LauncherLink(
-            LauncherCommand(
-                socket_path=f"{directory}/run/launcher.sock",
-                agent_id=subject.agent_id,
-                cgroup_roots=tuple(dict.fromkeys(root for _, root in host.cgroup_roots)),
-                log_path=f"{directory}/launcher.log",
-                use_systemd=False,
-            )
-        ),
-        post=subject.said.put_nowait,
+    settings = replace(
+        Settings(),
+        state_dir=str(directory),
+        containerizers=(ContainerType.NATIVE,),
+        fetcher_timeout_s=TIMEOUT_S,
+        fetcher_stall_timeout_s=TIMEOUT_S,
     )
-    if composed:
-        return ComposingContainerizer({ContainerType.NATIVE: native}, subject.said.put_nowait), thread
-    return native, thread
+    if subject.engine is not None:
+        types = (ContainerType.DOCKER, ContainerType.NATIVE)
+        settings = replace(settings, containerizers=types, docker_socket=str(subject.engine.socket))
+    launcher = LauncherLink(
+        LauncherCommand(
+            socket_path=f"{directory}/run/launcher.sock",
+            agent_id=subject.agent_id,
+            cgroup_roots=tuple(dict.fromkeys(root for _, root in host.cgroup_roots)),
+            log_path=f"{directory}/launcher.log",
+            use_systemd=False,
+        )
+    )
+    os.makedirs(settings.sockets_dir, exist_ok=True)
+    post = subject.said.put_nowait
+    made = assemble(settings, host, thread=thread, launcher=launcher, programs=Programs(host), post=post)
+    return made, thread
 
 
-@pytest.fixture(params=[False, True], ids=["native", "composing"])
+@pytest.fixture(params=["native", pytest.param("docker", marks=pytest.mark.no_cgroups)])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     with tempfile.TemporaryDirectory(prefix="paddock-contract-") as path:
         directory = Path(path)
         directory.chmod(0o711)
         made = Subject(directory, AgentId(f"contract{os.getpid()}"))
-        made.containerizer, thread = make(made, composed=request.param)
+        if request.param == "docker":
+            made.engine = request.getfixturevalue("engine")
+        made.containerizer, thread = make(made)
         await made.containerizer.start()
         await made.containerizer.recover(())
         yield made
@@ -171,11 +175,10 @@ async def test_a_resize_is_answered_and_may_come_twice(subject: Subject) -> None
     assert (limits["pids limit"].planned, limits["pids limit"].in_force) == ("17", "17")
     subject.containerizer.kill(config.container_id, 9, 0)
     await subject.conclude(config, await subject.ended())
-    if isinstance(subject.containerizer, NativeContainerizer):  # the composing one forgets it at `discard`
-        subject.containerizer.resize(wanted)
-        late = await subject.hear(events.Resized)
-        assert isinstance(late, events.Resized)
-        assert isinstance(late.error, Unavailable)
+    subject.containerizer.resize(wanted)
+    late = await subject.hear(events.Resized)
+    assert isinstance(late, events.Resized)
+    assert isinstance(late.error, Unavailable)
 
 
 async def test_a_kill_ends_it_and_may_come_twice(subject: Subject) -> None:
@@ -198,7 +201,8 @@ async def test_a_launch_that_fails_leaves_nothing(subject: Subject) -> None:
     subject.containerizer.launch(config.container_id)
     failed = await subject.hear(events.LaunchFailed)
     assert isinstance(failed, events.LaunchFailed)
-    assert failed.failure.stage == "exec"
+    assert failed.failure.stage == ("exec" if subject.engine is None else "start")
+    assert "/no/such/program" in failed.failure.message
     subject.containerizer.conclude(config, None, launched=True)
     await subject.hear(events.Concluded)
     assert not subject.cgroups(config)
@@ -272,7 +276,7 @@ async def test_another_one_finds_the_living_and_destroys_the_unknown(subject: Su
     known, started = await subject.started("/bin/sleep", "1000")
     unknown, orphan = await subject.started("/bin/sleep", "1000")
     await subject.containerizer.stop()
-    subject.containerizer, thread = make(subject, composed=isinstance(subject.containerizer, ComposingContainerizer))
+    subject.containerizer, thread = make(subject)
     await subject.containerizer.start()
     pidfd = open_pidfd(orphan.pid)
     view = Container(config=known, state=ContainerState.RUNNING, pid=started.pid)

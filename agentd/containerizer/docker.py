@@ -1,0 +1,325 @@
+"""The Docker containerizer: the engine creates and runs, and a shim of ours holds each container through its stand-in.
+
+All that the native containerizer promises comes from the same code: limits in our own cgroup above the engine's, logs, the
+exit record, kills without the engine, recovery, statistics. What is here is the engine's part: image, creation, exec, removal.
+Where it does not answer, the launch fails with its words, and what it owes is taken from it when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+
+from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
+from agentd.containerizer.launcher_process import isolated
+from agentd.containerizer.native import NativeContainerizer
+from agentd.core.events import Ended, Event, LaunchFailed, Prepared, PrepareRefused, Resized, Started
+from agentd.core.exit_record import ExitRecord
+from agentd.docker import creation, empty_cgroups
+from agentd.docker.engine import DockerEngine
+from agentd.docker.evidence import merged
+from agentd.docker.images import Images
+from agentd.docker.leftovers import Leftovers
+from agentd.docker.notes import Note, Notes
+from agentd.docker.stand_in import order_json
+from isolators.contract import HostFacts
+from paddock.kernel.mounts import read_hierarchy
+from paddock.model.container import ContainerConfig, UserIdentity
+from paddock.model.docker import DockerInfo
+from paddock.model.errors import (
+    AlreadyExists,
+    ContainerizerError,
+    InvalidRequest,
+    PaddockError,
+    Unavailable,
+    Unsupported,
+)
+from paddock.model.ids import ContainerId
+from paddock.model.launch_plan import LaunchPlan
+from paddock.model.statistics import EffectiveLimit, ResourceStatistics
+from paddock.model.task import CommandInfo, LaunchFailure
+
+_CGROUP_DRIVER = "cgroupfs"
+_log = logging.getLogger(__name__)
+_MAIN = "import sys; sys.path[:0] = [{root!r}]; from agentd.docker.stand_in import main; main()"
+
+
+class DockerContainerizer(Containerizer):
+    """For the event loop's thread. `hold_with` first."""
+
+    _native: NativeContainerizer
+
+    def __init__(
+        self, *, engine: DockerEngine, images: Images, notes: Notes, host: HostFacts, sandbox_at: str, post: Post
+    ) -> None:
+        """`sandbox_at`: where a container sees its sandbox. Touches nothing before `start`."""
+        self._engine = engine
+        self._images = images
+        self._notes = notes
+        self._host = host
+        self._sandbox_at = sandbox_at
+        self._post = post
+        self._leftovers = Leftovers(engine, host)
+        self._hierarchy = read_hierarchy()
+        self._configs: dict[ContainerId, ContainerConfig] = {}
+        self._pulling: dict[ContainerId, asyncio.Task[None]] = {}
+        self._creating: dict[ContainerId, asyncio.Task[None]] = {}
+        self._started: dict[ContainerId, Started] = {}
+        """What a shim has said of a stand-in, until that has said that it has started the container."""
+        self._failures: dict[ContainerId, LaunchFailure] = {}
+        self._sizes: dict[ContainerId, ContainerConfig] = {}
+        """The size that is being tried, while the engine has not taken it."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hold_with(self, native: NativeContainerizer) -> None:
+        """By it, whose events come to `hear`, and who asks `stand_in`."""
+        self._native = native
+
+    async def start(self) -> None:
+        """With an engine or without."""
+        self._notes.make()
+        self._notes.watch(self._look_at_note)
+        await self._engine.calls.start()
+
+    async def recover(self, restored: Sequence[Restored]) -> None:
+        """Whose shims live, the native containerizer finds. The engine is told what it may keep of ours."""
+        self._configs.update({each.container.config.container_id: each.container.config for each in restored})
+        for container_id in set(self._notes.left()) - set(self._configs):
+            self._notes.forget(container_id)
+        for each in restored:
+            container_id = each.container.config.container_id
+            if each.same_boot and not each.container.pid and self._notes.read(container_id) is None:
+                self._create_soon(container_id)
+        self._leftovers.begin(self._configs.__contains__)
+
+    def stand_in(self, config: ContainerConfig, plan: LaunchPlan) -> Sequence[str]:
+        """Its command. Raises ContainerizerError for what an engine cannot carry out. (On the isolation thread.)"""
+        if plan.needs_barrier:
+            words = "an isolator wants to see the process before it runs its command, and an engine starts it by itself"
+            raise ContainerizerError(config.container_id, "prepare", words)
+        place = self._host.place(config.container_id)
+        order = order_json(
+            socket=self._engine.calls.socket_path,
+            api=self._engine.calls.api_version,
+            go=self._notes.go_path(config.container_id),
+            note=self._notes.note_path(config.container_id),
+            reads=[
+                (f"{read.controller}/{read.file}", place.directory(read.controller) or "", read.file)
+                for read in plan.final_reads
+            ],
+            has_init=_docker(config).init,
+        )
+        return (*isolated(_MAIN), order)
+
+    def hear(self, event: Event) -> None:
+        """What the native containerizer says, of its own containers too."""
+        match event:
+            case Started() if event.container_id in self._configs:
+                self._started[event.container_id] = event
+                self._look_at_note(event.container_id)
+            case Ended() if event.container_id in self._configs:
+                self._track(self._ended(event.container_id, event.record))
+            case Resized() if event.container_id in self._sizes:
+                self._track(self._resized(self._sizes.pop(event.container_id), event))
+            case _:
+                self._post(event)
+
+    def prepare(self, config: ContainerConfig) -> None:
+        """The image first: it may take minutes."""
+        container_id = config.container_id
+        self._configs[container_id] = config
+        task = asyncio.get_running_loop().create_task(self._prepare(config))
+        self._pulling[container_id] = task
+        task.add_done_callback(lambda _: self._pulling.pop(container_id, None))
+
+    async def _prepare(self, config: ContainerConfig) -> None:
+        container_id = config.container_id
+        try:
+            self._check_driver()
+            await self._images.bring(_docker(config))
+        except asyncio.CancelledError:
+            # It is to end: nothing was made, and the machine knows why.
+            self._post(Prepared(container_id=container_id))
+            return
+        except PaddockError as error:
+            failure = LaunchFailure(stage="image", message=str(error))
+            self._post(PrepareRefused(container_id=container_id, failure=failure, error=error))
+            return
+        self._native.prepare(config)
+
+    def _check_driver(self) -> None:
+        facts = self._engine.calls.state.facts
+        if facts is not None and facts.cgroup_driver != _CGROUP_DRIVER:
+            words = f"the engine's cgroup driver is {facts.cgroup_driver}, which takes containers out of our cgroups"
+            raise Unavailable(f'{words}: set "exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json')
+
+    def fetch(self, config: ContainerConfig) -> None:
+        """Into the sandbox, as for any other."""
+        self._native.fetch(config)
+
+    def cancel_fetch(self, container_id: ContainerId) -> None:
+        """A pull is given up too."""
+        pulling = self._pulling.get(container_id)
+        if pulling is not None:
+            pulling.cancel()
+        self._native.cancel_fetch(container_id)
+
+    def launch(self, container_id: ContainerId) -> None:
+        """The shim makes the cgroups, and its stand-in comes up, while the engine creates the container."""
+        self._native.launch(container_id)
+        self._create_soon(container_id)
+
+    def _create_soon(self, container_id: ContainerId) -> None:
+        self._creating[container_id] = asyncio.get_running_loop().create_task(self._create(container_id))
+
+    async def _create(self, container_id: ContainerId) -> None:
+        config = self._configs[container_id]
+        try:
+            plan = await self._native.plan(container_id, config)
+            engine_id = await self._created(config, plan)
+            self._notes.go(container_id, engine_id)
+        except (PaddockError, OSError) as error:
+            self._failures[container_id] = LaunchFailure(stage="create", message=str(error))
+            self._native.kill(container_id, 9, 0)
+
+    async def _created(self, config: ContainerConfig, plan: LaunchPlan) -> str:
+        """Also where an earlier try has done it, and nobody was told."""
+        name = creation.name_of(config.agent_id, config.container_id)
+        directory = self._host.place(config.container_id).directory("memory") or ""
+        parent = self._hierarchy.kernel_path(directory)
+        place = creation.Place(cgroup_parent=parent, sandbox_at=self._sandbox_at)
+        try:
+            engine_id, warnings = await self._engine.create(name, creation.body(config, _docker(config), plan, place))
+        except AlreadyExists:
+            found = await self._leftovers.find(config.container_id)
+            if found is None:
+                raise
+            return found.engine_id
+        for words in warnings:
+            _log.warning("the engine warns", extra={"container_id": config.container_id, "words": words})
+        return engine_id
+
+    def _look_at_note(self, container_id: ContainerId) -> None:
+        """A few hundred bytes on the way from the page cache."""
+        started, note = self._started.get(container_id), self._notes.read(container_id)
+        if started is not None and note is not None and note.failed is None:
+            del self._started[container_id]
+            self._post(replace(started, pid=note.pid or started.pid))
+
+    async def _ended(self, container_id: ContainerId, record: ExitRecord | None) -> None:
+        self._look_at_note(container_id)
+        self._started.pop(container_id, None)
+        note = self._notes.read(container_id)
+        failure = self._failures.pop(container_id, None) or _start_failure(note)
+        if failure is not None:
+            self._post(LaunchFailed(container_id=container_id, failure=failure))
+            return
+        if record is not None and note is not None:
+            directory = self._host.place(container_id).directory("memory") or ""
+            record = await asyncio.to_thread(merged, record, note, self._hierarchy.kernel_path(directory))
+        self._post(Ended(container_id=container_id, record=record))
+
+    def watch(self, container_id: ContainerId) -> None:
+        """Our cgroup is above the engine's."""
+        self._native.watch(container_id)
+
+    def look(self, container_id: ContainerId) -> None:
+        """At its shim."""
+        self._native.look(container_id)
+
+    def kill(self, container_id: ContainerId, signal: int, grace_ms: int) -> None:
+        """Without the engine: the stand-in passes the signal on, the shim kills what is in the cgroups."""
+        self._native.kill(container_id, signal, grace_ms)
+
+    def find_holders(self, container_id: ContainerId) -> None:
+        """In the cgroups."""
+        self._native.find_holders(container_id)
+
+    def resize(self, config: ContainerConfig) -> None:
+        """Our cgroup first, then the engine's."""
+        self._sizes[config.container_id] = config
+        self._native.resize(config)
+
+    async def _resized(self, wanted: ContainerConfig, event: Resized) -> None:
+        container_id = event.container_id
+        earlier = self._configs.get(container_id)
+        if event.error is not None or earlier is None:
+            self._post(event)
+            return
+        note = self._notes.read(container_id)
+        try:
+            plan = await self._native.plan(container_id, wanted)
+            await self._engine.update(note.engine_id if note else "", creation.limits(plan.writes))
+        except PaddockError as error:
+            self._post(Resized(container_id=container_id, error=error))
+            self._native.resize(earlier)
+            return
+        self._configs[container_id] = wanted
+        self._post(event)
+
+    async def check_resize(self, config: ContainerConfig) -> None:
+        """What isolators say."""
+        await self._native.check_resize(config)
+
+    def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
+        """The engine's part goes first, or is owed."""
+        self._track(self._conclude(config, record, launched=launched))
+
+    async def _conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
+        container_id = config.container_id
+        creating = self._creating.pop(container_id, None)
+        if creating is not None:
+            await asyncio.wait([creating])
+        if launched:
+            await self._leftovers.remove(container_id)
+            self._notes.forget(container_id)
+        self._configs.pop(container_id, None)
+        self._native.conclude(config, record, launched=launched)
+
+    def discard(self, container_id: ContainerId) -> None:
+        """Record and socket."""
+        self._native.discard(container_id)
+
+    async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
+        """Of the cgroups above the engine's, whatever that does."""
+        return await self._native.usage(container_ids)
+
+    async def limits(self, container_id: ContainerId) -> tuple[EffectiveLimit, ...]:
+        """In our cgroup."""
+        return await self._native.limits(container_id)
+
+    async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
+        """Not yet: it will be the engine's to do."""
+        raise Unsupported("exec in a container of type DOCKER", "use `docker exec` on the agent's host")
+
+    async def stop(self) -> None:
+        """All live on."""
+        self._notes.close()
+        self._leftovers.end()
+        tasks = (*self._tasks, *self._pulling.values(), *self._creating.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._engine.calls.close()
+        await asyncio.to_thread(empty_cgroups.remove, self._host, None)
+
+    def _track(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _docker(config: ContainerConfig) -> DockerInfo:
+    docker = config.container.docker
+    if docker is None:
+        raise InvalidRequest("container.docker", docker, "name an image")
+    return docker
+
+
+def _start_failure(note: Note | None) -> LaunchFailure | None:
+    if note is None or note.failed is None:
+        return None
+    words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
+    return LaunchFailure(stage="start", message=words)

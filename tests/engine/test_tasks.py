@@ -1,0 +1,196 @@
+"""Docker tasks through the whole path: command, master, agent, engine, and the truth back again."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.one_host import OneHost
+from tests.cluster.conftest import Command
+from tests.engine import images
+from tests.engine.engine import PATIENCE_S, Engine
+
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def host(engine: Engine) -> Iterator[OneHost]:
+    settings = ["--containerizers=docker,native", f"--docker-socket={engine.socket}", "--docker-call-timeout=2s"]
+    made = OneHost.make(agent_arguments=settings)
+    try:
+        made.start()
+        yield made
+        assert left_in(engine) == []
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def paddock(host: OneHost) -> Command:
+    return Command(host=host)
+
+
+def left_in(engine: Engine) -> list[str]:
+    with images.client(engine) as api:
+        return [each["Names"][0] for each in api.containers(all=True)]
+
+
+def kill_agent(host: OneHost) -> None:
+    host.agentd.send(signal.SIGKILL)
+    host.agentd.stop()
+
+
+def wait_until_gone(engine: Engine) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while left_in(engine):
+        assert time.monotonic() < deadline_s, left_in(engine)
+        time.sleep(0.05)
+
+
+def docker(*words: str, image: str = images.BUSYBOX) -> tuple[str, ...]:
+    return ("run", f"--docker={image}", "--network=none", *words)
+
+
+def described(paddock: Command, name: str) -> dict[str, object]:
+    tasks = json.loads(paddock.text("ps", "-a", "-o", "json"))
+    (found,) = [task for task in tasks if task["task"].get("name") == name]
+    return dict(found)
+
+
+def test_output_and_exit_code_come_back_and_nothing_stays(paddock: Command, engine: Engine) -> None:
+    done = paddock(*docker("--", "sh", "-c", "echo out $PADDOCK_SANDBOX; echo err >&2; exit 7"))
+    assert (done.returncode, done.stdout) == (7, b"out /mnt/paddock/sandbox\n"), done.stderr
+    assert b"err\n" in done.stderr
+    assert left_in(engine) == []
+
+
+def test_an_odd_image_runs_as_it_says(paddock: Command) -> None:
+    done = paddock(*docker("--image-user", image=images.ODD))
+    assert done.stdout.decode() == ("in /a place as guest, COLOUR=light blue:\n<first word>\n<default command>\n"), (
+        done.stderr
+    )
+    done = paddock(*docker("--entrypoint=/bin/id", "--", "-u", image=images.ODD))
+    assert done.stdout == b"0\n", done.stderr
+
+
+def test_native_and_docker_run_beside_each_other(paddock: Command) -> None:
+    done = paddock("run", "--", "sh", "-c", "echo native in $PADDOCK_SANDBOX")
+    assert done.stdout.startswith(b"native in /"), done.stderr
+
+
+def test_limits_are_in_force_above_the_engines_cgroup_and_in_it(paddock: Command) -> None:
+    script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max; sleep 1000"
+    running = paddock.start(*docker("--name=limits", "--mem=48MiB", "--pids=33", "--", "sh", "-c", script))
+    task = paddock.task("limits", "running")
+    rows = {
+        row["path"].rpartition("/")[2]: row["in_force"]
+        for row in json.loads(paddock.text("explain", task, "-o", "json"))["limits"]
+    }
+    assert (rows["memory.limit_in_bytes"], rows["pids.max"]) == (str(48 << 20), "33")
+    deadline_s = time.monotonic() + PATIENCE_S
+    while paddock.text("logs", task).splitlines() != [str(48 << 20), "33"]:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+    assert described(paddock, "limits")["state"] == "TASK_KILLED"
+
+
+def test_memory_is_told_as_truthfully_as_for_native_tasks(paddock: Command) -> None:
+    script = "sleep 0.2; exec dd if=/dev/zero of=/dev/null bs=100M count=1"
+    done = paddock(*docker("--name=oom", "--mem=40MiB", "--", "sh", "-c", script))
+    assert done.returncode != 0
+    text = paddock.text("describe", paddock.task("oom", "failed"))
+    assert "out of memory: the kernel killed its main process dd" in text, text
+    assert "limit 40.0 MiB" in text, text
+    # A child of one that lives on.
+    script = "dd if=/dev/zero of=/dev/null bs=100M count=1; echo lives; exit 0"
+    done = paddock(*docker("--name=oom-child", "--mem=40MiB", "--", "sh", "-c", script))
+    assert (done.returncode, done.stdout) == (0, b"lives\n")
+    text = paddock.text("describe", paddock.task("oom-child", "finished"))
+    assert re.search(r"the kernel killed 1 of its processes for memory \(dd \d+\)", text), text
+
+
+def test_a_kill_goes_from_its_signal_to_sigkill(paddock: Command) -> None:
+    script = "trap '' TERM; echo ready; while true; do sleep 0.05; done"
+    running = paddock.start(*docker("--name=stubborn", "--grace=300ms", "--no-init", "--", "sh", "-c", script))
+    task = paddock.task("stubborn", "running")
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+    text = paddock.text("describe", paddock.task("stubborn", "killed"))
+    assert "SIGTERM did not end it within its grace period" in text, text
+
+
+def test_what_the_engine_refuses_is_told_in_its_words(paddock: Command, engine: Engine) -> None:
+    done = paddock(*docker("--name=unknown", image="no/such/image:1"))
+    assert done.returncode != 0
+    assert b"no/such/image:1" in done.stderr, done.stderr
+    done = paddock(*docker("--name=no-program", "--", "/no/such/program"))
+    assert b"/no/such/program" in done.stderr, done.stderr
+    wait_until_gone(engine)
+
+
+def test_a_container_of_somebody_elses_keeps_its_name(paddock: Command, engine: Engine, host: OneHost) -> None:
+    """Nothing is ours by its name alone, not even with our labels."""
+    with images.client(engine) as api:
+        labels = {"paddock.agent-id": host.agent_id, "paddock.container-id": "foreign"}
+        name = f"paddock-{host.agent_id}-foreign"
+        foreign = api.create_container(images.BUSYBOX, ["sleep", "1000"], name=name, labels=labels)["Id"]
+        try:
+            kill_agent(host)
+            host.agentd.start()
+            done = paddock(*docker("--", "true"))
+            assert done.returncode == 0, done.stderr
+            assert left_in(engine) == [f"/{name}"]
+        finally:
+            api.remove_container(foreign)
+
+
+def test_a_task_outlives_agent_and_launcher(paddock: Command, host: OneHost) -> None:
+    script = "i=0; while test $i -lt 40; do i=$((i+1)); echo $i; sleep 0.05; done; exit 5"
+    running = paddock.start(*docker("--name=lives", "--", "sh", "-c", script))
+    paddock.task("lives", "running")
+    kill_agent(host)
+    time.sleep(0.5)
+    host.agentd.start()
+    assert running.wait(PATIENCE_S) == 5
+    task = paddock.task("lives", "failed")
+    assert paddock.text("logs", task).split() == [str(number) for number in range(1, 41)]
+    assert "exited with code 5" in paddock.text("describe", task)
+    running.communicate()
+
+
+def test_what_ended_while_nobody_looked_is_told(paddock: Command, host: OneHost, engine: Engine) -> None:
+    running = paddock.start(*docker("--name=unseen", "--", "sh", "-c", "sleep 3; exit 6"))
+    paddock.task("unseen", "running")
+    kill_agent(host)
+    time.sleep(3)
+    host.agentd.start()
+    assert running.wait(PATIENCE_S) == 6
+    running.communicate()
+    wait_until_gone(engine)
+
+
+def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hurt_engine: Engine) -> None:
+    running = paddock.start(
+        *docker("--name=goes-on", "--grace=200ms", "--", "sh", "-c", "while true; do sleep 0.05; done")
+    )
+    task = paddock.task("goes-on", "running")
+    hurt_engine.pause()
+    done = paddock("run", "--", "echo", "native")
+    assert done.stdout == b"native\n", done.stderr
+    done = paddock(*docker("--name=refused", "--", "true"))
+    assert done.returncode != 0
+    assert b"docker engine" in done.stderr.lower(), done.stderr
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+    assert described(paddock, "goes-on")["state"] == "TASK_KILLED"
+    assert [agent["state"] for agent in json.loads(paddock.text("agents", "-o", "json"))] == ["AGENT_ACTIVE"]
+    hurt_engine.resume()
+    wait_until_gone(hurt_engine)
+    assert paddock(*docker("--", "true")).returncode == 0
