@@ -274,6 +274,8 @@ class RegisteredTask:
     container_id: ContainerId
     resizing: Resources
     """The size that is being tried; empty: none."""
+    limits: ResourceLimits
+    """In force; those of `task` are as they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

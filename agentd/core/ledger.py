@@ -135,7 +135,8 @@ def _resized(state: AgentState, entry: ContainerResized) -> None:
         container.shown = None
         task = state.task_of(container.config)
         if task is not None:
-            task.info = replace(task.info, resources=resizing.resources, limits=resizing.limits)
+            # Its limits stay what was asked for: those in force are the container's.
+            task.info = replace(task.info, resources=resizing.resources)
 
 
 def _ended(state: AgentState, entry: ContainerEnded) -> None:

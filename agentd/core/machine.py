@@ -186,6 +186,7 @@ def _connected(turn: Turn, event: events.MasterConnected) -> None:
     turn.state.connected = True
     if turn.state.problem != event.problem:
         turn.effects.append(SendProblem(problem=turn.state.problem))
+    resizing.tell_owed_limits(turn)
     _send_all(turn)
 
 

@@ -21,7 +21,7 @@ from agentd.core.state import AgentState, ContainerEntry, TaskEntry
 from paddock.model.container import ContainerState
 from paddock.model.ids import TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import Reason, StatusSource, TaskState, TaskStatus
+from paddock.model.task import Reason, ResourceLimits, StatusSource, TaskState, TaskStatus
 
 
 def restore(state: AgentState, entries: Iterable[DurableEntry]) -> None:
@@ -106,6 +106,7 @@ def registration(state: AgentState) -> Registration:
             state=task.state,
             container_id=task.container_id,
             resizing=_resizing(state, task),
+            limits=_limits(state, task),
         )
         for task in state.tasks.values()
     )
@@ -120,6 +121,11 @@ def registration(state: AgentState) -> Registration:
 def _resizing(state: AgentState, task: TaskEntry) -> Resources:
     container = state.containers.get(task.container_id)
     return Resources() if container is None or container.resizing is None else container.resizing.resources
+
+
+def _limits(state: AgentState, task: TaskEntry) -> ResourceLimits:
+    container = state.containers.get(task.container_id)
+    return task.info.limits if container is None else container.config.limits
 
 
 def reconciled_status(state: AgentState, task_id: TaskId, task: TaskEntry | None, *, wall_ns: int) -> TaskStatus:

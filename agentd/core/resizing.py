@@ -6,7 +6,7 @@ tries again when it is back: to write the same values twice is no change.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from agentd.core.durable import ContainerResized, ContainerResizing
 from agentd.core.effects import Answer, Resize, SendStandalone, SendTaskResized
@@ -26,8 +26,6 @@ from paddock.model.resource_text import format_resources, format_value
 from paddock.model.resources import Resources, Scalar, excess
 from paddock.model.task import Reason, ResourceLimits, TaskState
 from paddock.model.volumes import counted
-
-_LIMITS = tuple(field.name for field in fields(ResourceLimits))
 
 
 def resize_container(turn: Turn, event: ResizeContainer) -> None:
@@ -59,9 +57,9 @@ def _asked(
         raise NotFound("container", event.container_id)
     config = container.config
     is_masters = bool(config.framework_id) and not may_be_masters
-    resources = _resources(config.resources, event.resources, is_task=is_masters)
-    given = {name: value for name in _LIMITS if (value := getattr(event.limits, name)) is not None}
-    return container, _wanted(state, container, resources, replace(config.limits, **given), event.by)
+    named = _of_its_kind(config.resources, event.resources) if config.framework_id else event.resources
+    resources = _resources(config.resources, named, is_task=is_masters)
+    return container, _wanted(state, container, resources, config.limits.changed_by(event.limits), event.by)
 
 
 def resize_task(turn: Turn, event: ResizeTask) -> None:
@@ -100,6 +98,17 @@ def _wanted(
             f"{format_resources(growth)} more was asked for, {free} is free here; ask for less, or end something"
         )
     return ContainerResizing(container_id=container_id, resources=resources, limits=limits, by=by)
+
+
+def _of_its_kind(current: Resources, named: Resources) -> Resources:
+    """A task's amounts as its master gives them: of the role and the reservation of what is there by that name."""
+    kinds = {resource.name: resource for resource in current}
+    return Resources.of(
+        kinds[resource.name].amounting(resource.value)
+        if resource.name in kinds and isinstance(resource.value, Scalar)
+        else resource
+        for resource in named
+    )
 
 
 def _resources(current: Resources, named: Resources, *, is_task: bool) -> Resources:
@@ -149,6 +158,10 @@ def resized(turn: Turn, event: Resized) -> None:
     task = turn.state.task_of(container.config)
     if task is not None and is_larger_or_smaller:
         _tell_outcome(turn, container, task, event.error)
+    elif task is not None and event.error is None:
+        # Limits only, and its framework did not ask: its master holds the next size against them.
+        container.owes_limits = not turn.state.connected
+        _tell_master_of_task(turn, container)
     if container.resize_request_id:
         turn.effects.append(Answer(request_id=container.resize_request_id, error=event.error))
         container.resize_request_id = 0
@@ -176,6 +189,14 @@ def _tell_master_of_task(turn: Turn, container: ContainerEntry, error: PaddockEr
                 error=str(error or ""),
             )
         )
+
+
+def tell_owed_limits(turn: Turn) -> None:
+    """A master has come."""
+    for container in turn.state.live():
+        if container.owes_limits:
+            container.owes_limits = False
+            _tell_master_of_task(turn, container)
 
 
 def resume_resizes(turn: Turn) -> None:

@@ -66,6 +66,8 @@ class ContainerEntry:
     resizing: ContainerResizing | None = None
     """A size that is being tried. Until its outcome is known the larger of old and new is taken off `free`."""
     resize_request_id: int = 0
+    owes_limits: bool = False
+    """New ones came into force while no master was connected: a registration without them may have been on its way."""
     health: HealthWatch | None = None
     """While its health is being checked."""
     health_told: ContainerHealth | None = None

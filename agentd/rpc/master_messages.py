@@ -35,6 +35,7 @@ def registration_to_wire(info: AgentInfo, registration: Registration) -> pb.Agen
                     state=convert.task_state_to_wire(task.state),
                     container_id=task.container_id,
                     resizing=convert.resources_to_wire(task.resizing),
+                    limits_in_force=convert.limits_to_wire(task.limits),
                 )
                 for task in registration.tasks
             ],

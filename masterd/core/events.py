@@ -39,6 +39,8 @@ class RegisteredTask:
     container_id: ContainerId
     resizing: Resources = Resources()
     """The size that is being tried there; empty: none."""
+    limits: ResourceLimits | None = None
+    """In force there; None: those of `task`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,12 +243,16 @@ class InverseOfferAnswered(FrameworkCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorResize:
-    """An operator wants another size for a running task. `resources`: amounts in the place of those of their names."""
+    """An operator wants another size for a running task. `resources`: amounts in the place of those of their names.
+
+    `limits`: what the operator has changed of them at the agent, whose word of it may still be on its way.
+    """
 
     caller: Caller
     framework_id: FrameworkId
     task_id: TaskId
     resources: Resources
+    limits: ResourceLimits = ResourceLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from paddock.model.errors import (
 )
 from paddock.model.resource_text import format_resources, format_value
 from paddock.model.resources import Resource, Resources, Scalar, excess
-from paddock.model.task import TaskState
+from paddock.model.task import ResourceLimits, TaskState
 
 RESIZABLE = ("cpus", "mem", "disk")
 
@@ -37,18 +37,19 @@ def by_framework(turn: Turn, event: Resize, framework: FrameworkEntry) -> None:
     task = framework.tasks.get(event.task_id)
     if task is None:
         raise NotFound("running task", event.task_id)
-    _begin(turn, task, event.resources, tasks.THE_FRAMEWORK)
+    _begin(turn, task, event.resources, ResourceLimits(), tasks.THE_FRAMEWORK)
 
 
 def by_operator(turn: Turn, event: OperatorResize) -> None:
     """The tasks of the caller's frameworks; root's: all."""
-    _begin(turn, _of_operator(turn.state, event), event.resources, f"the operator {event.caller}")
+    _begin(turn, _of_operator(turn.state, event), event.resources, event.limits, f"the operator {event.caller}")
 
 
 def rehearsed(state: MasterState, event: OperatorResize) -> Resources:
     """All that the task would have, if its agent and its kernel take it. Raises what the event would; nothing changes."""
     task = _of_operator(state, event)
     wanted = wanted_resources(task, event.resources)
+    _check(state.agents[task.agent_id], task, wanted, event.limits)
     _growth(state, state.agents[task.agent_id], task, wanted)
     return wanted
 
@@ -64,9 +65,10 @@ def _of_operator(state: MasterState, event: OperatorResize) -> TaskEntry:
     return task
 
 
-def _begin(turn: Turn, task: TaskEntry, named: Resources, asked_by: str) -> None:
+def _begin(turn: Turn, task: TaskEntry, named: Resources, limits: ResourceLimits, asked_by: str) -> None:
     agent = turn.state.agents[task.agent_id]
     wanted = wanted_resources(task, named)
+    _check(agent, task, wanted, limits)
     growth = _growth(turn.state, agent, task, wanted)
     if growth is None:
         return
@@ -101,7 +103,8 @@ def wanted_resources(task: TaskEntry, named: Resources) -> Resources:
     return found
 
 
-def _check(agent: AgentEntry, task: TaskEntry, wanted: Resources) -> None:
+def _check(agent: AgentEntry, task: TaskEntry, wanted: Resources, limits: ResourceLimits) -> None:
+    """`limits`: those of the task that are, or will be, others than its agent has said."""
     task_id, agent_id = task.info.task_id, agent.info.agent_id
     if task.state is not TaskState.RUNNING:
         raise InvalidTransition(f"task {task_id}", task.state.name, "a resize")
@@ -109,14 +112,13 @@ def _check(agent: AgentEntry, task: TaskEntry, wanted: Resources) -> None:
         raise Unavailable(f"agent {agent_id} of task {task_id} is not connected; try again when it is back")
     if TASK_RESIZE not in agent.info.capabilities:
         raise Unsupported("resources", f"agent {agent_id} is of an older build; upgrade it, or launch the task anew")
-    fault = find_limits_fault(replace(task.info, resources=wanted))
+    fault = find_limits_fault(replace(task.info, resources=wanted, limits=task.limits.changed_by(limits)))
     if fault is not None:
         raise InvalidRequest("resources", format_resources(wanted.unallocated()), f"{fault}; raise the limit first")
 
 
 def _growth(state: MasterState, agent: AgentEntry, task: TaskEntry, wanted: Resources) -> Resources | None:
     """What has to be taken for it; None: it is, or will be, as it should be. Raises what is in the way; changes nothing."""
-    _check(agent, task, wanted)
     if wanted == task.info.resources or (task.resizing is not None and task.resizing.resources == wanted):
         return None
     if task.resizing is not None:
@@ -177,7 +179,8 @@ def resized(turn: Turn, event: TaskResized, agent: AgentEntry) -> None:
     if task is None or task.released or _fixed(event.resources) != _fixed(task.info.resources):
         return
     before = task.held
-    task.info = replace(task.info, resources=event.resources.allocated_to(task.role), limits=event.limits)
+    task.info = replace(task.info, resources=event.resources.allocated_to(task.role))
+    task.limits_in_force = event.limits
     if task.resizing is not None and (event.error or task.resizing.resources == task.info.resources):
         task.resizing, task.resize_error = None, event.error
     more, less = excess(task.held, before), excess(before, task.held)
@@ -197,7 +200,8 @@ def _fixed(resources: Resources) -> Resources:
 def take_over(task: TaskEntry, reported: RegisteredTask) -> None:
     """At its agent's registration, before the accounts are made anew: what is in force there, and what is being tried."""
     resources = reported.task.resources
-    task.info = replace(task.info, resources=resources, limits=reported.task.limits)
+    task.info = replace(task.info, resources=resources)
+    task.limits_in_force = reported.task.limits if reported.limits is None else reported.limits
     if reported.state.is_terminal:
         task.resizing = None
     elif reported.resizing:

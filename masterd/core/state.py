@@ -20,7 +20,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import Resources, excess
-from paddock.model.task import Reason, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import Reason, ResourceLimits, StatusSource, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 NS_PER_MS = 1_000_000
@@ -131,6 +131,13 @@ class TaskEntry:
     resizing: Resizing | None = None
     resize_error: str = ""
     """Why the last size that was wanted is not in force; empty: it is, or there was none."""
+    limits_in_force: ResourceLimits | None = None
+    """As the agent said last; None: as they were asked for, which `info` keeps."""
+
+    @property
+    def limits(self) -> ResourceLimits:
+        """Those in force."""
+        return self.info.limits if self.limits_in_force is None else self.limits_in_force
 
     @property
     def held(self) -> Resources:
@@ -324,6 +331,7 @@ class MasterState:
             container_id=task.container_id,
             state=task.state,
             statuses=tuple(task.statuses),
+            limits=task.limits,
         )
 
     def sharing_what_is_alike(self, info: AgentInfo) -> AgentInfo:

@@ -13,7 +13,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId
 from paddock.model.offer import Unavailability
 from paddock.model.resources import Resources
-from paddock.model.task import TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
 
 
 class AgentState(Enum):
@@ -62,6 +62,8 @@ class TaskView:
     container_id: ContainerId
     state: TaskState
     statuses: tuple[TaskStatus, ...]
+    limits: ResourceLimits
+    """In force; those of `task` are as they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,7 @@ from masterd.streams import Stream
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
+from paddock.model.task import ResourceLimits
 from paddock.rpc.principal import ROOT_UID, Authorizer, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
@@ -117,6 +118,7 @@ def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
             state=convert.task_state_from_wire(task.state, f"tasks[{index}].state"),
             container_id=_container_id(task.container_id, f"tasks[{index}].container_id"),
             resizing=convert.resources_from_wire(task.resizing, f"tasks[{index}].resizing"),
+            limits=_limits_in_force(task, f"tasks[{index}].limits_in_force"),
         )
         for index, task in enumerate(message.tasks)
     )
@@ -142,6 +144,10 @@ def registration(message: pb.RegisterAgent, number: int) -> AgentRegistered:
 
 def _container_id(text: str, field: str) -> ContainerId:
     return ids.container_id(text, field) if text else ContainerId("")
+
+
+def _limits_in_force(task: pb.RegisteredTask, field: str) -> ResourceLimits | None:
+    return convert.limits_from_wire(task.limits_in_force, field) if task.HasField("limits_in_force") else None
 
 
 def event_of(message: pb.AgentMessage, number: int) -> Event:

@@ -249,4 +249,5 @@ def task_to_wire(view: TaskView) -> pb.Task:
         statuses=[convert.task_status_to_wire(status) for status in view.statuses],
         agent_unix_address=view.unix_address,
         agent_tcp_address=view.tcp_address,
+        limits_in_force=convert.limits_to_wire(view.limits),
     )

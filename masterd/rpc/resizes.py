@@ -49,6 +49,7 @@ class Resizes(ResizeServiceServicer):
             framework_id=framework_id,
             task_id=task_id,
             resources=amounts_from_wire(request.resources),
+            limits=convert.limits_from_wire(request.limits),
         )
         if request.validate_only:
             wanted = resizing.rehearsed(self._shell.machine.state, event)

@@ -21,7 +21,7 @@ from paddock.cli.output import Column, Row, add_style_arguments, bytes_text, jso
 from paddock.cli.quantities import signal_name
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.resource_text import format_resources, format_scalar
-from paddock.model.task import Evidence, ResourceLimits
+from paddock.model.task import Evidence, ResourceLimits, TaskState
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.views import AgentView, ContainerView, FrameworkView, LimitView, StatisticsView, TaskView
@@ -156,8 +156,10 @@ def asked_lines(known: Known) -> Iterator[Line]:
     yield "Task", f"{info.task_id}, {task.state.name.lower()} on {task.hostname or task.agent_id}"
     yield "Asked", format_resources(info.resources.unallocated()) + limits_text(info.limits, before="; limits: ")
     container = known.container
-    if container is not None and container.limits != info.limits:
-        yield "Changed", f"limits now: {limits_text(container.limits) or 'none of its own'}"
+    # The agent knows it first, and its master longer.
+    limits = task.limits if container is None else container.limits
+    if limits != info.limits:
+        yield "Changed", f"limits now: {limits_text(limits) or 'none of its own'}"
     principal = known.framework.info.principal if known.framework else "not known any more"
     yield "By", f"framework {task.framework_name} ({task.framework_id}), principal {principal}, role {task.role}"
     user = container.user if container is not None and container.user else info.command.user
@@ -202,7 +204,9 @@ def _last_evidence(task: TaskView) -> Evidence:
 def end_lines(task: TaskView) -> Iterator[Line]:
     """What ended it, with all that was seen; how it is when nothing did."""
     if not task.statuses:
-        yield "Ended", "not begun"
+        # A master that began anew knows the state from the agent, and none of the words.
+        began = task.state not in {TaskState.STAGING, TaskState.STARTING}
+        yield "Ended", task.state.name.lower() if task.state.is_terminal else "not yet" if began else "not begun"
     elif not task.state.is_terminal:
         yield "Ended", f"not yet; last heard: {status_text(task.statuses[-1])}"
     else:

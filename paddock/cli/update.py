@@ -81,7 +81,7 @@ async def _tried(arguments: argparse.Namespace, amounts: dict[str, int], limits:
                 await agent.update_container(container_of(task), {}, limits, validate_only=True)
             if amounts:
                 ids = task.framework_id, task.task.task_id
-                await ResizeClient(master).resize_task(*ids, amounts, validate_only=True)
+                await ResizeClient(master).resize_task(*ids, amounts, limits, validate_only=True)
                 await agent.update_container(container_of(task), amounts, limits, validate_only=True)
 
 
@@ -101,7 +101,7 @@ async def _updated(
                 await agent.update_container(container_id, {}, limits, validate_only=False)
             if amounts:
                 ids = task.framework_id, task.task.task_id
-                await ResizeClient(master).resize_task(*ids, amounts, validate_only=False)
+                await ResizeClient(master).resize_task(*ids, amounts, limits, validate_only=False)
             return await agent.list_effective_limits(container_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import Enum, IntEnum
 
 from paddock.model.docker import DockerInfo
@@ -195,6 +195,11 @@ class ResourceLimits:
     memory_bytes: int | None = None
     swap_bytes: int | None = None
     pids_count: int | None = None
+
+    def changed_by(self, given: ResourceLimits) -> ResourceLimits:
+        """With those that are given in the place of theirs."""
+        named = {field.name: getattr(given, field.name) for field in fields(given)}
+        return replace(self, **{name: value for name, value in named.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

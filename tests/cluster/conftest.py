@@ -75,6 +75,13 @@ class Command:
         assert done.stderr == b"", (words, done.stderr)
         return done.stdout.decode()
 
+    def until_registered(self) -> None:
+        """A daemon was started anew."""
+        deadline_s = time.monotonic() + 60
+        while [agent["state"] for agent in json.loads(self.text("agents", "-o", "json"))] != ["AGENT_ACTIVE"]:
+            assert time.monotonic() < deadline_s, self.text("agents")
+            time.sleep(0.05)
+
     def task(self, name: str, *states: str) -> str:
         """The id of the task of this name, once it is in one of these states."""
         deadline_s = time.monotonic() + 20

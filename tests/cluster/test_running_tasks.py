@@ -81,6 +81,16 @@ def test_what_a_task_holds_changes_in_its_masters_accounts_and_in_the_kernel(
     done = paddock("update", sleeper.task_id, "--mem-limit=32MiB")
     assert done.returncode == 2
     assert b"not below" in done.stderr or b"not be" in done.stderr or b"below" in done.stderr
+    # What was asked for in the beginning limits nothing any more, once it has been raised: not even a moment later.
+    together = ("--mem=80MiB", "--mem-limit=80MiB")
+    paddock.text("update", sleeper.task_id, "--mem-limit=64MiB")
+    done = paddock("update", sleeper.task_id, "--mem=80MiB")
+    assert (done.returncode, b"raise the limit first" in done.stderr) == (2, True)
+    tried = paddock("update", sleeper.task_id, "--dry-run", *together)
+    assert (tried.returncode, b"nothing was changed" in tried.stderr) == (0, True), tried.stderr
+    paddock.text("update", sleeper.task_id, *together)
+    paddock.text("update", sleeper.task_id, "--mem-limit=96MiB")
+    assert used(paddock)["mem"] == "80000"
 
 
 @pytest.fixture
@@ -184,11 +194,17 @@ def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Com
 
 
 def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command, sleeper: Background) -> None:
-    paddock.text("update", sleeper.task_id, "--pids=33")
+    paddock.text("update", sleeper.task_id, "--pids=33", "--mem-limit=64MiB")
+    # What was asked for and what is in force stay apart, whoever begins anew.
+    for daemon in (paddock.host.masterd, paddock.host.agentd):
+        daemon.send(signal.SIGKILL)
+        daemon.stop()
+        daemon.start()
+    paddock.until_registered()
     told = paddock.text("explain", sleeper.task_id)
     for word in (
         "Asked:        cpus:0.2;mem:48;disk:64; limits: pids 50",
-        "Changed:      limits now: pids 33",
+        "Changed:      limits now: memory 64 MiB, pids 33",
         "principal uid:0, role *",
         "Stopped by:   SIGTERM",
         "pids.max",
@@ -197,11 +213,13 @@ def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command,
         "Ended:        not yet",
     ):
         assert word in told, told
+    assert b"raise the limit first" in paddock("update", sleeper.task_id, "--mem=80MiB").stderr
+    paddock.text("update", sleeper.task_id, "--mem=64MiB")
     sleeper.end()
     done = paddock("explain", sleeper.task_id)
     assert done.returncode == 0, done.stderr
     told = done.stdout.decode()
-    for word in ("killed kill_requested", "CPU:", "limit 48 MiB", "Stop:", "principal"):
+    for word in ("killed kill_requested", "CPU:", "limit 64 MiB", "limits now: memory 64 MiB", "Stop:", "principal"):
         assert word in told, told
 
 

@@ -34,6 +34,8 @@ class TaskView:
     container_id: str
     agent_unix_address: str
     agent_tcp_address: str
+    limits: ResourceLimits
+    """In force; those of `task` are as they were asked for."""
     document: str
 
 

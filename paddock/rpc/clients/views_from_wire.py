@@ -85,8 +85,10 @@ def task_state_name(number: int) -> str:
 
 def task_view(message: pb.Task) -> TaskView:
     """A task of the master's."""
+    task = convert.task_info_from_wire(message.task)
+    has_limits = message.HasField("limits_in_force")
     return TaskView(
-        task=convert.task_info_from_wire(message.task),
+        task=task,
         state=convert.task_state_from_wire(message.state),
         statuses=tuple(convert.task_status_from_wire(status) for status in message.statuses),
         framework_id=message.framework_id,
@@ -97,6 +99,7 @@ def task_view(message: pb.Task) -> TaskView:
         container_id=message.container_id,
         agent_unix_address=message.agent_unix_address,
         agent_tcp_address=message.agent_tcp_address,
+        limits=convert.limits_from_wire(message.limits_in_force, "limits_in_force") if has_limits else task.limits,
         document=document(message),
     )
 

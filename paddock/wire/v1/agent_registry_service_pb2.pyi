@@ -122,6 +122,7 @@ class RegisteredTask(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CONTAINER_ID_FIELD_NUMBER: _builtins.int
     RESIZING_FIELD_NUMBER: _builtins.int
+    LIMITS_IN_FORCE_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     state: _tasks_pb2.TaskState.ValueType
     container_id: _builtins.str
@@ -129,7 +130,11 @@ class RegisteredTask(_message.Message):
     def task(self) -> _tasks_pb2.TaskInfo: ...
     @_builtins.property
     def resizing(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
-        """The size that is being tried; absent: none. What is in force is in task."""
+        """The size that is being tried; absent: none. The resources in force are in task."""
+
+    @_builtins.property
+    def limits_in_force(self) -> _tasks_pb2.ResourceLimits:
+        """task.limits are as they were asked for. Absent: so are those in force, or the agent is of a version that puts these there."""
 
     def __init__(
         self,
@@ -139,10 +144,11 @@ class RegisteredTask(_message.Message):
         state: _tasks_pb2.TaskState.ValueType = ...,
         container_id: _builtins.str = ...,
         resizing: _abc.Iterable[_resources_pb2.Resource] | None = ...,
+        limits_in_force: _tasks_pb2.ResourceLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits_in_force", b"limits_in_force", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "framework_id", b"framework_id", "resizing", b"resizing", "state", b"state", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "framework_id", b"framework_id", "limits_in_force", b"limits_in_force", "resizing", b"resizing", "state", b"state", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,7 +348,7 @@ Global___VolumeTrouble: _TypeAlias = VolumeTrouble  # noqa: Y015
 
 @_typing.final
 class TaskResized(_message.Message):
-    """What is in force of a task after somebody wanted it changed. error: what was wanted is not, and why."""
+    """What is in force of a task after somebody wanted it changed, limits alone too. error: what was wanted is not, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -585,6 +585,7 @@ class Task(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     AGENT_UNIX_ADDRESS_FIELD_NUMBER: _builtins.int
     AGENT_TCP_ADDRESS_FIELD_NUMBER: _builtins.int
+    LIMITS_IN_FORCE_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     framework_name: _builtins.str
     role: _builtins.str
@@ -600,6 +601,10 @@ class Task(_message.Message):
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[_tasks_pb2.TaskStatus]:
         """Newest last."""
 
+    @_builtins.property
+    def limits_in_force(self) -> _tasks_pb2.ResourceLimits:
+        """As the agent said last; task.limits are as they were asked for."""
+
     def __init__(
         self,
         *,
@@ -614,10 +619,11 @@ class Task(_message.Message):
         statuses: _abc.Iterable[_tasks_pb2.TaskStatus] | None = ...,
         agent_unix_address: _builtins.str = ...,
         agent_tcp_address: _builtins.str = ...,
+        limits_in_force: _tasks_pb2.ResourceLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits_in_force", b"limits_in_force", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_tcp_address", b"agent_tcp_address", "agent_unix_address", b"agent_unix_address", "container_id", b"container_id", "framework_id", b"framework_id", "framework_name", b"framework_name", "hostname", b"hostname", "role", b"role", "state", b"state", "statuses", b"statuses", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_tcp_address", b"agent_tcp_address", "agent_unix_address", b"agent_unix_address", "container_id", b"container_id", "framework_id", b"framework_id", "framework_name", b"framework_name", "hostname", b"hostname", "limits_in_force", b"limits_in_force", "role", b"role", "state", b"state", "statuses", b"statuses", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,19 +23,20 @@ _sym_db = _symbol_database.Default()
 
 
 from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resources__pb2
+from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$paddock/wire/v1/resize_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fpaddock/wire/v1/resources.proto\"\x7f\n\x11ResizeTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"B\n\x12ResizeTaskResponse\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource2f\n\rResizeService\x12U\n\nResizeTask\x12\".paddock.wire.v1.ResizeTaskRequest\x1a#.paddock.wire.v1.ResizeTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$paddock/wire/v1/resize_service.proto\x12\x0fpaddock.wire.v1\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xb0\x01\n\x11ResizeTaskRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12/\n\x06limits\x18\x05 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\"B\n\x12ResizeTaskResponse\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource2f\n\rResizeService\x12U\n\nResizeTask\x12\".paddock.wire.v1.ResizeTaskRequest\x1a#.paddock.wire.v1.ResizeTaskResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.resize_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESIZETASKREQUEST']._serialized_start=90
-  _globals['_RESIZETASKREQUEST']._serialized_end=217
-  _globals['_RESIZETASKRESPONSE']._serialized_start=219
-  _globals['_RESIZETASKRESPONSE']._serialized_end=285
-  _globals['_RESIZESERVICE']._serialized_start=287
-  _globals['_RESIZESERVICE']._serialized_end=389
+  _globals['_RESIZETASKREQUEST']._serialized_start=120
+  _globals['_RESIZETASKREQUEST']._serialized_end=296
+  _globals['_RESIZETASKRESPONSE']._serialized_start=298
+  _globals['_RESIZETASKRESPONSE']._serialized_end=364
+  _globals['_RESIZESERVICE']._serialized_start=366
+  _globals['_RESIZESERVICE']._serialized_end=468
 # @@protoc_insertion_point(module_scope)

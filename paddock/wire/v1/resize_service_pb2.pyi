@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from paddock.wire.v1 import resources_pb2 as _resources_pb2
+from paddock.wire.v1 import tasks_pb2 as _tasks_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -27,6 +28,7 @@ class ResizeTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     task_id: _builtins.str
     validate_only: _builtins.bool
@@ -35,6 +37,12 @@ class ResizeTaskRequest(_message.Message):
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]:
         """Scalars (cpus, mem, disk); each takes the place of what the task has of that name. What is not named stays."""
 
+    @_builtins.property
+    def limits(self) -> _tasks_pb2.ResourceLimits:
+        """Those that the caller changes at the agent before, or would: the size is held against them, whether the agent's word of
+        them has arrived yet or not. The master changes no limits.
+        """
+
     def __init__(
         self,
         *,
@@ -42,10 +50,11 @@ class ResizeTaskRequest(_message.Message):
         task_id: _builtins.str = ...,
         resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         validate_only: _builtins.bool = ...,
+        limits: _tasks_pb2.ResourceLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "resources", b"resources", "task_id", b"task_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "limits", b"limits", "resources", b"resources", "task_id", b"task_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

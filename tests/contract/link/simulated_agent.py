@@ -19,7 +19,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources
-from paddock.model.task import Evidence, TaskInfo, TaskState
+from paddock.model.task import Evidence, ResourceLimits, TaskInfo, TaskState
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 from tests.unit.agentd.core import made
 
@@ -48,6 +48,7 @@ class Host:
     records: dict[ContainerId, ExitRecord] = field(default_factory=dict)
     ends: dict[TaskId, TaskState] = field(default_factory=dict)
     sizes: dict[ContainerId, Resources] = field(default_factory=dict)
+    limits: dict[ContainerId, ResourceLimits] = field(default_factory=dict)
     boots: int = 1
     volumes: dict[VolumeKey, list[int]] = field(default_factory=dict)
 
@@ -140,6 +141,7 @@ class SimulatedAgent:
         config = self.machine.state.containers[container_id].config
         self.host.running[container_id] = config.task_id
         self.host.sizes[container_id] = config.resources
+        self.host.limits[container_id] = config.limits
         return _started(container_id)
 
     def _resized(self, config: ContainerConfig) -> events.Event:
@@ -148,7 +150,17 @@ class SimulatedAgent:
         if config.resources.scalar_milli("cpus") == REFUSED_MILLI:
             return events.Resized(container_id=container_id, error=ContainerizerError(container_id, "update", "EBUSY"))
         self.host.sizes[container_id] = config.resources
+        self.host.limits[container_id] = config.limits
         return events.Resized(container_id=container_id)
+
+    def limit(self, container_id: ContainerId, cpus_milli: int) -> None:
+        """By an operator at the agent, which alone hears of it."""
+        limits = ResourceLimits(cpus_milli=cpus_milli)
+        self.tell(
+            events.ResizeContainer(
+                request_id=1, container_id=container_id, resources=Resources(), limits=limits, by="somebody"
+            )
+        )
 
     def _killed(self, container_id: ContainerId, number: int) -> events.Event | None:
         if container_id not in self.host.running:
@@ -210,6 +222,7 @@ class SimulatedAgent:
                     state=task.state,
                     container_id=task.container_id,
                     resizing=task.resizing,
+                    limits=task.limits,
                 )
                 for task in found.tasks
             ),

@@ -11,7 +11,7 @@ from masterd.core.events import CancelDrain, DrainAgent, Kill, OperatorKill, Ope
 from masterd.core.views import AgentState
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
-from paddock.model.task import TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, TaskState, TaskStatus
 from tests.contract.link.simulated_agent import REFUSED_MILLI
 from tests.contract.link.simulated_cluster import SimulatedCluster
 from tests.unit.masterd.core.world import ROOT, call, task_info
@@ -72,6 +72,14 @@ class BothCores(RuleBasedStateMachine):
                 if operator
                 else Resize(**call(self.cluster.framework), task_id=task_id, resources=wanted)
             )
+        self.cluster.goes_on(then)
+
+    @rule(name=names, pick=picks, cpus_milli=st.sampled_from((1_500, 2_500, 9_000)), then=rounds)
+    def an_operator_limits_a_task_at_its_agent(self, name: str, pick: int, cpus_milli: int, then: int) -> None:
+        agent = self.cluster.agents[name]
+        running = list(agent.host.running)
+        if running:
+            agent.limit(running[pick % len(running)], cpus_milli)
         self.cluster.goes_on(then)
 
     @rule(name=names, pick=picks, code=st.sampled_from((0, 0, 3)), then=rounds)
@@ -171,13 +179,16 @@ class BothCores(RuleBasedStateMachine):
                 )
 
     def all_say_the_same_of_every_size(self) -> None:
-        """The kernel, the agent, and the master's accounts, which nothing is reserved in any more."""
+        """And limits: the kernel, the agent, and the master's accounts, which nothing is reserved in any more."""
         for name, agent in self.cluster.agents.items():
             known = {task.container_id: task for task in self.cluster.world.state.agents[AgentId(name)].tasks.values()}
             for container_id in agent.host.running:
                 size = agent.machine.state.containers[container_id].config.resources
                 assert size == agent.host.sizes[container_id] == known[container_id].info.resources
                 assert known[container_id].resizing is None
+                limits = agent.machine.state.containers[container_id].config.limits
+                assert limits == agent.host.limits[container_id] == known[container_id].limits
+                assert known[container_id].info.limits == ResourceLimits(), "nobody asked for any at the launch"
 
     def teardown(self) -> None:
         if not hasattr(self, "cluster"):

@@ -9,6 +9,7 @@ import pytest
 
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import agent_task_service_pb2, parties_pb2, tasks_pb2
+from paddock.wire.v1 import container_service_pb2 as container_pb
 from paddock.wire.v1.resources_pb2 import Resource
 from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
@@ -135,6 +136,14 @@ async def test_a_task_gets_another_size_and_an_agent_that_dies_meanwhile_ends_wi
         told = await connection.status()
         assert told.status.reason == tasks_pb2.REASON_CONTAINER_UPDATE_FAILED
         connection.acknowledge(told)
+        # Limits are an operator's to change here: the master hears which are in force now.
+        async with calling(agentd.address) as agent:
+            (container,) = await agent.list()
+            limits = tasks_pb2.ResourceLimits(pids_count=33)
+            request = container_pb.UpdateContainerRequest(container_id=container.container_id, limits=limits)
+            await agent.containers.UpdateContainer(request)
+        limited = (await connection.next("task_resized")).task_resized
+        assert (list(limited.resources), limited.limits, limited.error) == (sized(400), limits, "")
         await connection.heard()
         connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(600)))
         agentd.crash()
@@ -144,6 +153,7 @@ async def test_a_task_gets_another_size_and_an_agent_that_dies_meanwhile_ends_wi
         (known,) = register.tasks
         assert list(known.task.resources) in (sized(400), sized(600))
         assert list(known.resizing) in ([], sized(600))
+        assert (known.task.HasField("limits"), known.limits_in_force) == (False, limits)
         connection.send(resize_task=pb.ResizeTask(framework_id="f1", task_id="t1", resources=sized(600)))
         resized = (await connection.next("task_resized")).task_resized
         assert (list(resized.resources), resized.error) == (sized(600), "")

@@ -113,8 +113,11 @@ def test_what_was_asked_and_by_whom() -> None:
     check = HealthCheck(command="true")
     informs = Check(tcp=TcpCheck(port=80))
     info = replace(task.task, limits=limits, health_check=check, check=informs, max_completion_time_ms=5000)
-    told = dict(asked_lines(Known(task=replace(task, task=info))))
+    told = dict(asked_lines(Known(task=replace(task, task=info, limits=limits))))
     assert told["Asked"] == "cpus:0.1;mem:64; limits: cpus 1.5, memory none, swap 1 MiB, pids 9"
+    changed = dict(asked_lines(Known(task=replace(task, task=info, limits=replace(limits, pids_count=8)))))
+    assert changed["Asked"] == told["Asked"]
+    assert changed["Changed"] == "limits now: cpus 1.5, memory none, swap 1 MiB, pids 8"
     assert told["By"] == "framework tests (framework), principal not known any more, role *"
     assert told["Stopped by"] == "SIGTERM, SIGKILL after 3000 ms; ended after 5000 ms"
     assert told["Health"] == "unknown; command 'true', every 10000 ms, 3 failures end it"
@@ -149,7 +152,20 @@ def test_one_that_runs_says_what_was_heard_last() -> None:
     )
     (line,) = end_lines(task_view("t1", statuses=(healthy,)))
     assert line[1].startswith("not yet; last heard: ")
-    assert list(end_lines(task_view("t1"))) == [("Ended", "not begun")]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        (TaskState.STAGING, "not begun"),
+        (TaskState.STARTING, "not begun"),
+        (TaskState.RUNNING, "not yet"),
+        (TaskState.KILLING, "not yet"),
+        (TaskState.FINISHED, "finished"),
+    ],
+)
+def test_how_it_is_while_nobody_has_said_a_word(state: TaskState, ended: str) -> None:
+    assert list(end_lines(task_view("t1", state=state))) == [("Ended", ended)]
 
 
 def test_a_health_kill_shows_the_last_check() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddock.model.agent import AgentInfo
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import CommandInfo, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import CommandInfo, ResourceLimits, TaskInfo, TaskState, TaskStatus
 from paddock.rpc.clients.views import AgentView, TaskView
 
 
@@ -34,6 +34,7 @@ def task_view(
         container_id="c1",
         agent_unix_address="unix:/nonexistent/agentd.sock",
         agent_tcp_address="",
+        limits=ResourceLimits(),
         document='{"task": {"task_id": "' + task_id + '"}}',
     )
 

@@ -12,7 +12,7 @@ from masterd.streams import Streams
 from masterd.task_feed import TaskFeed
 from paddock.model.errors import OutOfRange, Unavailable
 from paddock.model.ids import AgentId, ContainerId, FrameworkId
-from paddock.model.task import TaskState
+from paddock.model.task import ResourceLimits, TaskState
 from tests.unit.masterd.core.world import task_info
 
 
@@ -75,6 +75,7 @@ def change(version: int) -> TaskChanged:
         container_id=ContainerId(""),
         state=TaskState.RUNNING,
         statuses=(),
+        limits=ResourceLimits(),
     )
     return TaskChanged(version=version, task=view)
 

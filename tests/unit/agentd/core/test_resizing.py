@@ -1,5 +1,7 @@
 """Another size for a running container, told as stories: what is counted, what is durable, who is answered."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentd.core import effects, events, recovery, resizing
@@ -104,6 +106,20 @@ def test_what_is_only_rehearsed_changes_nothing() -> None:
     resize(story)
     with pytest.raises(Unavailable, match="is being resized by uid:0"):
         rehearse(ONE_MORE)
+
+
+def test_a_tasks_amounts_are_rehearsed_in_the_place_of_what_it_has_of_its_role() -> None:
+    story = running_task()
+    (container,) = story.state.containers.values()
+    container.config = replace(container.config, resources=made.ONE.allocated_to("prod"))
+    event = events.ResizeContainer(
+        request_id=0,
+        container_id=C,
+        resources=Resources.scalars({"mem": 2_000_000, "cpus": 1_500}),
+        limits=ResourceLimits(),
+        by="uid:0",
+    )
+    assert resizing.rehearsed(story.state, event).resources == event.resources.allocated_to("prod")
 
 
 def test_what_is_not_named_stays() -> None:
@@ -244,10 +260,32 @@ def test_a_task_that_cannot_grow_is_answered_at_once() -> None:
     assert resize_task(Story(), ONE_MORE) == ()
 
 
-def test_a_tasks_new_limits_alone_are_not_its_masters_business_when_refused() -> None:
+def limits_told(found: tuple[Effect, ...]) -> list[ResourceLimits]:
+    return [each.limits for each in found if isinstance(each, effects.SendTaskResized)]
+
+
+@pytest.mark.parametrize("error", [None, REFUSED])
+def test_a_tasks_new_limits_alone_are_its_masters_business_when_they_are_in_force(error: PaddockError | None) -> None:
     story = running_task()
     resize(story, made.ONE, ResourceLimits(pids_count=9))
-    assert told_master(story.tell(events.Resized(container_id=C, error=REFUSED))) == []
+    found = story.tell(events.Resized(container_id=C, error=error))
+    now = ResourceLimits() if error else ResourceLimits(pids_count=9)
+    assert limits_told(found) == ([] if error else [now])
+    assert statuses(found) == []
+    # What was asked for stays what was asked for, over a restart too.
+    for state in (story.state, restored(story)):
+        (task,) = recovery.registration(state).tasks
+        assert (task.task.limits, task.limits) == (ResourceLimits(), now)
+
+
+def test_limits_that_came_into_force_while_a_registration_was_on_its_way_are_told_after_it() -> None:
+    story = running_task()
+    story.tell(events.MasterDisconnected())
+    resize(story, made.ONE, ResourceLimits(pids_count=9))
+    assert limits_told(story.tell(events.Resized(container_id=C))) == []
+    assert limits_told(story.tell(events.MasterConnected())) == [ResourceLimits(pids_count=9)]
+    story.tell(events.MasterDisconnected())
+    assert limits_told(story.tell(events.MasterConnected())) == []
 
 
 def test_whoever_waits_is_told_when_the_container_ends_first() -> None:

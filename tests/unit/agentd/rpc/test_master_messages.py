@@ -1,4 +1,4 @@
-"""A kill as the master tells it: who asked and why, also from a master that does not say."""
+"""A kill as the master tells it: who asked and why, also from a master that does not say; and what a registration says."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentd.core.effects import RegisteredTask, Registration
 from agentd.core.events import KillTask
-from agentd.rpc.master_messages import ASKED_BY_LIMIT_BYTES, kill_of
+from agentd.rpc.master_messages import ASKED_BY_LIMIT_BYTES, kill_of, registration_to_wire
+from paddock.model.agent import AgentInfo
 from paddock.model.errors import InvalidRequest
-from paddock.model.ids import FrameworkId, TaskId
-from paddock.model.task import KillPolicy, Reason
+from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
+from paddock.model.resources import Resources
+from paddock.model.task import CommandInfo, KillPolicy, Reason, ResourceLimits, TaskInfo, TaskState
+from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 
@@ -50,6 +54,30 @@ def test_whatever_is_told_is_a_kill_or_an_error_with_a_field(
     assert told.by
     assert len(told.by.encode()) <= ASKED_BY_LIMIT_BYTES
     assert told.reason in {Reason.KILL_REQUESTED, Reason.AGENT_DRAINING}
+
+
+def test_a_registration_says_what_was_asked_for_and_what_is_in_force() -> None:
+    asked = TaskInfo(
+        task_id=TaskId("t1"),
+        name="n",
+        agent_id=AgentId("a1"),
+        resources=Resources(),
+        command=CommandInfo(arguments=("/bin/true",)),
+        limits=ResourceLimits(pids_count=7),
+    )
+    task = RegisteredTask(
+        framework_id=FrameworkId("f"),
+        task=asked,
+        state=TaskState.RUNNING,
+        container_id=ContainerId("c"),
+        resizing=Resources(),
+        limits=ResourceLimits(pids_count=9, cpus_milli=-1),
+    )
+    whole = Registration(tasks=(task,), frameworks=(), standalone=Resources(), problem="")
+    info = AgentInfo(agent_id=AgentId("a1"), hostname="h", resources=Resources())
+    (said,) = registration_to_wire(info, whole).register.tasks
+    assert convert.task_info_from_wire(said.task).limits == asked.limits
+    assert convert.limits_from_wire(said.limits_in_force) == task.limits
 
 
 def test_too_many_words_name_the_field() -> None:

@@ -72,14 +72,21 @@ def told(world: World, agent: int) -> list[str]:
     return [format_resources(each.resources.unallocated()) for each in world.heard(agent, TellResize)]
 
 
-def outcome(world: World, agent: int, framework: Subscription, resources: str, error: str = "") -> None:
+def outcome(
+    world: World,
+    agent: int,
+    framework: Subscription,
+    resources: str,
+    error: str = "",
+    limits: ResourceLimits = ResourceLimits(),  # noqa: B008 - frozen
+) -> None:
     world.do(
         TaskResized(
             stream=agent,
             framework_id=framework[0],
             task_id=T1,
             resources=parse_resources(resources).allocated_to("*"),
-            limits=ResourceLimits(),
+            limits=limits,
             error=error,
         )
     )
@@ -329,13 +336,73 @@ def test_who_may_and_when() -> None:
         resize(old, framework, "cpus:2")
 
 
-def test_a_limit_below_is_named_before_the_agent_is_asked() -> None:
+ASKED, RAISED = (
+    ResourceLimits(cpus_milli=1500, memory_bytes=64 << 20),
+    ResourceLimits(cpus_milli=2500, memory_bytes=96 << 20),
+)
+
+
+def limited(world: World) -> tuple[int, Subscription]:
+    agent = register(world)
+    framework = world.framework(failover_s=60)
+    task = replace(task_info("t1", "a1", "cpus:1;mem:64"), limits=ASKED)
+    world.accept(framework, world.offers(framework[2]), task)
+    world.report(agent, framework, "t1", TaskState.RUNNING)
+    return agent, framework
+
+
+def test_a_size_is_held_against_the_limits_that_are_in_force_and_what_was_asked_is_kept() -> None:
     world = World()
-    _, framework = running(world)
-    task = task_of(world)
-    task.info = replace(task.info, limits=ResourceLimits(cpus_milli=1500))
-    with pytest.raises(InvalidRequest, match="raise the limit first"):
-        resize(world, framework, "cpus:2")
+    agent, framework = limited(world)
+    wanted = OperatorResize(caller=ROOT, framework_id=framework[0], task_id=T1, resources=parse_resources("mem:96"))
+    for refused in ("cpus:2", "mem:96"):
+        with pytest.raises(InvalidRequest, match="raise the limit first"):
+            resize(world, framework, refused)
+    with pytest.raises(InvalidRequest, match="memory_bytes: 67108864 is below the request of 100663296"):
+        rehearsed(world.state, wanted)
+    # The operator has raised one at the agent, whose word is still on its way.
+    raised = replace(wanted, limits=ResourceLimits(memory_bytes=96 << 20))
+    assert format_resources(rehearsed(world.state, raised).unallocated()) == "cpus:1;mem:96"
+    with pytest.raises(InvalidRequest, match="limits.cpus_milli"):
+        world.do(replace(raised, resources=parse_resources("cpus:2;mem:96")))
+    world.do(raised)
+    assert told(world, agent) == ["cpus:1;mem:96"]
+    outcome(world, agent, framework, "cpus:1;mem:64", "the kernel is busy", limits=ASKED)
+    with pytest.raises(InvalidRequest, match="memory_bytes: 67108864 is below the request of 100663296"):
+        rehearsed(world.state, wanted)
+    outcome(world, agent, framework, "cpus:1;mem:64", limits=RAISED)
+    assert world.state.view(task_of(world)).limits == RAISED
+    assert task_of(world).info.limits == ASKED
+    assert format_resources(rehearsed(world.state, wanted).unallocated()) == "cpus:1;mem:96"
+    resize(world, framework, "cpus:2;mem:96")
+    assert told(world, agent) == ["cpus:1;mem:96", "cpus:2;mem:96"]
+    outcome(world, agent, framework, "cpus:2;mem:96", limits=RAISED)
+    outcome(world, agent, framework, "cpus:2;mem:96", limits=ResourceLimits(cpus_milli=2000, memory_bytes=96 << 20))
+    with pytest.raises(InvalidRequest, match="limits.cpus_milli: 2000 is below the request of 2250"):
+        resize(world, framework, "cpus:2.25")
+
+
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize("build", ["old", "new"])
+def test_a_registration_says_which_limits_are_in_force(knows: bool, build: str) -> None:
+    """To a master that knows the task, and to one that starts anew. Older builds say them in the place of those asked for."""
+    world = World()
+    if knows:
+        agent, framework = limited(world)
+        task = task_of(world).info
+        world.lose_agent(agent)
+    else:
+        framework = world.framework(framework_id="f", failover_s=60)
+        task = replace(
+            task_info("t1", "a1"), resources=parse_resources("cpus:1;mem:64").allocated_to("*"), limits=ASKED
+        )
+    said = reported(framework, task)
+    changed = replace(said, task=replace(task, limits=RAISED)) if build == "old" else replace(said, limits=RAISED)
+    agent = register(world, changed)
+    assert task_of(world).limits == RAISED
+    assert task_of(world).info.limits == (ASKED if knows or build == "new" else RAISED)
+    resize(world, framework, "cpus:2;mem:96")
+    assert told(world, agent) == ["cpus:2;mem:96"]
 
 
 def test_each_amount_grows_in_the_kind_that_the_task_has() -> None:

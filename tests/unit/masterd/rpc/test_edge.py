@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from masterd.rpc.agents import event_of, registration
 from paddock.model.errors import InvalidRequest, PaddockError
+from paddock.model.task import ResourceLimits
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import parties_pb2, resources_pb2, tasks_pb2
@@ -94,6 +95,12 @@ _FOREIGN = tasks_pb2.TaskInfo(
     task_id="t1", name="t1", agent_id="a2", command=tasks_pb2.CommandInfo(arguments=["/bin/true"])
 )
 _RUNNING = pb.RegisteredTask(framework_id="f", task=_FOREIGN, state=tasks_pb2.TASK_RUNNING)
+_ODD_LIMITS = pb.RegisteredTask(
+    framework_id="f",
+    task=_FOREIGN,
+    state=tasks_pb2.TASK_RUNNING,
+    limits_in_force=tasks_pb2.ResourceLimits(pids_count=-2),
+)
 _UNKNOWN = pb.RegisteredTask(framework_id="f", task=_FOREIGN, state=tasks_pb2.TASK_STATE_UNSPECIFIED)
 
 
@@ -103,6 +110,7 @@ _UNKNOWN = pb.RegisteredTask(framework_id="f", task=_FOREIGN, state=tasks_pb2.TA
         (pb.RegisterAgent(), "agent.agent_id"),
         (pb.RegisterAgent(agent=_AGENT, tasks=[_RUNNING]), "tasks[0].task.agent_id"),
         (pb.RegisterAgent(agent=_AGENT, tasks=[_UNKNOWN]), "tasks[0].state"),
+        (pb.RegisterAgent(agent=_AGENT, tasks=[_ODD_LIMITS]), "tasks[0].limits_in_force.pids_count"),
         (pb.RegisterAgent(agent=_AGENT, frameworks=[parties_pb2.FrameworkInfo()]), "frameworks[0].framework_id"),
     ],
 )
@@ -138,9 +146,13 @@ def test_what_an_agent_registers_arrives_whole() -> None:
         task_id="t1", name="n", agent_id="a1", command=tasks_pb2.CommandInfo(arguments=["/bin/true"])
     )
     running = pb.RegisteredTask(framework_id="f", task=task, state=tasks_pb2.TASK_RUNNING, container_id="c1")
-    event = registration(pb.RegisterAgent(agent=agent, tasks=[running]), 7)
+    changed = pb.RegisteredTask()
+    changed.CopyFrom(running)
+    changed.limits_in_force.pids_count = 9
+    event = registration(pb.RegisterAgent(agent=agent, tasks=[running, changed]), 7)
     assert (event.stream, event.agent.cgroup_mode) == (7, "v1")
-    (reported,) = event.tasks
+    assert [each.limits for each in event.tasks] == [None, ResourceLimits(pids_count=9)]
+    reported, _ = event.tasks
     assert (reported.framework_id, reported.task, reported.container_id) == (
         "f",
         convert.task_info_from_wire(task),
