@@ -64,7 +64,7 @@ class Places:
             record=self.record(container_id),
             socket=self.ear(container_id),
             cgroup=host.place(container_id),
-            spare_record=self.spares.take(),
+            spare_record=self.spares.take(container_id),
         )
 
     def connect(self, container_id: ContainerId) -> socket.socket | None:
@@ -141,6 +141,7 @@ class Places:
                 continue
             record = self.record(container_id)
             self.spares.give(record)
+            self.spares.take_back(container_id)
             ear = self.ear(container_id)
             # A shim may have died between its ear's two names.
             for path in (temporary_path(record), ear, unready_path(ear)):

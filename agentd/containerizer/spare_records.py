@@ -19,15 +19,15 @@ def spare_id_of(path: str) -> str:
 
 
 class SpareRecords:
-    """Empty files in the directory of the records. What is taken belongs to the taker; one that vanished is no error.
-
-    One that was taken for a launch that came to nothing before is found again by the next agent.
+    """Empty files in the directory of the records. What is taken belongs to the taker, until it is taken back; one that
+    vanished is no error.
     """
 
     def __init__(self, directory: str) -> None:
         """Touches nothing before `find`."""
         self._directory = directory
         self._paths: deque[str] = deque(maxlen=MAX_COUNT)
+        self._taken: dict[str, str] = {}
 
     def find(self) -> None:
         """Those of an earlier agent. Raises OSError."""
@@ -37,25 +37,33 @@ class SpareRecords:
             if name.startswith(_PREFIX) and ".json" not in name:
                 path = os.path.join(self._directory, name)
                 os.truncate(path, 0)
-                if len(self._paths) < MAX_COUNT:
-                    self._paths.append(path)
-                else:
-                    os.unlink(path)
+                self._keep(path)
 
-    def take(self) -> str | None:
+    def take(self, taker: str) -> str | None:
         """From any thread; None when there is none."""
         try:
-            return self._paths.popleft()
+            path = self._paths.popleft()
         except IndexError:
             return None
+        self._taken[taker] = path
+        return path
+
+    def take_back(self, taker: str) -> None:
+        """The taker is gone. Its launch may have come to nothing before it made a record of the file."""
+        path = self._taken.pop(taker, None)
+        if path is not None and os.path.exists(path):
+            self._keep(path)
+
+    def _keep(self, path: str) -> None:
+        if len(self._paths) < MAX_COUNT:
+            self._paths.append(path)
+        else:
+            _unlink(path)
 
     def give(self, record: str) -> None:
         """The record is gone afterwards; when there was none, that is no error."""
         if len(self._paths) >= MAX_COUNT:
-            try:
-                os.unlink(record)
-            except FileNotFoundError:
-                pass
+            _unlink(record)
             return
         spare = os.path.join(self._directory, _PREFIX + os.path.basename(record).partition(".json")[0])
         try:
@@ -65,3 +73,10 @@ class SpareRecords:
         except FileNotFoundError:
             return
         self._paths.append(spare)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -110,10 +110,13 @@ def _wait(named: NamedList, fds: Descriptors, listener: Place, ear: str, onward:
 def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, str], later: int) -> int:
     """As `ear.listen` does; returns the step that makes the socket. After a failure Python tries, and tells of it."""
     calls, (directory, unready, name) = named.calls, names
-    first = calls.here
     unready_text = calls.text(unready)
-    calls.land(first + 6)
+    # Before anything can fail that needs it closed.
+    made = calls.call("socket", _AF_UNIX, _SOCK_SEQPACKET_CLOEXEC_NONBLOCK, 0, fail=later)
+    first = calls.here
+    calls.land(first + 7)
     named.fail = calls.land()
+    calls.call("close", result_of(made))
     calls.call("unlinkat", AT_FDCWD, unready_text, 0)
     calls.call("umask", 0o022)
     calls.call("chdir", calls.text("/"))
@@ -122,7 +125,6 @@ def _listen(named: NamedList, address: Place, size: int, names: tuple[str, str, 
     named.do("chdir", calls.text(directory))
     calls.call("umask", 0o177)
     calls.call("unlinkat", AT_FDCWD, unready_text, 0)
-    made = named.do("socket", _AF_UNIX, _SOCK_SEQPACKET_CLOEXEC_NONBLOCK, 0)
     named.do("bind", result_of(made), address, size)
     named.do("listen", result_of(made), _BACKLOG)
     named.do("renameat2", AT_FDCWD, unready_text, AT_FDCWD, calls.text(name), 0)

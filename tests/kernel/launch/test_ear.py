@@ -108,6 +108,28 @@ def test_an_ear_that_cannot_be_opened_is_a_problem_and_is_tried_again(shared: Ag
     assert [problem["path"] for problem in shim.record()["problems"]] == [str(later)]
 
 
+def sockets_of(shim: Shim) -> int:
+    directory = f"/proc/{shim.started()['shim_pid']}/fd"
+    return sum(os.readlink(f"{directory}/{fd}").startswith("socket:") for fd in os.listdir(directory))
+
+
+def test_an_ear_that_cannot_take_its_name_leaves_no_socket_open(shared: Agent) -> None:
+    """The list's own attempt is not alone: Python's come after it."""
+    taken = shared.directory / "taken"
+    (taken / "ear").mkdir(parents=True)
+    shim = shared.launch(["sleep", "1000"], socket=str(taken / "ear"))
+    shim.started()
+    begun_ns = taken.stat().st_mtime_ns
+    # Each attempt makes a name here, and Python's come a second after the other.
+    wait_for(lambda: taken.stat().st_mtime_ns > begun_ns + 500_000_000, 10, "nobody tries again")
+    wait_for(lambda: sockets_of(shim) == 1, 5, f"only the agent's connection may be there: {sockets_of(shim)}")
+    assert not (taken / "ear.new").exists()
+    (taken / "ear").rmdir()
+    wait_for((taken / "ear").exists, 5, "no ear")
+    assert sockets_of(shim) == 2
+    end(shim)
+
+
 def test_the_ear_opens_at_once_when_the_agent_goes(shared: Agent) -> None:
     shim = shared.launch(["sleep", "1000"])
     shim.started()

@@ -58,3 +58,16 @@ def test_a_forbidden_launch_finds_its_place_taken_for_the_agents_whole_life(tmp_
     assert later.sweep(GONE, HOST) is None
     later.discard((GONE,))
     assert later.unknown(set(), HOST) == ()
+
+
+def test_the_spare_of_a_launch_that_came_to_nothing_is_the_next_ones(tmp_path: Path) -> None:
+    places = Places.at(f"{tmp_path}/records", f"{tmp_path}/run")
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "spare-c1").touch()
+    places.make()
+    taken = places.of(GONE, HOST).spare_record
+    assert taken == f"{tmp_path}/records/spare-c1"
+    later = ContainerId("1123456789abcdef0123456789abcdef")
+    assert places.of(later, HOST).spare_record is None
+    places.discard((GONE,))
+    assert places.of(later, HOST).spare_record == taken

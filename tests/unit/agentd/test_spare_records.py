@@ -10,21 +10,21 @@ from agentd.containerizer.spare_records import MAX_COUNT, SpareRecords
 
 def test_a_record_becomes_an_empty_spare(tmp_path: Path) -> None:
     spares = SpareRecords(str(tmp_path))
-    assert spares.take() is None
+    assert spares.take("c9") is None
     record = tmp_path / "c1.json"
     record.write_text("{}")
     spares.give(str(record))
     assert not record.exists()
-    taken = spares.take()
+    taken = spares.take("c9")
     assert taken == str(tmp_path / "spare-c1")
     assert Path(taken).read_bytes() == b""
-    assert spares.take() is None
+    assert spares.take("c9") is None
 
 
 def test_a_record_that_is_not_there_is_no_spare(tmp_path: Path) -> None:
     spares = SpareRecords(str(tmp_path))
     spares.give(str(tmp_path / "c1.json"))
-    assert spares.take() is None
+    assert spares.take("c9") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -33,9 +33,9 @@ def test_the_next_agent_finds_them_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).write_text("content")
     spares = SpareRecords(str(tmp_path))
     spares.find()
-    assert spares.take() == str(tmp_path / "spare-c1")
+    assert spares.take("c9") == str(tmp_path / "spare-c1")
     assert (tmp_path / "spare-c1").read_bytes() == b""
-    assert spares.take() is None
+    assert spares.take("c9") is None
     assert (tmp_path / "spare-c4.json").read_text() == "content"
 
 
@@ -67,5 +67,35 @@ def test_an_agent_that_dies_while_it_gives_one_leaves_a_spare_and_no_empty_recor
     assert [path.name for path in tmp_path.iterdir()] == ["spare-c1"]
     later = SpareRecords(str(tmp_path))
     later.find()
-    assert later.take() == str(tmp_path / "spare-c1")
+    assert later.take("c9") == str(tmp_path / "spare-c1")
     assert (tmp_path / "spare-c1").read_bytes() == b""
+
+
+def test_a_spare_that_its_taker_has_not_used_is_one_again(tmp_path: Path) -> None:
+    """Its launch came to nothing before; one that it has used is its record, and given as such."""
+    spares = SpareRecords(str(tmp_path))
+    for name in ("spare-c1", "spare-c2"):
+        (tmp_path / name).touch()
+    spares.find()
+    first, second = spares.take("c3"), spares.take("c4")
+    assert first is not None
+    assert second is not None
+    Path(first).rename(tmp_path / "c3.json")
+    for taker in ("c3", "c4", "c5"):
+        spares.take_back(taker)
+    assert (spares.take("c6"), spares.take("c7")) == (second, None)
+    spares.take_back("c4")
+    assert spares.take("c8") is None
+
+
+def test_no_more_than_are_useful_are_taken_back(tmp_path: Path) -> None:
+    spares = SpareRecords(str(tmp_path))
+    (tmp_path / "spare-first").touch()
+    spares.find()
+    assert spares.take("c1") is not None
+    for number in range(MAX_COUNT):
+        (tmp_path / f"d{number}.json").touch()
+        spares.give(str(tmp_path / f"d{number}.json"))
+    spares.take_back("c1")
+    assert not (tmp_path / "spare-first").exists()
+    assert len(list(tmp_path.iterdir())) == MAX_COUNT
