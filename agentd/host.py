@@ -74,6 +74,7 @@ def agent_info(
         unix_address=unix,
         tcp_address=f"{hostname if host in _ANY else host}:{tcp_port}" if tcp else "",
         cgroup_mode=hierarchy.mode,
+        containerizers=tuple(container_type.value for container_type in settings.containerizers),
     )
 
 

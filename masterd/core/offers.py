@@ -54,6 +54,7 @@ def make(turn: Turn, grants: Iterable[Grant]) -> None:
                 info.unix_address,
                 info.tcp_address,
                 maintenance.get(info.hostname) if maintenance else None,
+                info.containerizers,
             ),
         )
         offers[offer_id] = new(OfferEntry, (offer, resources, now_ns))
@@ -148,6 +149,7 @@ class _Acceptance:
             taken_ids=self.framework.tasks.keys() | self.framework.unreachable.keys(),
             caller=self.caller,
             framework_user=self.framework.info.user,
+            containerizers=self.agent.info.containerizers,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from masterd.core.events import Caller
+from paddock.model.docker_task import check_container
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import AgentId, TaskId, check_id
 from paddock.model.resource_text import format_value
@@ -35,11 +36,13 @@ class Room:
     taken_ids: Container[TaskId]
     caller: Caller
     framework_user: str
+    containerizers: tuple[str, ...] = ()
+    """What the agent says that it has; empty: it does not say."""
 
 
 def find_fault(task: TaskInfo, room: Room) -> Fault | None:
     """The first of Mesos' checks that fails, in its order; None when the task may be launched."""
-    fault = _find_identity_fault(task, room) or _find_resources_fault(task, room)
+    fault = _find_identity_fault(task, room) or _find_resources_fault(task, room) or _find_container_fault(task, room)
     if fault is not None:
         return Fault(reason=Reason.TASK_INVALID, message=fault)
     fault = find_limits_fault(task) or find_missing(task.resources.unallocated(), room.remaining)
@@ -98,6 +101,19 @@ def _find_resources_fault(task: TaskInfo, room: Room) -> str | None:
     mixed = revocable & {resource.name for resource in resources if not resource.revocable}
     if mixed:
         return f"resources: {min(mixed)} is asked for as revocable and as non-revocable; a task takes one kind"
+    return None
+
+
+def _find_container_fault(task: TaskInfo, room: Room) -> str | None:
+    try:
+        check_container(task.container, task.command, task.resources)
+    except InvalidRequest as error:
+        return str(error)
+    wanted = task.container.type.value
+    if room.containerizers and wanted not in room.containerizers:
+        there = ", ".join(room.containerizers)
+        remedy = "take an offer whose containerizers name it"
+        return f"container.type: {wanted} is not run by agent {room.agent_id}, which runs {there}; {remedy}"
     return None
 
 

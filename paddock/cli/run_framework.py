@@ -21,7 +21,7 @@ from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
-from paddock.model.task import ContainerInfo, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ContainerInfo, ContainerType, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
 from paddock.rpc.clients.master import no_master
 from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
 from paddock.scheduler.taking import take, take_ports
@@ -144,6 +144,12 @@ class _Run:
     def _task(self, offer: Offer) -> TaskInfo | None:
         """None: the offer does not hold it."""
         request = self._request
+        if (
+            request.docker is not None
+            and offer.containerizers
+            and ContainerType.DOCKER.value not in offer.containerizers
+        ):
+            return None
         published = request.docker.published if request.docker else ()
         resources = take(offer.resources, dict(request.amounts_milli))
         ports = take_ports(offer.resources, [mapping.host_port for mapping in published])
@@ -209,7 +215,8 @@ def _wanted(request: RunRequest) -> str:
     amounts = format_resources(Resources.scalars(dict(request.amounts_milli)))
     published = request.docker.published if request.docker else ()
     ports = ",".join(str(mapping.host_port or "any") for mapping in published)
-    return f"{amounts};ports:{ports}" if ports else amounts
+    where = " of an agent that runs docker" if request.docker else ""
+    return f"{amounts};ports:{ports}{where}" if ports else f"{amounts}{where}"
 
 
 @contextmanager

@@ -23,7 +23,10 @@ TASK_RESIZE = "TASK_RESIZE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
-    """An agent as it registers. `resources`: all it has, before anything is used. `cgroup_mode`: v1, v2 or hybrid."""
+    """An agent as it registers. `resources`: all it has, before anything is used. `cgroup_mode`: v1, v2 or hybrid.
+
+    `containerizers`: in the operator's order; empty: it does not say.
+    """
 
     agent_id: AgentId
     hostname: str
@@ -36,6 +39,7 @@ class AgentInfo:
     unix_address: str = ""
     tcp_address: str = ""
     cgroup_mode: str = ""
+    containerizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ class Offer(NamedTuple):
     unix_address: str = ""
     tcp_address: str = ""
     unavailability: Unavailability | None = None
+    containerizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,18 @@ def test_when_no_offer_fits_it_is_said_and_given_up(paddock: Command) -> None:
     assert time.monotonic() - begin_s < 10
 
 
+def test_an_image_waits_for_an_agent_that_runs_docker(paddock: Command) -> None:
+    """The agent of this host runs native containers only: its offers are left to others, and nothing is launched."""
+    done = paddock("run", "--docker=busybox", "--publish=80", "--offer-timeout=1s")
+    assert done.returncode == 124
+    assert b"ports:any of an agent that runs docker" in done.stderr
+    agents = paddock("agents", "-o", "json")
+    assert b'"containerizers": ["native"]' in b" ".join(agents.stdout.split()).replace(b"[ ", b"[").replace(b" ]", b"]")
+    refused = paddock("run", "--docker=busybox", "--network=host", "--publish=80")
+    assert refused.returncode == 2
+    assert b"--publish" in refused.stderr
+
+
 def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:
     process = paddock.start(
         "run",

@@ -57,6 +57,7 @@ class OfferWriter:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, int], tuple[Offer, bytes]] = {}
         self._heads: dict[int, bytes] = {}
+        self._types: dict[tuple[str, ...], bytes] = {}
 
     def written(self, offers: Iterable[Offer], number: int) -> bytes:
         """All of them, each as one more element of the repeated field of that number."""
@@ -71,7 +72,9 @@ class OfferWriter:
         return b"".join(pieces)
 
     def _written(self, offer: Offer) -> bytes:
-        offer_id, framework_id, agent_id, role, resources, hostname, attributes, domain, unix, tcp, planned = offer
+        offer_id, framework_id, agent_id, role, resources, hostname, attributes, domain, unix, tcp, planned, types = (
+            offer
+        )
         alike = self._known.get((id(resources), id(attributes), id(domain))) or self._remembered(offer)
         first, second, third, fourth, fifth = (
             offer_id.encode(),
@@ -92,7 +95,10 @@ class OfferWriter:
             after = (_UNIX_ADDRESS[len(ninth)] + ninth, _TCP_ADDRESS[len(tenth)] + tenth)
         except IndexError:  # a long text: rare, like maintenance
             return offer_to_wire(offer).SerializeToString()
-        return offer_to_wire(offer).SerializeToString() if planned else b"".join((*before, alike[1], *after))
+        if planned:
+            return offer_to_wire(offer).SerializeToString()
+        told = self._types.get(types)
+        return b"".join((*before, alike[1], *after, self._remembered_types(types) if told is None else told))
 
     def _remembered(self, offer: Offer) -> tuple[Offer, bytes]:
         """With the offer itself: as long as it is kept, no other object can have these ids."""
@@ -109,4 +115,11 @@ class OfferWriter:
         )
         key = (id(offer.resources), id(offer.attributes), id(offer.domain))
         found = self._known[key] = (part, offer_to_wire(part).SerializeToString())
+        return found
+
+    def _remembered_types(self, types: tuple[str, ...]) -> bytes:
+        """Of containerizers there are few, and few sets of them."""
+        if len(self._types) >= self.LIMIT_COUNT:
+            self._types.clear()
+        found = self._types[types] = pb.Offer(containerizers=types).SerializeToString()
         return found

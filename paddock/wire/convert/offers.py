@@ -6,7 +6,7 @@ from paddock.model import ids
 from paddock.model.errors import InvalidRequest
 from paddock.model.offer import DEFAULT_REFUSE_MS, REFUSE_LIMIT_MS, Filters, Offer, Unavailability
 from paddock.wire.convert import bounds
-from paddock.wire.convert.parties import domain_from_wire, domain_to_wire
+from paddock.wire.convert.parties import containerizers_from_wire, domain_from_wire, domain_to_wire
 from paddock.wire.convert.resources import (
     attributes_from_wire,
     attributes_to_wire,
@@ -34,6 +34,7 @@ def offer_from_wire(message: pb.Offer, field: str = "offer") -> Offer:
         unavailability=unavailability_from_wire(message.unavailability, f"{field}.unavailability")
         if message.HasField("unavailability")
         else None,
+        containerizers=containerizers_from_wire(message.containerizers, f"{field}.containerizers"),
     )
 
 
@@ -51,6 +52,7 @@ def offer_to_wire(offer: Offer) -> pb.Offer:
         unix_address=offer.unix_address,
         tcp_address=offer.tcp_address,
         unavailability=unavailability_to_wire(offer.unavailability),
+        containerizers=offer.containerizers,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from paddock.model import ids
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.errors import InvalidRequest, Unsupported
@@ -18,6 +20,7 @@ from paddock.wire.convert.resources import (
 )
 from paddock.wire.v1 import parties_pb2 as pb
 
+CONTAINERIZERS_LIMIT_COUNT = 16
 _CAPABILITIES = {capability.value: capability for capability in FrameworkCapability}
 
 
@@ -91,6 +94,7 @@ def agent_info_from_wire(message: pb.AgentInfo, field: str = "agent") -> AgentIn
         unix_address=bounds.text(message.unix_address, f"{field}.unix_address"),
         tcp_address=bounds.text(message.tcp_address, f"{field}.tcp_address", bounds.TEXT_LIMIT_BYTES),
         cgroup_mode=message.cgroup_mode,
+        containerizers=containerizers_from_wire(message.containerizers, f"{field}.containerizers"),
     )
 
 
@@ -108,7 +112,15 @@ def agent_info_to_wire(agent: AgentInfo) -> pb.AgentInfo:
         tcp_address=agent.tcp_address,
         resources=resources_to_wire(agent.resources),
         cgroup_mode=agent.cgroup_mode,
+        containerizers=agent.containerizers,
     )
+
+
+def containerizers_from_wire(words: Sequence[str], field: str) -> tuple[str, ...]:
+    """Any words: a newer agent may have others."""
+    bounds.count(words, field, CONTAINERIZERS_LIMIT_COUNT)
+    bounds.unique(words, field)
+    return tuple(bounds.text(word, f"{field}[{index}]") for index, word in enumerate(words))
 
 
 def domain_from_wire(message: pb.DomainInfo, field: str = "domain") -> DomainInfo:

@@ -28,7 +28,7 @@ from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resourc
 from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpaddock/wire/v1/offers.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xd0\x02\n\x05Offer\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12,\n\tresources\x18\x06 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nattributes\x18\x07 \x03(\x0b\x32\x1a.paddock.wire.v1.Attribute\x12+\n\x06\x64omain\x18\x08 \x01(\x0b\x32\x1b.paddock.wire.v1.DomainInfo\x12\x14\n\x0cunix_address\x18\t \x01(\t\x12\x13\n\x0btcp_address\x18\n \x01(\t\x12\x37\n\x0eunavailability\x18\x0b \x01(\x0b\x32\x1f.paddock.wire.v1.Unavailability\"P\n\x0eUnavailability\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x04\"/\n\x07\x46ilters\x12\x16\n\trefuse_ms\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0c\n\n_refuse_ms\"\xc3\x08\n\tOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x33\n\x06launch\x18\x02 \x01(\x0b\x32!.paddock.wire.v1.Operation.LaunchH\x00\x12>\n\x0claunch_group\x18\x03 \x01(\x0b\x32&.paddock.wire.v1.Operation.LaunchGroupH\x00\x12\x35\n\x07reserve\x18\x04 \x01(\x0b\x32\".paddock.wire.v1.Operation.ReserveH\x00\x12\x39\n\tunreserve\x18\x05 \x01(\x0b\x32$.paddock.wire.v1.Operation.UnreserveH\x00\x12\x33\n\x06\x63reate\x18\x06 \x01(\x0b\x32!.paddock.wire.v1.Operation.CreateH\x00\x12\x35\n\x07\x64\x65stroy\x18\x07 \x01(\x0b\x32\".paddock.wire.v1.Operation.DestroyH\x00\x12<\n\x0bgrow_volume\x18\x08 \x01(\x0b\x32%.paddock.wire.v1.Operation.GrowVolumeH\x00\x12@\n\rshrink_volume\x18\t \x01(\x0b\x32\'.paddock.wire.v1.Operation.ShrinkVolumeH\x00\x1a\x32\n\x06Launch\x12(\n\x05tasks\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x1ar\n\x0bLaunchGroup\x12/\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x1d.paddock.wire.v1.ExecutorInfo\x12\x32\n\ntask_group\x18\x02 \x01(\x0b\x32\x1e.paddock.wire.v1.TaskGroupInfo\x1a\x37\n\x07Reserve\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x39\n\tUnreserve\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x34\n\x06\x43reate\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x35\n\x07\x44\x65stroy\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x64\n\nGrowVolume\x12)\n\x06volume\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12+\n\x08\x61\x64\x64ition\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x1aQ\n\x0cShrinkVolume\x12)\n\x06volume\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x16\n\x0esubtract_milli\x18\x02 \x01(\x03\x42\x0b\n\toperationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpaddock/wire/v1/offers.proto\x12\x0fpaddock.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\xe8\x02\n\x05Offer\x12\x10\n\x08offer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12,\n\tresources\x18\x06 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12.\n\nattributes\x18\x07 \x03(\x0b\x32\x1a.paddock.wire.v1.Attribute\x12+\n\x06\x64omain\x18\x08 \x01(\x0b\x32\x1b.paddock.wire.v1.DomainInfo\x12\x14\n\x0cunix_address\x18\t \x01(\t\x12\x13\n\x0btcp_address\x18\n \x01(\t\x12\x37\n\x0eunavailability\x18\x0b \x01(\x0b\x32\x1f.paddock.wire.v1.Unavailability\x12\x16\n\x0e\x63ontainerizers\x18\x0c \x03(\t\"P\n\x0eUnavailability\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x04\"/\n\x07\x46ilters\x12\x16\n\trefuse_ms\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x0c\n\n_refuse_ms\"\xc3\x08\n\tOperation\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x33\n\x06launch\x18\x02 \x01(\x0b\x32!.paddock.wire.v1.Operation.LaunchH\x00\x12>\n\x0claunch_group\x18\x03 \x01(\x0b\x32&.paddock.wire.v1.Operation.LaunchGroupH\x00\x12\x35\n\x07reserve\x18\x04 \x01(\x0b\x32\".paddock.wire.v1.Operation.ReserveH\x00\x12\x39\n\tunreserve\x18\x05 \x01(\x0b\x32$.paddock.wire.v1.Operation.UnreserveH\x00\x12\x33\n\x06\x63reate\x18\x06 \x01(\x0b\x32!.paddock.wire.v1.Operation.CreateH\x00\x12\x35\n\x07\x64\x65stroy\x18\x07 \x01(\x0b\x32\".paddock.wire.v1.Operation.DestroyH\x00\x12<\n\x0bgrow_volume\x18\x08 \x01(\x0b\x32%.paddock.wire.v1.Operation.GrowVolumeH\x00\x12@\n\rshrink_volume\x18\t \x01(\x0b\x32\'.paddock.wire.v1.Operation.ShrinkVolumeH\x00\x1a\x32\n\x06Launch\x12(\n\x05tasks\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x1ar\n\x0bLaunchGroup\x12/\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x1d.paddock.wire.v1.ExecutorInfo\x12\x32\n\ntask_group\x18\x02 \x01(\x0b\x32\x1e.paddock.wire.v1.TaskGroupInfo\x1a\x37\n\x07Reserve\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x39\n\tUnreserve\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x34\n\x06\x43reate\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x35\n\x07\x44\x65stroy\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x1a\x64\n\nGrowVolume\x12)\n\x06volume\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12+\n\x08\x61\x64\x64ition\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x1aQ\n\x0cShrinkVolume\x12)\n\x06volume\x18\x01 \x01(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x16\n\x0esubtract_milli\x18\x02 \x01(\x03\x42\x0b\n\toperationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,27 +36,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paddock.wire.v1.offers_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OFFER']._serialized_start=176
-  _globals['_OFFER']._serialized_end=512
-  _globals['_UNAVAILABILITY']._serialized_start=514
-  _globals['_UNAVAILABILITY']._serialized_end=594
-  _globals['_FILTERS']._serialized_start=596
-  _globals['_FILTERS']._serialized_end=643
-  _globals['_OPERATION']._serialized_start=646
-  _globals['_OPERATION']._serialized_end=1737
-  _globals['_OPERATION_LAUNCH']._serialized_start=1148
-  _globals['_OPERATION_LAUNCH']._serialized_end=1198
-  _globals['_OPERATION_LAUNCHGROUP']._serialized_start=1200
-  _globals['_OPERATION_LAUNCHGROUP']._serialized_end=1314
-  _globals['_OPERATION_RESERVE']._serialized_start=1316
-  _globals['_OPERATION_RESERVE']._serialized_end=1371
-  _globals['_OPERATION_UNRESERVE']._serialized_start=1373
-  _globals['_OPERATION_UNRESERVE']._serialized_end=1430
-  _globals['_OPERATION_CREATE']._serialized_start=1432
-  _globals['_OPERATION_CREATE']._serialized_end=1484
-  _globals['_OPERATION_DESTROY']._serialized_start=1486
-  _globals['_OPERATION_DESTROY']._serialized_end=1539
-  _globals['_OPERATION_GROWVOLUME']._serialized_start=1541
-  _globals['_OPERATION_GROWVOLUME']._serialized_end=1641
-  _globals['_OPERATION_SHRINKVOLUME']._serialized_start=1643
-  _globals['_OPERATION_SHRINKVOLUME']._serialized_end=1724
+  _globals['_OFFER']._serialized_end=536
+  _globals['_UNAVAILABILITY']._serialized_start=538
+  _globals['_UNAVAILABILITY']._serialized_end=618
+  _globals['_FILTERS']._serialized_start=620
+  _globals['_FILTERS']._serialized_end=667
+  _globals['_OPERATION']._serialized_start=670
+  _globals['_OPERATION']._serialized_end=1761
+  _globals['_OPERATION_LAUNCH']._serialized_start=1172
+  _globals['_OPERATION_LAUNCH']._serialized_end=1222
+  _globals['_OPERATION_LAUNCHGROUP']._serialized_start=1224
+  _globals['_OPERATION_LAUNCHGROUP']._serialized_end=1338
+  _globals['_OPERATION_RESERVE']._serialized_start=1340
+  _globals['_OPERATION_RESERVE']._serialized_end=1395
+  _globals['_OPERATION_UNRESERVE']._serialized_start=1397
+  _globals['_OPERATION_UNRESERVE']._serialized_end=1454
+  _globals['_OPERATION_CREATE']._serialized_start=1456
+  _globals['_OPERATION_CREATE']._serialized_end=1508
+  _globals['_OPERATION_DESTROY']._serialized_start=1510
+  _globals['_OPERATION_DESTROY']._serialized_end=1563
+  _globals['_OPERATION_GROWVOLUME']._serialized_start=1565
+  _globals['_OPERATION_GROWVOLUME']._serialized_end=1665
+  _globals['_OPERATION_SHRINKVOLUME']._serialized_start=1667
+  _globals['_OPERATION_SHRINKVOLUME']._serialized_end=1748
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,7 @@ class Offer(_message.Message):
     UNIX_ADDRESS_FIELD_NUMBER: _builtins.int
     TCP_ADDRESS_FIELD_NUMBER: _builtins.int
     UNAVAILABILITY_FIELD_NUMBER: _builtins.int
+    CONTAINERIZERS_FIELD_NUMBER: _builtins.int
     offer_id: _builtins.str
     framework_id: _builtins.str
     agent_id: _builtins.str
@@ -54,6 +55,10 @@ class Offer(_message.Message):
     def unavailability(self) -> Global___Unavailability:
         """Absent: nothing is planned."""
 
+    @_builtins.property
+    def containerizers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As the agent says them: native, docker. Empty: it does not say."""
+
     def __init__(
         self,
         *,
@@ -68,10 +73,11 @@ class Offer(_message.Message):
         unix_address: _builtins.str = ...,
         tcp_address: _builtins.str = ...,
         unavailability: Global___Unavailability | None = ...,
+        containerizers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "unavailability", b"unavailability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "domain", b"domain", "framework_id", b"framework_id", "hostname", b"hostname", "offer_id", b"offer_id", "resources", b"resources", "role", b"role", "tcp_address", b"tcp_address", "unavailability", b"unavailability", "unix_address", b"unix_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "containerizers", b"containerizers", "domain", b"domain", "framework_id", b"framework_id", "hostname", b"hostname", "offer_id", b"offer_id", "resources", b"resources", "role", b"role", "tcp_address", b"tcp_address", "unavailability", b"unavailability", "unix_address", b"unix_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from paddock.wire.v1 import offer_terms_pb2 as paddock_dot_wire_dot_v1_dot_offer
 from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpaddock/wire/v1/parties.proto\x12\x0fpaddock.wire.v1\x1a!paddock/wire/v1/offer_terms.proto\x1a\x1fpaddock/wire/v1/resources.proto\"\xfe\x02\n\rFrameworkInfo\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0e\x32$.paddock.wire.v1.FrameworkCapability\x12\x1b\n\x13\x66\x61ilover_timeout_ms\x18\x07 \x01(\x04\x12:\n\x06labels\x18\x08 \x03(\x0b\x32*.paddock.wire.v1.FrameworkInfo.LabelsEntry\x12\x10\n\x08hostname\x18\t \x01(\t\x12\x11\n\twebui_url\x18\n \x01(\t\x12\x30\n\x0boffer_terms\x18\x0b \x03(\x0b\x32\x1b.paddock.wire.v1.OfferTerms\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\nDomainInfo\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\"\xb2\x02\n\tAgentInfo\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12+\n\x06\x64omain\x18\x05 \x01(\x0b\x32\x1b.paddock.wire.v1.DomainInfo\x12.\n\nattributes\x18\x06 \x03(\x0b\x32\x1a.paddock.wire.v1.Attribute\x12\x10\n\x08hostname\x18\x07 \x01(\t\x12\x14\n\x0cunix_address\x18\x08 \x01(\t\x12\x13\n\x0btcp_address\x18\t \x01(\t\x12,\n\tresources\x18\n \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x13\n\x0b\x63group_mode\x18\x0b \x01(\t\"P\n\nMasterInfo\x12\x11\n\tmaster_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"#\n\tNotLeader\x12\x16\n\x0eleader_address\x18\x01 \x01(\t*\xe8\x01\n\x13\x46rameworkCapability\x12$\n FRAMEWORK_CAPABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13REVOCABLE_RESOURCES\x10\x01\x12\x16\n\x12TASK_KILLING_STATE\x10\x02\x12\x11\n\rGPU_RESOURCES\x10\x03\x12\x14\n\x10SHARED_RESOURCES\x10\x04\x12\x13\n\x0fPARTITION_AWARE\x10\x05\x12\x0e\n\nMULTI_ROLE\x10\x06\x12\x1a\n\x16RESERVATION_REFINEMENT\x10\x07\x12\x10\n\x0cREGION_AWARE\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpaddock/wire/v1/parties.proto\x12\x0fpaddock.wire.v1\x1a!paddock/wire/v1/offer_terms.proto\x1a\x1fpaddock/wire/v1/resources.proto\"\xfe\x02\n\rFrameworkInfo\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0e\x32$.paddock.wire.v1.FrameworkCapability\x12\x1b\n\x13\x66\x61ilover_timeout_ms\x18\x07 \x01(\x04\x12:\n\x06labels\x18\x08 \x03(\x0b\x32*.paddock.wire.v1.FrameworkInfo.LabelsEntry\x12\x10\n\x08hostname\x18\t \x01(\t\x12\x11\n\twebui_url\x18\n \x01(\t\x12\x30\n\x0boffer_terms\x18\x0b \x03(\x0b\x32\x1b.paddock.wire.v1.OfferTerms\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\nDomainInfo\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\"\xca\x02\n\tAgentInfo\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12+\n\x06\x64omain\x18\x05 \x01(\x0b\x32\x1b.paddock.wire.v1.DomainInfo\x12.\n\nattributes\x18\x06 \x03(\x0b\x32\x1a.paddock.wire.v1.Attribute\x12\x10\n\x08hostname\x18\x07 \x01(\t\x12\x14\n\x0cunix_address\x18\x08 \x01(\t\x12\x13\n\x0btcp_address\x18\t \x01(\t\x12,\n\tresources\x18\n \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x13\n\x0b\x63group_mode\x18\x0b \x01(\t\x12\x16\n\x0e\x63ontainerizers\x18\x0c \x03(\t\"P\n\nMasterInfo\x12\x11\n\tmaster_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"#\n\tNotLeader\x12\x16\n\x0eleader_address\x18\x01 \x01(\t*\xe8\x01\n\x13\x46rameworkCapability\x12$\n FRAMEWORK_CAPABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13REVOCABLE_RESOURCES\x10\x01\x12\x16\n\x12TASK_KILLING_STATE\x10\x02\x12\x11\n\rGPU_RESOURCES\x10\x03\x12\x14\n\x10SHARED_RESOURCES\x10\x04\x12\x13\n\x0fPARTITION_AWARE\x10\x05\x12\x0e\n\nMULTI_ROLE\x10\x06\x12\x1a\n\x16RESERVATION_REFINEMENT\x10\x07\x12\x10\n\x0cREGION_AWARE\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAMEWORKINFO_LABELSENTRY']._loaded_options = None
   _globals['_FRAMEWORKINFO_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_FRAMEWORKCAPABILITY']._serialized_start=976
-  _globals['_FRAMEWORKCAPABILITY']._serialized_end=1208
+  _globals['_FRAMEWORKCAPABILITY']._serialized_start=1000
+  _globals['_FRAMEWORKCAPABILITY']._serialized_end=1232
   _globals['_FRAMEWORKINFO']._serialized_start=119
   _globals['_FRAMEWORKINFO']._serialized_end=501
   _globals['_FRAMEWORKINFO_LABELSENTRY']._serialized_start=456
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOMAININFO']._serialized_start=503
   _globals['_DOMAININFO']._serialized_end=545
   _globals['_AGENTINFO']._serialized_start=548
-  _globals['_AGENTINFO']._serialized_end=854
-  _globals['_MASTERINFO']._serialized_start=856
-  _globals['_MASTERINFO']._serialized_end=936
-  _globals['_NOTLEADER']._serialized_start=938
-  _globals['_NOTLEADER']._serialized_end=973
+  _globals['_AGENTINFO']._serialized_end=878
+  _globals['_MASTERINFO']._serialized_start=880
+  _globals['_MASTERINFO']._serialized_end=960
+  _globals['_NOTLEADER']._serialized_start=962
+  _globals['_NOTLEADER']._serialized_end=997
 # @@protoc_insertion_point(module_scope)

@@ -166,6 +166,7 @@ class AgentInfo(_message.Message):
     TCP_ADDRESS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     CGROUP_MODE_FIELD_NUMBER: _builtins.int
+    CONTAINERIZERS_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     boot_id: _builtins.str
     version: _builtins.str
@@ -183,6 +184,10 @@ class AgentInfo(_message.Message):
     def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Attribute]: ...
     @_builtins.property
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Resource]: ...
+    @_builtins.property
+    def containerizers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What runs containers there, in the operator's order: native, docker. Empty: it does not say."""
+
     def __init__(
         self,
         *,
@@ -197,10 +202,11 @@ class AgentInfo(_message.Message):
         tcp_address: _builtins.str = ...,
         resources: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         cgroup_mode: _builtins.str = ...,
+        containerizers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "boot_id", b"boot_id", "capabilities", b"capabilities", "cgroup_mode", b"cgroup_mode", "domain", b"domain", "hostname", b"hostname", "resources", b"resources", "tcp_address", b"tcp_address", "unix_address", b"unix_address", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "attributes", b"attributes", "boot_id", b"boot_id", "capabilities", b"capabilities", "cgroup_mode", b"cgroup_mode", "containerizers", b"containerizers", "domain", b"domain", "hostname", b"hostname", "resources", b"resources", "tcp_address", b"tcp_address", "unix_address", b"unix_address", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,7 +58,14 @@ def test_the_address_of_all_interfaces_is_told_under_the_hosts_name() -> None:
     made = settings("--listen=unix:/run/a.sock,0.0.0.0:5051", "--hostname=h1", "--attributes=rack:r1")
     info = agent_info(made, AgentId("a1"), host_resources(made), boot_id="b", version="1", tcp_port=5051)
     assert (info.unix_address, info.tcp_address, info.hostname) == ("unix:/run/a.sock", "h1:5051", "h1")
+    assert info.containerizers == ("native",)
     assert info.attributes[0].name == "rack"
+
+
+def test_what_it_runs_is_told_in_the_operators_order() -> None:
+    made = settings("--containerizers=docker,native")
+    info = agent_info(made, AgentId("a1"), host_resources(made), boot_id="b", version="1", tcp_port=0)
+    assert info.containerizers == ("docker", "native")
 
 
 def test_isolators_get_their_settings_in_their_units() -> None:

@@ -413,6 +413,7 @@ frameworks = undemanding_frameworks | st.tuples(undemanding_frameworks, offer_te
     lambda pair: replace(pair[0], offer_terms=(replace(pair[1], role=pair[0].roles[-1]),))
 )
 domains = st.builds(DomainInfo, region=texts, zone=texts)
+containerizers = st.sampled_from([(), ("native",), ("docker", "native"), ("é" * 100,)])
 agents = st.builds(
     AgentInfo,
     agent_id=agent_ids,
@@ -426,6 +427,7 @@ agents = st.builds(
     unix_address=texts,
     tcp_address=texts,
     cgroup_mode=st.sampled_from(["", "v1", "v2", "hybrid"]),
+    containerizers=containerizers,
 )
 masters = st.builds(
     MasterInfo, master_id=task_ids.map(MasterId), address=texts, version=texts, epoch=st.integers(0, 2**63)
@@ -448,6 +450,7 @@ offers = st.builds(
         start_ns=st.integers(1, 2**62),
         duration_ns=st.integers(0, DURATION_LIMIT_MS).map(lambda duration_ms: duration_ms * 10**6),
     ),
+    containerizers=containerizers,
 )
 filters = st.builds(Filters, refuse_ms=st.integers(0, REFUSE_LIMIT_MS))
 launches = st.builds(Launch, tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.task_id).map(tuple))

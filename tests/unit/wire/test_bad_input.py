@@ -384,7 +384,14 @@ def test_a_capability_of_the_future_is_refused_by_name() -> None:
 
 
 def test_a_bad_agent_is_refused() -> None:
-    for fields in ({"agent_id": "a/b"}, {"agent_id": "a", "cgroup_mode": "v3"}, {"agent_id": "a", "hostname": "\0"}):
+    for fields in (
+        {"agent_id": "a/b"},
+        {"agent_id": "a", "cgroup_mode": "v3"},
+        {"agent_id": "a", "hostname": "\0"},
+        {"agent_id": "a", "containerizers": ["a\0"]},
+        {"agent_id": "a", "containerizers": ["docker", "docker"]},
+        {"agent_id": "a", "containerizers": [f"{number}" for number in range(17)]},
+    ):
         with pytest.raises(InvalidRequest):
             convert.agent_info_from_wire(ParseDict(fields, parties_pb2.AgentInfo()))
     attribute = resources_pb2.Attribute(name="rack")

@@ -58,10 +58,20 @@ def test_texts_of_every_length_around_one_byte_of_length() -> None:
     check(writer, offers)
 
 
+def test_what_agents_run_is_told() -> None:
+    writer = convert.OfferWriter()
+    offers = [plain()._replace(containerizers=types) for types in ((), ("native",), ("docker", "native"), ("é" * 90,))]
+    check(writer, offers)
+    check(writer, offers)
+
+
 def test_more_shapes_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is forgotten must not be found again under the id of another object that was made in its place."""
     monkeypatch.setattr(convert.OfferWriter, "LIMIT_COUNT", 2)
     writer = convert.OfferWriter()
     for number in range(20):
-        offers = [plain()._replace(resources=parse_resources(f"cpus:{number + 1}")) for _ in range(3)]
+        offers = [
+            plain()._replace(resources=parse_resources(f"cpus:{number + 1}"), containerizers=(f"{number}",))
+            for _ in range(3)
+        ]
         check(writer, offers)

@@ -139,6 +139,7 @@ class World:
         standalone: Resources | None = None,
         problem: str = "",
         attributes: str = "",
+        containerizers: tuple[str, ...] = (),
     ) -> int:
         self.streams += 1
         info = AgentInfo(
@@ -147,6 +148,7 @@ class World:
             resources=parse_resources(resources),
             capabilities=(TASK_RESIZE,),
             attributes=parse_attributes(attributes),
+            containerizers=containerizers,
         )
         self.do(
             AgentRegistered(
