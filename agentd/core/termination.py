@@ -58,6 +58,15 @@ class EndFacts:
     max_completion_time_ms: int = 0
 
 
+_OF_STAGES = {
+    "image": Reason.IMAGE_NOT_FOUND,
+    "access": Reason.IMAGE_ACCESS_DENIED,
+    "pull": Reason.IMAGE_PULL_FAILED,
+    "engine": Reason.ENGINE_UNRESPONSIVE,
+}
+"""Of a launch that failed there; every other stage is CONTAINER_LAUNCH_FAILED."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     state: TaskState
@@ -127,7 +136,7 @@ def _launch_failed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     if failure is None:
         return None
     message = f"the launch stopped at {failure.stage}: {failure.message}"
-    return _Verdict(TaskState.FAILED, Reason.CONTAINER_LAUNCH_FAILED, message)
+    return _Verdict(TaskState.FAILED, _OF_STAGES.get(failure.stage, Reason.CONTAINER_LAUNCH_FAILED), message)
 
 
 def _rebooted(facts: EndFacts, evidence: Evidence) -> _Verdict | None:

@@ -138,6 +138,20 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
     REASON_TASK_RESIZED: _Reason.ValueType  # 107
     """Another size was asked for, and is in force."""
+    REASON_IMAGE_NOT_FOUND: _Reason.ValueType  # 110
+    """The registry has no such repository, tag or digest."""
+    REASON_IMAGE_ACCESS_DENIED: _Reason.ValueType  # 111
+    """The registry shows it to nobody without credentials, or not for these."""
+    REASON_IMAGE_PULL_FAILED: _Reason.ValueType  # 112
+    """The registry did not answer, or not in time, or the engine could not keep what came."""
+    REASON_IMAGE_PULLING: _Reason.ValueType  # 113
+    """Not an end: the image is on its way, and the message says how far."""
+    REASON_ENGINE_UNRESPONSIVE: _Reason.ValueType  # 114
+    """The Docker engine is hung or not there. Of a task that runs: it runs on, and only the engine's part of it waits."""
+    REASON_ENGINE_RESPONSIVE: _Reason.ValueType  # 115
+    """Of a task that runs: the engine answers again."""
+    REASON_ENGINE_ENDED: _Reason.ValueType  # 116
+    """The engine ended, and its containers with it."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Open: a receiver keeps values that it does not know. 1-99 are Mesos' reasons, 100 and above are ours (docs/reasons.md)."""
@@ -192,6 +206,20 @@ REASON_HEALTH_CHECK_FAILED: Reason.ValueType  # 106
 """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
 REASON_TASK_RESIZED: Reason.ValueType  # 107
 """Another size was asked for, and is in force."""
+REASON_IMAGE_NOT_FOUND: Reason.ValueType  # 110
+"""The registry has no such repository, tag or digest."""
+REASON_IMAGE_ACCESS_DENIED: Reason.ValueType  # 111
+"""The registry shows it to nobody without credentials, or not for these."""
+REASON_IMAGE_PULL_FAILED: Reason.ValueType  # 112
+"""The registry did not answer, or not in time, or the engine could not keep what came."""
+REASON_IMAGE_PULLING: Reason.ValueType  # 113
+"""Not an end: the image is on its way, and the message says how far."""
+REASON_ENGINE_UNRESPONSIVE: Reason.ValueType  # 114
+"""The Docker engine is hung or not there. Of a task that runs: it runs on, and only the engine's part of it waits."""
+REASON_ENGINE_RESPONSIVE: Reason.ValueType  # 115
+"""Of a task that runs: the engine answers again."""
+REASON_ENGINE_ENDED: Reason.ValueType  # 116
+"""The engine ended, and its containers with it."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _ContainerType:
@@ -1328,7 +1356,7 @@ class LaunchFailure(_message.Message):
     ERRNO_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """validate, prepare, cgroup, namespace, mount, logs, user, limits, exec, …"""
+    """validate, prepare, cgroup, namespace, mount, logs, user, limits, exec, …; of Docker image, access, pull, engine, create"""
     operation: _builtins.str
     path: _builtins.str
     value: _builtins.str

@@ -152,6 +152,30 @@ ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
         Reason.CONTAINER_LAUNCH_FAILED,
         ("stopped at cgroup",),
     ),
+    "image not found": (
+        EndFacts(record=None, failure=LaunchFailure(stage="image", message="manifest unknown")),
+        TaskState.FAILED,
+        Reason.IMAGE_NOT_FOUND,
+        ("stopped at image", "manifest unknown"),
+    ),
+    "image not given": (
+        EndFacts(record=None, failure=LaunchFailure(stage="access", message="denied")),
+        TaskState.FAILED,
+        Reason.IMAGE_ACCESS_DENIED,
+        ("denied",),
+    ),
+    "image did not come, while it was killed": (
+        EndFacts(record=None, failure=LaunchFailure(stage="pull", message="i/o timeout"), stopping=KILL),
+        TaskState.FAILED,
+        Reason.IMAGE_PULL_FAILED,
+        ("i/o timeout",),
+    ),
+    "engine hung": (
+        EndFacts(record=None, failure=LaunchFailure(stage="engine", message="10 s")),
+        TaskState.FAILED,
+        Reason.ENGINE_UNRESPONSIVE,
+        ("stopped at engine",),
+    ),
     "killed before it was launched": (
         EndFacts(record=None, stopping=KILL),
         TaskState.KILLED,

@@ -1,0 +1,30 @@
+"""What a launch stopped at when the engine or a registry said no: one table from their errors to a task's evidence."""
+
+from __future__ import annotations
+
+from agentd.docker.failures import EngineAbsent, EngineUnresponsive, PullFailed, PullProblem
+from paddock.model.errors import NotFound, PaddockError
+from paddock.model.task import LaunchFailure
+
+IMAGE = "image"
+ACCESS = "access"
+PULL = "pull"
+ENGINE = "engine"
+CREATE = "create"
+"""Everything else that an engine refuses: a name or a port that is taken, a network that is not there."""
+
+_PULL_STAGES = {PullProblem.UNKNOWN_IMAGE: IMAGE, PullProblem.DENIED: ACCESS}
+
+
+def launch_failure_of(error: PaddockError) -> LaunchFailure:
+    """Its stage decides the task's reason (agentd.core.termination)."""
+    match error:
+        case PullFailed():
+            stage = _PULL_STAGES.get(error.problem, PULL)
+        case NotFound() if error.kind == "image":
+            stage = IMAGE
+        case EngineUnresponsive() | EngineAbsent():
+            stage = ENGINE
+        case _:
+            stage = CREATE
+    return LaunchFailure(stage=stage, message=str(error))

@@ -1,0 +1,57 @@
+"""Each error of an engine or a registry ends a launch with the reason that says whose it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentd.core.termination import EndFacts, terminate
+from agentd.docker.failures import (
+    Answer,
+    Call,
+    EngineFailure,
+    PullFailed,
+    PullProblem,
+    absent,
+    failure_of,
+    pull_failure_of,
+    unresponsive,
+)
+from agentd.docker.launch_failures import launch_failure_of
+from paddock.model.errors import InvalidRequest, PaddockError
+from paddock.model.task import Reason, TaskState
+
+PULLED = Call(verb="pull", kind="image", name="r.example/a:1", socket="/run/docker.sock")
+CREATED = Call(verb="create", kind="container", name="paddock-a1-c1", socket="/run/docker.sock")
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "reason"),
+    [
+        (pull_failure_of(PULLED, "manifest unknown"), "image", Reason.IMAGE_NOT_FOUND),
+        (failure_of(CREATED, Answer(status=404, said="No such image: r.example/a:1")), "image", Reason.IMAGE_NOT_FOUND),
+        (pull_failure_of(PULLED, "no basic auth credentials"), "access", Reason.IMAGE_ACCESS_DENIED),
+        (pull_failure_of(PULLED, "connection refused"), "pull", Reason.IMAGE_PULL_FAILED),
+        (pull_failure_of(PULLED, "no space left on device"), "pull", Reason.IMAGE_PULL_FAILED),
+        (PullFailed("it took longer than 900 s", PullProblem.TIMED_OUT), "pull", Reason.IMAGE_PULL_FAILED),
+        (unresponsive(CREATED, "did not answer within 10 s"), "engine", Reason.ENGINE_UNRESPONSIVE),
+        (absent(CREATED, "does not listen"), "engine", Reason.ENGINE_UNRESPONSIVE),
+        (
+            failure_of(CREATED, Answer(status=404, said="network blue not found")),
+            "create",
+            Reason.CONTAINER_LAUNCH_FAILED,
+        ),
+        (InvalidRequest("create container", "x", "no"), "create", Reason.CONTAINER_LAUNCH_FAILED),
+        (EngineFailure("the engine says (500)"), "create", Reason.CONTAINER_LAUNCH_FAILED),
+    ],
+)
+def test_whose_it_was_is_the_tasks_reason(error: PaddockError, stage: str, reason: Reason) -> None:
+    failure = launch_failure_of(error)
+    assert (failure.stage, failure.message) == (stage, str(error))
+    ended = terminate(EndFacts(record=None, failure=failure))
+    assert (ended.state, ended.reason) == (TaskState.FAILED, reason)
+    assert str(error) in ended.message
+
+
+def test_every_problem_of_a_pull_has_a_reason_of_its_own() -> None:
+    stages = {launch_failure_of(PullFailed("x", problem)).stage for problem in PullProblem}
+    assert stages == {"image", "access", "pull"}
