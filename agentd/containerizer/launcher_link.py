@@ -94,25 +94,33 @@ class LauncherLink:
     def launch(self, plan_fd: int) -> socket.socket:
         """Our end of the shim's first connection, which ends without a word when the launch came to nothing.
 
-        Takes the plan's descriptor over. A launch waits here while the launcher is busy, or is being started anew.
+        The plan's descriptor stays the caller's. A launch waits here while the launcher is busy, or is being started anew.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._unsent.append((plan_fd, theirs))
-        if len(self._unsent) == 1:
-            self._flush()
+        if not self._unsent and self._sends(plan_fd, theirs):
+            brief_calls.close(theirs.detach())
+        else:
+            self._unsent.append((os.dup(plan_fd), theirs))
         return ours
+
+    def _sends(self, plan_fd: int, theirs: socket.socket) -> bool:
+        """False: not now. A full socket tells when it is not; of one that died it is read elsewhere."""
+        if self._connection is None:
+            return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [plan_fd, theirs.fileno()]))]
+        try:
+            self._connection.sendmsg([_LAUNCH], rights, socket.MSG_NOSIGNAL)
+        except OSError as error:
+            if error.errno in _IS_FULL:
+                self._is_blocked = True
+                asyncio.get_running_loop().add_writer(self._connection, self._flush)
+            return False
+        return True
 
     def _flush(self) -> None:
         while self._unsent and self._connection is not None:
-            plan_fd, theirs = self._unsent[0]
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [plan_fd, theirs.fileno()]))]
-            try:
-                self._connection.sendmsg([_LAUNCH], rights, socket.MSG_NOSIGNAL)
-            except OSError as error:
-                if error.errno in _IS_FULL:
-                    self._is_blocked = True
-                    asyncio.get_running_loop().add_writer(self._connection, self._flush)
-                return  # it died: that is read elsewhere, and what is unsent goes to the next one
+            if not self._sends(*self._unsent[0]):
+                return  # where it died, what is unsent goes to the next one
             self._forget_first()
         self._unblock()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import socket
 from collections.abc import Coroutine, Mapping, Sequence
 
@@ -143,7 +142,7 @@ class NativeContainerizer(Containerizer):
         if ready is None:
             return
         self._unheard.keep(container_id, ready.plan_fd)
-        self._link(container_id, self._launcher.launch(os.dup(ready.plan_fd)))
+        self._link(container_id, self._launcher.launch(ready.plan_fd))
 
     def watch(self, container_id: ContainerId) -> None:
         """Until `conclude`."""
@@ -373,6 +372,7 @@ class NativeContainerizer(Containerizer):
         elif (plan_fd := self._unheard.take(container_id)) is not None:
             # Nothing of it was ever made, so its launcher died before it came to it: the next one gets it, once.
             self._link(container_id, self._launcher.launch(plan_fd))
+            brief_calls.close(plan_fd)
         else:
             failure = LaunchFailure(stage="launcher", message="launcher or shim died before the container existed")
             self._post(LaunchFailed(container_id=container_id, failure=failure))

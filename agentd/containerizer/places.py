@@ -136,15 +136,18 @@ class Places:
 
     def discard(self, container_ids: Iterable[ContainerId]) -> None:
         """Records and sockets; what is not there is no error."""
+        # Of many containers at once little more than the records is there: two lists cost less than three tries for each.
+        there = {*_paths_in(self.records_dir), *_paths_in(self.sockets_dir)}
         for container_id in container_ids:
             if container_id in self.forbidden:
                 continue
             record = self.record(container_id)
-            self.spares.give(record)
+            if record in there:
+                self.spares.give(record)
             self.spares.take_back(container_id)
             ear = self.ear(container_id)
             # A shim may have died between its ear's two names.
-            for path in (temporary_path(record), ear, unready_path(ear)):
+            for path in there & {temporary_path(record), ear, unready_path(ear)}:
                 try:
                     os.unlink(path)
                 except FileNotFoundError:
@@ -157,3 +160,10 @@ class Places:
         ears = {name.removesuffix(".new") for name in os.listdir(self.sockets_dir)}
         found |= {name.removesuffix(".sock") for name in ears if name.endswith(".sock")}
         return tuple(sorted(ContainerId(name) for name in found - known - {"launcher"}))
+
+
+def _paths_in(directory: str) -> list[str]:
+    try:
+        return [f"{directory}/{name}" for name in os.listdir(directory)]
+    except FileNotFoundError:
+        return []

@@ -57,8 +57,11 @@ def arranged(turn: Turn, event: VolumesArranged) -> None:
 def remove_due(turn: Turn) -> None:
     """Each DESTROY whose volume no container has any more."""
     book = turn.state.volumes
+    pending = book.pending()
+    if not pending:
+        return  # as after nearly every end: the containers are not looked through
     in_use = {key for container in turn.state.live() for key in keys_of(container.config.resources)}
-    for removal in book.pending():
+    for removal in pending:
         if removal.volume not in in_use and removal.destroy_id not in book.removing:
             book.removing.add(removal.destroy_id)
             turn.effects.append(RemoveVolume(removal=removal))

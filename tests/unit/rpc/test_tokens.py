@@ -39,3 +39,22 @@ def test_a_token_with_another_uid_or_a_later_expiry_is_refused() -> None:
 def test_another_process_refuses_it() -> None:
     with pytest.raises(Unauthenticated, match="may have restarted"):
         TokenIssuer(monotonic_s=lambda: 1000.0).verify(TOKEN)
+
+
+def test_one_that_was_shown_before_is_refused_from_its_expiry_on_as_any_other() -> None:
+    now_s = [1000.0]
+    issuer = TokenIssuer(monotonic_s=lambda: now_s[0], lifetime_s=10)
+    token = issuer.issue(7)
+    for second in (1000.0, 1005.0, 1009.9):
+        now_s[0] = second
+        assert issuer.verify(token).uid == 7
+    now_s[0] = 1010.0
+    with pytest.raises(Unauthenticated, match="has expired after 10 s"):
+        issuer.verify(token)
+
+
+def test_however_many_are_shown_each_is_its_callers() -> None:
+    issuer = TokenIssuer(monotonic_s=lambda: 1000.0)
+    tokens = {uid: issuer.issue(uid) for uid in range(600)}
+    for _ in range(2):
+        assert all(issuer.verify(token).uid == uid for uid, token in tokens.items())
