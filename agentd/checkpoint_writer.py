@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agentd.checkpoint import CheckpointLog
 from agentd.core.durable import DurableEntry
 from paddock.daemon.durable_codec import CodecError, from_bytes, to_bytes
+from paddock.metrics.histogram import Histogram
 from paddock.model.errors import CheckpointError
 
 
@@ -69,6 +71,8 @@ class CheckpointWriter:
         self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
         self._collected: list[bytes] = []
         self.last_number = 0
+        self.sync_s = Histogram()
+        """The writer thread's."""
         self._has_failed = log.failure is not None
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
@@ -130,11 +134,13 @@ class CheckpointWriter:
 
     def _sync(self, waiting: list[_Append]) -> None:
         if waiting and not self._has_failed:
+            begun_s = time.monotonic()
             try:
                 self._log.append(b"\n".join([line for append in waiting for line in append.lines]))
             except CheckpointError as error:
                 self._fail(error)
             else:
+                self.sync_s.observe(time.monotonic() - begun_s)
                 self._on_durable(waiting[-1].number)
         waiting.clear()
 

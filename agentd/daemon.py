@@ -13,18 +13,21 @@ from agentd.checker import Checks
 from agentd.checkpoint import CheckpointLog
 from agentd.checkpoint_writer import CheckpointWriter, decode_frames
 from agentd.config import VERSION, Settings
-from agentd.containerizer.assembly import assemble
+from agentd.containerizer.assembly import assemble, fetcher
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Restored
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.core import events, recovery
 from agentd.core.machine import Machine
 from agentd.core.state import AgentState, new_state
-from agentd.gc.collector import Collector, CollectorSettings
+from agentd.fetcher.cache import FetchCache
+from agentd.gc.collector import Collected, Collector, CollectorSettings
 from agentd.gc.pins import Pins
 from agentd.gc.places import SandboxPlaces
+from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.mailbox import Mailbox
+from agentd.metrics.pages import Pages, Sources
 from agentd.outside.programs import Programs
 from agentd.rpc.access import Access
 from agentd.rpc.master import MasterClient
@@ -35,11 +38,14 @@ from agentd.shell import Shell
 from agentd.users import Users
 from agentd.volumes import VolumeKeeper, VolumePlaces
 from agentd.wiring import MasterLink, NoMaster
+from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
+from paddock.daemon.lag import measure_lag
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
+from paddock.http.listener import HttpListener
 from paddock.model.ids import AgentId
 from paddock.rpc.leader import StaticMasters
 from paddock.rpc.principal import OwnUidOnly
@@ -87,13 +93,31 @@ class Daemon:
         shell = Shell(Machine(state, new_uuid=lambda: uuid.uuid4().bytes), writer, SystemClock())
         thread = IsolationThread(loop)
         programs = Programs(self._host)
+        isolation = Isolation(table.create(self._settings.isolation, self._host, self._settings.for_isolators))
+        cache = FetchCache(f"{self._settings.state_dir}/fetched", self._settings.fetcher_cache_size_bytes)
         containerizer = assemble(
-            self._settings, self._host, thread=thread, launcher=self._launcher, programs=programs, post=shell.post
+            self._settings,
+            self._host,
+            isolation=isolation,
+            thread=thread,
+            launcher=self._launcher,
+            fetcher=fetcher(self._settings, programs, cache),
+            post=shell.post,
         )
         try:
             volume_places = VolumePlaces(self._settings.work_dir, self._identity)
             keeper = VolumeKeeper(volume_places, thread, shell.post)
-            await self._serve(shell, containerizer, keeper, programs, stopping)
+            sources = Sources(
+                settings=self._settings,
+                host=self._host,
+                shell=shell,
+                containerizer=containerizer,
+                writer=writer,
+                thread=thread,
+                isolators=isolation.meters,
+                cache=cache,
+            )
+            await self._serve(shell, containerizer, keeper, programs, stopping, sources)
         finally:
             shell.close()
             # First the log: what becomes durable by this lets go of exit records.
@@ -122,7 +146,7 @@ class Daemon:
         recovery.restore(state, decode_frames(path, frames))
         return state
 
-    def _collector(self, shell: Shell, pins: Pins, programs: Programs) -> Collector:
+    def _collector(self, shell: Shell, pins: Pins, programs: Programs, collected: Collected) -> Collector:
         return Collector(
             state=shell.state,
             pins=pins,
@@ -130,6 +154,7 @@ class Daemon:
             programs=programs,
             clock=SystemClock(),
             settings=_collector_settings(self._settings),
+            collected=collected,
         )
 
     async def _serve(
@@ -139,17 +164,22 @@ class Daemon:
         volumes: VolumeKeeper,
         programs: Programs,
         stopping: asyncio.Event,
+        sources: Sources,
     ) -> None:
         users, powers, pins = Users(), Powers.of(self._settings), Pins()
         services = Services(self._settings, shell, containerizer, Access(shell, OwnUidOnly()), users, powers, pins)
         master, client = self._master(shell, users, powers, services)
         checks = Checks(containerizer, shell.post, SystemClock())
         shell.connect(containerizer, master, checks, volumes)
-        await containerizer.start()
-        await self._recover(shell, containerizer)
-        collector = self._collector(shell, pins, programs)
-        collecting = asyncio.create_task(collector.run())
+        http = HttpListener(self._settings.http_addresses, Pages(sources).by_path)
+        beside: list[asyncio.Task[None]] = [asyncio.create_task(measure_lag(shell.meters.loop_lag_s))]
         try:
+            # First of all: whoever asks meanwhile is told that it recovers.
+            await http.start()
+            await containerizer.start()
+            await self._recover(shell, containerizer)
+            collector = self._collector(shell, pins, programs, sources.collected)
+            beside.append(asyncio.create_task(collector.run()))
             await services.start()
             if client is not None:
                 client.start()
@@ -164,8 +194,10 @@ class Daemon:
             self._readiness.stopping()
             _log.info("agent stops; its containers go on")
         finally:
-            collecting.cancel()
-            await asyncio.gather(collecting, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await http.stop()
             if client is not None:
                 await client.stop()
             await checks.stop()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from agentd.core.exit_record import ExitRecord
+from agentd.metrics.meters import IsolatorMeters
 from isolators.contract import Isolator, LiveContainer, Source, Watch, is_measuring
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, PaddockError
@@ -25,6 +26,7 @@ class Isolation:
 
     def __init__(self, isolators: Sequence[Isolator]) -> None:
         """In the table's order."""
+        self.meters = IsolatorMeters()
         self._isolators = tuple(isolators)
         self._waiting_at_barrier = tuple(i for i in isolators if type(i).isolate is not Isolator.isolate)
         self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
@@ -42,7 +44,8 @@ class Isolation:
         merger = PlanMerger()
         for isolator in self._isolators:
             try:
-                merger.add(isolator.name, isolator.prepare(config))
+                plan = self.meters.timed(isolator.name, "prepare", lambda one=isolator: one.prepare(config))  # type: ignore[misc]
+                merger.add(isolator.name, plan)
             except PaddockError:
                 raise
             except Exception as error:
@@ -72,10 +75,16 @@ class Isolation:
     def usage(self, container_id: ContainerId) -> ResourceStatistics:
         """All parts; a part that failed is named in `missing`."""
         found = ResourceStatistics()
+        is_timed = self.meters.wants_usage()
         for isolator in self._measuring:
             try:
-                isolator.measure(container_id, found)
+                if is_timed:
+                    self.meters.timed(isolator.name, "usage", lambda one=isolator: one.measure(container_id, found))  # type: ignore[misc]
+                else:
+                    isolator.measure(container_id, found)
             except Exception as error:  # noqa: BLE001 - partial is fine, and the others must be asked
+                if not is_timed:
+                    self.meters.failed(isolator.name, "usage")
                 found.missing += ((isolator.name, str(error)),)
         return found
 
@@ -85,7 +94,7 @@ class Isolation:
         """
         found: list[CgroupWrite] = []
         for isolator in self._isolators:
-            found += isolator.update(config.container_id, config.resources, config.limits)
+            found += self.meters.timed(isolator.name, "update", lambda one=isolator: _update(one, config))  # type: ignore[misc]
         return tuple(found)
 
     def check_update(self, config: ContainerConfig, last: ContainerConfig) -> None:
@@ -118,10 +127,14 @@ class Isolation:
                 _log.exception("isolator failed to read counters", extra=_named(isolator, container_id))
         for isolator in reversed(self._isolators):
             try:
-                isolator.cleanup(container_id)
+                self.meters.timed(isolator.name, "cleanup", lambda one=isolator: one.cleanup(container_id))  # type: ignore[misc]
             except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
         return merge_evidence(parts)
+
+
+def _update(isolator: Isolator, config: ContainerConfig) -> tuple[CgroupWrite, ...]:
+    return isolator.update(config.container_id, config.resources, config.limits)
 
 
 def _named(isolator: Isolator, container_id: ContainerId) -> dict[str, str]:

@@ -27,6 +27,7 @@ class IsolationThread:
         """The thread starts at once."""
         self._loop = loop
         self._mailbox = Mailbox(loop)
+        self.slow_count = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="isolation", daemon=True)
         self._thread.start()
@@ -42,7 +43,7 @@ class IsolationThread:
 
         def run() -> None:
             try:
-                result = _timed(name, call)
+                result = self._timed(name, call)
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
                 self._mailbox.put(failed, error)
             else:
@@ -77,7 +78,7 @@ class IsolationThread:
                 self._mailbox.put(done, found)
                 return
             try:
-                found.append(_timed(name, call))
+                found.append(self._timed(name, call))
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
                 self._mailbox.put(failed, error)
             else:
@@ -85,6 +86,11 @@ class IsolationThread:
 
         self._queue.put(run_next)
         return await future
+
+    @property
+    def waiting_count(self) -> int:
+        """Calls that have not begun."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """What was submitted before is run; returns when the thread has ended. Not on the loop's thread."""
@@ -97,12 +103,12 @@ class IsolationThread:
         while (run := self._queue.get()) is not None:
             run()
 
-
-def _timed(name: str, call: Callable[[], Result]) -> Result:
-    begun_s = time.monotonic()
-    try:
-        return call()
-    finally:
-        took_s = time.monotonic() - begun_s
-        if took_s > DEADLINE_S:
-            _log.warning("isolation call is slow", extra={"call": name, "took_ms": round(took_s * 1000)})
+    def _timed(self, name: str, call: Callable[[], Result]) -> Result:
+        begun_s = time.monotonic()
+        try:
+            return call()
+        finally:
+            took_s = time.monotonic() - begun_s
+            if took_s > DEADLINE_S:
+                self.slow_count += 1
+                _log.warning("isolation call is slow", extra={"call": name, "took_ms": round(took_s * 1000)})

@@ -21,10 +21,12 @@ from agentd.core import effects, events, recovery
 from agentd.core.effects import Effect, TaskView
 from agentd.core.events import Event
 from agentd.core.machine import Machine
+from agentd.metrics.meters import LoopMeters
+from agentd.whose import container_of, tell, whose
 from agentd.wiring import Checks, MasterLink, NoMaster, Volumes
 from paddock.daemon.clock import Clock
 from paddock.daemon.logging import log_ids
-from paddock.model.container import Container, ContainerState
+from paddock.model.container import Container
 from paddock.model.errors import InvalidTransition, PaddockError
 from paddock.model.ids import ContainerId
 
@@ -50,6 +52,7 @@ class Shell:
         self.views = {container_id: entry.view() for container_id, entry in machine.state.containers.items()}
         """The containers as they may be shown: nothing in here is not durable yet."""
         self.task_views = {key: task.view() for key, task in machine.state.tasks.items()}
+        self.meters = LoopMeters()
         self.version = machine.state.version
         """Of the newest change in the views."""
         self.containers: ChangeFeed[Container] = ChangeFeed(first_version=machine.state.version)
@@ -165,7 +168,7 @@ class Shell:
         known = (entry.config.container_id for entry in self.state.live())
         unwritten = tuple(container_id for container_id in known if container_id not in self.views)
         gone = frozenset(unwritten)
-        self._waiting = deque(each for each in self._waiting if _container_of(each[1]) not in gone)
+        self._waiting = deque(each for each in self._waiting if container_of(each[1]) not in gone)
         return unwritten
 
     def _write_anew(self) -> None:
@@ -191,8 +194,10 @@ class Shell:
 
     def _handle(self, event: Event) -> None:
         _log.debug("event", extra={"event": event})
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        self.meters.note(event, now_ns, wall_ns)
         try:
-            wanted = self._machine.handle(event, now_ns=self._clock.monotonic_ns(), wall_ns=self._clock.wall_ns())
+            wanted = self._machine.handle(event, now_ns=now_ns, wall_ns=wall_ns)
         except InvalidTransition as error:
             # A lie from outside, or a defect; either way the state is as it was, and the agent serves the others.
             _log.exception("event was refused", extra={"event": event, "error": str(error)})
@@ -216,6 +221,7 @@ class Shell:
             case effects.Prepare():
                 # First the disk, which takes its time without the interpreter; then what would keep that from it.
                 self._writer.flush()
+                self._begin_stage(effect.config.container_id)
                 self._containerizer.prepare(effect.config)
             case effects.ArrangeVolumes():
                 self._volumes.arrange(effect)
@@ -242,6 +248,7 @@ class Shell:
         _log.debug("effect", extra={"effect": effect})
         match effect:
             case effects.Fetch():
+                self._begin_stage(effect.config.container_id)
                 with self._ids_of(effect.config.container_id):
                     self._containerizer.fetch(effect.config)
             case effects.CancelFetch():
@@ -259,7 +266,7 @@ class Shell:
                 | effects.CancelCheck()
                 | effects.Conclude()
             ):
-                with self._ids_of(_whose(effect)):
+                with self._ids_of(whose(effect)):
                     self._perform_on_container(effect)
             case effects.Publish():
                 self._publish(effect)
@@ -289,6 +296,7 @@ class Shell:
     def _perform_on_container(self, effect: effects.ContainerEffect) -> None:
         match effect:
             case effects.Launch():
+                self._begin_stage(effect.container_id)
                 self._containerizer.launch(effect.container_id)
             case effects.Look():
                 self._containerizer.look(effect.container_id)
@@ -303,9 +311,13 @@ class Shell:
             case effects.CheckHealth() | effects.CancelHealthCheck() | effects.MakeCheck() | effects.CancelCheck():
                 self._checks.perform(effect)
             case effects.Conclude():
+                self.meters.launches.forget(effect.config.container_id)
                 self._containerizer.conclude(effect.config, effect.record, launched=effect.launched)
             case _:
                 assert_never(effect)
+
+    def _begin_stage(self, container_id: ContainerId) -> None:
+        self.meters.launches.begin(container_id, self._clock.monotonic_ns())
 
     def _ids_of(self, container_id: ContainerId) -> AbstractContextManager[None]:
         """Every line that is written of what begins here can be asked for by container, task and framework."""
@@ -326,9 +338,11 @@ class Shell:
     def _publish(self, effect: effects.Publish) -> None:
         container_id = effect.container.config.container_id
         self.version = effect.version
-        before = self.views.get(container_id)
+        before, termination = self.views.get(container_id), effect.container.termination
         if before is None or before.state is not effect.container.state:
-            _tell(effect.container)
+            tell(effect.container)
+        if termination is not None and (before is None or before.termination is None):
+            self.meters.note_end(termination.state, termination.reason)
         self.views[container_id] = effect.container
         if len(self.views) > len(self.state.containers) + _FORGOTTEN_SLACK_COUNT:
             self.views = {key: view for key, view in self.views.items() if key in self.state.containers}
@@ -364,30 +378,3 @@ class Shell:
         if self._compacting_number == 0 and not self.problem and self._writer.size_bytes > self._compact_above_bytes:
             self._compacting_number = self._writer.last_number
             self._writer.replace(recovery.snapshot(self.state))
-
-
-def _tell(container: Container) -> None:
-    """The two moments of its life that an operator looks for."""
-    ids = {"task_id": container.config.task_id, "framework_id": container.config.framework_id}
-    shown = {"container_id": container.config.container_id, **{name: value for name, value in ids.items() if value}}
-    if container.state is ContainerState.RUNNING:
-        _log.info("container runs", extra={**shown, "pid": container.pid})
-    elif container.termination is not None:
-        _log.info("container has ended", extra={**shown, "end": container.termination.state.name.lower()})
-
-
-def _whose(effect: effects.ContainerEffect) -> ContainerId:
-    if isinstance(effect, effects.Resize | effects.Conclude | effects.CheckHealth | effects.MakeCheck):
-        return effect.config.container_id
-    return effect.container_id
-
-
-def _container_of(effect: Effect) -> ContainerId | None:
-    """For whom something would be begun or ended; None: for nobody."""
-    match effect:
-        case effects.Launch() | effects.CancelFetch() | effects.Kill():
-            return effect.container_id
-        case effects.Fetch():
-            return effect.config.container_id
-        case _:
-            return None

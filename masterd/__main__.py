@@ -16,6 +16,7 @@ from masterd.beginning import Beginning
 from masterd.config import MasterSettings, configuration, parse_weights
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
+from masterd.core.recovery import Remembered
 from masterd.metrics.pages import Pages
 from masterd.recording import FORMAT, RecordedMachine, Recorder
 from masterd.registry import Registry
@@ -82,20 +83,9 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         registry.write((SaveWeights(weights_milli=weights),))
         remembered = replace(remembered, weights_milli=weights)
     address = settings.tcp_address or f"unix:{settings.unix_path}"
-    beginning = Beginning(
-        format=FORMAT,
-        version=__version__,
-        allocator=settings.allocator,
-        allocator_settings=settings.allocator_settings,
-        settings=settings.core,
-        master=MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch),
-        remembered=remembered,
-        seed=random.randrange(2**31) if settings.allocator_seed is None else settings.allocator_seed,
-        now_ns=clock.monotonic_ns(),
-        wall_ns=clock.wall_ns(),
-    )
+    master = MasterInfo(master_id=identity.master_id, address=address, version=__version__, epoch=identity.epoch)
     shell = MasterShell(
-        _machine(settings, beginning),
+        _machine(settings, _beginning(settings, master, remembered, clock)),
         write=registry.write,
         clock=clock,
         allocation_interval_s=settings.allocation_interval_s,
@@ -135,6 +125,21 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
             await watchdog
         await _ended(running)
     _log.info("master stopped")
+
+
+def _beginning(settings: MasterSettings, master: MasterInfo, remembered: Remembered, clock: SystemClock) -> Beginning:
+    return Beginning(
+        format=FORMAT,
+        version=__version__,
+        allocator=settings.allocator,
+        allocator_settings=settings.allocator_settings,
+        settings=settings.core,
+        master=master,
+        remembered=remembered,
+        seed=random.randrange(2**31) if settings.allocator_seed is None else settings.allocator_seed,
+        now_ns=clock.monotonic_ns(),
+        wall_ns=clock.wall_ns(),
+    )
 
 
 def _settings_again() -> MasterSettings:

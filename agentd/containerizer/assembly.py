@@ -23,7 +23,6 @@ from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
-from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.model.task import ContainerType
@@ -33,20 +32,21 @@ def assemble(
     settings: Settings,
     host: HostFacts,
     *,
+    isolation: Isolation,
     thread: IsolationThread,
     launcher: LauncherLink,
-    programs: Programs,
+    fetcher: Fetcher,
     post: Post,
 ) -> ComposingContainerizer:
-    """In the settings' order; nothing is touched before `start`. Raises ConfigError."""
+    """In the settings' order; nothing is touched before `start`."""
     docker = _docker(settings, host, post) if ContainerType.DOCKER in settings.containerizers else None
     native = NativeContainerizer(
         host=host,
         places=Places.at(f"{settings.state_dir}/records", settings.sockets_dir),
-        isolation=Isolation(table.create(settings.isolation, host, settings.for_isolators)),
+        isolation=isolation,
         thread=thread,
         launcher=launcher,
-        fetcher=_fetcher(settings, programs),
+        fetcher=fetcher,
         post=docker.hear if docker else post,
         stand_ins={ContainerType.DOCKER: docker.stand_in} if docker else {},
     )
@@ -81,10 +81,11 @@ def _unheard(state: EngineState) -> None:
     """Calls logs each change; who wants to know it asks."""
 
 
-def _fetcher(settings: Settings, programs: Programs) -> Fetcher:
+def fetcher(settings: Settings, programs: Programs, cache: FetchCache) -> Fetcher:
+    """With the settings' bounds."""
     return Fetcher(
         programs=programs,
-        cache=FetchCache(f"{settings.state_dir}/fetched", settings.fetcher_cache_size_bytes),
+        cache=cache,
         bounds=FetchBounds(
             deadline_s=settings.fetcher_timeout_s,
             stall_s=settings.fetcher_stall_timeout_s,

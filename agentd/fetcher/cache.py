@@ -36,6 +36,8 @@ class FetchCache:
         self._directory = directory
         self._limit_bytes = limit_bytes
         self._count = 0
+        self.hit_count = 0
+        self.miss_count = 0
 
     def make(self) -> None:
         """The directory, without what an earlier agent did not finish, and within the bound. Raises OSError."""
@@ -52,9 +54,16 @@ class FetchCache:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
+            self.miss_count += 1
             return -1
+        self.hit_count += 1
         os.utime(fd)
         return fd
+
+    def used_bytes(self) -> int:
+        """What is kept now, and what is being written. Blocking. Raises OSError."""
+        with os.scandir(self._directory) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
 
     def new_path(self) -> str:
         """A temporary one that was never used before."""

@@ -31,6 +31,15 @@ class CollectorSettings:
 
 
 @dataclass(slots=True, kw_only=True)
+class Collected:
+    """All that went since the agent began."""
+
+    sandbox_count: int = 0
+    removed_bytes: int = 0
+    failure_count: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class Collector:
     """For the event loop's thread; begun when the agent knows again what is whose."""
 
@@ -40,6 +49,7 @@ class Collector:
     programs: Programs
     clock: Clock
     settings: CollectorSettings
+    collected: Collected = field(default_factory=Collected)
 
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,6 +65,7 @@ class Collector:
             try:
                 await self.collect()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
+                self.collected.failure_count += 1
                 _log.warning("sandboxes are not collected", extra={"error": str(error) or type(error).__name__})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self.settings.interval_s)
@@ -73,6 +84,8 @@ class Collector:
             # Somebody may still hold such a directory open and fill it for ever.
             async with asyncio.timeout(_REMOVE_TIMEOUT_S):
                 answer = await self.programs.run(_PROGRAM, {"directory": self.places.removed}, ROOT)
+            removed_bytes = answer.get("removed_bytes")
+            self.collected.removed_bytes += removed_bytes if isinstance(removed_bytes, int) else 0
             if answer.get("error") or answer.get("left"):
                 _log.warning("something of a sandbox stays; it is tried again", extra={"answer": answer})
 
@@ -80,6 +93,7 @@ class Collector:
         for sandbox in sandboxes:
             try:
                 self.places.put_away(sandbox)
+                self.collected.sandbox_count += 1
             except OSError as error:
                 _log.warning("sandbox cannot be removed", extra={"path": sandbox.path, "error": str(error)})
 

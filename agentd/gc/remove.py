@@ -15,17 +15,19 @@ from collections.abc import Iterator
 from agentd.outside.beginning import answer, begin, read_request
 
 _NAMED_COUNT = 20
+_BLOCK_BYTES = 512
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Emptying:
-    """`removed_count` entries went; `left` says what stayed, and why."""
+    """`removed_count` entries went, and with them `removed_bytes` of the disk; `left` says what stayed, and why."""
 
     def __init__(self, directory: str) -> None:
         """Raises OSError."""
         self._fd = os.open(directory, _DIRECTORY)
         self._moved_count = 0
         self.removed_count = 0
+        self.removed_bytes = 0
         self.left: dict[str, str] = {}
 
     def run(self) -> None:
@@ -78,8 +80,11 @@ class Emptying:
 
     def _unlink(self, fd: int, entry: str, shown: str) -> None:
         try:
+            found = os.lstat(entry, dir_fd=fd)
             os.unlink(entry, dir_fd=fd)
             self.removed_count += 1
+            # A file with another name stays on the disk.
+            self.removed_bytes += found.st_blocks * _BLOCK_BYTES if found.st_nlink == 1 else 0
         except OSError as error:
             self._keep(shown, error)
 
@@ -96,14 +101,15 @@ def _entries(fd: int) -> Iterator[tuple[str, bool]]:
 
 
 def main() -> None:
-    """Answers `removed` and `left`, or `error`."""
+    """Answers `removed`, `removed_bytes` and `left`, or `error`."""
     request = read_request()
     try:
         begin(request)
         emptying = Emptying(request.text("directory"))
         emptying.run()
         left = "; ".join(f"{name}: {why}" for name, why in emptying.left.items())
-        answer(removed=emptying.removed_count, left=left.encode("utf-8", "backslashreplace").decode())
+        words = left.encode("utf-8", "backslashreplace").decode()
+        answer(removed=emptying.removed_count, removed_bytes=emptying.removed_bytes, left=words)
     except Exception:  # noqa: BLE001 - whatever it is, the agent tells it and tries again
         answer(error=traceback.format_exc(limit=3))
         sys.exit(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import socket
 from collections.abc import Mapping
 from typing import Protocol, cast
@@ -50,6 +51,7 @@ class HttpListener:
         """Whoever connects from now on is answered. Raises ConfigError or AlreadyExists."""
         addresses = self._addresses
         if addresses.unix_path:
+            os.makedirs(os.path.dirname(addresses.unix_path), mode=0o755, exist_ok=True)
             self._listen(sockets.bind(addresses.unix_path))
         if addresses.host:
             try:

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from agentd.config import Settings
-from agentd.containerizer.assembly import assemble
+from agentd.containerizer.assembly import assemble, fetcher
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Containerizer, Restored
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand
 from agentd.core import events
+from agentd.fetcher.cache import FetchCache
+from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
 from agentd.outside.programs import Programs
 from agentd.sandbox import sandbox_path
+from isolators import table
 from isolators.host import read_host_facts
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
@@ -125,7 +128,9 @@ def make(subject: Subject) -> tuple[Containerizer, IsolationThread]:
     )
     os.makedirs(settings.sockets_dir, exist_ok=True)
     post = subject.said.put_nowait
-    made = assemble(settings, host, thread=thread, launcher=launcher, programs=Programs(host), post=post)
+    isolation = Isolation(table.create(settings.isolation, host, settings.for_isolators))
+    fetching = fetcher(settings, Programs(host), FetchCache(f"{directory}/fetched", 2**30))
+    made = assemble(settings, host, isolation=isolation, thread=thread, launcher=launcher, fetcher=fetching, post=post)
     return made, thread
 
 

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
-from masterd.metrics.families import FAMILIES as ALL
+from agentd.metrics import families as agent_families
+from masterd.metrics import families as master_families
 from paddock.metrics.exposition import process_families, render
 from paddock.metrics.families import Family, Kind, Sample, counter, gauge, info, seconds
 from paddock.metrics.histogram import Histogram
 
+ALL = (*master_families.FAMILIES, *agent_families.FAMILIES)
 THINGS = gauge("test_things", "Things.", "name")
 
 
@@ -84,7 +86,8 @@ def test_promtool_would_find_something() -> None:
 
 
 def test_every_family_begins_with_its_daemon_and_no_name_is_taken_twice() -> None:
-    assert all(family.name.startswith("masterd_") for family in ALL)
+    assert all(family.name.startswith("masterd_") for family in master_families.FAMILIES)
+    assert all(family.name.startswith("agentd_") for family in agent_families.FAMILIES)
     names = [family.shown_name for family in ALL] + [name for name, _, _ in process_families()]
     assert len(names) == len(set(names))
     assert all(family.words.endswith(".") for family in ALL)
