@@ -6,8 +6,11 @@ event loop, and each costs at most its deadline, nothing at all while the engine
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from agentd.docker.answers import (
     EngineContainer,
@@ -21,10 +24,15 @@ from agentd.docker.answers import (
     list_from,
 )
 from agentd.docker.calls import Calls
-from agentd.docker.failures import ContainerNotRunning, RemovalUnderWay
+from agentd.docker.events import exit_code_of, open_counted
+from agentd.docker.exec_stream import ExecStream
+from agentd.docker.failures import ContainerNotRunning, RemovalUnderWay, unresponsive
 from agentd.docker.parameters import Body
+from agentd.docker.streams import Request
 from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference
+
+_LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +129,29 @@ class DockerEngine:
         call = self.calls.call("inspect", "exec", exec_id)
         found: object = await self.calls.look(call, lambda client: client.exec_inspect(exec_id))
         return exec_from(found)
+
+    async def run_exec(self, exec_id: str) -> ExecStream:
+        """It begins. What cannot be started says so on its stdout and ends with code 126 or 127. Raises NotFound."""
+        call = self.calls.call("start", "exec", exec_id)
+        path = f"/exec/{quote(exec_id, safe='')}/start"
+        body = b'{"Detach": false, "Tty": false}'
+        request = Request(method="POST", path=path, body=body, takes_over=True)
+        return ExecStream.over(await open_counted(self.calls, call, request))
+
+    async def exec_exit_code(self, exec_id: str) -> int:
+        """Of one whose stream has ended: the engine tells it a moment later. Raises NotFound, EngineUnresponsive."""
+        call = self.calls.call("hear the end of", "exec", exec_id)
+        until_s = time.monotonic() + self.calls.limits.look_s
+        while (code := (await self.inspect_exec(exec_id)).exit_code) is None:
+            if time.monotonic() > until_s:
+                raise unresponsive(
+                    call, f"says for {self.calls.limits.look_s:g} s that it runs, and its output has ended"
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return code
+
+    async def exit_code(self, container: str) -> int:
+        """Waits as long as it runs, and holds no thread. Raises NotFound, and EngineUnresponsive when the engine goes away
+        first: look, and wait anew.
+        """
+        return await exit_code_of(self.calls, container)

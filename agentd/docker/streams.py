@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +18,9 @@ from paddock.model.errors import PaddockError
 
 LINE_LIMIT_BYTES = 1 << 20
 """An event has all labels of its container."""
+
+PORTION_BYTES = 65_536
+"""Of what is carried on, and not looked at. Twice as much is kept in memory at most."""
 
 Refused = Callable[[Call, Answer], PaddockError]
 _OK = range(200, 300)
@@ -80,7 +82,8 @@ async def open_stream(
     """Once the engine has begun a good answer. Raises NotAnswered, OSError, and what `refused` makes of another answer."""
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_unix_connection(socket_path, limit=LINE_LIMIT_BYTES)
+            limit = PORTION_BYTES if request.takes_over else LINE_LIMIT_BYTES
+            reader, writer = await asyncio.open_unix_connection(socket_path, limit=limit)
     except TimeoutError:
         raise NotAnswered(f"did not take a connection within {deadline_s:g} s") from None
     stream = Stream(reader, writer)
@@ -94,13 +97,6 @@ async def open_stream(
         stream.close()
         raise
     return stream
-
-
-def socket_of(stream: Stream) -> socket.socket:
-    """For its half-close."""
-    found: object = stream.writer.get_extra_info("socket")
-    assert isinstance(found, socket.socket)
-    return found
 
 
 async def _begin(stream: Stream, call: Call, request: Request, refused: Refused) -> None:

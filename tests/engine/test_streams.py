@@ -1,0 +1,239 @@
+"""What goes on for long: commands in containers, events, waiting for an end; and the engine that goes away in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from agentd.docker.answers import EngineEvent
+from agentd.docker.engine import ExecOrder
+from agentd.docker.events import EventFollower
+from agentd.docker.exec_stream import ExecStream
+from agentd.docker.failures import EngineAbsent, EngineUnresponsive
+from agentd.docker.parameters import Body
+from paddock.model.errors import NotFound
+from tests.engine import images
+from tests.engine.asking import PATIENT, Asker, asking, until
+from tests.engine.engine import Engine
+
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
+
+LABELS = {"paddock.agent-id": "s-test"}
+SLEEPER: Body = {"Image": images.BUSYBOX, "Cmd": ["sleep", "1000"], "Labels": dict(LABELS), "StopSignal": "9"}
+
+
+@pytest.fixture
+async def asker(engine: Engine) -> AsyncIterator[Asker]:
+    async with asking(engine.socket, PATIENT) as found:
+        yield found
+        await asyncio.wait_for(found.calls.until_reachable(), 60)
+        for container in await found.engine.list_containers(LABELS):
+            await found.engine.remove(container.engine_id)
+
+
+async def running(asker: Asker, *words: str) -> str:
+    engine_id, _ = await asker.engine.create("paddock-s-c", {**SLEEPER, "Cmd": list(words or ("sleep", "1000"))})
+    await asker.engine.start(engine_id)
+    return engine_id
+
+
+@asynccontextmanager
+async def executing(asker: Asker, container: str, *words: str) -> AsyncIterator[tuple[str, ExecStream]]:
+    """Afterwards no pipe of it is left."""
+    before = pipes()
+    exec_id = await asker.engine.create_exec(container, ExecOrder(arguments=words))
+    stream = await asker.engine.run_exec(exec_id)
+    own = [stream.stdin_fd, stream.stdout_fd, stream.stderr_fd]
+    try:
+        yield exec_id, stream
+    finally:
+        stream.close()
+        for fd in own:
+            with suppress(OSError):  # the test may have closed it
+                os.close(fd)
+    await until(lambda: pipes() <= before)
+
+
+def pipes() -> set[str]:
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+                found.add(fd)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+async def all_of(fd: int) -> bytes:
+    found = b""
+    while came := await asyncio.to_thread(os.read, fd, 1 << 20):
+        found += came
+    return found
+
+
+async def said(stream: ExecStream) -> tuple[bytes, bytes]:
+    os.close(stream.stdin_fd)
+    return tuple(await asyncio.gather(all_of(stream.stdout_fd), all_of(stream.stderr_fd)))  # type: ignore[return-value]
+
+
+async def test_both_outputs_and_the_exit_code_of_a_command(asker: Asker) -> None:
+    container = await running(asker)
+    async with executing(asker, container, "sh", "-c", "echo out; echo trouble >&2; exit 7") as (exec_id, stream):
+        assert await said(stream) == (b"out\n", b"trouble\n")
+        await stream.finished()
+        assert await asker.engine.exec_exit_code(exec_id) == 7
+
+
+async def test_user_environment_and_directory_of_a_command(asker: Asker) -> None:
+    container = await running(asker)
+    exec_id = await asker.engine.create_exec(
+        container,
+        ExecOrder(
+            arguments=("sh", "-c", "id -un; pwd; echo $A"),
+            environment=("A=b c",),
+            user="guest",
+            working_directory="/tmp",
+        ),
+    )
+    stream = await asker.engine.run_exec(exec_id)
+    assert await said(stream) == (b"guest\n/tmp\nb c\n", b"")
+    os.close(stream.stdout_fd)
+    os.close(stream.stderr_fd)
+
+
+async def test_a_command_reads_its_input_to_its_end(asker: Asker) -> None:
+    container = await running(asker)
+    text = os.urandom(3 << 20)
+    async with executing(asker, container, "cat") as (exec_id, stream):
+        pid = 0
+        while not pid:
+            pid = (await asker.engine.inspect_exec(exec_id)).pid
+
+        def write() -> None:
+            with open(stream.stdin_fd, "wb") as file:
+                file.write(text)
+
+        _, found = await asyncio.gather(asyncio.to_thread(write), all_of(stream.stdout_fd))
+        assert found == text
+        assert await asker.engine.exec_exit_code(exec_id) == 0
+
+
+async def test_output_that_nobody_reads_holds_the_command_and_not_the_memory(asker: Asker) -> None:
+    container = await running(asker)
+    size = 8 << 20
+    command = f"head -c {size} /dev/zero; echo done >&2"
+    async with executing(asker, container, "sh", "-c", command) as (exec_id, stream):
+        await asyncio.sleep(1)
+        assert (await asker.engine.inspect_exec(exec_id)).running, "it waits in its write"
+        assert len(stream._stream.reader._buffer) <= 3 * 65536  # type: ignore[attr-defined]
+        out, err = await said(stream)
+        assert (len(out), err) == (size, b"done\n")
+
+
+async def test_a_reader_that_goes_away_does_not_hold_the_other(asker: Asker) -> None:
+    container = await running(asker)
+    command = "head -c 1000000 /dev/zero; echo done >&2"
+    async with executing(asker, container, "sh", "-c", command) as (exec_id, stream):
+        os.close(stream.stdout_fd)
+        assert await all_of(stream.stderr_fd) == b"done\n"
+        assert await asker.engine.exec_exit_code(exec_id) == 0
+
+
+async def test_a_command_that_is_not_there_says_so_and_ends_like_a_shell_s(asker: Asker) -> None:
+    container = await running(asker)
+    async with executing(asker, container, "no-such-program") as (exec_id, stream):
+        out, err = await said(stream)
+        assert b"executable file not found" in out + err
+        assert await asker.engine.exec_exit_code(exec_id) in {126, 127}
+
+
+async def test_a_command_that_is_not_known_is_not_found(asker: Asker) -> None:
+    with pytest.raises(NotFound, match="exec 'nope'"):
+        await asker.engine.run_exec("nope")
+
+
+async def test_closed_at_once_nothing_is_left_of_it_here(asker: Asker) -> None:
+    container = await running(asker)
+    async with executing(asker, container, "sleep", "1000") as (_, stream):
+        stream.close()
+        assert await all_of(stream.stdout_fd) == b""
+
+
+async def test_an_end_is_waited_for_without_a_thread(asker: Asker) -> None:
+    container = await running(asker, "sh", "-c", "read x </dev/zero")
+    waits = [asyncio.create_task(asker.engine.exit_code(container)) for _ in range(50)]
+    assert (await asker.engine.inspect(container)).pid, "others are asked meanwhile"
+    assert not any(task.done() for task in waits)
+    await asker.engine.kill(container, signal.SIGKILL)
+    assert set(await asyncio.gather(*waits)) == {128 + signal.SIGKILL}
+    assert await asker.engine.exit_code(container) == 128 + signal.SIGKILL, "one that has ended already"
+    with pytest.raises(NotFound, match="container 'nobody'"):
+        await asker.engine.exit_code("nobody")
+
+
+@asynccontextmanager
+async def following(asker: Asker) -> AsyncIterator[list[str | EngineEvent]]:
+    told: list[str | EngineEvent] = []
+    follower = EventFollower(
+        calls=asker.calls, labels=LABELS, connected=lambda: told.append("connected"), heard=told.append
+    )
+    task = asyncio.create_task(follower.follow())
+    await until(lambda: told == ["connected"])
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_events_of_containers_with_the_label_are_told_and_no_others(asker: Asker) -> None:
+    async with following(asker) as told:
+        foreign, _ = await asker.engine.create("paddock-other", {**SLEEPER, "Labels": {}})
+        container = await running(asker, "sh", "-c", "exit 3")
+        await asker.engine.exit_code(container)
+        await asker.engine.remove(container)
+        await asker.engine.remove(foreign)
+        await until(lambda: any(isinstance(event, EngineEvent) and event.action == "destroy" for event in told))
+        events = [event for event in told if isinstance(event, EngineEvent)]
+        assert {event.engine_id for event in events} == {container}
+        assert [event.action for event in events if event.action in {"create", "start", "die", "destroy"}] == [
+            "create", "start", "die", "destroy",
+        ]  # fmt: skip
+        (died,) = [event for event in events if event.action == "die"]
+        assert died.exit_code == 3
+        assert dict(died.attributes)["paddock.agent-id"] == "s-test"
+        assert died.time_ns > 0
+
+
+async def test_an_engine_that_is_killed_ends_what_went_on_and_events_begin_anew(hurt_engine: Engine) -> None:
+    async with asking(hurt_engine.socket, PATIENT) as asker:
+        hurt_engine.restart(live_restore=True)
+        container = await running(asker)
+        async with following(asker) as told, executing(asker, container, "sleep", "1000") as (exec_id, stream):
+            waiting = asyncio.create_task(asker.engine.exit_code(container))
+            await asyncio.sleep(0.2)
+            hurt_engine.kill()
+            assert await said(stream) == (b"", b""), "its pipes end"
+            with pytest.raises((EngineUnresponsive, EngineAbsent)):
+                await waiting
+            with pytest.raises((EngineUnresponsive, EngineAbsent)):
+                await asker.engine.exec_exit_code(exec_id)
+            assert told.count("connected") == 1
+            hurt_engine.start()
+            await until(lambda: told.count("connected") == 2)
+            await asker.engine.remove(container)
+            await until(lambda: any(isinstance(event, EngineEvent) and event.action == "destroy" for event in told))
+
+
+async def test_connections_that_end_are_known_to_the_engine_s_state(hurt_engine: Engine) -> None:
+    """Also when nobody asks anything: the settings may be others."""
+    async with asking(hurt_engine.socket, PATIENT) as asker, following(asker) as told:
+        hurt_engine.restart(live_restore=True)
+        await until(lambda: told.count("connected") == 2)
+        await until(lambda: asker.calls.state.facts is not None and asker.calls.state.facts.live_restore)
