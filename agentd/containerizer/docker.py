@@ -18,8 +18,9 @@ from agentd.containerizer.native import NativeContainerizer
 from agentd.core.events import Ended, Event, LaunchFailed, Prepared, PrepareRefused, Resized, Started
 from agentd.core.exit_record import ExitRecord
 from agentd.docker import creation, empty_cgroups
-from agentd.docker.engine import DockerEngine
+from agentd.docker.engine import DockerEngine, ExecOrder
 from agentd.docker.evidence import merged
+from agentd.docker.exec_session import DockerExec
 from agentd.docker.images import Images
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
@@ -28,14 +29,7 @@ from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.docker import DockerInfo
-from paddock.model.errors import (
-    AlreadyExists,
-    ContainerizerError,
-    InvalidRequest,
-    PaddockError,
-    Unavailable,
-    Unsupported,
-)
+from paddock.model.errors import AlreadyExists, ContainerizerError, InvalidRequest, NotFound, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -291,8 +285,17 @@ class DockerContainerizer(Containerizer):
         return await self._native.limits(container_id)
 
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
-        """Not yet: it will be the engine's to do."""
-        raise Unsupported("exec in a container of type DOCKER", "use `docker exec` on the agent's host")
+        """By the engine, in all that it has made for the container."""
+        config, note = self._configs.get(container_id), self._notes.read(container_id)
+        if config is None or note is None or not note.engine_id or note.has_ended:
+            raise NotFound("container", container_id)
+        order = ExecOrder(
+            arguments=command.argv,
+            environment=tuple(f"{name}={value}" for name, value in command.environment),
+            user="" if _docker(config).image_user else creation.user_of(user),
+            working_directory=command.working_directory,
+        )
+        return await DockerExec.begin(self._engine, note.engine_id, order)
 
     async def stop(self) -> None:
         """All live on."""

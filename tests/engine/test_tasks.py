@@ -126,6 +126,18 @@ def test_a_kill_goes_from_its_signal_to_sigkill(paddock: Command) -> None:
     assert "SIGTERM did not end it within its grace period" in text, text
 
 
+def test_a_command_runs_inside_and_ends_with_its_code(paddock: Command) -> None:
+    script = "echo secret > /tmp/mine; while true; do sleep 0.05; done"
+    running = paddock.start(*docker("--name=entered", "--", "sh", "-c", script))
+    task = paddock.task("entered", "running")
+    inside = ("sh", "-c", "cat; cat /tmp/mine; echo err >&2; exit 9")
+    done = paddock("exec", "-i", task, "--", *inside, stdin=b"given\n")
+    assert (done.returncode, done.stdout) == (9, b"given\nsecret\n"), done.stderr
+    assert b"err" in done.stderr
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+
+
 def test_what_the_engine_refuses_is_told_in_its_words(paddock: Command, engine: Engine) -> None:
     done = paddock(*docker("--name=unknown", image="no/such/image:1"))
     assert done.returncode != 0
