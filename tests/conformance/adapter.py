@@ -1,272 +1,265 @@
-"""What run_cases.py drives: the cases' operations for the product's calls, by their names, and nothing else."""
+"""What run_cases.py drives: for each operation of the schema the product's call, and what was seen."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
-from inspect import signature
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from masterd.allocator import constraints, filling, filters, interface, quantities, quota, reservations, roles, shares
+from masterd.allocator import constraints, drf, filling, filters, interface, quota, reservations, roles, shares
+from masterd.allocator import quantities as amounts
 from masterd.allocator.bundle import Bundle, Kinds
-from masterd.allocator.drf import Sorter
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.simulation.offer_cycle import OfferCycle
 from paddock.model import errors, ids
-from tests.conformance.master import MasterCase
+from paddock.model.framework import FrameworkCapability
+from paddock.model.resources import Resources
+from tests.conformance.master import MasterCase, checked_quota
 from tests.conformance.words import (
-    BEYOND_MESOS,
+    MESOS,
     Case,
     Operation,
     Words,
-    agent_traits,
     bundle_of,
-    checked_quota,
-    conversions_of,
-    counted,
     fractions,
-    framework_traits,
     groups_of,
     made,
     milli,
     ms,
     ns,
-    read,
     resource_of,
+    resources_of,
     units,
 )
 
-# --- sorter and allocator ---
+OLD_AGENTS = ("MULTI_ROLE", "HIERARCHICAL_ROLE")
+"""The capabilities of agents that decide something."""
+
+TOTALS = {"total": DrfAllocator.total, "offered_or_used": DrfAllocator.total_held}
+
+# --- sorter ---
 
 
 def of_each(*calls: str) -> Operation:
-    return lambda case, clients: [getattr(case.sorter, call)(client) for call in calls for client in clients]
+    return lambda self, clients: [getattr(self.drf, call)(client) for call in calls for client in clients]
 
 
 class SorterCase(Case):
-    table: ClassVar = {
-        "add": of_each("add"),
-        "activate": of_each("activate"),
+    plain: ClassVar = {
+        **{call: of_each(call) for call in ("add", "activate", "deactivate", "remove")},
         "join": of_each("add", "activate"),
-        "deactivate": of_each("deactivate"),
-        "remove": of_each("remove"),
-        "allocate": lambda case, words: case.sorter.charge(words["client"], *case.shares(words, "resources")),
-        "unallocate": lambda case, words: case.sorter.discharge(words["client"], *case.shares(words, "resources")),
-        "update": lambda case, words: case.sorter.exchange(
-            words["client"], gone=case.shares(words, "from"), came=case.shares(words, "to")
+        "weights": lambda self, weights: self.weights_milli.update(milli(weights)) or self.drf.reweigh(),
+        "order": lambda self: list(self.drf.order()),
+        "count": lambda self: len(self.drf),
+        "contains": lambda self, client: client in self.drf,
+        "share": lambda self, client: self.drf.client_share(client),
+        "allocated_quantities": lambda self, client: units(self.drf.allocated_milli(client)),
+    }
+    by_name: ClassVar = {
+        "agent": lambda self, agent_id, total=(): self.resize(agent_id, self.kinds.bundle(total).quantities_of_scalars),
+        "allocate": lambda self, client, **what: self.drf.charge(client, *self.shares(**what)),
+        "unallocate": lambda self, client, **what: self.drf.discharge(client, *self.shares(**what)),
+        "update": lambda self, client, consumed, converted, **where: self.drf.exchange(
+            client, gone=self.shares(consumed, **where), came=self.shares(converted, **where)
         ),
-        "order": lambda case: list(case.sorter.order()),
-        "count": lambda case: len(case.sorter),
-        "contains": lambda case, client: client in case.sorter,
-        "share": lambda case, client: case.sorter.client_share(client),
-        "allocated_quantities": lambda case, client: units(case.sorter.allocated_milli(client)),
     }
 
-    def __init__(self, config: Words) -> None:
-        self.kinds, self.totals = Kinds(), shares.ClusterTotals(config.get("exclude", ()))
+    def __init__(self, exclude: Iterable[str] = ()) -> None:
+        self.kinds, self.totals = Kinds(), shares.ClusterTotals(exclude)
         self.weights_milli: dict[str, int] = {}
-        self.sorter = Sorter(self.totals, self.weights_milli)
+        self.drf = drf.Sorter(self.totals, self.weights_milli)
         self.agents: dict[str, Mapping[str, int]] = {}
 
-    def shares(self, words: Words, field: str) -> Any:
-        return roles.shares_of(words.get("agent", "A"), counted(words[field], self.kinds))
+    def shares(self, resources: Resources, agent_id: str = "A") -> Any:
+        return roles.shares_of(ids.AgentId(agent_id), self.kinds.bundle(resources))
 
-    def agent(self, words: Words) -> None:
-        total = counted(words["total"], self.kinds).quantities_of_scalars
-        self.totals.change(added=total, removed=self.agents.get(words["id"], {}))
-        self.agents[words["id"]] = total
-
-    def weights(self, weights: Words) -> None:
-        self.weights_milli.update(milli(weights))
-        self.sorter.reweigh()
+    def resize(self, agent_id: str, total: Mapping[str, int]) -> None:
+        self.totals.change(added=total, removed=self.agents.get(agent_id, {}))
+        self.agents[agent_id] = total
 
 
-WHOLES: dict[str, Callable[[Words], Any]] = {
-    "traits": lambda words: framework_traits(words) if "roles" in words else agent_traits(words),
-    "conversions": lambda words: conversions_of([words] if "from" in words else words["operations"]),
-    "quota": lambda words: made(quota.Quota, words),
-}
-KEPT = ("roles", "capabilities", "attributes", "hostname", "region", "zone")
-"""Whatever else an update does not say is as if it had never been said."""
-
-
-@cache
-def arguments_of(kind: type, method: str) -> tuple[str, ...]:
-    return tuple(signature(getattr(kind, method)).parameters)[1:]
+# --- allocator ---
 
 
 def call(name: str, **constants: Any) -> Operation:
-    """A call of the cycle's or the allocator's: its arguments are fields, or made of all of them, or the words themselves."""
+    """A call of the cycle's or the allocator's."""
 
-    def made_call(case: AllocatorCase, words: Any) -> Any:
-        driven: Any = case.cycle if hasattr(case.cycle, name) else case.allocator
-        method, names = getattr(driven, name), arguments_of(driven.__class__, name)
-        if not isinstance(words, dict):
-            return method(*[words][: len(names)], **constants)
-        said = case.remember(name, words) if "id" in words else words
-        found = read(said, names)
-        found |= {argument: make(said) for argument, make in WHOLES.items() if argument in names}
-        return method(**found, **constants)
+    def called(self: AllocatorCase, *alone: Any, **arguments: Any) -> Any:
+        driven = self.cycle if hasattr(self.cycle, name) else self.allocator
+        return getattr(driven, name)(*alone, **arguments, **constants)
 
-    return made_call
+    return called
+
+
+def asked(grant: Any) -> Words:
+    return {"framework": grant.framework_id, "agent": grant.agent_id}
 
 
 class AllocatorCase(Case):
     """Each operation is followed by the run that it asks for."""
 
-    table: ClassVar = {
-        **{name: call(name) for name in ("grow_agent", "remove_agent", "set_whitelist", "set_unavailability")},
-        **{name: call(name) for name in ("add_agent", "update_agent", "add_framework", "update_framework")},
-        **{name: call(name) for name in ("suppress", "revive", "set_quota", "accept", "pause", "resume")},
+    plain: ClassVar = {
+        **{name: call(name) for name in ("remove_agent", "set_whitelist", "framework_share")},
         "deactivate_agent": call("set_agent_active", active=False),
         "activate_agent": call("set_agent_active", active=True),
         "deactivate_framework": call("set_framework_active", active=False),
         "activate_framework": call("set_framework_active", active=True),
+        "remove_framework": lambda self, name: (
+            self.allocator.recover_all(name) or self.allocator.remove_framework(name)
+        ),
+        "update_weights": lambda self, weights: self.allocator.update_weights(milli(weights)),
+        "advance": lambda self, seconds: self.cycle.advance(ns(seconds)),
+        "allocate": lambda self, agents: self.allocator.request_run(None if agents is True else agents),
+        "atomically": lambda self, steps: [self.perform(*each) for step in steps for each in step.items()],
+        "pause": lambda self, _: self.allocator.pause(),
+        "resume": lambda self, _: self.allocator.resume(),
+        "drain_offers": lambda self: [
+            {**asked(each), "role": each.role, "resources": bundle_of(each.resources)} for each in self.cycle.take()
+        ],
+        "drain_inverse_offers": lambda self: [asked(each) for each in self.allocator.take_inverse_grants()],
+        "role_share": call("own_share"),
+        "filter_count": lambda self, role: self.allocator.filter_count(role, now_ns=self.cycle.now_ns),
+        "run_count": lambda self: self.allocator.run_count,
+        "quota_consumed": lambda self, role: units(self.allocator.quota_consumption(role)),
+        "cluster_totals": lambda self, which: units(TOTALS[which](self.allocator)),
+    }
+    by_name: ClassVar = {
+        **{name: call(name) for name in ("grow_agent", "set_unavailability", "suppress", "revive", "accept")},
         "decline": call("give_back"),
         "finish": call("give_back", in_use=True),
-        "operator_reserve": call("convert_free"),
-        "operator_unreserve": call("convert_free"),
-        "update_weights": lambda case, weights: case.allocator.update_weights(milli(weights)),
-        "advance": lambda case, seconds: case.cycle.advance(ns(seconds)),
-        "allocate": lambda case, agents: case.allocator.request_run(None if agents is True else agents),
-        "drain_offers": lambda case: [grant_words(grant) for grant in case.cycle.take()],
-        "drain_inverse_offers": lambda case: [grant_words(each) for each in case.allocator.take_inverse_grants()],
-        "role_share": call("own_share"),
-        "framework_share": lambda case, role, name: case.allocator.framework_share(role, name),
-        "filter_count": lambda case, role: case.allocator.filter_count(role, now_ns=case.cycle.now_ns),
-        "run_count": lambda case: case.allocator.run_count,
-        "quota_consumed": lambda case, role: units(case.allocator.quota_consumption(role)),
-        "cluster_totals": lambda case, which: units(
-            case.allocator.total() if which == "total" else case.allocator.total_held()
+        "set_quota": lambda self, role, **amounts: self.allocator.set_quota(role, quota.Quota(**amounts)),
+        **{name: lambda self, **what: self.convert_free(**what) for name in ("operator_reserve", "operator_unreserve")},
+        "add_agent": lambda self, agent_id, total, held=None, unavailable_at_ns=None, **traits: (
+            self.allocator.add_agent(
+                agent_id, total, held or {}, traits=self.agent(agent_id, **traits), unavailable_at_ns=unavailable_at_ns
+            )
         ),
+        "update_agent": lambda self, agent_id, total=None, **traits: self.allocator.update_agent(
+            agent_id, total, traits=self.agent(agent_id, **{**self.agents.get(agent_id, {}), **traits})
+        ),
+        "add_framework": lambda self, framework_id, active=True, held=None, **traits: self.allocator.add_framework(
+            framework_id, self.framework(framework_id, **traits), active=active, held=held
+        ),
+        "update_framework": lambda self, framework_id, **traits: self.allocator.update_framework(
+            framework_id, self.framework(framework_id, **{**self.frameworks.get(framework_id, {}), **traits})
+        ),
+        "recover_master": lambda self, **words: self.recover(**words),
     }
 
-    def __init__(self, seed: int, config: Words) -> None:
-        self.settings = made(interface.AllocatorSettings, config, **BEYOND_MESOS)
+    def __init__(self, seed: int, **settings: Any) -> None:
+        self.settings = interface.AllocatorSettings(**settings, **MESOS)
         self.cycle = OfferCycle(DrfAllocator(self.settings), random.Random(seed), interval_ns=self.settings.interval_ns)
-        self.known: dict[tuple[str, str], Words] = {}
-        self.is_collecting = False
+        self.agents: dict[str, Words] = {}
+        self.frameworks: dict[str, Words] = {}
 
     @property
     def allocator(self) -> Any:
         return self.cycle.allocator
 
     def settled(self, answer: Any) -> Any:
-        if not self.is_collecting:
-            self.cycle.settle()
+        self.cycle.settle()
         return answer
 
-    def remember(self, call_name: str, words: Words) -> Words:
-        """With what an update need not repeat."""
-        verb, _, kind = call_name.partition("_")
-        before = self.known.get((kind, words["id"]), {}) if verb == "update" else {}
-        said = {**{field: before[field] for field in KEPT if field in before}, **words, f"{kind}_id": words["id"]}
-        if verb in {"add", "update"}:
-            self.known[kind, words["id"]] = said
-        return said
+    def agent(self, agent_id: str, capabilities: Iterable[str] = OLD_AGENTS, **place: Any) -> interface.AgentTraits:
+        """Its traits; an update need not repeat what is remembered of them."""
+        self.agents[agent_id] = {"capabilities": capabilities, **place}
+        has = {name.lower(): name in capabilities for name in OLD_AGENTS}
+        return interface.AgentTraits(place=constraints.Place(**{"hostname": agent_id, **place}), **has)
 
-    def remove_framework(self, name: str) -> None:
-        self.allocator.recover_all(name)
-        self.settled(self.allocator.remove_framework(name))
+    def framework(
+        self, framework_id: str, roles: Any, capabilities: Any = (), minimum: Any = None, **terms: Any
+    ) -> Any:
+        self.frameworks[framework_id] = {"roles": roles, "capabilities": capabilities}
+        known = frozenset(FrameworkCapability[name] for name in capabilities)
+        roles, minimums = frozenset(roles), minimum or {}
+        return interface.FrameworkTraits(roles=roles, capabilities=known, minimums=minimums, **terms)
 
-    def atomically(self, steps: Iterable[Words]) -> None:
-        self.is_collecting = True
-        for step in steps:
-            for operation, words in step.items():
-                getattr(self, operation)(words)
-        self.is_collecting = False
-        self.settled(None)
+    def convert_free(self, agent_id: ids.AgentId, ok: bool = True, **both: Resources) -> Any:
+        return self.allocator.convert_free(agent_id, [interface.Conversion(**both)])
 
-    def recover_master(self, words: Words) -> None:
+    def recover(self, expected_agents: int, quotas: Words | None = None) -> None:
         self.cycle.allocator = DrfAllocator(self.settings)
-        quotas = {role: made(quota.Quota, said) for role, said in (words.get("quotas") or {}).items()}
-        count, now_ns = words["expected_agents"], self.cycle.now_ns
-        self.allocator.recover_quotas(quotas, expected_agent_count=count, now_ns=now_ns)
+        known = {role: made(quota.Quota, words) for role, words in (quotas or {}).items()}
+        self.allocator.recover_quotas(known, expected_agent_count=expected_agents, now_ns=self.cycle.now_ns)
 
 
-# --- functions ---
+# --- functions, progressive and fluid ---
 
 
-def accepted(check: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def accepted(check: Operation, *arguments: Any) -> Any:
     """What the product makes of it; None when it does not take it."""
     try:
-        return check(*arguments, **named)
+        return check(*arguments)
     except errors.PaddockError:
         return None
 
 
-def contains(words: Words) -> bool:
+def counted(bundle: Words, kinds: Kinds | None = None) -> Bundle:
+    return (kinds or Kinds()).bundle(resources_of(bundle))
+
+
+def contains(bundle: Words, part: Words) -> bool:
     kinds = Kinds()
-    return counted(words["bundle"], kinds).contains(counted(words["part"], kinds))
+    return counted(bundle, kinds).contains(counted(part, kinds))
 
 
-def shrunk(shrink: Callable[..., Bundle], words: Words) -> Words:
-    return bundle_of(shrink(counted(words["bundle"]), milli(words["target"])).resources())
-
-
-FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+FUNCTIONS: dict[str, Operation] = {
     "role_valid": lambda role: accepted(ids.check_role, role) is not None,
     "role_ancestors": reservations.ancestors,
     "role_is_strict_subrole": lambda pair: reservations.is_strict_subrole(*pair),
     "role_list_parse": lambda text: accepted(reservations.parse_roles, text),
-    "weight_valid": lambda w: accepted(shares.checked_weight, w.get("role", ""), w.get("weight", "")) is not None,
+    "weight_valid": lambda role="", weight="": accepted(shares.checked_weight, role, weight) is not None,
     "scalar_canonical": lambda number: units(milli(number)),
     "bundle_contains": contains,
-    "quantities_contain": lambda w: quantities.contain(milli(w["have"]), milli(w["want"])),
-    "limits_contain": lambda w: quantities.limits_contain(milli(w["limits"]), milli(w["quantities"])),
-    "quantities_subtract": lambda w: units(quantities.minus(milli(w["a"]), milli(w["b"]))),
-    "shrink_to_quantities": partial(shrunk, quantities.shrink_to_quantities),
-    "shrink_to_limits": partial(shrunk, quantities.shrink_to_limits),
-    "quota_valid": lambda w: accepted(checked_quota, w) is not None,
-    "quota_consumed": lambda w: units(quota.consumed(milli(w["reserved"]), counted(w["allocated"]).charged)),
-    "constraint_excludes": lambda w: constraints.exclude(groups_of(w["groups"]), made(constraints.Place, w)),
-    "min_allocatable_met": lambda w: quantities.minimum_met(counted(w["bundle"]), milli(w["minimums"])),
-    "offerable_to": lambda w: reservations.is_offerable(resource_of(w["resource"], 1), w["role"]),
-    "filter_seconds": lambda seconds: filters.refusal_ms(ms(seconds)) / 1000,
+    "quantities_contain": lambda have, want: amounts.contain(milli(have), milli(want)),
+    "limits_contain": lambda limits, quantities: amounts.limits_contain(milli(limits), milli(quantities)),
+    "quantities_subtract": lambda a, b: units(amounts.minus(milli(a), milli(b))),
+    "shrink_to_quantities": lambda bundle, target: shrunk(amounts.shrink_to_quantities, bundle, target),
+    "shrink_to_limits": lambda bundle, target: shrunk(amounts.shrink_to_limits, bundle, target),
+    "quota_valid": lambda **words: accepted(lambda: checked_quota(**words)) is not None,
+    "quota_consumed": lambda reserved, allocated: units(quota.consumed(milli(reserved), counted(allocated).charged)),
+    "constraint_excludes": lambda groups, **place: constraints.exclude(
+        groups_of(groups), made(constraints.Place, place)
+    ),
+    "min_allocatable_met": lambda bundle, minimums: amounts.minimum_met(counted(bundle), milli(minimums)),
+    "offerable_to": lambda resource, role: reservations.is_offerable(resource_of(resource), role),
+    "filter_seconds": lambda seconds: units(filters.refusal_ms(ms(seconds))),
 }
 
-# --- all of it ---
+
+def shrunk(shrink: Operation, bundle: Words, target: Words) -> Words:
+    return bundle_of(shrink(counted(bundle), milli(target)).resources())
 
 
-def grant_words(grant: Any) -> Words:
-    words = {"framework": grant.framework_id, "agent": grant.agent_id}
-    return (
-        {**words, "role": grant.role, "resources": bundle_of(grant.resources)}
-        if isinstance(grant, interface.Grant)
-        else words
+def user(totals: Iterable[str], weight: Any = 1, **wants: Any) -> filling.User:
+    return filling.User(
+        weights=fractions(weight if isinstance(weight, dict) else dict.fromkeys(totals, weight)), **wants
     )
 
 
-def users_of(config: Words) -> dict[str, filling.User]:
-    def user(words: Words) -> Any:
-        weight = words.get("weight", 1)
-        weights = weight if isinstance(weight, dict) else dict.fromkeys(config["totals"], weight)
-        return made(filling.User, words, weights=fractions(weights))
-
-    return {name: user(words) for name, words in config["users"].items()}
-
-
-def progressive(config: Words) -> Words:
-    stop, first = config.get("on_no_fit") == "stop", config.get("tie_break", ())
-    end = filling.progressive(fractions(config["totals"]), users_of(config), tie_break=first, stop_at_misfit=stop)
+def filled(fill: Operation, totals: Words, users: Words, **how: Any) -> Words:
+    end = fill(fractions(totals), {name: made(user, words, totals) for name, words in users.items()}, **how)
     trace = [{"pick": pick.user, "shares": pick.shares} for pick in end.picks]
     order = [pick.user for pick in end.picks]
     return {"tasks": end.tasks, "order": order, "shares": end.shares, "used": end.used, "trace": trace}
 
 
-def fluid(config: Words) -> Words:
-    end = filling.fluid(fractions(config["totals"]), users_of(config))
-    return {"tasks": end.tasks, "shares": end.shares}
+def progressive(totals: Words, users: Words, tie_break: Iterable[str] = (), on_no_fit: str = "skip_user") -> Words:
+    return filled(filling.progressive, totals, users, tie_break=tie_break, stop_at_misfit=on_no_fit == "stop")
+
+
+def fluid(totals: Words, users: Words, tie_break: Iterable[str] = (), on_no_fit: str = "") -> Words:
+    """All shares rise together: there is no order."""
+    return filled(filling.fluid, totals, users)
 
 
 def make(seed: int) -> SimpleNamespace:
     return SimpleNamespace(
-        sorter=SorterCase,
-        allocator=partial(AllocatorCase, seed),
-        master=partial(MasterCase, seed),
-        progressive=progressive,
-        fluid=fluid,
-        function=lambda name, given: FUNCTIONS[name](given),
+        sorter=lambda config: SorterCase(**config),
+        allocator=lambda config: made(AllocatorCase, config, seed),
+        master=lambda config: made(MasterCase, config, seed),
+        progressive=lambda config: progressive(**config),
+        fluid=lambda config: fluid(**config),
+        function=lambda name, given: FUNCTIONS[name](**given) if isinstance(given, dict) else FUNCTIONS[name](given),
     )

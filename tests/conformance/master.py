@@ -4,105 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from masterd.allocator import interface, shares
-from masterd.core import effects, events, inspection, state, views
+from masterd.allocator import quota, shares
+from masterd.allocator.interface import AllocatorSettings
+from masterd.core import effects, events, inspection, views
 from masterd.core.authorizer import Action
+from masterd.core.state import Settings
 from masterd.simulation.cluster import Cluster, new_master
-from paddock.model import agent, errors, ids, offer, task
+from paddock.model import errors, offer, task
+from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
+from paddock.model.ids import NO_FRAMEWORK_ID, AgentId, FrameworkId, TaskId
 from paddock.model.resources import Resources
-from tests.conformance.words import (
-    BEYOND_MESOS,
-    Case,
-    Operation,
-    Words,
-    checked_quota,
-    made,
-    read,
-    resources_of,
-    units,
+from tests.conformance.words import MESOS, Case, Operation, Words, made, resources_of, units
+
+MAY_ONLY_ROLE1: Any = SimpleNamespace(
+    allows=lambda caller, action, role: (
+        caller.user != "may-only-role1" or action is not Action.UPDATE_QUOTA or role == "role1"
+    )
 )
-
-
-class Rules:
-    """The one principal of the cases that may not do everything."""
-
-    def allows(self, caller: events.Caller, action: Action, role: str) -> bool:
-        return caller.user != "may-only-role1" or action is not Action.UPDATE_QUOTA or role == "role1"
-
-
-def caller_of(words: Words) -> events.Caller:
-    return events.Caller(uid=0, user=words.get("as") or "root")
-
-
-def task_of(words: Words, agent_id: str) -> Any:
-    command = task.CommandInfo(arguments=("/bin/true",))
-    return made(task.TaskInfo, words, name=words["task"], agent_id=agent_id, command=command)
-
-
-def operation_of(words: Words, agent_id: str) -> offer.Operation:
-    if "reserve" in words:
-        return offer.Reserve(resources=resources_of(words["reserve"]))
-    return offer.Launch(tasks=(task_of(words["launch"], agent_id),))
-
-
-def role_words(view: views.RoleView) -> Words:
-    named = {"role": view.role, "weight": view.weight_milli / 1000, "frameworks": list(view.framework_ids)}
-    used, offered = view.used.quantities_milli(), view.offered.quantities_milli()
-    quantities = {"allocated": used, "used": used, "offered": offered}
-    kept = {"consumed": view.consumed_milli, "reserved": view.reserved_milli}
-    quota = {"guarantees": view.quota.guarantees_milli, "limits": view.quota.limits_milli}
-    return {**named, **units({**quantities, **kept, **quota})}
-
-
-def told(wanted: Words, seen: Words) -> bool | str:
-    """True when all that is wanted was seen, else what was."""
-    return all(name in seen and seen[name] == part for name, part in wanted.items()) or str(seen)
-
-
+AWARE = {False: frozenset[FrameworkCapability](), True: frozenset({FrameworkCapability.PARTITION_AWARE})}
 STATES: dict[Any, str] = {
     views.AgentState.UNREACHABLE: "unreachable",
     views.FrameworkState.SUBSCRIBED: "registered",
     views.FrameworkState.COMPLETED: "completed",
 }
+
+
+def checked_quota(role: str = "", guarantees: Words | None = None, limits: Words | None = None) -> quota.Quota:
+    return quota.checked_quota(role, resources_of(guarantees or {}), resources_of(limits or {}), nested=False)
+
+
+def launched(agent_id: AgentId, task_id: TaskId, resources: Resources) -> offer.Launch:
+    command = task.CommandInfo(arguments=("/bin/true",))
+    info = task.TaskInfo(task_id=task_id, name=task_id, agent_id=agent_id, resources=resources, command=command)
+    return offer.Launch(tasks=(info,))
+
+
+def told(wanted: Words, seen: Words) -> bool | str:
+    """True when all that is wanted was seen, else what was."""
+    return wanted.items() <= seen.items() or str(seen)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "reserve": lambda bundle, agent_id: offer.Reserve(resources=resources_of(bundle)),
+    "launch": lambda words, agent_id: made(launched, words, agent_id),
+}
 CALLS: dict[str, Operation] = {
-    "UPDATE_QUOTA": lambda case, words, args: case.do(
+    "UPDATE_QUOTA": lambda case, args, caller, force: case.do(
         events.QuotasChanged(
-            caller=caller_of(words),
-            quotas=tuple((each["role"], checked_quota(each)) for each in args),
-            force=words.get("force", False),
+            quotas=tuple((words["role"], checked_quota(**words)) for words in args), caller=caller, force=force
         )
     ),
-    "UPDATE_WEIGHTS": lambda case, words, args: case.do(
+    "UPDATE_WEIGHTS": lambda case, args, caller, force: case.do(
         events.WeightsChanged(
-            caller=caller_of(words),
-            weights_milli=tuple((role, shares.checked_weight(role, weight)) for role, weight in args.items()),
+            weights_milli=tuple((role, shares.checked_weight(role, args[role])) for role in args), caller=caller
         )
     ),
-    "MARK_AGENT_GONE": lambda case, words, args: case.do(
-        events.AgentMarkedGone(caller=caller_of(words), agent_id=args["agent"])
-    ),
-    "RECONCILE": lambda case, words, args: case.do(
+    "MARK_AGENT_GONE": lambda case, args, caller, force: case.do(made(events.AgentMarkedGone, args, caller=caller)),
+    "RECONCILE": lambda case, args, caller, force: case.do(
         events.Reconcile(
-            tasks=tuple((each["task"], ids.AgentId(each.get("agent") or "")) for each in args),
-            **case.call_of(case.present(words["as"])),
+            tasks=tuple((TaskId(each["task"]), AgentId(each.get("agent") or "")) for each in args),
+            **case.call_of(case.present(caller.user)),
         )
     ),
-    "SUBSCRIBE": lambda case, words, args: case.come(
-        words["as"],
-        replace(
-            case.frameworks.get(args.get("framework_id") or words["as"], FrameworkInfo(name=words["as"])),
-            framework_id=args.get("framework_id") or "",
-            **read(args, ("roles",)),
-        ),
-    ),
-    "ACCEPT": lambda case, words, args: case.accept(
-        offers=case.held(words["as"], agent_id=args["agent"]),
-        framework_id=case.id_of(words["as"]),
-        operations=[operation_of(each, args["agent"]) for each in args.get("operations") or ()],
-        **read(args, ("refuse_ms",)),
+    "SUBSCRIBE": lambda case, args, caller, force: made(case.comes, args, caller.user),
+    "ACCEPT": lambda case, args, caller, force: made(
+        case.accepts, {**args, "operations": None}, caller.user, args.get("operations") or ()
     ),
 }
 
@@ -110,46 +80,59 @@ CALLS: dict[str, Operation] = {
 class MasterCase(Cluster, Case):
     """Each operation answers True, or what was seen instead. Frameworks keep what they are offered."""
 
-    table: ClassVar = {
-        "agent_silent": lambda case, name: case.silent.add(name),
-        "agent_disconnects": lambda case, name: case.lose_agent(name),
-        "framework_disconnects": lambda case, name: case.lose_framework(case.id_of(name)),
-        "master_failover": lambda case, _: case.restart(),
-        "advance": lambda case, seconds: case.time.run(case.time.now_s + seconds),
-        "expect_rescinded": lambda case, words: told(
-            words, {name: len(notes) for name, notes in case.news(effects.NoteRescinded, words).items()}
+    plain: ClassVar = {
+        "agent_silent": lambda self, agent: self.silent.add(agent),
+        "agent_disconnects": lambda self, agent: self.lose_agent(agent),
+        "agent_returns": lambda self, agent: self.connect(self.agents[agent]),
+        "framework_disconnects": lambda self, name: self.lose_framework(self.id_of(name)),
+        "master_failover": lambda self, _: self.restart(),
+        "advance": lambda self, seconds: self.time.run(self.time.now_s + seconds),
+        "expect_rescinded": lambda self, counts: told(
+            counts, {name: len(notes) for name, notes in self.news(effects.NoteRescinded, counts).items()}
         ),
-        "expect_offers_to": lambda case, words: told(
-            words,
+        "expect_offers_to": lambda self, counts: told(
+            counts,
             {
                 name: len({each.agent_id for note in notes for each in note.offers})
-                for name, notes in case.news(effects.NoteOffers, words).items()
+                for name, notes in self.news(effects.NoteOffers, counts).items()
             },
         ),
-        "expect_agent": lambda case, words: told(words, {**words, "state": case.agent_state(words["id"])}),
-        "expect_framework": lambda case, words: told(words, {**words, "state": case.framework_state(words["id"])}),
-        "expect_role": lambda case, words: told(words, case.role(words["role"])),
-        "expect_quota": lambda case, words: told({"guarantees": {}, "limits": {}, **words}, case.role(words["role"])),
-        "expect_weights": lambda case, words: told(words, {role: case.role(role)["weight"] for role in words}),
+        "expect_agent": lambda self, words: told(words, self.agent_words(words["id"])),
+        "expect_framework": lambda self, words: told(words, self.framework_words(words["id"])),
+        "expect_role": lambda self, words: told(words, self.role_words(words["role"])),
+        "expect_quota": lambda self, words: told(
+            {"guarantees": {}, "limits": {}, **words}, self.role_words(words["role"])
+        ),
+        "expect_weights": lambda self, words: told(words, {role: self.role_words(role)["weight"] for role in words}),
+        "expect_task_update": lambda self, words: told(words, self.task_words(words["framework"], words["task"])),
+    }
+    by_name: ClassVar = {
+        "agent": lambda self, agent_id, total: self.connect(
+            AgentInfo(agent_id=agent_id, hostname=agent_id, resources=Resources.of(total))
+        ),
+        "framework": lambda self, framework_id, partition_aware=False, checkpoint=False, **info: self.come(
+            framework_id,
+            FrameworkInfo(framework_id=framework_id, name=framework_id, capabilities=AWARE[partition_aware], **info),
+        ),
+        "hold_offers": lambda self, framework_id: self.held(framework_id) is not None,
+        "offers": lambda self, framework_id, agents: self.holds(framework_id, agents),
+        "launch": lambda self, **words: self.launches(**words),
+        "call": lambda self, **words: self.calls(**words),
     }
 
-    def __init__(self, seed: int, config: Words) -> None:
+    def __init__(self, seed: int, **settings: Any) -> None:
         self.heard: list[tuple[str, Any]] = []
-        self.statuses: dict[tuple[str, str], task.TaskStatus] = {}
-        self.agents: dict[str, agent.AgentInfo] = {}
+        self.agents: dict[str, AgentInfo] = {}
         self.frameworks: dict[str, FrameworkInfo] = {}
-        mesos = interface.AllocatorSettings(**BEYOND_MESOS)
-        master = new_master(settings=made(state.Settings, config), allocator_settings=mesos, seed=seed)
-        super().__init__(master, authorizer=Rules())
+        master = new_master(settings=Settings(**settings), allocator_settings=AllocatorSettings(**MESOS), seed=seed)
+        super().__init__(master, authorizer=MAY_ONLY_ROLE1)
 
     def settled(self, answer: Any) -> Any:
         self.settle()
         return True if answer is None else answer
 
-    def framework_told(self, framework_id: ids.FrameworkId, message: effects.FrameworkMessage) -> None:
+    def framework_told(self, framework_id: FrameworkId, message: effects.FrameworkMessage) -> None:
         self.heard.append((framework_id, message))
-        if isinstance(message, effects.NoteStatus):
-            self.statuses[framework_id, message.status.task_id] = message.status
 
     def news(self, kind: type, names: Iterable[str]) -> dict[str, list[Any]]:
         """What these have heard of the kind since anybody was last asked for it."""
@@ -157,43 +140,13 @@ class MasterCase(Cluster, Case):
         self.heard = [entry for entry in self.heard if not isinstance(entry[1], kind)]
         return {name: [message for framework_id, message in news if framework_id == self.id_of(name)] for name in names}
 
-    def id_of(self, name: str) -> ids.FrameworkId:
-        return self.frameworks[name].framework_id if name in self.frameworks else ids.FrameworkId(name)
-
-    def role(self, role: str) -> Words:
-        return role_words(inspection.role_view(self.state, role))
-
-    def agent_state(self, name: str) -> str:
-        entry = self.state.agents.get(ids.AgentId(name))
-        known = "unknown" if entry is None else STATES.get(entry.state, "registered")
-        return "gone" if name in self.state.gone_agent_ids else known
-
-    def framework_state(self, name: str) -> str:
-        entry = self.state.framework(self.id_of(name))
-        return "unknown" if entry is None else STATES.get(entry.state, "disconnected")
-
-    def agent(self, words: Words) -> Any:
-        whole = Resources.of(resources_of(words["total"]))
-        self.agents[words["id"]] = agent.AgentInfo(agent_id=words["id"], hostname=words["id"], resources=whole)
-        return self.agent_returns(words["id"])
-
-    def agent_returns(self, name: str) -> Any:
-        """It closes the connection that it had, if it had one."""
-        self.silent.discard(ids.AgentId(name))
-        self.lose_agent(ids.AgentId(name))
-        self.register(self.agents[name])
-        return self.settled(None)
-
-    def framework(self, words: Words) -> Any:
-        aware = {FrameworkCapability.PARTITION_AWARE} if words.get("partition_aware") else set()
-        known = {"framework_id": words["id"], "name": words["id"], "capabilities": frozenset(aware)}
-        self.come(words["id"], made(FrameworkInfo, words, **known))
-        return self.settled(None)
+    def id_of(self, name: str) -> FrameworkId:
+        return self.frameworks[name].framework_id if name in self.frameworks else FrameworkId(name)
 
     def come(self, name: str, info: FrameworkInfo) -> None:
         self.frameworks[name] = replace(info, framework_id=self.subscribe(info))
 
-    def present(self, name: str) -> ids.FrameworkId:
+    def present(self, name: str) -> FrameworkId:
         """A framework that only lost its master comes back by itself."""
         entry = self.state.frameworks.get(self.id_of(name))
         if entry is not None and entry.state is views.FrameworkState.RECOVERED:
@@ -202,48 +155,80 @@ class MasterCase(Cluster, Case):
 
     def held(self, name: str, enough: Callable[[list[offer.Offer]], bool] = bool, **wanted: str) -> list[offer.Offer]:
         """Its offers of this agent and role, after a run if they are not enough. They are no news any more."""
-        framework_id, found = self.present(name), list[offer.Offer]()
+
+        def now() -> list[offer.Offer]:
+            return [each for each in self.offers_of(self.present(name)) if wanted.items() <= each._asdict().items()]
+
         for _ in range(2):
-            offers = self.offers_of(framework_id)
-            found = [each for each in offers if all(getattr(each, field) == part for field, part in wanted.items())]
-            if enough(found):
-                break
-            self.do(events.CycleDue(batch=True))
+            if not enough(now()):
+                self.do(events.CycleDue(batch=True))
         self.news(effects.NoteOffers, ())
-        return found
+        return now()
 
-    def hold_offers(self, words: Words) -> Any:
-        self.held(words["framework"])
-        return self.settled(None)
+    def comes(
+        self, name: str, framework_id: FrameworkId = NO_FRAMEWORK_ID, roles: tuple[str, ...] | None = None
+    ) -> None:
+        known = self.frameworks.get(framework_id or name, FrameworkInfo(name=name))
+        self.come(name, replace(known, framework_id=framework_id, roles=known.roles if roles is None else roles))
 
-    def offers(self, words: Words) -> bool | str:
-        def agents(offers: list[offer.Offer]) -> set[str]:
+    def accepts(self, name: str, work: Any, agent_id: AgentId, refuse_ms: int = offer.DEFAULT_REFUSE_MS) -> None:
+        offers = self.held(name, agent_id=agent_id)
+        operations = [OPERATIONS[kind](said, agent_id) for each in work for kind, said in each.items()]
+        self.accept(self.id_of(name), offers, operations, refuse_ms)
+
+    def connect(self, info: AgentInfo) -> None:
+        """It closes the connection that it had, if it had one."""
+        self.agents[info.agent_id] = info
+        self.silent.discard(info.agent_id)
+        self.lose_agent(info.agent_id)
+        self.register(info)
+
+    def holds(self, name: str, count: int) -> bool | str:
+        def seen(offers: Iterable[offer.Offer]) -> set[str]:
             return {each.agent_id for each in offers}
 
-        found = agents(self.held(words["framework"], lambda offers: len(agents(offers)) == words["agents"]))
-        return len(found) == words["agents"] or f"holds offers of {sorted(found)}"
+        found = seen(self.held(name, lambda offers: len(seen(offers)) == count))
+        return len(found) == count or f"holds offers of {sorted(found)}"
 
-    def launch(self, words: Words) -> Any:
-        framework_id, agent_id = self.present(words["framework"]), ids.AgentId(words["agent"])
-        held = self.held(words["framework"], agent_id=agent_id, role=words["role"])
-        key = (framework_id, ids.TaskId(words["task"]))
-        self.accept(framework_id, held, [offer.Launch(tasks=(task_of(words, agent_id),))])
+    def launches(self, framework_id: str, role: str, agent_id: AgentId, **what: Any) -> bool | str:
+        held = self.held(framework_id, agent_id=agent_id, role=role)
+        key = (self.id_of(framework_id), what["task_id"])
+        self.accept(key[0], held, [launched(agent_id, **what)])
         self.report(agent_id, key, task.TaskState.RUNNING)
         seen = inspection.find_task(self.state, key)
-        return self.settled((seen is not None and seen.state is task.TaskState.RUNNING) or f"it is {seen}")
+        return (seen is not None and seen.state is task.TaskState.RUNNING) or f"it is {seen}"
 
-    def call(self, words: Words) -> Any:
+    def calls(self, name: str, args: Any, expect: str, api: str = "", who: str = "root", force: bool = False) -> Any:
         seen, why = "ok", ""
         try:
-            CALLS[words["name"]](self, words, words["args"] or {})
+            CALLS[name](self, args or {}, events.Caller(uid=0, user=who), force)
         except errors.PaddockError as error:
             seen, why = "forbidden" if isinstance(error, errors.PermissionRefused) else "bad_request", str(error)
-        return self.settled(seen == words["expect"] or f"{seen} {why}")
+        return seen == expect or f"{seen} {why}"
 
-    def expect_task_update(self, words: Words) -> bool | str:
-        status = self.statuses.get((self.id_of(words["framework"]), words["task"]))
-        if status is None:
-            return "nothing was heard of it"
-        return told(
-            words, {**words, "state": f"TASK_{status.state.name}", "reason": getattr(status.reason, "name", "")}
+    def agent_words(self, name: str) -> Words:
+        entry = self.state.agents.get(AgentId(name))
+        known = "unknown" if entry is None else STATES.get(entry.state, "registered")
+        return {"id": name, "state": "gone" if name in self.state.gone_agent_ids else known}
+
+    def framework_words(self, name: str) -> Words:
+        entry = self.state.framework(self.id_of(name))
+        return {"id": name, "state": "unknown" if entry is None else STATES.get(entry.state, "disconnected")}
+
+    def task_words(self, name: str, task_id: str) -> Words:
+        notes = [note for who, note in self.heard if who == self.id_of(name) and isinstance(note, effects.NoteStatus)]
+        seen = [note.status for note in notes if note.status.task_id == task_id]
+        about = {"framework": name, "task": task_id}
+        return (
+            {**about, "state": f"TASK_{seen[-1].state.name}", "reason": getattr(seen[-1].reason, "name", "")}
+            if seen
+            else about
         )
+
+    def role_words(self, role: str) -> Words:
+        view = inspection.role_view(self.state, role)
+        used, offered = view.used.quantities_milli(), view.offered.quantities_milli()
+        has = {"allocated": used, "used": used, "offered": offered, "consumed": view.consumed_milli}
+        kept = {"reserved": view.reserved_milli, "guarantees": view.quota.guarantees_milli}
+        named = {"role": view.role, "weight": units(view.weight_milli), "frameworks": list(view.framework_ids)}
+        return {**named, **units({**has, **kept, "limits": view.quota.limits_milli})}
