@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from masterd.allocator.patterns import Pattern, PatternError
 from paddock.model.errors import InvalidRequest
-from paddock.model.offer_terms import HOSTNAME, REGION, ZONE, Constraint, Groups, Predicate
+from paddock.model.offer_terms import CONTAINERIZERS, HOSTNAME, REGION, ZONE, Constraint, Groups, Predicate
 from paddock.model.resource_text import Attribute
 
 _NEGATIVE = frozenset({Predicate.NOT_EXISTS, Predicate.TEXT_NOT_EQUALS, Predicate.TEXT_NOT_MATCHES})
@@ -21,11 +21,17 @@ class Place:
     hostname: str = ""
     region: str = ""
     zone: str = ""
+    containerizers: tuple[str, ...] = ()
     attributes: tuple[Attribute, ...] = ()
 
     def selected(self, select: str) -> object:
         """The attribute's value, or None when there is none."""
-        special = {HOSTNAME: self.hostname, REGION: self.region, ZONE: self.zone}
+        special = {
+            HOSTNAME: self.hostname,
+            REGION: self.region,
+            ZONE: self.zone,
+            CONTAINERIZERS: ",".join(self.containerizers),
+        }
         if select in special:
             return special[select] or None
         return next((attribute.value for attribute in self.attributes if attribute.name == select), None)

@@ -165,7 +165,13 @@ def _readmit(turn: Turn, agent: AgentEntry) -> None:
             holder = (task.framework_id, task.role)
             held[holder] = held.get(holder, Resources()) + task.held
     info = agent.info
-    place = Place(hostname=info.hostname, region=info.domain.region, zone=info.domain.zone, attributes=info.attributes)
+    place = Place(
+        hostname=info.hostname,
+        region=info.domain.region,
+        zone=info.domain.zone,
+        containerizers=info.containerizers,
+        attributes=info.attributes,
+    )
     turn.state.allocator.add_agent(info.agent_id, info.resources, held, agent.standalone, AgentTraits(place=place))
 
 

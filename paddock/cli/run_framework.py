@@ -19,9 +19,10 @@ from paddock.model.errors import PaddockError, TimedOut, Unavailable
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
+from paddock.model.offer_terms import RUNS_DOCKER, OfferTerms
 from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
-from paddock.model.task import ContainerInfo, ContainerType, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ContainerInfo, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
 from paddock.rpc.clients.master import no_master
 from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
 from paddock.scheduler.taking import take, take_ports
@@ -37,7 +38,13 @@ _NOT_WANTED_S = 3600.0
 
 async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
     """The exit code for the task's end. Raises TimedOut when no offer fitted in time, Unavailable without a master."""
-    framework = FrameworkInfo(name=f"paddock run {request.name}", roles=(request.role,), hostname=socket.gethostname())
+    terms = OfferTerms(role=request.role, constraints=((RUNS_DOCKER,),))
+    framework = FrameworkInfo(
+        name=f"paddock run {request.name}",
+        roles=(request.role,),
+        hostname=socket.gethostname(),
+        offer_terms=(terms,) if request.docker else (),
+    )
     async with Scheduler(masters, framework, first_deadline_s=_FIRST_DEADLINE_S) as scheduler:
         run = _Run(request, scheduler)
         with _interrupts(run.interrupt):
@@ -144,12 +151,6 @@ class _Run:
     def _task(self, offer: Offer) -> TaskInfo | None:
         """None: the offer does not hold it."""
         request = self._request
-        if (
-            request.docker is not None
-            and offer.containerizers
-            and ContainerType.DOCKER.value not in offer.containerizers
-        ):
-            return None
         published = request.docker.published if request.docker else ()
         resources = take(offer.resources, dict(request.amounts_milli))
         ports = take_ports(offer.resources, [mapping.host_port for mapping in published])

@@ -9,7 +9,8 @@ from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import parse_scalar_milli
 
 HOSTNAME, REGION, ZONE = "$hostname", "$region", "$zone"
-"""What can be selected besides an attribute's name."""
+CONTAINERIZERS = "$containerizers"
+"""What can be selected besides an attribute's name. The last is a text: `docker,native`."""
 
 
 class Predicate(Enum):
@@ -36,6 +37,9 @@ class Constraint:
     predicate: Predicate
     value: str = ""
 
+
+RUNS_DOCKER = Constraint(select=CONTAINERIZERS, predicate=Predicate.TEXT_MATCHES, value="(.*,)?docker(,.*)?")
+"""An agent that says so."""
 
 Groups = tuple[tuple[Constraint, ...], ...]
 """An agent is wanted when all constraints of one of the groups hold; no groups: every agent is."""

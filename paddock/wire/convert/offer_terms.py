@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from paddock.model.errors import InvalidRequest
-from paddock.model.offer_terms import HOSTNAME, REGION, ZONE, Amounts, Constraint, Groups, OfferTerms, Predicate
+from paddock.model.offer_terms import (
+    CONTAINERIZERS,
+    HOSTNAME,
+    REGION,
+    ZONE,
+    Amounts,
+    Constraint,
+    Groups,
+    OfferTerms,
+    Predicate,
+)
 from paddock.model.resources import Resource, Resources, Scalar, check_resources
 from paddock.wire.convert import bounds
 from paddock.wire.v1 import offer_terms_pb2 as pb
@@ -16,7 +26,7 @@ CONSTRAINTS_LIMIT_COUNT = 100
 ALTERNATIVES_LIMIT_COUNT = 16
 AMOUNTS_LIMIT_COUNT = 64
 
-_PLACES = (HOSTNAME, REGION, ZONE)
+_PLACES = (HOSTNAME, REGION, ZONE, CONTAINERIZERS)
 _TO_WIRE = {predicate: pb.AttributePredicate.Value(f"ATTRIBUTE_{predicate.name}") for predicate in Predicate}
 _FROM_WIRE = {number: predicate for predicate, number in _TO_WIRE.items()}
 

@@ -58,7 +58,7 @@ class AttributeConstraint(_message.Message):
     PREDICATE_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     select: _builtins.str
-    """An attribute's name (of several with one name the first counts), or $hostname, $region, $zone."""
+    """An attribute's name (of several with one name the first counts), or $hostname, $region, $zone, $containerizers (docker,native)."""
     predicate: Global___AttributePredicate.ValueType
     value: _builtins.str
     """The text, or the pattern: it has to match the whole (docs/allocation.md says what a pattern may be)."""

@@ -35,7 +35,7 @@ from paddock.model.offer import (
     Unavailability,
     Unreserve,
 )
-from paddock.model.offer_terms import HOSTNAME, REGION, ZONE, Constraint, OfferTerms, Predicate
+from paddock.model.offer_terms import CONTAINERIZERS, HOSTNAME, REGION, ZONE, Constraint, OfferTerms, Predicate
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import (
     MILLI_LIMIT,
@@ -383,7 +383,7 @@ statuses = st.builds(
 
 constraints = st.builds(
     Constraint,
-    select=st.sampled_from((HOSTNAME, REGION, ZONE, "rack", "ünï")),
+    select=st.sampled_from((HOSTNAME, REGION, ZONE, CONTAINERIZERS, "rack", "ünï")),
     predicate=st.sampled_from([each for each in Predicate if each.takes_value]),
     value=texts.filter(bool),
 ) | st.builds(Constraint, select=st.just("rack"), predicate=st.sampled_from((Predicate.EXISTS, Predicate.NOT_EXISTS)))

@@ -12,7 +12,7 @@ from masterd.rpc.agents import registration, to_wire
 from paddock.model.errors import InvalidRequest
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
-from paddock.model.offer_terms import Amounts, Constraint, Groups, OfferTerms, Predicate, parse_minimum
+from paddock.model.offer_terms import RUNS_DOCKER, Amounts, Constraint, Groups, OfferTerms, Predicate, parse_minimum
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import parties_pb2
@@ -43,6 +43,21 @@ def test_agents_that_are_ruled_out_are_not_offered_and_explain_says_so() -> None
     world = World()
     racks(world)
     framework = world.framework("r", terms=(OfferTerms(role="r", constraints=rack("r[13]")),))
+    assert offered(world, framework[2]) == {"a1", "a3"}
+    assert reasons(world, framework[0], "a2") == [Reason.CONSTRAINT]
+
+
+def test_who_wants_docker_is_offered_agents_that_run_it() -> None:
+    world = World()
+    for name, containerizers in {
+        "a1": ("docker",),
+        "a2": ("native",),
+        "a3": ("native", "docker"),
+        "a4": (),
+        "a5": ("dockerish", "xdocker"),
+    }.items():
+        world.agent(name, containerizers=containerizers)
+    framework = world.framework("r", terms=(OfferTerms(role="r", constraints=((RUNS_DOCKER,),)),))
     assert offered(world, framework[2]) == {"a1", "a3"}
     assert reasons(world, framework[0], "a2") == [Reason.CONSTRAINT]
 
