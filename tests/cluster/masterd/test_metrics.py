@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from tests.masterd_process import MasterdProcess
-from tests.scraping import get, scrape
+from tests.scraping import assert_promtool_takes, get, scrape
 
 
 def test_a_master_is_scraped(masterd: MasterdProcess) -> None:
     path = f"{masterd.unix_path}.http"
     assert get(path, "/healthz") == (200, b"ok\n")
     assert get(path, "/readyz") == (200, b"ready\n")
+    assert_promtool_takes(path)
     found = scrape(path)
     assert found["masterd_ready",] == 1
     assert found["masterd_offer_cycle_seconds_count",] >= 1
