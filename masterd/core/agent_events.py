@@ -152,6 +152,7 @@ def _entry_for(agent: AgentEntry, reported: RegisteredTask) -> TaskEntry:
         role=min(roles, default=DEFAULT_ROLE),
         agent_id=agent.info.agent_id,
         state=reported.state,
+        limits=reported.limits or reported.task.limits,
         container_id=reported.container_id,
     )
 

@@ -31,16 +31,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredTask:
-    """A task that a registering agent answers for."""
+    """A task that a registering agent answers for. `resizing`: the size tried there, or none; `limits`: None: `task`'s."""
 
     framework_id: FrameworkId
     task: TaskInfo
     state: TaskState
     container_id: ContainerId
     resizing: Resources = Resources()
-    """The size that is being tried there; empty: none."""
     limits: ResourceLimits | None = None
-    """In force there; None: those of `task`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +241,7 @@ class InverseOfferAnswered(FrameworkCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorResize:
-    """An operator wants another size for a running task. `resources`: amounts in the place of those of their names.
-
-    `limits`: what the operator has changed of them at the agent, whose word of it may still be on its way.
-    """
+    """An operator wants another size for a running task: `resources` by their names; `limits`: changed at its agent already."""
 
     caller: Caller
     framework_id: FrameworkId

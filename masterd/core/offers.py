@@ -271,6 +271,7 @@ def _launch(turn: Turn, acceptance: _Acceptance, task: TaskInfo) -> TaskInfo | N
         role=room.role,
         agent_id=agent_id,
         state=TaskState.STAGING,
+        limits=info.limits,
     )
     turn.state.tally.tasks_launched_count += 1
     acceptance.framework.completed.pop(info.task_id, None)

@@ -180,7 +180,7 @@ def resized(turn: Turn, event: TaskResized, agent: AgentEntry) -> None:
         return
     before = task.held
     task.info = replace(task.info, resources=event.resources.allocated_to(task.role))
-    task.limits_in_force = event.limits
+    task.limits = event.limits
     if task.resizing is not None and (event.error or task.resizing.resources == task.info.resources):
         task.resizing, task.resize_error = None, event.error
     more, less = excess(task.held, before), excess(before, task.held)
@@ -201,7 +201,7 @@ def take_over(task: TaskEntry, reported: RegisteredTask) -> None:
     """At its agent's registration, before the accounts are made anew: what is in force there, and what is being tried."""
     resources = reported.task.resources
     task.info = replace(task.info, resources=resources)
-    task.limits_in_force = reported.task.limits if reported.limits is None else reported.limits
+    task.limits = reported.limits or reported.task.limits
     if reported.state.is_terminal:
         task.resizing = None
     elif reported.resizing:

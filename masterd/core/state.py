@@ -124,6 +124,8 @@ class TaskEntry:
     role: str
     agent_id: AgentId
     state: TaskState
+    limits: ResourceLimits
+    """In force, as its agent said last; `info` keeps those that were asked for."""
     container_id: ContainerId = ContainerId("")
     statuses: list[TaskStatus] = field(default_factory=list)
     released: bool = False
@@ -131,13 +133,6 @@ class TaskEntry:
     resizing: Resizing | None = None
     resize_error: str = ""
     """Why the last size that was wanted is not in force; empty: it is, or there was none."""
-    limits_in_force: ResourceLimits | None = None
-    """As the agent said last; None: as they were asked for, which `info` keeps."""
-
-    @property
-    def limits(self) -> ResourceLimits:
-        """Those in force."""
-        return self.info.limits if self.limits_in_force is None else self.limits_in_force
 
     @property
     def held(self) -> Resources:

@@ -3,6 +3,9 @@
 Python specialises bytecode in place while it runs. What is specialised before the first fork is done once, and its pages stay
 shared; else every shim would do it anew, in pages of its own. Nothing here is a stand-in: it is the shim's own code, with
 containers that have no PID namespace and run /bin/true.
+
+Their names begin with a dot: an agent that looks for orphans meanwhile would end them, a step of theirs would find its cgroup
+gone, and the rehearsal would come to nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 # Python 3.11 specialises a function from its eighth call on.
 _ROUNDS = 12
+_PREFIX = ".rehearsal-"
 _MESSAGES = (b'{"op":"state","seq":1}', b'{"op":"kill","seq":2,"grace_ms":60000}')
 
 
@@ -29,11 +33,13 @@ def rehearse(arguments: Arguments, host: Host) -> None:
     """Live the lives; their signal dispositions are undone by the caller, their files here."""
     if not arguments.cgroup_roots:
         return
-    directory = f"{os.path.dirname(arguments.socket)}/rehearsal-{os.getpid()}"
+    run_directory = os.path.dirname(arguments.socket)
+    _remove_unfinished(run_directory, arguments.cgroup_roots)
+    directory = f"{run_directory}/{_PREFIX}{os.getpid()}"
     os.mkdir(directory, 0o700)
     try:
         for number in range(_ROUNDS):
-            document = _plan(arguments, host, directory, f"rehearsal-{os.getpid()}-{number}")
+            document = _plan(arguments, host, directory, f"{_PREFIX}{os.getpid()}-{number}")
             try:
                 _live_once(host, plan_file.seal(document))
             except (OSError, ValueError, LookupError) as error:
@@ -43,9 +49,25 @@ def rehearse(arguments: Arguments, host: Host) -> None:
             for name in ("stdout", "stderr"):
                 os.unlink(f"{directory}/{name}")
     finally:
-        for name in os.listdir(directory):
-            os.unlink(f"{directory}/{name}")
-        os.rmdir(directory)
+        _remove(directory)
+
+
+def _remove_unfinished(run_directory: str, cgroup_roots: list[str]) -> None:
+    """Of a launcher that was killed meanwhile: nobody else looks for it."""
+    for parent in (run_directory, *cgroup_roots):
+        for name in os.listdir(parent):
+            if name.startswith(_PREFIX):
+                remove = _remove if parent == run_directory else os.rmdir
+                try:
+                    remove(f"{parent}/{name}")
+                except OSError as error:
+                    log("rehearsal-left", path=f"{parent}/{name}", error=str(error))
+
+
+def _remove(directory: str) -> None:
+    for name in os.listdir(directory):
+        os.unlink(f"{directory}/{name}")
+    os.rmdir(directory)
 
 
 def _live_once(host: Host, content: bytes) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,34 @@ def children_of(pid: int) -> list[int]:
         if int(fields[1]) == pid:
             found.append(int(stat.parent.name))
     return found
+
+
+def test_nobody_takes_a_rehearsal_for_an_orphan_and_one_that_was_cut_off_leaves_nothing(own: Agent) -> None:
+    """An agent that starts looks for orphans while a launcher that was started anew rehearses."""
+    own.kill_launcher()
+    roots = own.machine.roots(own.agent_id)
+    left = [Path(root) / ".rehearsal-1-0" for root in dict.fromkeys(roots.values())]
+    left.append(own.directory / ".rehearsal-1")
+    for path in left:
+        path.mkdir()
+    (left[-1] / "stdout").touch()
+    seen: set[str] = set()
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            seen.update(sweep.list_containers(own.agent_id, "v2" if own.machine.is_v2 else "v1", roots))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        own.start()
+    finally:
+        is_over.set()
+        looking.join()
+    assert seen == set()
+    assert not any(path.exists() for path in left)
+    assert "rehearsal" not in own.log()
 
 
 def remains_of(running: Agent, plan: Json) -> sweep.Remains:

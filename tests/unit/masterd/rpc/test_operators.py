@@ -60,7 +60,12 @@ def add(state: MasterState, framework_id: FrameworkId, task_ids: list[str], comm
             command=CommandInfo(arguments=(command,)),
         )
         entry.tasks[info.task_id] = TaskEntry(
-            info=info, framework_id=framework_id, role="*", agent_id=info.agent_id, state=TaskState.RUNNING
+            info=info,
+            framework_id=framework_id,
+            role="*",
+            agent_id=info.agent_id,
+            state=TaskState.RUNNING,
+            limits=info.limits,
         )
 
 
