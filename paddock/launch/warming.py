@@ -42,12 +42,13 @@ def rehearse(arguments: Arguments, host: Host) -> None:
             document = _plan(arguments, host, directory, f"{_PREFIX}{os.getpid()}-{number}")
             try:
                 _live_once(host, plan_file.seal(document))
+                # A life that came to nothing has not made them.
+                for name in ("stdout", "stderr"):
+                    os.unlink(f"{directory}/{name}")
             except (OSError, ValueError, LookupError) as error:
                 # Without it shims are larger and slower, and that is all.
                 log("rehearsal-failed", error=f"{type(error).__name__}: {error}")
                 return
-            for name in ("stdout", "stderr"):
-                os.unlink(f"{directory}/{name}")
     finally:
         _remove(directory)
 

@@ -14,7 +14,7 @@ from paddock.kernel.errors import KernelError
 from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
-from tests.kernel.launch.running import SCALE, Agent, Json, is_running, read_record, wait_for
+from tests.kernel.launch.running import SCALE, Agent, Json, Machine, agent, is_running, read_record, wait_for
 
 
 def children_of(pid: int) -> list[int]:
@@ -56,6 +56,24 @@ def test_nobody_takes_a_rehearsal_for_an_orphan_and_one_that_was_cut_off_leaves_
     assert seen == set()
     assert not any(path.exists() for path in left)
     assert "rehearsal" not in own.log()
+
+
+class NoCgroups(Machine):
+    """A directory that is no cgroup: every launch fails at its first limit."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def roots(self, agent_id: str) -> dict[str, str]:
+        return {"cpu": f"{self.directory}/paddock-{agent_id}"}
+
+
+@pytest.mark.no_cgroups
+def test_a_rehearsal_that_comes_to_nothing_costs_speed_only(tmp_path: Path) -> None:
+    with agent(machine=NoCgroups(tmp_path)) as running:
+        assert running.is_ready()
+        assert "event=rehearsal-failed" in running.log()
 
 
 def remains_of(running: Agent, plan: Json) -> sweep.Remains:
