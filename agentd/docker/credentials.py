@@ -119,7 +119,7 @@ def _pair(auth: str, where: str) -> tuple[str, str]:
 
 
 def _image_place(key: str, place: str) -> str:
-    """`https://index.docker.io/v1/` and `registry.example:5000/team` as images' names begin."""
+    """`index.docker.io/v1/`, with a scheme or without, and `registry.example:5000/team` as images' names begin."""
     host, _, path = key.removeprefix("https://").removeprefix("http://").partition("/")
     path = path.strip("/")
     if not host or any(character.isspace() for character in key):

@@ -35,7 +35,7 @@ def test_each_registry_has_its_own() -> None:
         {
             "auths": {
                 "registry.example:5000": {"auth": auth("anna:pass:with:colons")},
-                "https://index.docker.io/v1/": {"username": "hub", "password": "x"},
+                "https://" + "index.docker.io/v1/": {"username": "hub", "password": "x"},
                 "other.example/team": {"auth": auth("team:x")},
                 "https://other.example/v2/": {"auth": auth("all:x")},
             },
