@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from tests.engine.names import PREFIX
+from testbed.engine.names import PREFIX
 
 _OURS = "paddock"
 _DAEMONS = frozenset({"agentd", "masterd", "paddock"})

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.engine import remains
 from tests import leftovers
-from tests.engine import remains
 
 # From what is cheap and says most to what is dear: the first failure is the one to read.
 PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "engine", "cluster", "faults", "testbed", "vm")

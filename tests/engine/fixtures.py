@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.engine import Engine, running_engine
+from testbed.engine.engine import Engine, running_engine
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """With busybox's image and the odd one. Whoever hurts it heals it (`hurt_engine`)."""
     # requests and urllib3 come with it: for those sessions only that have an engine.
-    from tests.engine import images  # noqa: PLC0415
+    from testbed.engine import images  # noqa: PLC0415
 
     with running_engine() as started:
         images.build_busybox(started)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.engine.engine import PATIENCE_S, Engine
+from testbed.engine.engine import PATIENCE_S, Engine
 
 USER = "paddock"
 PASSWORD = "open sesame"

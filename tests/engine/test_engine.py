@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from testbed.engine import images, names, remains
+from testbed.engine.engine import Engine, running_engine
 from tests import leftovers
-from tests.engine import images, names, remains
-from tests.engine.engine import Engine, running_engine
 from tests.engine.registry import PASSWORD, USER, running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
@@ -124,7 +124,7 @@ def test_stopped_paused_with_a_frozen_container_it_leaves_nothing() -> None:
 
 def test_what_a_killed_session_left_is_swept_by_the_next_and_a_living_ones_is_not(engine: Engine) -> None:
     script = (
-        "from tests.engine import engine, images; e = engine.Engine(); e.start(); images.build_busybox(e)\n"
+        "from testbed.engine import engine, images; e = engine.Engine(); e.start(); images.build_busybox(e)\n"
         "with images.client(e) as api:\n"
         "    c = api.create_container(images.BUSYBOX, ['sleep', '100']); api.start(c)\n"
         "print(e.name, flush=True); e._process.wait()"

@@ -17,9 +17,9 @@ from agentd.docker.pull_progress import PullProgress
 from agentd.docker.pulls import Pulls
 from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference, parse_image
-from tests.engine import images
+from testbed.engine import images
+from testbed.engine.engine import Engine
 from tests.engine.asking import HASTY, PATIENT, Asker, asking, until
-from tests.engine.engine import Engine
 from tests.engine.registry import PASSWORD, USER, Registry, running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]

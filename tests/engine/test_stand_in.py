@@ -17,8 +17,8 @@ from agentd.containerizer.launcher_process import isolated
 from agentd.docker.notes import Note, Notes
 from agentd.docker.stand_in import order_json
 from paddock.model.ids import ContainerId
-from tests.engine import images
-from tests.engine.engine import API_VERSION, PATIENCE_S, Engine
+from testbed.engine import images
+from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 

@@ -17,9 +17,9 @@ from agentd.docker.exec_stream import ExecStream
 from agentd.docker.failures import EngineAbsent, EngineUnresponsive
 from agentd.docker.parameters import Body
 from paddock.model.errors import NotFound
-from tests.engine import images
+from testbed.engine import images
+from testbed.engine.engine import Engine
 from tests.engine.asking import PATIENT, Asker, asking, until
-from tests.engine.engine import Engine
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from testbed.engine import images
+from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
-from tests.engine import images
-from tests.engine.engine import PATIENCE_S, Engine
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 

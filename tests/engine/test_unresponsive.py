@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agentd.docker.failures import EngineAbsent, EngineUnresponsive
+from testbed.engine.engine import Engine
 from tests.engine.asking import HASTY, PATIENT, Asker, asking, until
-from tests.engine.engine import Engine
 from tests.engine.silent import silent_engine
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]

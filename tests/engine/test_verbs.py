@@ -16,9 +16,9 @@ from agentd.docker.failures import ContainerNotRunning, EngineFailure, PortInUse
 from agentd.docker.parameters import Body
 from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound
 from paddock.model.image import parse_image
-from tests.engine import images
+from testbed.engine import images
+from testbed.engine.engine import Engine
 from tests.engine.asking import Asker, asking, until
-from tests.engine.engine import Engine
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 

@@ -31,10 +31,10 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, TaskId
 from paddock.model.image import parse_image
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
+from testbed.engine import images
+from testbed.engine.engine import Engine
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, cgroup_points
-from tests.engine import images
-from tests.engine.engine import Engine
 
 ROOT = UserIdentity(name="root", uid=0, gid=0, groups=(0,), home="/root")
 TIMEOUT_S = 20.0 * TIME_SCALE

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.engine.names import directory_of, is_abandoned
+from testbed.engine.names import directory_of, is_abandoned
 
 NETWORK_NAMESPACES = Path("/run/netns")
 _MOUNTINFO = re.compile(r"^\d+ \d+ \S+ \S+ (?P<point>\S+) .*? - (?P<type>\S+) ")

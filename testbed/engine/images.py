@@ -13,7 +13,7 @@ from typing import BinaryIO
 import docker
 
 from testbed import debian
-from tests.engine.engine import API_VERSION, PATIENCE_S, Engine
+from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
 
 # Every applet of a static busybox; root and guest (1234) are its users.
 BUSYBOX = "paddock-busybox:1"
@@ -30,7 +30,7 @@ _ODD_CHANGES = (
     'LABEL kind="odd"',
 )
 _ODD_SCRIPT = '#!/bin/sh\necho "in $PWD as $(id -un), COLOUR=$COLOUR:"\nfor word; do echo "<$word>"; done\n'
-_PASSWD = "root:x:0:0::/root:/bin/sh\nguest:x:1234:1234::/home/guest:/bin/sh\n"
+_USERS = "root:x:0:0::/root:/bin/sh\nguest:x:1234:1234::/home/guest:/bin/sh\n"
 _GROUP = "root:x:0:\nguest:x:1234:\n"
 _DIRECTORIES = ("bin", "etc", "root", "tmp", "a place", "home/guest")
 
@@ -51,6 +51,7 @@ def build_busybox(engine: Engine) -> str:
 
 
 def build_odd(engine: Engine) -> str:
+    """Of busybox as well."""
     return _import(engine, ODD, _busybox_archive({"bin/odd entry": _ODD_SCRIPT}), changes=_ODD_CHANGES)
 
 
@@ -94,7 +95,7 @@ def _busybox_archive(scripts: Mapping[str, str]) -> BinaryIO:
                 link = tarfile.TarInfo(f"bin/{applet}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 archive.addfile(link)
-        for name, text in {"etc/passwd": _PASSWD, "etc/group": _GROUP, **scripts}.items():
+        for name, text in {"etc/passwd": _USERS, "etc/group": _GROUP, **scripts}.items():
             _add(archive, name, text.encode())
     buffer.seek(0)
     return buffer

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engine import names, remains
+from testbed.engine import names, remains
 
 # What answers slowly here is slow because the machine is.
 PATIENCE_S = 40
