@@ -233,9 +233,8 @@ def shrunk(shrink: Operation, bundle: Words, target: Words) -> Words:
 
 
 def user(totals: Iterable[str], weight: Any = 1, **wants: Any) -> filling.User:
-    return filling.User(
-        weights=fractions(weight if isinstance(weight, dict) else dict.fromkeys(totals, weight)), **wants
-    )
+    weights = weight if isinstance(weight, dict) else dict.fromkeys(totals, weight)
+    return filling.User(weights=fractions(weights), **wants)
 
 
 def filled(fill: Operation, totals: Words, users: Words, **how: Any) -> Words:

@@ -26,6 +26,7 @@ MAY_ONLY_ROLE1: Any = SimpleNamespace(
     )
 )
 AWARE = {False: frozenset[FrameworkCapability](), True: frozenset({FrameworkCapability.PARTITION_AWARE})}
+NO_QUOTA: Words = {"guarantees": {}, "limits": {}}
 STATES: dict[Any, str] = {
     views.AgentState.UNREACHABLE: "unreachable",
     views.FrameworkState.SUBSCRIBED: "registered",
@@ -100,9 +101,7 @@ class MasterCase(Cluster, Case):
         "expect_agent": lambda self, words: told(words, self.agent_words(words["id"])),
         "expect_framework": lambda self, words: told(words, self.framework_words(words["id"])),
         "expect_role": lambda self, words: told(words, self.role_words(words["role"])),
-        "expect_quota": lambda self, words: told(
-            {"guarantees": {}, "limits": {}, **words}, self.role_words(words["role"])
-        ),
+        "expect_quota": lambda self, words: told({**NO_QUOTA, **words}, self.role_words(words["role"])),
         "expect_weights": lambda self, words: told(words, {role: self.role_words(role)["weight"] for role in words}),
         "expect_task_update": lambda self, words: told(words, self.task_words(words["framework"], words["task"])),
     }
@@ -165,9 +164,7 @@ class MasterCase(Cluster, Case):
         self.news(effects.NoteOffers, ())
         return now()
 
-    def comes(
-        self, name: str, framework_id: FrameworkId = NO_FRAMEWORK_ID, roles: tuple[str, ...] | None = None
-    ) -> None:
+    def comes(self, name: str, framework_id: FrameworkId = NO_FRAMEWORK_ID, roles: Any = None) -> None:
         known = self.frameworks.get(framework_id or name, FrameworkInfo(name=name))
         self.come(name, replace(known, framework_id=framework_id, roles=known.roles if roles is None else roles))
 
@@ -216,14 +213,12 @@ class MasterCase(Cluster, Case):
         return {"id": name, "state": "unknown" if entry is None else STATES.get(entry.state, "disconnected")}
 
     def task_words(self, name: str, task_id: str) -> Words:
+        """The newest word of it, if there was one."""
         notes = [note for who, note in self.heard if who == self.id_of(name) and isinstance(note, effects.NoteStatus)]
-        seen = [note.status for note in notes if note.status.task_id == task_id]
-        about = {"framework": name, "task": task_id}
-        return (
-            {**about, "state": f"TASK_{seen[-1].state.name}", "reason": getattr(seen[-1].reason, "name", "")}
-            if seen
-            else about
-        )
+        seen = {"framework": name, "task": task_id}
+        for status in [note.status for note in notes if note.status.task_id == task_id]:
+            seen |= {"state": f"TASK_{status.state.name}", "reason": getattr(status.reason, "name", "")}
+        return seen
 
     def role_words(self, role: str) -> Words:
         view = inspection.role_view(self.state, role)
