@@ -195,7 +195,9 @@ class MasterCase(Cluster, Case):
         seen = inspection.find_task(self.state, key)
         return (seen is not None and seen.state is task.TaskState.RUNNING) or f"it is {seen}"
 
-    def calls(self, name: str, args: Any, expect: str, api: str = "", who: str = "root", force: bool = False) -> Any:
+    def calls(
+        self, name: str, expect: str, args: Any = None, api: str = "", who: str = "root", force: bool = False
+    ) -> Any:
         seen, why = "ok", ""
         try:
             CALLS[name](self, args or {}, events.Caller(uid=0, user=who), force)
