@@ -13,7 +13,7 @@ from agentd import reconfiguration
 from agentd.config import Settings, configuration
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
-from agentd.host import agent_identity, host_resources
+from agentd.host import agent_identity, host_resources, known_identity
 from agentd.lock import StateLock
 from isolators import table
 from isolators.contract import HostFacts
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(settings: Settings) -> None:
     """What can be known without touching anything. Raises ConfigError."""
-    reconfiguration.check(settings, host_resources(settings), AgentId("of this state directory"))
-    table.create(settings.isolation, read_host_facts(AgentId("check")), settings.for_isolators)
+    identity = known_identity(settings.state_dir) or AgentId("check")
+    reconfiguration.check(settings, host_resources(settings), identity)
+    table.create(settings.isolation, read_host_facts(identity), settings.for_isolators)
 
 
 def _settings_again(arguments: Sequence[str]) -> Settings:

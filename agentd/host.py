@@ -95,16 +95,24 @@ def boot_id(settings: Settings) -> str:
     return found
 
 
-def agent_identity(state_dir: str) -> AgentId:
-    """Made once, kept for ever. Raises ConfigError when the file cannot be read or says nonsense."""
+def known_identity(state_dir: str) -> AgentId | None:
+    """None before the agent's first start. Raises ConfigError when the file cannot be read or says nonsense."""
     path = f"{state_dir}/agent-id"
     try:
         with open(path, encoding="utf-8") as file:
             return agent_id(file.read().strip(), path)
     except FileNotFoundError:
-        pass
+        return None
     except OSError as error:
         raise ConfigError((f"{path}: {error.strerror}; the agent's id must be readable",)) from None
+
+
+def agent_identity(state_dir: str) -> AgentId:
+    """Made once, kept for ever. Raises ConfigError as `known_identity` does."""
+    known = known_identity(state_dir)
+    if known is not None:
+        return known
+    path = f"{state_dir}/agent-id"
     made = AgentId(uuid.uuid4().hex[:12])
     temporary = f"{path}.new"
     with open(temporary, "w", encoding="utf-8") as file:

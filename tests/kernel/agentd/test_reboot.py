@@ -153,4 +153,6 @@ def test_an_agent_that_is_configured_as_another_does_not_start_under_its_old_id(
         assert done.returncode == 2
         assert "resources: cpus:2 became cpus:1" in done.stderr
         assert "--reconfiguration-policy=any" in done.stderr
+        known = Path(f"{agentd.directory}/state/agent-id").read_text().strip()
+        assert f"(paddock drain {known})" in done.stderr
     agentd.start()
