@@ -22,6 +22,7 @@ from agentd.docker.engine import DockerEngine, ExecOrder
 from agentd.docker.evidence import merged
 from agentd.docker.exec_session import DockerExec
 from agentd.docker.images import Images
+from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
 from agentd.docker.stand_in import order_json
@@ -138,8 +139,7 @@ class DockerContainerizer(Containerizer):
             self._post(Prepared(container_id=container_id))
             return
         except PaddockError as error:
-            failure = LaunchFailure(stage="image", message=str(error))
-            self._post(PrepareRefused(container_id=container_id, failure=failure, error=error))
+            self._post(PrepareRefused(container_id=container_id, failure=launch_failure_of(error), error=error))
             return
         self._native.prepare(config)
 
@@ -175,7 +175,7 @@ class DockerContainerizer(Containerizer):
             engine_id = await self._created(config, plan)
             self._notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
-            self._failures[container_id] = LaunchFailure(stage="create", message=str(error))
+            self._failures[container_id] = launch_failure_of(error)
             self._native.kill(container_id, 9, 0)
 
     async def _created(self, config: ContainerConfig, plan: LaunchPlan) -> str:

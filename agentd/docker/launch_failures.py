@@ -16,7 +16,7 @@ CREATE = "create"
 _PULL_STAGES = {PullProblem.UNKNOWN_IMAGE: IMAGE, PullProblem.DENIED: ACCESS}
 
 
-def launch_failure_of(error: PaddockError) -> LaunchFailure:
+def launch_failure_of(error: PaddockError | OSError) -> LaunchFailure:
     """Its stage decides the task's reason (agentd.core.termination)."""
     match error:
         case PullFailed():

@@ -62,6 +62,12 @@ def described(paddock: Command, name: str) -> dict[str, object]:
     return dict(found)
 
 
+def last_reason(paddock: Command, name: str) -> str:
+    statuses = described(paddock, name)["statuses"]
+    assert isinstance(statuses, list)
+    return str(statuses[-1]["reason"])
+
+
 def test_output_and_exit_code_come_back_and_nothing_stays(paddock: Command, engine: Engine) -> None:
     done = paddock(*docker("--", "sh", "-c", "echo out $PADDOCK_SANDBOX; echo err >&2; exit 7"))
     assert (done.returncode, done.stdout) == (7, b"out /mnt/paddock/sandbox\n"), done.stderr
@@ -142,6 +148,7 @@ def test_what_the_engine_refuses_is_told_in_its_words(paddock: Command, engine: 
     done = paddock(*docker("--name=unknown", image="no/such/image:1"))
     assert done.returncode != 0
     assert b"no/such/image:1" in done.stderr, done.stderr
+    assert last_reason(paddock, "unknown") == "REASON_IMAGE_PULL_FAILED"
     done = paddock(*docker("--name=no-program", "--", "/no/such/program"))
     assert b"/no/such/program" in done.stderr, done.stderr
     wait_until_gone(engine)
@@ -199,6 +206,7 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     done = paddock(*docker("--name=refused", "--", "true"))
     assert done.returncode != 0
     assert b"docker engine" in done.stderr.lower(), done.stderr
+    assert last_reason(paddock, "refused") == "REASON_ENGINE_UNRESPONSIVE"
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
     assert described(paddock, "goes-on")["state"] == "TASK_KILLED"
