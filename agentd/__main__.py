@@ -13,6 +13,7 @@ from agentd import reconfiguration
 from agentd.config import Settings, configuration
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
+from agentd.docker_settings import read_credentials
 from agentd.host import agent_identity, host_resources, known_identity
 from agentd.lock import StateLock
 from isolators import table
@@ -21,7 +22,7 @@ from isolators.host import read_host_facts
 from paddock.daemon.config import Shown
 from paddock.daemon.logging import set_up_logging
 from paddock.doctor.agents import AgentPlaces, write_places
-from paddock.model.errors import CheckpointError, ConfigError, PaddockError
+from paddock.model.errors import CheckpointError, ConfigError, InvalidRequest, PaddockError
 from paddock.model.ids import AgentId
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,11 @@ def _check(settings: Settings) -> None:
     identity = known_identity(settings.state_dir) or AgentId("check")
     reconfiguration.check(settings, host_resources(settings), identity)
     table.create(settings.isolation, read_host_facts(identity), settings.for_isolators)
+    if settings.docker_config is not None:
+        try:
+            read_credentials(settings.docker_config)
+        except InvalidRequest as error:
+            raise ConfigError((f"--docker-config: {error}",)) from None
 
 
 def _settings_again(arguments: Sequence[str]) -> Settings:

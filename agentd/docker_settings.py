@@ -1,7 +1,8 @@
-"""What the settings about Docker may be, each as its text is read."""
+"""What the settings about Docker may be, each as its text is read; and the file that one of them names."""
 
 from __future__ import annotations
 
+from agentd.docker.credentials import SIZE_LIMIT_BYTES, Credentials, credentials_from
 from paddock.daemon.settings import PATH, WORDS, Kind, Rejected, checked
 from paddock.model.docker_parameters import check_key
 from paddock.model.docker_parts import check_container_path
@@ -46,3 +47,13 @@ def _show_types(types: tuple[ContainerType, ...]) -> str:
 CONTAINERIZERS: Kind[tuple[ContainerType, ...]] = Kind("A,B", _containerizers, _show_types)
 PARAMETERS: Kind[tuple[str, ...]] = checked(WORDS, _check_parameters)
 SANDBOX: Kind[str] = checked(PATH, _check_sandbox)
+
+
+def read_credentials(path: str) -> Credentials:
+    """As they are now: whoever renews them need not start the agent again. Raises InvalidRequest."""
+    try:
+        with open(path, "rb") as file:
+            return credentials_from(file.read(SIZE_LIMIT_BYTES + 1), path)
+    except OSError as error:
+        remedy = f"it cannot be read ({error.strerror}): put it right, or leave --docker-config out"
+        raise InvalidRequest("docker_config", path, remedy) from None

@@ -6,12 +6,12 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from agentd.docker.credentials import SIZE_LIMIT_BYTES, Credentials, credentials_from
 from agentd.docker.engine import DockerEngine
 from agentd.docker.pull_progress import PullProgress
 from agentd.docker.pulls import Pulls
+from agentd.docker_settings import read_credentials
 from paddock.model.docker import DockerInfo
-from paddock.model.errors import InvalidRequest, NotFound
+from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference
 
 _log = logging.getLogger(__name__)
@@ -64,18 +64,9 @@ class Images:
     async def _pull(self, image: ImageReference) -> None:
         credential = None
         if self._config_path is not None:
-            credential = (await asyncio.to_thread(_read, self._config_path)).of(image)
+            credential = (await asyncio.to_thread(read_credentials, self._config_path)).of(image)
 
         def heard(progress: PullProgress) -> None:
             _log.info("image is being pulled", extra={"image": image.canonical, "progress": str(progress)})
 
         await self._pulls.pull(image, credential, heard)
-
-
-def _read(path: str) -> Credentials:
-    try:
-        with open(path, "rb") as file:
-            return credentials_from(file.read(SIZE_LIMIT_BYTES + 1), path)
-    except OSError as error:
-        remedy = f"it cannot be read ({error.strerror}): put it right, or leave --docker-config out"
-        raise InvalidRequest("docker_config", path, remedy) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agentd.config import Settings
 from paddock.launch.plan import RLIMIT_NUMBERS
 from paddock.model.docker import DockerInfo
-from paddock.model.errors import PermissionRefused, Unsupported
+from paddock.model.errors import InvalidRequest, PermissionRefused, Unsupported
 from paddock.model.task import ContainerInfo, ContainerType, Rlimit
 from paddock.rpc.principal import ROOT_UID
 
@@ -26,6 +26,7 @@ class Powers:
     containerizers: tuple[ContainerType, ...]
     docker_parameters: tuple[str, ...]
     may_be_privileged: bool
+    sandbox_at: str
 
     @classmethod
     def of(cls, settings: Settings) -> Powers:
@@ -39,11 +40,12 @@ class Powers:
             containerizers=settings.containerizers,
             docker_parameters=settings.docker_allowed_parameters,
             may_be_privileged=settings.docker_allow_privileged,
+            sandbox_at=settings.docker_mount_sandbox_at,
         )
 
     def require(self, caller_uid: int | None, container: ContainerInfo) -> None:
         """Raises PermissionRefused naming field, value and remedy; `caller_uid` None is nobody's. Raises Unsupported for a type
-        that is not run here.
+        that is not run here, InvalidRequest for what would be in the sandbox' place.
         """
         if container.type not in self.containerizers:
             served = ", ".join(container_type.value for container_type in self.containerizers)
@@ -78,6 +80,11 @@ class Powers:
             raise PermissionRefused(
                 "container.docker.privileged=true is not allowed on this agent: leave it out, ask for devices and "
                 "capabilities, or have the operator start agentd with --docker-allow-privileged=true"
+            )
+        places = (*(volume.container_path for volume in docker.volumes), *(tmpfs.path for tmpfs in docker.tmpfs))
+        if self.sandbox_at in places:
+            raise InvalidRequest(
+                "container.docker", self.sandbox_at, "this agent has the sandbox there: choose another place"
             )
         for key, value in docker.parameters:
             if key not in self.docker_parameters:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from agentd.__main__ import main
 from agentd.config import Settings, configuration
 from paddock.daemon.config import Shown
 from paddock.model.docker_parameters import ORDINARY
@@ -62,3 +65,30 @@ def test_what_is_shown_as_the_default_can_be_written() -> None:
         "--containerizers=native", f"--docker-allowed-parameters={','.join(ORDINARY)}", "--docker-call-timeout=10s"
     )
     assert again == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), ("no JSON", "docker login"), ('{"credsStore": "pass"}', "credsStore")],
+)
+def test_credentials_that_no_pull_could_use_are_said_by_check_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, words: str
+) -> None:
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_text(content)
+    flags = ["--check-config", f"--config={tmp_path}/empty.toml", f"--docker-config={path}"]
+    (tmp_path / "empty.toml").touch()
+    assert main(flags) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("--docker-config: ")
+    assert words in told
+    assert str(path) in told
+
+
+def test_credentials_that_are_right_are_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.toml").touch()
+    path = tmp_path / "config.json"
+    path.write_text('{"auths": {"r.example:5000": {"auth": "dTpw"}}}')
+    flags = ["--check-config", f"--config={tmp_path}/empty.toml", f"--state-dir={tmp_path}", f"--docker-config={path}"]
+    assert main(flags) == 0, capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 from agentd.config import configuration
 from agentd.rpc.powers import Powers
 from paddock.daemon.config import Shown
-from paddock.model.docker import DeviceMapping, DockerInfo, DockerVolume
-from paddock.model.errors import ConfigError, PermissionRefused, Unsupported
+from paddock.model.docker import DeviceMapping, DockerInfo, DockerVolume, Tmpfs
+from paddock.model.errors import ConfigError, InvalidRequest, PermissionRefused, Unsupported
 from paddock.model.image import parse_image
 from paddock.model.task import ContainerInfo, ContainerType, LinuxInfo, Rlimit
 
@@ -121,6 +121,19 @@ def test_what_the_operator_allows_of_an_engine_holds_for_root_too() -> None:
     with pytest.raises(PermissionRefused, match=r"privileged=true.*--docker-allow-privileged=true"):
         powers(BOTH).require(0, docker(privileged=True))
     powers(BOTH, "--docker-allow-privileged").require(0, docker(privileged=True))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"volumes": (DockerVolume(name="cache", container_path="/box"),)},
+        {"tmpfs": (Tmpfs(path="/x"), Tmpfs(path="/box"))},
+    ],
+)
+def test_nothing_is_put_where_the_sandbox_is(said: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="container.docker: '/box' .*the sandbox"):
+        powers(BOTH, "--docker-mount-sandbox-at=/box").require(0, docker(**said))
+    powers(BOTH).require(0, docker(**said))
 
 
 @pytest.mark.parametrize(
