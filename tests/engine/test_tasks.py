@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,39 @@ def test_an_odd_image_runs_as_it_says(paddock: Command) -> None:
     )
     done = paddock(*docker("--entrypoint=/bin/id", "--", "-u", image=images.ODD))
     assert done.stdout == b"0\n", done.stderr
+
+
+def test_what_is_said_to_the_engine_is_so(paddock: Command) -> None:
+    said = [
+        "--network=bridge",
+        "--publish=80",
+        "--hostname=inner",
+        "--dns=10.0.0.1",
+        "--dns-search=example.com",
+        "--dns-option=ndots:2",
+        "--add-host=gate:10.9.8.7",
+        "--read-only",
+        "--tmpfs=/scratch:size=1MiB",
+        "--volume=/proc/version:/given:ro",
+        "--volume=kept:/kept",
+        "--device=/dev/null:/dev/nothing:r",
+        "--shm-size=3MiB",
+        "--parameter=sysctl=net.core.somaxconn=77",
+    ]
+    script = (
+        "hostname; grep gate /etc/hosts; cat /etc/resolv.conf; cat /given; cat /proc/sys/net/core/somaxconn; "
+        "df -k /scratch /dev/shm | awk '{print $2, $6}'; wc -c < /dev/nothing; touch /kept/x /scratch/x && echo written; "
+        "touch /given; touch /x"
+    )
+    done = paddock("run", f"--docker={images.BUSYBOX}", *said, "--", "sh", "-c", script)
+    told = done.stdout.decode()
+    for line in ("inner", "nameserver 10.0.0.1", "search example.com", "options ndots:2", "77", "0", "written"):
+        assert line in told.splitlines(), (line, told, done.stderr)
+    assert re.search(r"10\.9\.8\.7\s+gate", told), told
+    assert Path("/proc/version").read_text("utf-8") in told
+    assert {"1024 /scratch", "3072 /dev/shm"} <= set(told.splitlines()), told
+    assert done.stderr.count(b"Read-only file system") == 2, done.stderr
+    assert re.search(rb"port 31\d\d\d of \S+ leads to 80/tcp", done.stderr), done.stderr
 
 
 def test_native_and_docker_run_beside_each_other(paddock: Command) -> None:
