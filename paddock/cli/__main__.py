@@ -27,6 +27,7 @@ VERBS = {
     "kill": "stop a task: a signal, and SIGKILL after the grace period",
     "top": "show what tasks or agents use, again and again",
     "update": "change the size of a running task or container",
+    "events": "tell everything that happens to tasks, agents, frameworks, offers and roles, as it happens",
     "wait": "wait for a task's end and return its exit code",
     "exec": "run a further command inside a running task",
     "agents": "list agents and what is free on them",

@@ -62,33 +62,72 @@ def add_watch_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class Following(Protocol):
+    """A Follower, of whatever it follows."""
+
+    has_begun: bool
+
+    def connected(self, epoch: int) -> None:
+        """To the master of this epoch."""
+
+    def lost(self, error: PaddockError) -> None:
+        """The connection."""
+
+    async def read(self, client: WatchClient) -> None:
+        """Until the stream ends, or raises."""
+
+
 async def follow(kind: Watched[View], arguments: argparse.Namespace) -> int:
     """Never returns: Ctrl-C ends it. A master that is not there at the beginning is an error; one that goes away is awaited."""
+    return await follow_all([Follower(kind, Lines(kind.columns, arguments))], arguments)
+
+
+async def follow_all(followers: Sequence[Following], arguments: argparse.Namespace) -> int:
+    """As `follow`, of several kinds over one connection: when one of their streams ends all begin anew."""
     from paddock.rpc.backoff import Backoff  # noqa: PLC0415 - not for --help
     from paddock.rpc.clients.watches import WatchClient  # noqa: PLC0415 - loads gRPC
 
-    follower, backoff = (
-        Follower(kind, Lines(kind.columns, arguments)),
-        Backoff(random.Random(), longest_s=_LONGEST_PAUSE_S),
-    )
+    backoff = Backoff(random.Random(), longest_s=_LONGEST_PAUSE_S)
     while True:
         try:
             async with master_of(arguments) as master:
-                follower.connected(await master.get_epoch())
+                epoch = await master.get_epoch()
+                for follower in followers:
+                    follower.connected(epoch)
                 backoff.reset()
-                async for seen in kind.stream(WatchClient(master)):
-                    follower.see(seen)
-            raise Unavailable("it has ended the stream")
+                await _read_all(followers, WatchClient(master))
         except PaddockError as error:
-            if not follower.has_begun or not _is_passing(error):
+            if not followers[0].has_begun or not _is_passing(error):
                 raise
-            follower.lost(error)
+            for follower in followers:
+                follower.lost(error)
         await asyncio.sleep(backoff.next_s())
+
+
+async def _read_all(followers: Sequence[Following], client: WatchClient) -> None:
+    """Raises what the first of them raised that ended, or Unavailable when it ended without."""
+    reading = [asyncio.ensure_future(follower.read(client)) for follower in followers]
+    try:
+        done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+        raise Unavailable("it has ended the stream")
+    finally:
+        for each in reading:
+            each.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
 
 
 def _is_passing(error: PaddockError) -> bool:
     """Whether it may be otherwise soon: the master is away, starts, stops, or we were too slow for it."""
     return isinstance(error, Unavailable | NotLeading | TimedOut | OutOfRange)
+
+
+class Shows(Protocol):
+    """Where changes go."""
+
+    def show(self, changes: Iterable[tuple[str, Row]]) -> None:
+        """Each a change in one word, and the row."""
 
 
 class Lines:
@@ -129,8 +168,9 @@ class Lines:
 class Follower(Generic[View]):
     """What was printed last of each thing, and what is new about it."""
 
-    def __init__(self, kind: Watched[View], lines: Lines) -> None:
-        self._kind, self._lines = kind, lines
+    def __init__(self, kind: Watched[View], lines: Shows, *, is_silent: bool = False) -> None:
+        """`is_silent`: another one, over the same connection, says what happens to it."""
+        self._kind, self._lines, self._is_silent = kind, lines, is_silent
         self._known: dict[str, View] = {}
         self._fresh: dict[str, View] | None = None
         self._epoch = 0
@@ -151,7 +191,14 @@ class Follower(Generic[View]):
             self._say(f"no connection to the master, waiting for it: {error}")
         self._is_lost = True
 
+    async def read(self, client: WatchClient) -> None:
+        """Until the stream ends, or raises."""
+        async for seen in self._kind.stream(client):
+            self.see(seen)
+
     def _say(self, words: str) -> None:
+        if self._is_silent:
+            return
         print(f"paddock {self._kind.verb}: {printable(' '.join(words.split()))}", file=sys.stderr, flush=True)
 
     def see(self, seen: tuple[str, View | None] | None) -> None:

@@ -35,6 +35,20 @@ class Watching:
             told = json.loads(await self.process.stdout.readline())
         return told["change"], told["name"]
 
+    async def line(self) -> str:
+        """The next one."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(WAIT_S):
+            line = (await self.process.stdout.readline()).decode()
+        assert line, "it has ended"
+        return line
+
+    async def lines_until(self, wanted: set[tuple[str, str, str]]) -> None:
+        """All of them, each kind, change and name, in whatever order they come."""
+        while wanted:
+            _, kind, change, name, *_ = (await self.line()).split()
+            wanted.discard((kind, change, name))
+
     async def changes_until(self, wanted: tuple[str, str]) -> list[tuple[str, str]]:
         """Those up to it; how often something changes on its way there is not ours to say."""
         found = [await self.change()]
@@ -115,6 +129,52 @@ async def test_tasks_frameworks_roles_and_offers(masterd: MasterdProcess) -> Non
             agent.report(framework.framework_id, "t1", tasks_pb2.TASK_RUNNING)
             assert await tasks.change() == ("changed", "t1")
             assert [await each.interrupted() for each in (tasks, frameworks, roles, offers)] == [130] * 4
+
+
+@asynccontextmanager
+async def events(masterd: MasterdProcess, *words: str) -> AsyncIterator[Watching]:
+    """`paddock events`, which misses nothing any more."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "paddock.cli", "events", *words, cwd=ROOT,
+        env={**os.environ, "PADDOCK_MASTER": masterd.address},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        watching = Watching(process)
+        assert (await watching.line()).split() == ["TIME", "KIND", "CHANGE", "NAME", "WHAT"]
+        yield watching
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_events_of_everything_and_of_one_task_over_a_restart(masterd: MasterdProcess) -> None:
+    async with stage(masterd) as on, events(masterd) as everything, events(masterd, "--task=t1") as of_t1:
+        agent, framework = await on.agent("a1"), await on.framework("r")
+        await agent.register()
+        await framework.subscribe()
+        offer = await framework.offer("a1")
+        made = {("agent", "a1"), ("framework", framework.framework_id), ("role", "r"), ("offer", offer.offer_id)}
+        # An offer that ends within half a second need not be told: so it is seen before it ends.
+        await everything.lines_until({(kind, "new", name) for kind, name in made})
+        await framework.accept(offer, task("t0", "a1"), task("t1", "a1"))
+        await agent.launched("t1")
+        agent.report(framework.framework_id, "t1", tasks_pb2.TASK_RUNNING)
+        await everything.lines_until(
+            {("offer", "gone", offer.offer_id), ("task", "new", "t0"), ("task", "new", "t1"), ("task", "changed", "t1")}
+        )
+        assert (await of_t1.line()).split()[1:4] == ["task", "new", "t1"]
+        assert "state=staging→running" in await of_t1.line()
+        masterd.kill()
+        for each in (everything, of_t1):
+            assert (await each.words()).startswith("paddock events: no connection to the master, waiting for it: ")
+        masterd.start()
+        assert "the master has started again (epoch 2)" in await everything.words()
+        async with stage(masterd) as back:
+            await (await back.agent("a2")).register()
+            await everything.lines_until({("agent", "new", "a2")})
+        assert [await each.interrupted() for each in (everything, of_t1)] == [130, 130]
 
 
 async def test_without_a_master_at_the_beginning_it_ends(masterd: MasterdProcess) -> None:

@@ -45,7 +45,7 @@ def test_every_verb_has_its_module(verb: str) -> None:
 
 LOOKING = {
     "status", "ps", "describe", "inspect", "logs", "top", "wait", "agents", "frameworks", "offers", "roles",
-    "reservations", "doctor", "explain", "completion",
+    "reservations", "doctor", "explain", "completion", "events",
 }  # fmt: skip
 LAUNCHING = {"run", "exec"}
 
