@@ -18,15 +18,8 @@ from masterd.core.effects import (
     TellRegistered,
 )
 from masterd.core.events import AgentRegistered, RegisteredTask
-from masterd.core.state import (
-    NS_PER_MS,
-    AgentEntry,
-    AgentEvent,
-    FrameworkEntry,
-    TaskEntry,
-    Turn,
-    traits_of,
-)
+from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEntry, TaskEntry, Turn, traits_of
+from masterd.core.transitions import AgentEvent
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.errors import AlreadyExists, NotFound, PermissionRefused, Unavailable
 from paddock.model.framework import FrameworkInfo

@@ -10,15 +10,8 @@ from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
 from masterd.core.events import FrameworkCall, Subscribe
 from masterd.core.rights import check_may
-from masterd.core.state import (
-    COMPLETED_FRAMEWORKS_LIMIT_COUNT,
-    NS_PER_MS,
-    FrameworkEntry,
-    FrameworkEvent,
-    MasterState,
-    Turn,
-    traits_of,
-)
+from masterd.core.state import COMPLETED_FRAMEWORKS_LIMIT_COUNT, NS_PER_MS, FrameworkEntry, MasterState, Turn, traits_of
+from masterd.core.transitions import FrameworkEvent
 from masterd.core.views import FrameworkState
 from paddock.model.errors import InvalidRequest, NotFound, PermissionRefused, ResourcesExhausted, Unavailable
 from paddock.model.framework import FrameworkInfo

@@ -57,7 +57,8 @@ from masterd.core.events import (
     VolumesRemoved,
     WeightsChanged,
 )
-from masterd.core.state import NS_PER_MS, AgentEntry, FrameworkEvent, MasterState, Turn
+from masterd.core.state import NS_PER_MS, AgentEntry, MasterState, Turn
+from masterd.core.transitions import FrameworkEvent
 from masterd.core.views import AgentState, FrameworkState
 from paddock.model.framework import FrameworkInfo
 

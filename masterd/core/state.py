@@ -1,10 +1,9 @@
-"""Everything that the master knows, in one object; and the tables of what may become of agents and frameworks."""
+"""Everything that the master knows, in one object."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import NamedTuple
 
 from masterd.allocator.interface import Allocator, FrameworkTraits, Shuffler
@@ -12,6 +11,7 @@ from masterd.allocator.quota import Quota
 from masterd.core.authorizer import AllowAll, Authorizer
 from masterd.core.effects import AgentMessage, Effect, FrameworkMessage, TaskChanged, TellKill, ToAgent, ToFramework
 from masterd.core.tally import Tally
+from masterd.core.transitions import AGENT_TRANSITIONS, FRAMEWORK_TRANSITIONS, AgentEvent, FrameworkEvent
 from masterd.core.views import AgentState, Drain, FrameworkState, TaskView
 from paddock.model.agent import AgentInfo, DomainInfo, MasterInfo
 from paddock.model.errors import InvalidTransition
@@ -38,46 +38,6 @@ REFUSED_IDS_LIMIT_COUNT = 10_000
 
 ALIKE_LIMIT_COUNT = 10_000
 """Different attributes and domains that are looked for again."""
-
-
-class AgentEvent(Enum):
-    """What moves an agent from state to state."""
-
-    REGISTER = "register"
-    STREAM_LOST = "stream lost"
-    SILENT = "silent"
-
-
-class FrameworkEvent(Enum):
-    """What moves a framework from state to state."""
-
-    SUBSCRIBE = "subscribe"
-    STREAM_LOST = "stream lost"
-    EXPIRE = "expire"
-    TEARDOWN = "teardown"
-
-
-AGENT_TRANSITIONS: dict[tuple[AgentState, AgentEvent], AgentState] = {
-    (AgentState.RECOVERED, AgentEvent.REGISTER): AgentState.CONNECTED,
-    (AgentState.RECOVERED, AgentEvent.SILENT): AgentState.UNREACHABLE,
-    (AgentState.CONNECTED, AgentEvent.STREAM_LOST): AgentState.DISCONNECTED,
-    (AgentState.CONNECTED, AgentEvent.SILENT): AgentState.UNREACHABLE,
-    (AgentState.DISCONNECTED, AgentEvent.REGISTER): AgentState.CONNECTED,
-    (AgentState.DISCONNECTED, AgentEvent.SILENT): AgentState.UNREACHABLE,
-    (AgentState.UNREACHABLE, AgentEvent.REGISTER): AgentState.CONNECTED,
-}
-
-FRAMEWORK_TRANSITIONS: dict[tuple[FrameworkState, FrameworkEvent], FrameworkState] = {
-    (FrameworkState.RECOVERED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
-    (FrameworkState.RECOVERED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
-    (FrameworkState.RECOVERED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
-    (FrameworkState.SUBSCRIBED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
-    (FrameworkState.SUBSCRIBED, FrameworkEvent.STREAM_LOST): FrameworkState.DISCONNECTED,
-    (FrameworkState.SUBSCRIBED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
-    (FrameworkState.DISCONNECTED, FrameworkEvent.SUBSCRIBE): FrameworkState.SUBSCRIBED,
-    (FrameworkState.DISCONNECTED, FrameworkEvent.EXPIRE): FrameworkState.COMPLETED,
-    (FrameworkState.DISCONNECTED, FrameworkEvent.TEARDOWN): FrameworkState.COMPLETED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from masterd.core import framework_events, tasks
 from masterd.core.events import OperatorTeardown
-from masterd.core.state import FrameworkEntry, FrameworkEvent, MasterState, Turn
+from masterd.core.state import FrameworkEntry, MasterState, Turn
+from masterd.core.transitions import FrameworkEvent
 from paddock.model.errors import NotFound, PermissionRefused
 
 

@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from masterd.core.drain_states import DRAIN_TRANSITIONS, DrainEvent, DrainState, next_state, state_of
-from masterd.core.state import (
-    AGENT_TRANSITIONS,
-    FRAMEWORK_TRANSITIONS,
-    AgentEntry,
-    AgentEvent,
-    FrameworkEntry,
-    FrameworkEvent,
-)
+from masterd.core.state import AgentEntry, FrameworkEntry
+from masterd.core.transitions import AGENT_TRANSITIONS, FRAMEWORK_TRANSITIONS, AgentEvent, FrameworkEvent
 from masterd.core.views import AgentState, Drain, FrameworkState
 from paddock.model.agent import AgentInfo
 from paddock.model.errors import InvalidTransition
