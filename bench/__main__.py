@@ -1,6 +1,6 @@
 """`python -m bench [--only NAME]`: measures, prints one table, writes build/bench.json.
 
-NAME is a part (allocator, launch, memory, thousand, statistics, recovery, master, loop_lag) or one figure's name, which
+NAME is a part (allocator, docker, launch, memory, thousand, statistics, recovery, master, loop_lag) or one figure's name, which
 runs the part that has it.
 Exit code 0 when everything could be measured, whether or not the goals are reached; 1 otherwise.
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import allocator, launch, loop_lag, master, memory, recovery, statistics, thousand
+from bench import allocator, docker, launch, loop_lag, master, memory, recovery, statistics, thousand
 from bench.agent import Agent, LaunchError
 from bench.cluster import running_agent
 from bench.limits import UnfairError
@@ -90,6 +90,11 @@ PARTS = (
             "master_start_offer_empty_s",
         ),
         measure=lambda _agent, _peers: master.measure(),
+    ),
+    Part(
+        name="docker",
+        figures=("docker_overhead_ms", "native_vs_docker_run"),
+        measure=lambda _agent, _peers: docker.measure(),
     ),
     Part(name="loop_lag", figures=("loop_lag_ratio",), measure=lambda agent, _peers: loop_lag.measure(agent)),
 )

@@ -25,6 +25,7 @@ from agentd.docker.images import Images
 from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
+from agentd.docker.parameters import Body
 from agentd.docker.stand_in import order_json
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
@@ -63,6 +64,8 @@ class DockerContainerizer(Containerizer):
         self._creating: dict[ContainerId, asyncio.Task[None]] = {}
         self._started: dict[ContainerId, Started] = {}
         """What a shim has said of a stand-in, until that has said that it has started the container."""
+        self._engine_ids: dict[ContainerId, str] = {}
+        """Of what this agent had created."""
         self._failures: dict[ContainerId, LaunchFailure] = {}
         self._sizes: dict[ContainerId, ContainerConfig] = {}
         """The size that is being tried, while the engine has not taken it."""
@@ -172,20 +175,31 @@ class DockerContainerizer(Containerizer):
         config = self._configs[container_id]
         try:
             plan = await self._native.plan(container_id, config)
-            engine_id = await self._created(config, plan)
+            engine_id = self._engine_ids[container_id] = await self._created(config, plan)
             self._notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
             self._failures[container_id] = launch_failure_of(error)
             self._native.kill(container_id, 9, 0)
 
     async def _created(self, config: ContainerConfig, plan: LaunchPlan) -> str:
-        """Also where an earlier try has done it, and nobody was told."""
-        name = creation.name_of(config.agent_id, config.container_id)
         directory = self._host.place(config.container_id).directory("memory") or ""
         parent = self._hierarchy.kernel_path(directory)
         place = creation.Place(cgroup_parent=parent, sandbox_at=self._sandbox_at)
+        order = creation.body(config, _docker(config), plan, place)
         try:
-            engine_id, warnings = await self._engine.create(name, creation.body(config, _docker(config), plan, place))
+            return await self._create_once(config, order)
+        except NotFound:
+            # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
+            self._images.miss(_docker(config))
+            await self._images.bring(_docker(config))
+            return await self._create_once(config, order)
+
+    async def _create_once(self, config: ContainerConfig, order: Body) -> str:
+        """Also where an earlier try has done it, and nobody was told."""
+        try:
+            engine_id, warnings = await self._engine.create(
+                creation.name_of(config.agent_id, config.container_id), order
+            )
         except AlreadyExists:
             found = await self._leftovers.find(config.container_id)
             if found is None:
@@ -267,7 +281,7 @@ class DockerContainerizer(Containerizer):
         if creating is not None:
             await asyncio.wait([creating])
         if launched:
-            await self._leftovers.remove(container_id)
+            await self._leftovers.remove(container_id, self._engine_ids.pop(container_id, ""))
             self._notes.forget(container_id)
         self._configs.pop(container_id, None)
         self._native.conclude(config, record, launched=launched)

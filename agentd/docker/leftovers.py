@@ -47,19 +47,23 @@ class Leftovers:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    async def remove(self, container_id: ContainerId) -> None:
-        """Now, or when the engine answers again; and the directories that it has made for it."""
+    async def remove(self, container_id: ContainerId, engine_id: str = "") -> None:
+        """Now, or when the engine answers again; and the directories that it has made for it. `engine_id`: what this agent has
+        been given for it.
+        """
         try:
-            await self._remove(container_id)
+            await self._remove(container_id, engine_id)
         except PaddockError as error:
             _log.warning("a container stays in the engine", extra={"container_id": container_id, "error": str(error)})
             self._owed.add(container_id)
             self._wake.set()
 
-    async def _remove(self, container_id: ContainerId) -> None:
-        found = await self.find(container_id)
-        if found is not None:
-            await self._engine.remove(found.engine_id)
+    async def _remove(self, container_id: ContainerId, engine_id: str = "") -> None:
+        if not engine_id:
+            found = await self.find(container_id)
+            engine_id = "" if found is None else found.engine_id
+        if engine_id:
+            await self._engine.remove(engine_id)
         await asyncio.to_thread(empty_cgroups.remove, self._host, container_id)
 
     async def find(self, container_id: ContainerId) -> EngineContainer | None:

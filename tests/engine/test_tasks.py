@@ -15,6 +15,7 @@ from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
+from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
@@ -248,3 +249,15 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     hurt_engine.resume()
     wait_until_gone(hurt_engine)
     assert paddock(*docker("--", "true")).returncode == 0
+
+
+def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, engine: Engine) -> None:
+    with running_registry(engine) as registry, images.client(engine) as api:
+        repository = f"{registry.address}/pulled"
+        api.tag(images.BUSYBOX, repository, "1")
+        assert "error" not in api.push(repository, "1")
+        for _ in range(2):
+            api.remove_image(f"{repository}:1")
+            done = paddock(*docker("--", "echo", "brought", image=f"{repository}:1"))
+            assert done.stdout == b"brought\n", done.stderr
+        api.remove_image(f"{repository}:1")
