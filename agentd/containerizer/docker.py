@@ -15,7 +15,7 @@ from dataclasses import replace
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.launcher_process import isolated
 from agentd.containerizer.native import NativeContainerizer
-from agentd.core.events import Ended, Event, LaunchFailed, Prepared, PrepareRefused, Resized, Started
+from agentd.core.events import Ended, Event, LaunchFailed, LaunchProgressed, Prepared, PrepareRefused, Resized, Started
 from agentd.core.exit_record import ExitRecord
 from agentd.docker import creation, empty_cgroups
 from agentd.docker.engine import DockerEngine, ExecOrder
@@ -136,7 +136,7 @@ class DockerContainerizer(Containerizer):
         container_id = config.container_id
         try:
             self._check_driver()
-            await self._images.bring(_docker(config))
+            await self._bring_image(config)
         except asyncio.CancelledError:
             # It is to end: nothing was made, and the machine knows why.
             self._post(Prepared(container_id=container_id))
@@ -145,6 +145,14 @@ class DockerContainerizer(Containerizer):
             self._post(PrepareRefused(container_id=container_id, failure=launch_failure_of(error), error=error))
             return
         self._native.prepare(config)
+
+    async def _bring_image(self, config: ContainerConfig) -> None:
+        container_id = config.container_id
+
+        def heard(words: str) -> None:
+            self._post(LaunchProgressed(container_id=container_id, message=words))
+
+        await self._images.bring(_docker(config), heard)
 
     def _check_driver(self) -> None:
         facts = self._engine.calls.state.facts
@@ -191,7 +199,7 @@ class DockerContainerizer(Containerizer):
         except NotFound:
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
             self._images.miss(_docker(config))
-            await self._images.bring(_docker(config))
+            await self._bring_image(config)
             return await self._create_once(config, order)
 
     async def _create_once(self, config: ContainerConfig, order: Body) -> str:

@@ -57,6 +57,14 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchProgressed:
+    """A launch that takes its time has come so far: an image that is being pulled."""
+
+    container_id: ContainerId
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareRefused:
     """`error` is what a direct caller gets."""
 
@@ -281,6 +289,7 @@ Event = (
     | LaunchTasks
     | Prepared
     | Fetched
+    | LaunchProgressed
     | PrepareRefused
     | Started
     | LaunchFailed

@@ -11,6 +11,7 @@ from agentd.core.effects import Answer, Fetch, Launch, Prepare, SendLaunchRefuse
 from agentd.core.events import (
     Fetched,
     LaunchFailed,
+    LaunchProgressed,
     LaunchStandalone,
     LaunchTasks,
     Prepared,
@@ -30,6 +31,7 @@ from paddock.model.task import LaunchFailure, Reason, TaskState
 from paddock.model.volumes import counted
 
 NO_WORK = "the agent takes no new work"
+_NOT_YET = frozenset({TaskState.STAGING, TaskState.STARTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,14 @@ def fetched(turn: Turn, event: Fetched) -> None:
         ending.conclude(turn, container)
 
 
+def progressed(turn: Turn, event: LaunchProgressed) -> None:
+    """Told while nothing else is: a stop, or its end, says more."""
+    container = turn.state.containers.get(event.container_id)
+    task = None if container is None else turn.state.task_of(container.config)
+    if container is not None and container.stopping is None and task is not None and task.state in _NOT_YET:
+        turn.tell(task, TaskState.STARTING, message=event.message)
+
+
 def prepare_refused(turn: Turn, event: PrepareRefused) -> None:
     """Nothing was launched; what was planned is forgotten."""
     container = turn.state.containers.get(event.container_id)
@@ -233,7 +243,7 @@ def started(turn: Turn, event: Started) -> None:
     turn.effects.append(Watch(container_id=event.container_id))
     turn.publish(container)
     task = turn.state.task_of(container.config)
-    if task is not None and task.state is TaskState.STAGING:
+    if task is not None and task.state in _NOT_YET:
         turn.tell(task, TaskState.RUNNING, message="; ".join(event.unapplied))
     health_checks.begin(turn, container)
     informing_checks.begin(turn, container)

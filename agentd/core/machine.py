@@ -39,7 +39,14 @@ def _handle(turn: Turn, event: Event) -> None:
             launching.launch_standalone(turn, event)
         case events.LaunchTasks():
             launching.launch_tasks(turn, event)
-        case events.Prepared() | events.Fetched() | events.PrepareRefused() | events.Started() | events.LaunchFailed():
+        case (
+            events.Prepared()
+            | events.Fetched()
+            | events.LaunchProgressed()
+            | events.PrepareRefused()
+            | events.Started()
+            | events.LaunchFailed()
+        ):
             _handle_launch(turn, event)
         case (
             events.Ended()
@@ -116,13 +123,20 @@ def _handle_container(
 
 def _handle_launch(
     turn: Turn,
-    event: events.Prepared | events.Fetched | events.PrepareRefused | events.Started | events.LaunchFailed,
+    event: events.Prepared
+    | events.Fetched
+    | events.LaunchProgressed
+    | events.PrepareRefused
+    | events.Started
+    | events.LaunchFailed,
 ) -> None:
     match event:
         case events.Prepared():
             launching.prepared(turn, event)
         case events.Fetched():
             launching.fetched(turn, event)
+        case events.LaunchProgressed():
+            launching.progressed(turn, event)
         case events.PrepareRefused():
             launching.prepare_refused(turn, event)
         case events.Started():

@@ -10,6 +10,14 @@ from paddock.model.task import TaskState as State
 
 TABLE = MappingProxyType(
     {
+        (State.STAGING, State.STARTING): "its launch takes time, and has come so far",
+        (State.STARTING, State.STARTING): "and further",
+        (State.STARTING, State.RUNNING): "the command runs",
+        (State.STARTING, State.FAILED): "the launch failed, or its end is all that is known",
+        (State.STARTING, State.KILLED): "killed during the launch",
+        (State.STARTING, State.FINISHED): "it ended while the agent was away",
+        (State.STARTING, State.DROPPED): "the agent went away before the launcher had it",
+        (State.STARTING, State.GONE): "the host was started anew",
         (State.STAGING, State.RUNNING): "the command runs",
         (State.STAGING, State.KILLING): "a kill came during the launch",
         (State.STAGING, State.FAILED): "the launch failed, or its end is all that is known",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentd.docker.engine import DockerEngine
@@ -15,15 +16,17 @@ from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference
 
 SEEN_LIMIT_COUNT = 256
+TELL_EVERY_S = 5.0
+Heard = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Pull:
-    """`wanted_count`: who waits for it; with the last of them it is given up."""
+    """`hearers`: of those who wait for it; with the last of them it is given up."""
 
     task: asyncio.Task[None]
-    wanted_count: int = 0
+    hearers: list[Heard]
 
 
 class Images:
@@ -37,8 +40,11 @@ class Images:
         self._under_way: dict[str, _Pull] = {}
         self._seen: set[str] = set()
 
-    async def bring(self, docker: DockerInfo) -> None:
-        """The engine has it then. Raises PullFailed, EngineUnresponsive, EngineAbsent; InvalidRequest for the credentials."""
+    async def bring(self, docker: DockerInfo, heard: Heard) -> None:
+        """The engine has it then. `heard`: how far a pull is, in words, now and then.
+
+        Raises PullFailed, EngineUnresponsive, EngineAbsent; InvalidRequest for the credentials.
+        """
         name = docker.image.canonical
         if not docker.force_pull:
             if name in self._seen:
@@ -50,7 +56,7 @@ class Images:
             else:
                 self._see(name)
                 return
-        await self._shared(docker.image)
+        await self._shared(docker.image, heard)
         self._see(name)
 
     def miss(self, docker: DockerInfo) -> None:
@@ -62,27 +68,37 @@ class Images:
             self._seen.clear()
         self._seen.add(name)
 
-    async def _shared(self, image: ImageReference) -> None:
+    async def _shared(self, image: ImageReference, heard: Heard) -> None:
         name = image.canonical
         pull = self._under_way.get(name)
         if pull is None:
-            task = asyncio.get_running_loop().create_task(self._pull(image))
-            pull = self._under_way[name] = _Pull(task)
+            hearers: list[Heard] = []
+            task = asyncio.get_running_loop().create_task(self._pull(image, hearers))
+            pull = self._under_way[name] = _Pull(task, hearers)
             task.add_done_callback(lambda _: self._under_way.pop(name, None))
-        pull.wanted_count += 1
+        pull.hearers.append(heard)
+        heard(f"image {name} is being pulled")
         try:
             await asyncio.shield(pull.task)
         finally:
-            pull.wanted_count -= 1
-            if not pull.wanted_count:
+            pull.hearers.remove(heard)
+            if not pull.hearers:
                 pull.task.cancel()
 
-    async def _pull(self, image: ImageReference) -> None:
+    async def _pull(self, image: ImageReference, hearers: Sequence[Heard]) -> None:
+        next_s = asyncio.get_running_loop().time() + TELL_EVERY_S
         credential = None
         if self._config_path is not None:
             credential = (await asyncio.to_thread(read_credentials, self._config_path)).of(image)
 
         def heard(progress: PullProgress) -> None:
+            nonlocal next_s
+            now_s = asyncio.get_running_loop().time()
+            if now_s < next_s:
+                return
+            next_s = now_s + TELL_EVERY_S
             _log.info("image is being pulled", extra={"image": image.canonical, "progress": str(progress)})
+            for each in hearers:
+                each(f"image {image.canonical} is being pulled: {progress}")
 
         await self._pulls.pull(image, credential, heard)

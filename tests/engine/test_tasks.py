@@ -70,6 +70,11 @@ def last_reason(paddock: Command, name: str) -> str:
     return str(statuses[-1]["reason"])
 
 
+def newest(paddock: Command, name: str) -> str:
+    tasks = [task for task in json.loads(paddock.text("ps", "-a", "-o", "json")) if task["task"].get("name") == name]
+    return str(tasks[-1]["task"]["task_id"])
+
+
 def test_output_and_exit_code_come_back_and_nothing_stays(paddock: Command, engine: Engine) -> None:
     done = paddock(*docker("--", "sh", "-c", "echo out $PADDOCK_SANDBOX; echo err >&2; exit 7"))
     assert (done.returncode, done.stdout) == (7, b"out /mnt/paddock/sandbox\n"), done.stderr
@@ -258,6 +263,7 @@ def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, en
         assert "error" not in api.push(repository, "1")
         for _ in range(2):
             api.remove_image(f"{repository}:1")
-            done = paddock(*docker("--", "echo", "brought", image=f"{repository}:1"))
+            done = paddock(*docker("--name=brought", "--", "echo", "brought", image=f"{repository}:1"))
             assert done.stdout == b"brought\n", done.stderr
+        assert f"image {repository}:1 is being pulled" in paddock.text("describe", newest(paddock, "brought"))
         api.remove_image(f"{repository}:1")

@@ -386,6 +386,20 @@ def test_killing_is_told_to_those_who_want_it() -> None:
     assert story.state.tasks[F, T].state is TaskState.KILLED
 
 
+def test_a_launch_that_takes_its_time_says_how_far_it_is_until_it_runs_or_is_to_end() -> None:
+    story = Story()
+    story.tell(events.MasterConnected())
+    story.launch_task()
+    progress = events.LaunchProgressed(container_id=C, message="image x is being pulled: 1 of 3 layers")
+    story.tell(progress)
+    task = story.state.tasks[F, T]
+    assert (task.state, task.statuses[-1].message) == (TaskState.STARTING, progress.message)
+    story.tell(events.KillTask(framework_id=F, task_id=T, policy=None))
+    count = len(task.statuses)
+    story.tell(progress)
+    assert len(task.statuses) == count
+
+
 def test_reconciliation_always_answers() -> None:
     story = Story()
     story.tell(events.MasterConnected())
