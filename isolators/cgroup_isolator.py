@@ -22,6 +22,7 @@ from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import ResourceLimits
 
+PLANS_KEPT_COUNT = 64
 _CGROUPSPY = {"cpu": CpuController, "memory": MemoryController}
 
 
@@ -44,6 +45,7 @@ class CgroupIsolator(Isolator):
         """Raises ConfigError where a controller is not mounted."""
         super().__init__(host, settings)
         self._held: dict[ContainerId, Held] = {}
+        self._plans: dict[tuple[int, int], tuple[Resources, ResourceLimits, LaunchPlan]] = {}
         self._absent: set[str] = set()
         self._budget = DescriptorBudget.for_statistics(len(self.usage_reads()))
         mounted = {controller for controller, _ in host.cgroup_roots}
@@ -116,9 +118,25 @@ class CgroupIsolator(Isolator):
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """Files and values; the shim makes the cgroup and writes them."""
-        writes = self.launch_writes(container.resources, container.limits)
-        self._hold(container.container_id, self.host.place(container.container_id), writes)
+        plan = self._planned(container.resources, container.limits)
+        self._hold(container.container_id, self.host.place(container.container_id), plan.writes)
+        return plan
+
+    def launch_plan(self, resources: Resources, limits: ResourceLimits) -> LaunchPlan:
+        """For each container of this size. Raises InvalidRequest."""
+        writes = self.launch_writes(resources, limits)
         return LaunchPlan(controllers=self.controllers, writes=writes, final_reads=self.final_reads())
+
+    def _planned(self, resources: Resources, limits: ResourceLimits) -> LaunchPlan:
+        """Like containers have one and the same size, as an object too: what came over the wire is remembered there."""
+        key = (id(resources), id(limits))
+        known = self._plans.get(key)
+        if known is None:
+            if len(self._plans) >= PLANS_KEPT_COUNT:
+                self._plans.clear()
+            # With the two, so that nothing else can come to have their numbers.
+            known = self._plans[key] = (resources, limits, self.launch_plan(resources, limits))
+        return known[2]
 
     def _hold(self, container_id: ContainerId, place: CgroupPlace, writes: tuple[CgroupWrite, ...]) -> None:
         self._forget(container_id)

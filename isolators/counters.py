@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isolators.contract import CgroupPlace
@@ -45,27 +45,22 @@ class CounterFiles:
     An open file does not keep a cgroup from being removed; afterwards reading it answers ENODEV.
     """
 
-    __slots__ = ("_absent", "_budget", "_files", "_given", "_is_all_kept", "_kept", "_problem", "fds")
+    __slots__ = ("_absent", "_budget", "_given", "_is_all_kept", "_kept", "_place", "_problem", "_reads", "fds")
 
     def __init__(
-        self, place: CgroupPlace, reads: Iterable[CgroupRead], budget: DescriptorBudget, absent: set[str] | None = None
+        self, place: CgroupPlace, reads: Sequence[CgroupRead], budget: DescriptorBudget, absent: set[str] | None = None
     ) -> None:
         """`absent`: names that this kernel does not have, shared among containers and learned while reading."""
         self._budget = budget
         self._absent: set[str] = set() if absent is None else absent
-        self._files: list[tuple[str, str, str]] = []
+        self._place = place
+        self._reads = reads
         self._kept: dict[str, int] = {}
         self._is_all_kept = False
         self._given: Sequence[bytes] = ()
         self._problem = ""
         self.fds: tuple[int, ...] = ()
         """Of all files, while they are kept open."""
-        for read in reads:
-            directory = place.directory(read.controller)
-            if directory is None:
-                self._problem = self._problem or f"the container was started without a {read.controller} cgroup"
-            else:
-                self._files.append((f"{read.controller}/{read.file}", directory, read.file))
 
     def give(self, texts: Sequence[bytes]) -> None:
         """What has been read from `fds`: the next `read` answers with it."""
@@ -87,10 +82,22 @@ class CounterFiles:
                 pass  # the cgroup went away: each file says so for itself
         return self._read_each()
 
+    def _files(self) -> list[tuple[str, str, str]]:
+        """Key, directory and name of each: found when it is asked for, since most containers end before."""
+        files = []
+        for read in self._reads:
+            directory = self._place.directory(read.controller)
+            if directory is None:
+                self._problem = self._problem or f"the container was started without a {read.controller} cgroup"
+            else:
+                files.append((f"{read.controller}/{read.file}", directory, read.file))
+        return files
+
     def _read_each(self) -> tuple[dict[str, bytes], str]:
         counters: dict[str, bytes] = {}
+        files = self._files()
         problem = self._problem
-        for key, directory, file in self._files:
+        for key, directory, file in files:
             fd = self._kept.get(key, -1)
             try:
                 if fd < 0:
@@ -106,7 +113,7 @@ class CounterFiles:
                     self._absent.add(key)
                 else:
                     problem = problem or f"the cgroup of {directory}/{file} is not there: {error.strerror}"
-        self._is_all_kept = all(key in self._kept or key in self._absent for key, _directory, _file in self._files)
+        self._is_all_kept = all(key in self._kept or key in self._absent for key, _directory, _file in files)
         self.fds = tuple(self._kept.values()) if self._is_all_kept else ()
         return counters, problem
 
@@ -133,7 +140,7 @@ class CounterFiles:
             self._budget.left_count += 1
 
 
-def read_counters(place: CgroupPlace, reads: Iterable[CgroupRead]) -> tuple[dict[str, bytes], str]:
+def read_counters(place: CgroupPlace, reads: Sequence[CgroupRead]) -> tuple[dict[str, bytes], str]:
     """Once, for what is not asked again and again."""
     return CounterFiles(place, reads, DescriptorBudget(0)).read()
 

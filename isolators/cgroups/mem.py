@@ -10,7 +10,6 @@ from typing import ClassVar
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupEvent, CgroupPlace, HostFacts, Inotify, IsolatorSettings, Watch
 from isolators.counters import Names, byte_limit, integer, read_counters, recorded
-from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError, InvalidRequest
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupRead, CgroupWrite, LaunchPlan
@@ -229,9 +228,9 @@ class MemoryIsolator(CgroupIsolator):
                 "kernel would kill for them; the old limit stays. Ask for more, or try when the task uses less",
             )
 
-    def prepare(self, container: ContainerConfig) -> LaunchPlan:
+    def launch_plan(self, resources: Resources, limits: ResourceLimits) -> LaunchPlan:
         """With where the OOM counter stands, so that the shim knows whether to look for victims."""
-        return replace(super().prepare(container), oom_events=self._oom)
+        return replace(super().launch_plan(resources, limits), oom_events=self._oom)
 
     def final_reads(self) -> tuple[CgroupRead, ...]:
         """OOM kills, peak and the limit that was in force."""

@@ -1,12 +1,14 @@
 """cgroups/mem: amounts, the order of writes, and what counters say."""
 
 import mmap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isolators.cgroup_isolator import PLANS_KEPT_COUNT
 from isolators.cgroups.mem import (
     MIB,
     MemoryIsolator,
@@ -258,3 +260,16 @@ def test_the_limit_of_live_statistics_on_v1_is_in_the_stat_file() -> None:
         found = ResourceStatistics()
         MemoryIsolator.fill(found, {"memory/memory.stat": f"hierarchical_memory_limit {limit}\ntotal_rss 1\n".encode()})
         assert (found.memory_limit_bytes, found.memory_anon_bytes) == (shown, 1)
+
+
+def test_like_containers_share_one_plan_and_another_size_has_its_own(tmp_path: Path) -> None:
+    isolator = MemoryIsolator(sample_host(tmp_path, "v1"), IsolatorSettings())
+    first = sample_container(tmp_path / "sandbox")
+    like = replace(first, container_id=ContainerId("like"))
+    same_size = replace(first, resources=replace(first.resources))
+    assert isolator.prepare(first) is isolator.prepare(like)
+    assert isolator.prepare(same_size) == isolator.prepare(first)
+    for count in range(2 * PLANS_KEPT_COUNT):
+        limited = replace(first, limits=ResourceLimits(memory_bytes=(100 + count) << 20))
+        values = [write.value for write in isolator.prepare(limited).writes if write.file == "memory.limit_in_bytes"]
+        assert values == [str((100 + count) << 20)]
