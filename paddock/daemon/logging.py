@@ -24,6 +24,8 @@ _OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asct
 # syslog's numbers, which journald reads from the beginning of a line.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 
+# Made once: json.dumps makes one anew for each value.
+_to_json = json.JSONEncoder(default=str, ensure_ascii=False).encode
 _is_plain = re.compile(r"[a-zA-Z0-9._\-/:@+,%]+").fullmatch
 
 
@@ -61,7 +63,7 @@ class FieldFormatter(logging.Formatter):
     def line(self, fields: Mapping[str, object]) -> str:
         """Without a priority."""
         if self._format is LogFormat.JSON:
-            line = json.dumps(fields, default=str, ensure_ascii=False)
+            line = _to_json(fields)
         else:
             line = " ".join(f"{name}={_logfmt(value)}" for name, value in fields.items())
         return _printable(line)
@@ -95,7 +97,7 @@ def _printable(line: str) -> str:
 
 def _logfmt(value: object) -> str:
     text = str(value)
-    return text if _is_plain(text) else json.dumps(text, ensure_ascii=False)
+    return text if _is_plain(text) else _to_json(text)
 
 
 def goes_to_journal(stream: TextIO) -> bool:
@@ -113,6 +115,10 @@ def set_up_logging(log_format: LogFormat, level: str, stream: TextIO | None = No
     given; where that is the journal, each field can be asked for there, and `program` is who speaks.
     """
     from paddock.daemon.journal import JournalHandler  # noqa: PLC0415 - it formats as we do
+
+    # No line of ours says the caller's place, thread or process: for each line the stack would be walked through.
+    logging._srcfile = None  # noqa: SLF001 - as the library's manual says it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
     stream = stream or sys.stderr
     is_journal = goes_to_journal(stream)
