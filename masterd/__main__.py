@@ -37,8 +37,10 @@ from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
 
 _log = logging.getLogger("masterd")
 _STOP_GRACE_S = 2.0
-_COLLECTION_THRESHOLDS = (50_000, 20, 20)
-"""Objects that may wait in cycles. An ended call leaves five: 10,000 calls, 6 MB."""
+_COLLECTION_THRESHOLDS = (200_000, 20, 20)
+"""Objects that may wait in cycles. An ended call leaves five: 40,000 calls, 24 MB. A run makes three or four for each offer,
+none of them garbage: one over 50,000 agents should not be stopped to look through them.
+"""
 
 STREAMS_PER_CONNECTION = 64
 """A framework's stream of events and its calls. It is what others may have to wait behind when one floods."""

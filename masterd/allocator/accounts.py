@@ -11,13 +11,13 @@ from masterd.allocator.quantities import Quantities
 from masterd.allocator.quota import NO_QUOTA, Quota, consumed
 from masterd.allocator.reservations import ancestors
 
-_NO_NAMES: frozenset[str] = frozenset()
+_NOTHING: Quantities = {}
 
 
 class Account:
     """One role's, with all below it. `need`: what has to stay free so that its guarantees, and those below, can be met.
 
-    `owed_names`: the resources of which it has less than its own guarantee.
+    `owed` and `room` are kept: what is missing of its own guarantees, and what is left of its own limits.
     """
 
     __slots__ = (
@@ -27,12 +27,13 @@ class Account:
         "in_use",
         "is_full",
         "need",
-        "owed_names",
+        "owed",
         "parent",
         "path",
         "quota",
         "reserved",
         "role_is_known",
+        "room",
     )
 
     def __init__(self, path: str, parent: Account | None) -> None:
@@ -43,23 +44,32 @@ class Account:
         self.reserved: dict[str, int] = {}
         self.charged: dict[str, int] = {}
         self.in_use: dict[str, int] = {}
-        self.need: dict[str, int] = {}
+        self.need: Quantities = _NOTHING
         self.children_need: dict[str, int] = {}
         self.is_full = False
-        self.owed_names = _NO_NAMES
+        self.owed: Quantities = _NOTHING
+        self.room: Quantities = _NOTHING
         self.role_is_known = False
 
     def consumed(self, name: str) -> int:
         """What counts against its quota: reserved (used or not), and given away of what anybody may have."""
         return self.reserved.get(name, 0) + self.charged.get(name, 0)
 
-    def unsatisfied(self) -> dict[str, int]:
+    def missing(self) -> Quantities:
         """The part of its own guarantees that it does not have."""
-        guarantees, reserved, charged = self.quota.guarantees_milli, self.reserved, self.charged
+        reserved, charged = self.reserved, self.charged
         return {
             name: rest
-            for name, milli in guarantees.items()
+            for name, milli in self.quota.guarantees_milli.items()
             if (rest := milli - reserved.get(name, 0) - charged.get(name, 0)) > 0
+        }
+
+    def left(self) -> Quantities:
+        """How much more its own limits allow."""
+        reserved, charged = self.reserved, self.charged
+        return {
+            name: rest if (rest := milli - reserved.get(name, 0) - charged.get(name, 0)) > 0 else 0
+            for name, milli in self.quota.limits_milli.items()
         }
 
     def excess(self) -> dict[str, int]:
@@ -150,9 +160,10 @@ class Accounts:
         other.plain_milli = dict(self.plain_milli)
         for mine in self.root.below():
             theirs = other.ensure(mine.path) if mine.path else other.root
-            theirs.quota, theirs.is_full, theirs.owed_names = mine.quota, mine.is_full, mine.owed_names
+            theirs.quota, theirs.is_full, theirs.need = mine.quota, mine.is_full, mine.need
+            theirs.owed, theirs.room = mine.owed, mine.room
             theirs.reserved, theirs.charged = dict(mine.reserved), dict(mine.charged)
-            theirs.need, theirs.children_need = dict(mine.need), dict(mine.children_need)
+            theirs.children_need = dict(mine.children_need)
             theirs.role_is_known = mine.role_is_known
         return other
 
@@ -209,44 +220,32 @@ class Accounts:
     def _settle(self, account: Account) -> None:
         """Bring what follows from the sums in line with them, from the account upwards."""
         for each in account.line():
+            quota = each.quota
+            owed = each.missing() if quota.guarantees_milli else _NOTHING
+            room = each.left() if quota.limits_milli else _NOTHING
+            full = bool(room) and not self._is_worthwhile(room)
+            if full != each.is_full or bool(owed) != bool(each.owed):
+                self.turned.append(each)
+            each.is_full, each.owed, each.room = full, owed, room
             if self.guarantee_count or each.need:
                 self._settle_need(each)
-            quota = each.quota
-            full = bool(quota.limits_milli) and not self._has_room(each)
-            owed = _NO_NAMES
-            if quota.guarantees_milli:
-                owed = frozenset(each.unsatisfied())
-            turned = full != each.is_full or bool(owed) != bool(each.owed_names)
-            each.is_full, each.owed_names = full, owed
-            if turned:
-                self.turned.append(each)
 
     def _settle_need(self, account: Account) -> None:
-        guarantees, above = account.quota.guarantees_milli, account.parent
+        above, owed, children_need = account.parent, account.owed, account.children_need
         assert above is not None
-        need, children_need = account.need, account.children_need
-        reserved, charged = account.reserved, account.charged
-        names = (
-            guarantees
-            if need.keys() <= guarantees.keys() and not children_need
-            else {*guarantees, *need, *children_need}
-        )
-        for name in names:
-            after = children_need.get(name, 0)
-            if name in guarantees:
-                missing = guarantees[name] - reserved.get(name, 0) - charged.get(name, 0)
-                after = missing if missing > after else after  # noqa: FURB136 - for each offer: max() takes thrice as long
-            more = after - need.get(name, 0)
-            if more:
-                _change(need, name, more)
-                _change(above.children_need, name, more)
+        before, need = account.need, owed
+        if children_need:
+            need = {name: max(owed.get(name, 0), children_need.get(name, 0)) for name in {*owed, *children_need}}
+        if need != before:
+            account.need = need
+            for name in before.keys() | need.keys():
+                _change(above.children_need, name, need.get(name, 0) - before.get(name, 0))
 
-    def _has_room(self, account: Account) -> bool:
+    def _is_worthwhile(self, room: Quantities) -> bool:
         """Whether the limits leave enough for an offer that is worth sending, as far as the account alone decides."""
-        limits, reserved, charged = account.quota.limits_milli, account.reserved, account.charged
         for wanted in self._minimum:
             for name, milli in wanted.items():
-                if name in limits and limits[name] - reserved.get(name, 0) - charged.get(name, 0) < milli:
+                if name in room and room[name] < milli:
                     break
             else:
                 return True
@@ -254,48 +253,42 @@ class Accounts:
 
     # --- questions ---
 
-    def binding(self, account: Account) -> Iterator[Account]:
-        """Those whose quotas bind offers to the role: its own, and where quotas are nested all above."""
-        return account.line() if self.nested else iter((account,))
-
     def is_full(self, account: Account) -> bool:
         """Whether no offer of unreserved resources can be within the limits."""
-        return bool(self.limit_count) and any(each.is_full for each in self.binding(account))
+        if not self.nested or account.parent is self.root:
+            return account.is_full
+        return any(each.is_full for each in account.line())
 
     def is_owed(self, account: Account) -> bool:
         """Whether a guarantee that the role can draw on is not met."""
-        return bool(self.guarantee_count) and any(each.owed_names for each in self.binding(account))
+        if not self.nested or account.parent is self.root:
+            return bool(account.owed)
+        return any(each.owed for each in account.line())
 
     def is_owed_some(self, account: Account, names: Collection[str]) -> bool:
         """Whether one of these resources may be owed to the role: False is certain."""
         if not self.nested or account.parent is self.root:
-            return not account.owed_names.isdisjoint(names)
-        return any(not each.owed_names.isdisjoint(names) for each in account.line())
+            return not account.owed.keys().isdisjoint(names)
+        return any(not each.owed.keys().isdisjoint(names) for each in account.line())
 
-    def room(self, account: Account) -> dict[str, int]:
+    def room(self, account: Account) -> Quantities:
         """How much more the limits allow, by name; names that are not in it are unlimited."""
-        room: dict[str, int] = {}
-        if not self.limit_count:
-            return room
         if not self.nested or account.parent is self.root:
-            for name, milli in account.quota.limits_milli.items():
-                left = milli - account.reserved.get(name, 0) - account.charged.get(name, 0)
-                room[name] = left if left > 0 else 0  # noqa: FURB136 - asked for each offer: max() costs three times as much
-        else:
-            for each in self.binding(account):
-                for name, milli in each.quota.limits_milli.items():
-                    left = max(0, milli - each.consumed(name))
-                    room[name] = min(left, room.get(name, left))
+            return account.room
+        room: dict[str, int] = {}
+        for each in account.line():
+            for name, left in each.room.items():
+                room[name] = min(left, room.get(name, left))
         return room
 
-    def entitlement(self, account: Account) -> dict[str, int]:
+    def entitlement(self, account: Account) -> Quantities:
         """What the guarantees owe the role. What is owed to others below the same role above is theirs."""
         if not self.nested or (account.parent is self.root and not account.children):
-            return account.unsatisfied()
+            return account.owed
         owed: dict[str, int] = {}
         for each in account.line():
             reserved_for_others = _needs_besides(each, account)
-            for name, milli in each.unsatisfied().items():
+            for name, milli in each.owed.items():
                 owed[name] = max(owed.get(name, 0), milli - reserved_for_others.get(name, 0))
         for name, left in self.room(account).items():
             if name in owed:

@@ -133,6 +133,7 @@ class Bundle:
         "_is_divisible",
         "_is_plain",
         "_is_simple",
+        "_last",
         "_parts",
         "_quantities",
         "_resources",
@@ -164,6 +165,7 @@ class Bundle:
         self._scalars: Mapping[str, int] | None = None
         self._shared: tuple[Kind, ...] | None = None
         self._splits: dict[tuple[str, ...], tuple[Bundle, Bundle]] = {}
+        self._last: tuple[Bundle, Bundle] | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -342,11 +344,18 @@ class Bundle:
         return self.only(kind for kind in self.amounts if kind.role in roles)
 
     def without_part(self, given: Bundle) -> Bundle:
-        """As `minus`; when it was split off just so, what is left is known."""
+        """As `minus`; what is left is known when it was split off just so, or taken last: of agents that are alike the same
+        is taken again and again.
+        """
+        if self._last is not None and self._last[0] is given:
+            return self._last[1]
         for mine, rest in self._splits.values():
             if mine is given:
                 return rest
-        return self.minus(given)
+        rest = self.minus(given)
+        if rest is not self:
+            self._last = given, rest
+        return rest
 
     def of_roles(self, line: tuple[str, ...]) -> Bundle:
         """The parts that are reserved for one of the roles in the line, together."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.agents import AllocatorAgent
-from masterd.allocator.amounts import Amount
 from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
@@ -25,7 +24,8 @@ Portion = tuple[Role, AllocatorFramework, AllocatorAgent, Bundle]
 @dataclass(slots=True, kw_only=True)
 class Run:
     """What one run looks at and what it has granted. `openings` counts the events that may make somebody take what nobody
-    took before. `handed`: shared volumes go to a framework once in a run, though they are never used up.
+    took before. `handed`: shared volumes go to a framework once in a run, though they are never used up. `cuts`: see `_cut`;
+    with each the bundle that was cut, so that nothing else gets its id.
     """
 
     kinds: Kinds
@@ -41,6 +41,7 @@ class Run:
     is_simple: bool = field(init=False)
     portions: list[Portion] = field(default_factory=list)
     handed: set[tuple[FrameworkId, AgentId, Kind]] = field(default_factory=set)
+    cuts: dict[tuple[int, tuple[int, ...]], tuple[Bundle, Bundle]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """`is_simple`: no quota and no framework's own minimum has to be looked at."""
@@ -53,16 +54,21 @@ class Run:
         if self._is_hopeless(agent):
             return
         begin = len(self.portions)
-        accounts = self.accounts
-        for role in self._owed_order_for(agent.free):
-            anybodys = open_part(agent.free)
-            if not anybodys.charged:
+        is_owed_some, minimum = self.accounts.is_owed_some, self.settings.minimum
+        free = agent.free
+        anybodys = open_part(free)
+        names = anybodys.charged.keys()
+        for role in self._owed_order_for(free):
+            if not names:
                 break
-            if not accounts.is_owed_some(self.account_of(role), anybodys.charged):
+            if not is_owed_some(self.account_of(role), names):
                 continue
-            if self.choosy or minimum_met(anybodys, self.settings.minimum) or role.path in agent.free.parts:
+            if self.choosy or minimum_met(anybodys, minimum) or role.path in free.parts:
                 self._honour_role(agent, role)
-            elif len(agent.free.parts) == 1:
+                free = agent.free
+                anybodys = open_part(free)
+                names = anybodys.charged.keys()
+            elif len(free.parts) == 1:
                 break
         self._settle(begin)
 
@@ -88,8 +94,10 @@ class Run:
         """What is due, what rides along, and what limits and head-room allow of the rest. Nothing is due: nothing."""
         free, owed = agent.free, self.accounts.entitlement(self.account_of(role))
         anybodys = open_part(free)
-        if anybodys.is_divisible and len(free.parts) == 1:
-            return self._divided(anybodys, role, owed)
+        own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
+        if anybodys.is_divisible:
+            divided = self._divided(anybodys, role, owed)
+            return self.kinds.interned(divided.plus(own)) if divided and own else divided
         charged, alongside = anybodys.by_charge
         due = shrink_to_quantities(charged, owed)
         if not due:
@@ -98,28 +106,33 @@ class Run:
         if burst.amounts:
             bounds = self._bounds(burst, role, taken=due.charged)
             burst = shrink_to_limits(burst, bounds) if bounds else burst
-        own = free.parts.get(role.path, NOTHING) if role.path != DEFAULT_ROLE else NOTHING
         return self.kinds.interned(due.plus(burst).plus(alongside).plus(own))
 
     def _divided(self, anybodys: Bundle, role: Role, owed: Mapping[str, int]) -> Bundle:
-        """The same where nothing is reserved, or whole or nothing: each amount by itself, without sums and differences."""
+        """The same where nothing is whole or nothing: each amount by itself, without sums and differences."""
         room, headroom = self.accounts.room(self.account_of(role)), self.accounts.headroom
-        amounts: dict[Kind, Amount] = {}
+        measures: list[int] = []
         is_due = False
-        for kind, amount in anybodys.amounts.items():
-            if kind.charged and isinstance(amount, int):
-                name = kind.name
-                most, due = amount, min(amount, owed.get(name, 0))
-                is_due = is_due or due > 0
-                if name in room:
-                    most = min(most, max(due, room[name]))
-                if most > due and (left := headroom(name)) is not None:
-                    most = min(most, due + left)
-                if most:
-                    amounts[kind] = most
-            else:
-                amounts[kind] = amount
-        return self.kinds.interned(Bundle(amounts)) if is_due else NOTHING
+        for name, amount in anybodys.charged.items():
+            most, due = amount, min(amount, owed.get(name, 0))
+            is_due = is_due or due > 0
+            if name in room:
+                most = min(most, max(due, room[name]))
+            if most > due and (left := headroom(name)) is not None:
+                most = min(most, due + left)
+            measures.append(most)
+        return self._cut(anybodys, tuple(measures)) if is_due else NOTHING
+
+    def _cut(self, bundle: Bundle, measures: tuple[int, ...]) -> Bundle:
+        """So much of what counts against quotas, in its order, and all else. Many are owed the same of like agents."""
+        key = (id(bundle), measures)
+        known = self.cuts.get(key)
+        if known is None:
+            left = dict(zip(bundle.charged, measures, strict=True))
+            amounts = {kind: left[kind.name] if kind.charged else amount for kind, amount in bundle.amounts.items()}
+            cut = self.kinds.interned(Bundle({kind: amount for kind, amount in amounts.items() if amount}))
+            known = self.cuts[key] = bundle, cut
+        return known[1]
 
     # --- second stage ---
 
@@ -290,10 +303,12 @@ class Run:
         return True
 
     def _settle(self, begin: int) -> None:
-        """Charge what the visit granted: the order must not change while it is read."""
+        """Charge what the visit granted: the order must not change while it is read. Who is full now leaves lists first: there
+        nothing has to be moved.
+        """
+        self.roles.place_turned()
         for role, framework, agent, bundle in self.portions[begin:]:
             self.roles.charge(role, framework.framework_id, agent.agent_id, bundle)
-        self.roles.place_turned()
 
 
 def open_part(free: Bundle) -> Bundle:

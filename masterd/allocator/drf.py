@@ -197,7 +197,10 @@ class Sorter:
                     if branch.member_counts[which]:
                         entries = parent.lists[which]
                         del entries[0 if entries[0] is old else bisect_left(entries, old)]
-                        insort(entries, new)
+                        if entries and new < entries[-1]:
+                            insort(entries, new)
+                        else:  # among equals whoever was served is the last one now
+                            entries.append(new)
             branch = parent
 
     def discharge(self, client: str, scalars_milli: Mapping[str, int], shared: Shared = ()) -> None:
@@ -310,15 +313,13 @@ class Sorter:
         """
         pending = [iter(self._sorted(self._root, which))]
         while pending:
-            entry = next(pending[-1], None)
-            if entry is None:
-                pending.pop()
-                continue
-            branch = entry[3]
-            if branch.client is not None:
+            for _, _, _, branch in pending[-1]:
+                if branch.client is None:
+                    pending.append(iter(self._sorted(branch, which)))
+                    break
                 yield branch.client
             else:
-                pending.append(iter(self._sorted(branch, which)))
+                pending.pop()
 
     def precedence(self, client: str) -> list[tuple[int, int, str]]:
         """Sorts clients as the order does, without going through all of it."""

@@ -179,7 +179,7 @@ def _bounded(bundle: Bundle, bounds: Quantities) -> Bundle:
 
 def _needy(books: Books) -> tuple[str, ...]:
     accounts = books.ledger.accounts
-    return tuple(path for path in accounts.paths() if (account := accounts.get(path)) and account.unsatisfied())
+    return tuple(path for path in accounts.paths() if (account := accounts.get(path)) and account.owed)
 
 
 def _refused(

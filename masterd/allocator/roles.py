@@ -235,16 +235,14 @@ class Roles:
 
     def order(self, which: int = WANTING) -> Iterator[Role]:
         """Roles that want offers, first who is to be served first. Lazy, as `Sorter.order`."""
-        by_path = self._by_path
-        for path in self._sorter.order(which):
-            yield by_path[path]
+        return map(self._by_path.__getitem__, self._sorter.order(which))
 
     def order_with(self, which: int, others: Iterable[Role]) -> Iterator[Role]:
         """The members of a list, and these others, each once, in the order of all."""
         waiting = self.in_order(role for role in others if not self._sorter.is_member(role.path, which))
-        if not waiting:
-            yield from self.order(which)
-            return
+        return self._merged(which, waiting) if waiting else self.order(which)
+
+    def _merged(self, which: int, waiting: list[Role]) -> Iterator[Role]:
         for role in self.order(which):
             while waiting and self._sorter.precedence(waiting[0].path) < self._sorter.precedence(role.path):
                 yield waiting.pop(0)

@@ -70,19 +70,22 @@ class Runs(Books):
         agents = known.values() if named is None else [known[agent_id] for agent_id in named if agent_id in known]
         return [agent for agent in agents if agent.active and agent.allowed]
 
-    def _grants(self, portions: Sequence[Portion]) -> tuple[Grant, ...]:
-        """One for each framework, role and agent."""
+    def _grants(self, portions: list[Portion]) -> tuple[Grant, ...]:
+        """One for each framework, role and agent. The portions are used up: each grant takes the memory of one."""
         # A named tuple's own constructor is a Python function.
         held_on, new = self.ledger.held_on, tuple.__new__
         grants: list[Grant] = []
-        for role, framework, agent, bundle in portions:
+        served: dict[Holder, set[AgentId]] = {}
+        portions.reverse()
+        while portions:
+            role, framework, agent, bundle = portions.pop()
             path, agent_id = role.path, agent.agent_id
             holder = framework.holders[path]
-            agents = held_on.get(holder)
+            agents = served.get(holder)
             if agents is None:
-                agents = held_on[holder] = set()
+                agents = served[holder] = held_on.setdefault(holder, set())
+                framework.offered_roles.add(path)
             agents.add(agent_id)
-            framework.offered_roles.add(path)
             resources, allocated = bundle.marked.get(path) or bundle.resources_for(path)
             grants.append(new(Grant, (holder[0], path, agent_id, resources, allocated)))
         return tuple(grants)

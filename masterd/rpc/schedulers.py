@@ -273,7 +273,8 @@ def to_bytes(message: FrameworkMessage, master: parties_pb2.MasterInfo, writer: 
     if not isinstance(message, NoteOffers):
         return _to_wire(message, master).SerializeToString()
     offers = writer.written(message.offers, event.Offers.OFFERS_FIELD_NUMBER)
-    return event(master=master).SerializeToString() + convert.embedded(event.OFFERS_FIELD_NUMBER, offers)
+    begin = convert.embedded(event.MASTER_FIELD_NUMBER, master.SerializeToString())
+    return begin + convert.embedded(event.OFFERS_FIELD_NUMBER, offers)
 
 
 def _to_wire(message: _Words, master: parties_pb2.MasterInfo) -> pb.SchedulerEvent:

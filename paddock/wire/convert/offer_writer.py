@@ -1,8 +1,9 @@
 """Many offers as bytes, at once. A run sends one for each agent, and building messages took a fifth of its time.
 
 What is written is what `offer_to_wire(…).SerializeToString()` gives (labels in any order): the parts that offers of like agents
-have in common are serialised once, and the few texts that differ are put around them. protobuf's encoding is made for that: a
-message is its fields one after the other, and a text is its field's number, its length, and itself.
+have in common are serialised once, and the few texts that differ are put around them. Where quotas are, or tasks run, what is
+offered is different everywhere, but made of like amounts: those are put together as well. protobuf's encoding is made for that:
+a message is its fields one after the other, and a text is its field's number, its length, and itself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections.abc import Iterable
 
 from paddock.model.ids import AgentId, FrameworkId, OfferId
 from paddock.model.offer import Offer
+from paddock.model.resources import Resource, Resources, Value
 from paddock.wire.convert.offers import offer_to_wire
+from paddock.wire.convert.resources import resources_to_wire
 from paddock.wire.v1 import offers_pb2 as pb
+from paddock.wire.v1 import resources_pb2
 
 _SHORT_LIMIT_BYTES = 128
 """Shorter lengths are one byte."""
@@ -35,9 +39,9 @@ def embedded(number: int, message: bytes) -> bytes:
     return _head(number, len(message)) + message
 
 
-def _heads(number: int) -> tuple[bytes, ...]:
-    """By length; an empty text is not written at all."""
-    return (b"", *(_head(number, length) for length in range(1, _SHORT_LIMIT_BYTES)))
+def _heads(number: int) -> tuple[str, ...]:
+    """By length, for texts in ASCII, where characters are bytes; an empty text is not written at all."""
+    return ("", *(_head(number, length).decode() for length in range(1, _SHORT_LIMIT_BYTES)))
 
 
 _OFFER_ID = _heads(pb.Offer.OFFER_ID_FIELD_NUMBER)
@@ -47,6 +51,10 @@ _HOSTNAME = _heads(pb.Offer.HOSTNAME_FIELD_NUMBER)
 _ROLE = _heads(pb.Offer.ROLE_FIELD_NUMBER)
 _UNIX_ADDRESS = _heads(pb.Offer.UNIX_ADDRESS_FIELD_NUMBER)
 _TCP_ADDRESS = _heads(pb.Offer.TCP_ADDRESS_FIELD_NUMBER)
+_RESOURCES = pb.Offer.RESOURCES_FIELD_NUMBER
+_ALLOCATION_ROLE = resources_pb2.Resource.ALLOCATION_ROLE_FIELD_NUMBER
+
+_NO_OFFER = Offer(OfferId(""), FrameworkId(""), AgentId(""), role="", resources=Resources())
 
 
 class OfferWriter:
@@ -56,6 +64,8 @@ class OfferWriter:
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, int], tuple[Offer, bytes]] = {}
+        self._places: dict[tuple[int, int], tuple[Offer, bytes]] = {}
+        self._amounts: dict[tuple[str, Value], bytes] = {}
         self._heads: dict[int, bytes] = {}
         self._types: dict[tuple[str, ...], bytes] = {}
 
@@ -76,45 +86,27 @@ class OfferWriter:
             offer
         )
         alike = self._known.get((id(resources), id(attributes), id(domain))) or self._remembered(offer)
-        first, second, third, fourth, fifth = (
-            offer_id.encode(),
-            framework_id.encode(),
-            agent_id.encode(),
-            hostname.encode(),
-            role.encode(),
-        )
-        ninth, tenth = unix.encode(), tcp.encode()
         try:
             before = (
-                _OFFER_ID[len(first)] + first,
-                _FRAMEWORK_ID[len(second)] + second,
-                _AGENT_ID[len(third)] + third,
-                _HOSTNAME[len(fourth)] + fourth,
-                _ROLE[len(fifth)] + fifth,
+                f"{_OFFER_ID[len(offer_id)]}{offer_id}{_FRAMEWORK_ID[len(framework_id)]}{framework_id}"
+                f"{_AGENT_ID[len(agent_id)]}{agent_id}{_HOSTNAME[len(hostname)]}{hostname}{_ROLE[len(role)]}{role}"
             )
-            after = (_UNIX_ADDRESS[len(ninth)] + ninth, _TCP_ADDRESS[len(tenth)] + tenth)
+            after = f"{_UNIX_ADDRESS[len(unix)]}{unix}{_TCP_ADDRESS[len(tcp)]}{tcp}"
         except IndexError:  # a long text: rare, like maintenance
             return offer_to_wire(offer).SerializeToString()
-        if planned:
+        if planned or not (before.isascii() and after.isascii()):
             return offer_to_wire(offer).SerializeToString()
         told = self._types.get(types)
-        return b"".join((*before, alike[1], *after, self._remembered_types(types) if told is None else told))
+        return before.encode() + alike[1] + after.encode() + (self._remembered_types(types) if told is None else told)
 
     def _remembered(self, offer: Offer) -> tuple[Offer, bytes]:
         """With the offer itself: as long as it is kept, no other object can have these ids."""
-        if len(self._known) >= self.LIMIT_COUNT:
-            self._known.clear()
-        part = Offer(
-            OfferId(""),
-            FrameworkId(""),
-            AgentId(""),
-            role="",
-            resources=offer.resources,
-            attributes=offer.attributes,
-            domain=offer.domain,
-        )
+        for known in (self._known, self._places, self._amounts):
+            if len(known) >= self.LIMIT_COUNT:
+                known.clear()
+        resources = b"".join(embedded(_RESOURCES, self._resource(each)) for each in offer.resources)
         key = (id(offer.resources), id(offer.attributes), id(offer.domain))
-        found = self._known[key] = (part, offer_to_wire(part).SerializeToString())
+        found = self._known[key] = (offer, resources + self._place(offer))
         return found
 
     def _remembered_types(self, types: tuple[str, ...]) -> bytes:
@@ -123,3 +115,26 @@ class OfferWriter:
             self._types.clear()
         found = self._types[types] = pb.Offer(containerizers=types).SerializeToString()
         return found
+
+    def _place(self, offer: Offer) -> bytes:
+        """What it says of the agent, but for texts."""
+        key = (id(offer.attributes), id(offer.domain))
+        known = self._places.get(key)
+        if known is None:
+            part = _NO_OFFER._replace(attributes=offer.attributes, domain=offer.domain)
+            known = self._places[key] = (part, offer_to_wire(part).SerializeToString())
+        return known[1]
+
+    def _resource(self, resource: Resource) -> bytes:
+        """The role comes last: fields may come in any order, and most resources differ in nothing else."""
+        if resource.reservations or resource.volume or resource.revocable or resource.shared or resource.provider_id:
+            return _serialised(resource)
+        name, value, role = resource.name, resource.value, resource.allocation_role
+        known = self._amounts.get((name, value))
+        if known is None:
+            known = self._amounts[name, value] = _serialised(Resource(name=name, value=value))
+        return known + embedded(_ALLOCATION_ROLE, role.encode()) if role else known
+
+
+def _serialised(resource: Resource) -> bytes:
+    return resources_to_wire(Resources((resource,)))[0].SerializeToString()

@@ -65,6 +65,19 @@ def test_what_agents_run_is_told() -> None:
     check(writer, offers)
 
 
+def test_the_same_amounts_in_many_roles_some_of_them_reserved() -> None:
+    """Only what differs in its role alone may be put together; under a name, a value of another kind is another one."""
+    texts = ("cpus:2;ports:[1-9]", "cpus:2;cpus(a):2;ports:[1-9];ssd:{x}", "ports:2;cpus:[1-9];ssd:2")
+    resources = [parse_resources(text) for text in texts]
+    roles = ("a", "b", "a/b", "r" * 200)
+    offers = [
+        plain()._replace(role=role, resources=each.allocated_to(role) if role != "b" else each)
+        for each in resources
+        for role in roles
+    ]
+    check(convert.OfferWriter(), offers)
+
+
 def test_more_shapes_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is forgotten must not be found again under the id of another object that was made in its place."""
     monkeypatch.setattr(convert.OfferWriter, "LIMIT_COUNT", 2)
