@@ -6,28 +6,11 @@ from typing import ClassVar
 
 from isolators.contract import HostFacts, Isolator, IsolatorSettings
 from paddock.kernel.capabilities import NUMBERS
+from paddock.model.capabilities import DEFAULT_BOUNDING
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ConfigError, ContainerizerError, InvalidRequest
 from paddock.model.launch_plan import Capabilities, LaunchPlan
 from paddock.model.task import LinuxInfo
-
-DEFAULT_BOUNDING = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SYS_CHROOT",
-    "CAP_MKNOD",
-    "CAP_AUDIT_WRITE",
-    "CAP_SETFCAP",
-)
-"""Docker's, in the kernel's order."""
 
 
 def in_order(names: set[str] | frozenset[str]) -> tuple[str, ...]:

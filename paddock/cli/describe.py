@@ -98,6 +98,11 @@ def task_lines(task: TaskView) -> Iterator[Line]:
     yield from check_lines(task)
     for uri in command.uris:
         yield "Fetched", f"{uri.value} as {uri.file_name}" + (", unpacked" if uri.archive else "")
+    linux = info.container.linux
+    if linux.bounding_capabilities is not None:
+        yield "Capabilities", " ".join(linux.bounding_capabilities) or "none"
+    for rlimit in info.container.rlimits:
+        yield "Rlimit", f"{rlimit.resource} {'unlimited' if rlimit.hard is None else f'{rlimit.soft}:{rlimit.hard}'}"
     for name, value in info.labels:
         yield "Label", f"{name}={value}"
 

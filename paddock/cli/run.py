@@ -7,6 +7,7 @@ import os
 import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
+from paddock.cli.container_flags import add_container_arguments, labels_of, linux_of, rlimits_of
 from paddock.cli.docker_flags import add_docker_arguments, docker_request_of
 from paddock.cli.exec import command_words
 from paddock.cli.health_flags import add_check_arguments, add_health_arguments, check_of, health_check_of
@@ -95,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offer-timeout", metavar="DURATION", default="", help="give up when no offer fits for this long"
     )
+    add_container_arguments(parser)
     add_docker_arguments(parser)
     add_health_arguments(parser)
     add_check_arguments(parser)
@@ -128,6 +130,9 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
         role=check_role(arguments.role, "--role"),
         command=command,
         docker=docker,
+        linux=linux_of(arguments),
+        rlimits=rlimits_of(arguments),
+        labels=labels_of(arguments),
         amounts_milli=_amounts(arguments),
         limits=_limits(arguments),
         kill_policy=KillPolicy(

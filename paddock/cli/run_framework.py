@@ -162,7 +162,7 @@ class _Run:
             name=request.name,
             agent_id=offer.agent_id,
             resources=resources + ports[0],
-            container=container,
+            container=replace(container, linux=request.linux, rlimits=request.rlimits),
             command=request.command,
             limits=request.limits,
             kill_policy=request.kill_policy,
@@ -170,6 +170,7 @@ class _Run:
             health_check=request.health_check,
             check=request.check,
             log_policy=request.log_policy,
+            labels=request.labels,
         )
 
     def _heard(self, status: TaskStatus) -> None:

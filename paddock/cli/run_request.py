@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from paddock.cli.docker_flags import DockerRequest
 from paddock.model.health import Check, HealthCheck
 from paddock.model.ids import TaskId
-from paddock.model.task import CommandInfo, KillPolicy, LogPolicy, ResourceLimits
+from paddock.model.task import CommandInfo, KillPolicy, LinuxInfo, LogPolicy, ResourceLimits, Rlimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +27,6 @@ class RunRequest:
     check: Check | None = None
     log_policy: LogPolicy = LogPolicy()
     docker: DockerRequest | None = None
+    linux: LinuxInfo = LinuxInfo()
+    rlimits: tuple[Rlimit, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()

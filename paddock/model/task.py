@@ -159,6 +159,28 @@ class KillPolicy:
     grace_period_ms: int = DEFAULT_KILL_GRACE_MS
 
 
+RLIMIT_NAMES = frozenset(
+    {
+        "RLMT_AS",
+        "RLMT_CORE",
+        "RLMT_CPU",
+        "RLMT_DATA",
+        "RLMT_FSIZE",
+        "RLMT_LOCKS",
+        "RLMT_MEMLOCK",
+        "RLMT_MSGQUEUE",
+        "RLMT_NICE",
+        "RLMT_NOFILE",
+        "RLMT_NPROC",
+        "RLMT_RSS",
+        "RLMT_RTPRIO",
+        "RLMT_RTTIME",
+        "RLMT_SIGPENDING",
+        "RLMT_STACK",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rlimit:
     """`resource` is RLMT_NOFILE or one of the other fifteen; None means unlimited (both or neither)."""

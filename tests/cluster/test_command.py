@@ -101,6 +101,14 @@ def test_when_no_offer_fits_it_is_said_and_given_up(paddock: Command) -> None:
     assert time.monotonic() - begin_s < 10
 
 
+def test_powers_rlimits_and_labels_are_the_tasks(paddock: Command) -> None:
+    flags = ("--cap-drop=ALL", "--cap-add=KILL", "--ulimit=nofile=64:99", "--label=kind=odd", "--name=bounded")
+    script = "ulimit -Sn; ulimit -Hn; grep CapBnd /proc/self/status"
+    done = paddock("run", *flags, "--", "/bin/sh", "-c", script)
+    assert done.stdout.split() == [b"64", b"99", b"CapBnd:", b"0000000000000020"], done.stderr
+    assert "kind=odd" in paddock.text("describe", paddock.task("bounded", "finished"))
+
+
 def test_an_image_waits_for_an_agent_that_runs_docker(paddock: Command) -> None:
     """The agent of this host runs native containers only: its offers are left to others, and nothing is launched."""
     done = paddock("run", "--docker=busybox", "--publish=80", "--offer-timeout=1s")

@@ -107,18 +107,33 @@ def test_what_is_said_to_the_engine_is_so(paddock: Command) -> None:
         "--device=/dev/null:/dev/nothing:r",
         "--shm-size=3MiB",
         "--parameter=sysctl=net.core.somaxconn=77",
+        "--cap-drop=ALL",
+        "--cap-add=KILL",
+        "--ulimit=nofile=64:99",
     ]
     script = (
         "hostname; grep gate /etc/hosts; cat /etc/resolv.conf; cat /given; cat /proc/sys/net/core/somaxconn; "
         "df -k /scratch /dev/shm | awk '{print $2, $6}'; wc -c < /dev/nothing; touch /kept/x /scratch/x && echo written; "
-        "touch /given; touch /x"
+        "touch /given; touch /x; "
+        "ulimit -Sn; ulimit -Hn; grep CapEff /proc/self/status"
     )
     done = paddock("run", f"--docker={images.BUSYBOX}", *said, "--", "sh", "-c", script)
     told = done.stdout.decode()
-    for line in ("inner", "nameserver 10.0.0.1", "search example.com", "options ndots:2", "77", "0", "written"):
+    for line in (
+        "inner",
+        "nameserver 10.0.0.1",
+        "search example.com",
+        "options ndots:2",
+        "77",
+        "0",
+        "written",
+        "64",
+        "99",
+    ):
         assert line in told.splitlines(), (line, told, done.stderr)
     assert re.search(r"10\.9\.8\.7\s+gate", told), told
     assert Path("/proc/version").read_text("utf-8") in told
+    assert re.search(r"CapEff:\s+0000000000000020", told), told
     assert {"1024 /scratch", "3072 /dev/shm"} <= set(told.splitlines()), told
     assert done.stderr.count(b"Read-only file system") == 2, done.stderr
     assert re.search(rb"port 31\d\d\d of \S+ leads to 80/tcp", done.stderr), done.stderr

@@ -6,34 +6,13 @@ import re
 from collections.abc import Sequence
 
 from paddock.model.errors import InvalidRequest, Unsupported
-from paddock.model.task import ContainerInfo, ContainerType, LinuxInfo, Rlimit
+from paddock.model.task import RLIMIT_NAMES, ContainerInfo, ContainerType, LinuxInfo, Rlimit
 from paddock.wire.convert import bounds
 from paddock.wire.convert.docker import docker_info_from_wire, docker_info_to_wire
 from paddock.wire.convert.remembered import remembered
 from paddock.wire.v1 import tasks_pb2 as pb
 
 _CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
-_RLIMIT_NAMES = frozenset(
-    {
-        "RLMT_AS",
-        "RLMT_CORE",
-        "RLMT_CPU",
-        "RLMT_DATA",
-        "RLMT_FSIZE",
-        "RLMT_LOCKS",
-        "RLMT_MEMLOCK",
-        "RLMT_MSGQUEUE",
-        "RLMT_NICE",
-        "RLMT_NOFILE",
-        "RLMT_NPROC",
-        "RLMT_RSS",
-        "RLMT_RTPRIO",
-        "RLMT_RTTIME",
-        "RLMT_SIGPENDING",
-        "RLMT_STACK",
-    }
-)
-
 _TYPES_FROM_WIRE = {
     pb.CONTAINER_TYPE_UNSPECIFIED: ContainerType.NATIVE,
     pb.CONTAINER_TYPE_NATIVE: ContainerType.NATIVE,
@@ -47,7 +26,7 @@ def container_info_from_wire(message: pb.ContainerInfo, field: str = "container"
     """Docker is let through: whether an agent runs it is the agent's to say. An image with no type is of type DOCKER."""
     if message.type not in _TYPES_FROM_WIRE:
         raise Unsupported(f"{field}.type = {message.type}", "use CONTAINER_TYPE_NATIVE or CONTAINER_TYPE_DOCKER")
-    bounds.count(message.rlimits, f"{field}.rlimits", len(_RLIMIT_NAMES))
+    bounds.count(message.rlimits, f"{field}.rlimits", len(RLIMIT_NAMES))
     bounds.unique([rlimit.resource for rlimit in message.rlimits], f"{field}.rlimits")
     docker = docker_info_from_wire(message.docker, f"{field}.docker") if message.HasField("docker") else None
     return ContainerInfo(
@@ -76,8 +55,8 @@ def container_type_to_wire(container_type: ContainerType) -> pb.ContainerType.Va
 
 
 def _rlimit_from_wire(message: pb.Rlimit, field: str) -> Rlimit:
-    if message.resource not in _RLIMIT_NAMES:
-        raise InvalidRequest(f"{field}.resource", message.resource, f"use one of {' '.join(sorted(_RLIMIT_NAMES))}")
+    if message.resource not in RLIMIT_NAMES:
+        raise InvalidRequest(f"{field}.resource", message.resource, f"use one of {' '.join(sorted(RLIMIT_NAMES))}")
     soft = message.soft if message.HasField("soft") else None
     hard = message.hard if message.HasField("hard") else None
     if soft is None and hard is None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from isolators.contract import HostFacts, IsolatorSettings
-from isolators.linux.capabilities import DEFAULT_BOUNDING, CapabilitiesIsolator
+from isolators.linux.capabilities import CapabilitiesIsolator
 from isolators.testing import sample_container, sample_host
 from paddock.kernel.capabilities import NAMES
+from paddock.model.capabilities import DEFAULT_BOUNDING
 from paddock.model.errors import ConfigError, ContainerizerError, InvalidRequest
 from paddock.model.launch_plan import Capabilities
 from paddock.model.task import ContainerInfo, LinuxInfo
