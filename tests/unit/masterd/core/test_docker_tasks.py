@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 
 from masterd.core.effects import TellLaunch
+from paddock.daemon.durable_codec import from_bytes, to_bytes
 from paddock.model.docker import DockerInfo, DockerNetwork, PortMapping
+from paddock.model.ids import AgentId
 from paddock.model.image import parse_image
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, Reason, TaskInfo, TaskState
 from paddock.wire import convert
-from tests.unit.masterd.core.world import World, task_info
+from tests.unit.masterd.core.world import World, reported, task_info
 
 RESOURCES = "cpus:4;mem:1024;ports:[31000-31009]"
 BRIDGED = DockerInfo(
@@ -90,3 +92,15 @@ def test_a_native_task_is_not_launched_where_only_docker_is() -> None:
     world.accept(framework, world.offers(framework[2]), task_info("t1", "a1"))
     (status,) = world.statuses(framework[2])
     assert "container.type: native is not run by agent a1, which runs docker" in status.message
+
+
+def test_what_it_says_survives_the_master_and_a_recording() -> None:
+    """The master keeps no tasks: those that live come back with their agents."""
+    world = World()
+    framework = world.framework(failover_s=60)
+    info = docker_task(BRIDGED)
+    world.agent("a1", RESOURCES, tasks=(reported(framework, info),), containerizers=("docker",))
+    (entry,) = world.state.agents[AgentId("a1")].tasks.values()
+    assert entry.info.container == info.container
+    written = to_bytes(info, TaskInfo)
+    assert from_bytes(written, TaskInfo) == info
