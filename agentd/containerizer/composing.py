@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.core.events import Concluded, PrepareRefused
 from agentd.core.exit_record import ExitRecord
+from agentd.docker.state import EngineState
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.errors import NotFound, Unsupported
 from paddock.model.ids import ContainerId
@@ -128,6 +129,10 @@ class ComposingContainerizer(Containerizer):
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
         """See the contract."""
         return await self._owner(container_id).execute(container_id, command, user)
+
+    def engines(self) -> Mapping[str, EngineState]:
+        """All of them."""
+        return {name: state for member in self._in_order for name, state in member.engines().items()}
 
     async def stop(self) -> None:
         """All of them."""

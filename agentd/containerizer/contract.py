@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.core.events import Event
 from agentd.core.exit_record import ExitRecord
+from agentd.docker.state import EngineState
 from paddock.model.container import Container, ContainerConfig, UserIdentity
 from paddock.model.ids import ContainerId
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -120,6 +121,10 @@ class Containerizer(ABC):
     @abstractmethod
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
         """A further process in a running container. Raises ContainerizerError, NotFound."""
+
+    def engines(self) -> Mapping[str, EngineState]:
+        """How what others run for it is, by name: the Docker engine. The kernel is always there."""
+        return {}
 
     @abstractmethod
     async def stop(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
@@ -27,6 +27,7 @@ from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
 from agentd.docker.parameters import Body
 from agentd.docker.stand_in import order_json
+from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.container import ContainerConfig, UserIdentity
@@ -318,6 +319,10 @@ class DockerContainerizer(Containerizer):
             working_directory=command.working_directory,
         )
         return await DockerExec.begin(self._engine, note.engine_id, order)
+
+    def engines(self) -> Mapping[str, EngineState]:
+        """The one."""
+        return {"docker": self._engine.calls.state}
 
     async def stop(self) -> None:
         """All live on."""

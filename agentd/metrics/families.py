@@ -66,6 +66,19 @@ FETCH_CACHE = counter(
     "agentd_fetch_cache_lookups", "Looks for a URI that a task wants cached, by whether it was there.", "result"
 )
 
+ENGINE = info(
+    "agentd_engine", "What runs containers for the agent; its version, as it said it last.", "engine", "version"
+)
+ENGINE_REACHABLE = gauge(
+    "agentd_engine_reachable", "1 while it answers, else 0: then tasks for it are refused.", "engine"
+)
+ENGINE_SINCE = gauge(
+    "agentd_engine_changed_timestamp_seconds",
+    "Since when it answers, or does not, in seconds since 1970.",
+    "engine",
+    unit="seconds",
+)
+
 CONTAINER = info(
     "agentd_container", "What a container is.", "container_id", "task_id", "framework_id", "name", "type", "user"
 )
@@ -140,6 +153,9 @@ FAMILIES: tuple[Family, ...] = (
     FETCH_CACHE_BYTES,
     FETCH_CACHE_LIMIT,
     FETCH_CACHE,
+    ENGINE,
+    ENGINE_REACHABLE,
+    ENGINE_SINCE,
     CONTAINER,
     CPU,
     CPU_PERIODS,

@@ -115,6 +115,7 @@ class Pages:
                 hit_count=cache.hit_count,
                 miss_count=cache.miss_count,
             ),
+            engines=sources.containerizer.engines(),
             problems=self.problems(),
         )
 

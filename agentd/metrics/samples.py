@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.core.state import AgentState
+from agentd.docker.state import EngineState
 from agentd.gc.collector import Collected
 from agentd.metrics import containers, families
 from agentd.metrics.containers import Measured
@@ -48,6 +49,7 @@ class Look:
     isolation_slow_count: int
     collected: Collected
     cache: CacheFigures
+    engines: Mapping[str, EngineState]
     problems: Sequence[str]
 
 
@@ -64,6 +66,7 @@ def samples(look: Look) -> Iterator[Sample]:
     yield families.CHECKPOINT_BYTES.sample(look.checkpoint_bytes)
     yield families.CHECKPOINT_BLOCKED.sample(int(look.is_blocked))
     yield from _of_disk(look.collected, look.cache)
+    yield from of_engines(look.engines)
     yield from containers.samples(look.measured)
 
 
@@ -108,6 +111,15 @@ def _of_isolation(look: Look) -> Iterator[Sample]:
         yield families.ISOLATOR_ERRORS.sample(count, isolator, operation)
     yield families.ISOLATION_QUEUE.sample(look.isolation_waiting_count)
     yield families.ISOLATION_SLOW.sample(look.isolation_slow_count)
+
+
+def of_engines(engines: Mapping[str, EngineState]) -> Iterator[Sample]:
+    """What others run containers with."""
+    for name, engine in engines.items():
+        yield families.ENGINE_REACHABLE.sample(int(engine.reachable), name)
+        yield families.ENGINE_SINCE.sample(engine.since_wall_ns / _NS_PER_S, name)
+        if engine.facts is not None:
+            yield families.ENGINE.sample(1, name, engine.facts.version)
 
 
 def _of_disk(collected: Collected, cache: CacheFigures) -> Iterator[Sample]:

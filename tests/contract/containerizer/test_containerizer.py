@@ -162,6 +162,8 @@ async def test_a_life_is_prepared_started_ended_concluded(subject: Subject) -> N
     assert os.waitstatus_to_exitcode(ended.record.wait_status or 0) == 6
     assert ended.record.pid == started.pid
     await subject.conclude(config, ended)
+    engines = subject.containerizer.engines()
+    assert {name: engine.reachable for name, engine in engines.items()} == ({"docker": True} if subject.engine else {})
 
 
 async def test_a_resize_is_answered_and_may_come_twice(subject: Subject) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentd.containerizer.composing import ComposingContainerizer
+from agentd.containerizer.native import NativeContainerizer
 from agentd.core import events
+from agentd.docker.answers import EngineFacts
+from agentd.docker.state import EngineState
 from agentd.metrics import families
 from agentd.metrics.cgroup_files import Unified
 from agentd.metrics.containers import OTHER, Measured, samples
 from agentd.metrics.meters import FETCH, LAUNCH, PREPARE, TOTAL, IsolatorMeters, LaunchTimes, LoopMeters
+from agentd.metrics.samples import of_engines
 from paddock.metrics.families import Kind
 from paddock.model.container import Container, ContainerState
 from paddock.model.ids import ContainerId
 from paddock.model.statistics import ResourceStatistics
-from paddock.model.task import Reason, TaskState
+from paddock.model.task import ContainerType, Reason, TaskState
 from tests.unit.agentd.core.made import config
 
 AMOUNTS = st.none() | st.integers(min_value=0, max_value=2**50)
@@ -52,6 +58,38 @@ def test_what_only_v2_tells_is_told_of_those_with_series_of_their_own() -> None:
     assert found[families.IO, ("c0", "t0", "read")] == 7
     assert (families.IO, ("c0", "t0", "write")) not in found
     assert not {family for family, _ in found} & {families.PIDS, families.DISK}, "what was not measured is not told"
+
+
+def facts(version: str) -> EngineFacts:
+    return EngineFacts(
+        version=version,
+        api_version="1.44",
+        cgroup_driver="cgroupfs",
+        cgroup_version="1",
+        storage_driver="overlay2",
+        data_root="/var/lib/docker",
+        live_restore=True,
+    )
+
+
+class OneEngine(NativeContainerizer):
+    """Whose containers an engine runs."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state = state
+
+    def engines(self) -> dict[str, EngineState]:
+        return {"docker": self._state}
+
+
+@pytest.mark.parametrize("version", ["", "28.1"])
+def test_an_engine_is_told_and_its_version_once_it_has_said_it(version: str) -> None:
+    state = EngineState(reachable=bool(version), since_wall_ns=5_000_000_000, facts=facts(version) if version else None)
+    composed = ComposingContainerizer({ContainerType.DOCKER: OneEngine(state)}, lambda event: None)
+    found = {(family, labels): value for family, labels, value in of_engines(composed.engines())}
+    assert found[families.ENGINE_REACHABLE, ("docker",)] == bool(version)
+    assert found[families.ENGINE_SINCE, ("docker",)] == 5
+    assert ((families.ENGINE, ("docker", version)) in found) is bool(version)
 
 
 def test_launches_are_timed_by_their_stages() -> None:
