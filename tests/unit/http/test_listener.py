@@ -195,23 +195,48 @@ async def test_those_who_do_not_read_are_cut_off(tmp_path: Path, monkeypatch: py
             assert 0 < came < len(LARGE)
 
 
+async def test_one_who_says_nothing_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "IDLE_LIMIT_S", 0.2)
+    async with listening(tmp_path) as path:
+        assert await ask(path, b"") == b""
+        assert await ask(path, b"GET /healthz HT") == b"", "nor one who never comes to an end"
+
+
 async def test_one_who_reads_slowly_gets_all(tmp_path: Path) -> None:
     async with listening(tmp_path) as path:
         answer = await ask(path, request("GET /large"))
         assert answer.endswith(LARGE)
 
 
-async def test_with_all_places_taken_by_those_who_do_not_read_the_oldest_goes(tmp_path: Path) -> None:
-    async with listening(tmp_path, {"/large": large, "/healthz": healthz}) as path:
-        writers = []
-        for _ in range(server.CONNECTIONS_LIMIT_COUNT):
-            reader, writer = await asyncio.open_unix_connection(path, limit=1024)
-            writer.write(request("GET /large"))
-            await reader.read(1)
-            writers.append(writer)
+async def test_with_all_places_taken_by_those_who_do_not_read_the_oldest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ANSWER_LIMIT_S", 600.0)
+    async with listening(tmp_path) as path:
         assert status_of(await ask(path, GET)) == 200
-        for writer in writers:
-            writer.transport.abort()
+        lazy, poll = [], select.poll()
+        for _ in range(server.CONNECTIONS_LIMIT_COUNT):
+            each = socket.socket(socket.AF_UNIX)
+            each.connect(path)
+            each.send(request("GET /large"))
+            async with asyncio.timeout(WAIT_S):
+                while not is_readable(each):
+                    await asyncio.sleep(0)
+            poll.register(each, select.POLLHUP)
+            lazy.append(each)
+        assert not poll.poll(0)
+        assert status_of(await ask(path, GET)) == 200
+        async with asyncio.timeout(WAIT_S):
+            while not (gone := poll.poll(0)):
+                await asyncio.sleep(0.01)
+        assert [fd for fd, _ in gone] == [lazy[0].fileno()]
+        for each in lazy:
+            each.close()
+
+
+def is_readable(connected: socket.socket) -> bool:
+    """Its answer has begun."""
+    return bool(select.select([connected], [], [], 0)[0])
 
 
 async def test_a_pipeline_without_end_is_not_taken_in(tmp_path: Path) -> None:
