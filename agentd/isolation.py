@@ -54,6 +54,11 @@ class Isolation:
         plan = merger.merged
         return replace(plan, needs_barrier=True) if self._waiting_at_barrier else plan
 
+    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+        """Where it writes beside its sandbox."""
+        for isolator in self._isolators:
+            isolator.count_also(container_id, directories)
+
     def isolate(self, container_id: ContainerId, pid: int) -> None:
         """The process waits at the barrier."""
         for isolator in self._waiting_at_barrier:

@@ -209,6 +209,11 @@ class Isolator(ABC):
         """
         return Evidence()
 
+    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+        """Where it writes beside its sandbox: what an engine gave it. In place of what was told before; an unknown id is no
+        error.
+        """
+
     def cleanup(self, container_id: ContainerId) -> None:
         """Forget it and undo what was done outside the plan. Idempotent; an unknown id is no error."""
 

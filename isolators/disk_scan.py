@@ -13,6 +13,7 @@ import heapq
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paddock.model.task import DirectoryUsage
@@ -43,13 +44,19 @@ class ScanFailure:
 class DiskScan:
     """A running du. `look` until it answers; then, or to give up, `stop` until it says True."""
 
-    def __init__(self, du_path: str, sandbox: str, *, now_s: float, deadline_s: float) -> None:
-        """Starts it, niced. Raises OSError when it cannot be started. `deadline_s` is on the clock of `now_s`."""
+    def __init__(
+        self, du_path: str, sandbox: str, *, now_s: float, deadline_s: float, beside: Sequence[str] = ()
+    ) -> None:
+        """Starts it, niced. Raises OSError when it cannot be started. `deadline_s` is on the clock of `now_s`; `beside`: what
+        counts too, and is named from its own root: `/…`.
+        """
         self._root = os.fsencode(sandbox.rstrip("/"))
+        self._beside = tuple(os.fsencode(path.rstrip("/")) for path in beside)
         self._started_s = now_s
         self._deadline_s = deadline_s
         self._rest = b""
         self._total_bytes: int | None = None
+        self._beside_bytes = 0
         self._below_bytes = 0
         self._largest: list[tuple[int, bytes]] = []
         self._is_killed = False
@@ -61,7 +68,7 @@ class DiskScan:
             pass  # the user's quota of pipe pages: a smaller pipe only makes du wait now and then
         try:
             os.set_blocking(write_fd, True)
-            self.pid = _spawn(du_path, self._root, write_fd)
+            self.pid = _spawn(du_path, (self._root, *self._beside), write_fd)
         except OSError:
             os.close(self._pipe_fd)
             raise
@@ -85,7 +92,8 @@ class DiskScan:
             DirectoryUsage(path=shown(path), used_bytes=used_bytes) for used_bytes, path in sorted(self._largest)[::-1]
         )
         duration_ms = round((now_s - self._started_s) * 1000)
-        return ScanResult(used_bytes=self._total_bytes, largest=largest, duration_ms=duration_ms)
+        used_bytes = self._total_bytes + self._beside_bytes
+        return ScanResult(used_bytes=used_bytes, largest=largest, duration_ms=duration_ms)
 
     def stop(self) -> bool:
         """Let go of it, killing it when it still runs. False: the kernel has not ended it yet, ask again later."""
@@ -136,6 +144,13 @@ class DiskScan:
         if path == self._root:
             self._total_bytes = int(size)
             return
+        for root in self._beside:
+            if path == root:
+                self._beside_bytes += int(size)
+                return
+            if path.startswith(root + b"/"):
+                self._keep(int(size), path[len(root) :])
+                return
         self._below_bytes += int(size)
         self._keep(int(size), path[len(self._root) + 1 :])
 
@@ -146,9 +161,9 @@ class DiskScan:
             heapq.heappushpop(self._largest, (used_bytes, path))
 
 
-def _spawn(du_path: str, root: bytes, write_fd: int) -> int:
+def _spawn(du_path: str, roots: Sequence[bytes], write_fd: int) -> int:
     """posix_spawn: the agent is threaded and never forks. What du complains of (files that vanished) is not of interest."""
-    arguments = [b"du", b"-x", b"-0", b"--block-size=1", b"--max-depth=1", b"--", root]
+    arguments = [b"du", b"-x", b"-0", b"--block-size=1", b"--max-depth=1", b"--", *roots]
     pid = os.posix_spawn(
         du_path,
         arguments,

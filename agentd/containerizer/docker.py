@@ -224,6 +224,19 @@ class DockerContainerizer(Containerizer):
         if started is not None and note is not None and note.failed is None:
             del self._started[container_id]
             self._post(replace(started, pid=note.pid or started.pid))
+            if not note.has_ended:
+                self._track(self._count_disk(container_id, note.engine_id))
+
+    async def _count_disk(self, container_id: ContainerId, engine_id: str) -> None:
+        """What it writes into its image and the engine's volumes counts as what it writes into its sandbox."""
+        try:
+            found = await self._engine.inspect(engine_id)
+        except PaddockError as error:
+            _log.warning("only its sandbox is counted", extra={"container_id": container_id, "error": str(error)})
+            return
+        volumes = [mount.source for mount in found.mounts if mount.kind == "volume" and mount.writable]
+        layer = [found.writable_layer] if found.writable_layer else []
+        await self._native.count_also(container_id, [*layer, *volumes])
 
     async def _ended(self, container_id: ContainerId, record: ExitRecord | None) -> None:
         self._look_at_note(container_id)

@@ -240,6 +240,10 @@ class NativeContainerizer(Containerizer):
         """Read from the kernel now."""
         return await self._thread.run("limits", lambda: self._isolation.limits(container_id))
 
+    async def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+        """Where it writes beside its sandbox."""
+        await self._thread.run("count", lambda: self._isolation.count_also(container_id, directories))
+
     async def plan(self, container_id: ContainerId, config: ContainerConfig) -> LaunchPlan:
         """Of a container that is prepared, or was launched by an earlier agent: what isolators want of this configuration."""
         plan = self._plans.get(container_id)

@@ -45,6 +45,7 @@ class Tracked:
     """One tree: idle until `due_s`, then in the queue, then under a scan, then idle again.
 
     `volume`: its persistence id; empty: the tree is the sandbox. `ends`: a container that cannot write is not ended for it.
+    `beside`: further directories that count with it.
     """
 
     sandbox: str
@@ -52,6 +53,7 @@ class Tracked:
     due_s: float
     volume: str = ""
     ends: bool = True
+    beside: tuple[str, ...] = ()
     scan: DiskScan | None = None
     measured: ScanResult | None = None
     measured_ns: int = 0
@@ -118,6 +120,12 @@ class DiskUsageIsolator(Isolator):
                 ends=not resource.volume.read_only,
             )
         self._volumes[container_id] = tuple(keys)
+
+    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+        """With its sandbox, from the next count on."""
+        tracked = self._tracked.get(container_id)
+        if tracked is not None:
+            tracked.beside = tuple(directories)
 
     def _counted(self, container_id: ContainerId) -> list[str]:
         """Those of its trees that are counted."""
@@ -235,7 +243,9 @@ class DiskUsageIsolator(Isolator):
             return
         try:
             deadline_s = now_s + self.settings.du_deadline_ms / 1000
-            tracked.scan = DiskScan(self._du_path, tracked.sandbox, now_s=now_s, deadline_s=deadline_s)
+            tracked.scan = DiskScan(
+                self._du_path, tracked.sandbox, now_s=now_s, deadline_s=deadline_s, beside=tracked.beside
+            )
         except OSError as error:
             tracked.failure = f"{self._du_path} cannot be started: {error.strerror}"
             tracked.due_s = now_s + self.interval_ms / 1000

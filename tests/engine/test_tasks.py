@@ -282,3 +282,12 @@ def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, en
             assert done.stdout == b"brought\n", done.stderr
         assert f"image {repository}:1 is being pulled" in paddock.text("describe", newest(paddock, "brought"))
         api.remove_image(f"{repository}:1")
+
+
+def test_what_is_written_into_the_image_counts_as_disk(paddock: Command) -> None:
+    script = "mkdir /big; dd if=/dev/zero of=/big/file bs=1M count=40 2>/dev/null; sleep 1000"
+    done = paddock(*docker("--name=full", "--disk=16MiB", "--mem=128MiB", "--", "sh", "-c", script))
+    assert done.returncode != 0
+    text = paddock.text("describe", newest(paddock, "full"))
+    assert "CONTAINER_LIMITATION_DISK" in text.upper(), text
+    assert "/big " in text, text
