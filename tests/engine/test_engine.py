@@ -14,7 +14,7 @@ import pytest
 from testbed.engine import images, names, remains
 from testbed.engine.engine import Engine, running_engine
 from tests import leftovers
-from tests.engine.registry import PASSWORD, USER, running_registry
+from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
@@ -66,19 +66,6 @@ def test_its_containers_are_in_its_own_cgroup_and_its_own_network(engine: Engine
         assert api.info()["CgroupDriver"] == "cgroupfs"
         api.remove_container(container, force=True)
     assert "docker0" not in os.listdir("/sys/class/net")
-
-
-@pytest.mark.parametrize("needs_password", [False, True])
-def test_a_registry_gives_back_what_was_pushed(engine: Engine, needs_password: bool) -> None:
-    known = {"username": USER, "password": PASSWORD} if needs_password else None
-    with running_registry(engine, needs_password=needs_password) as registry, images.client(engine) as api:
-        name = f"{registry.address}/box"
-        api.tag(images.BUSYBOX, name, "1")
-        assert "digest: sha256:" in api.push(name, "1", auth_config=known)
-        api.remove_image(f"{name}:1")
-        assert "Downloaded newer image" in api.pull(name, "1", auth_config=known)
-        assert images.image_id(api, f"{name}:1") == images.image_id(api, images.BUSYBOX)
-        api.remove_image(f"{name}:1")
 
 
 def test_paused_it_takes_connections_and_does_not_answer(hurt_engine: Engine) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import docker
 import pytest
 
+from agentd.docker.breaker import BreakerPolicy
 from agentd.docker.credentials import Credential
 from agentd.docker.failures import EngineUnresponsive, PullFailed, PullProblem
 from agentd.docker.pull_progress import PullProgress
@@ -189,7 +190,7 @@ async def test_a_pull_as_a_whole_has_its_time_too_and_one_that_nobody_wants_ends
 
 
 async def test_a_hung_engine_is_not_taken_for_a_hung_registry(hurt_engine: Engine, free: Registry) -> None:
-    async with asking(hurt_engine.socket, replace(HASTY, pull_silence_s=30)) as asker:
+    async with asking(hurt_engine.socket, replace(HASTY, breaker=BreakerPolicy(failure_count=1))) as asker:
         await until(lambda: asker.calls.state.reachable)
         asker.calls.limits = replace(asker.calls.limits, pull_silence_s=3)
         hurt_engine.pause()

@@ -166,7 +166,7 @@ async def test_closed_at_once_nothing_is_left_of_it_here(asker: Asker) -> None:
 
 
 async def test_an_end_is_waited_for_without_a_thread(asker: Asker) -> None:
-    container = await running(asker, "sh", "-c", "read x </dev/zero")
+    container = await running(asker)
     waits = [asyncio.create_task(asker.engine.exit_code(container)) for _ in range(50)]
     assert (await asker.engine.inspect(container)).pid, "others are asked meanwhile"
     assert not any(task.done() for task in waits)

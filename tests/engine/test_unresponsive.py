@@ -52,13 +52,11 @@ async def test_hung_it_costs_each_call_its_deadline_then_nothing_and_it_comes_ba
             assert "was not asked: docker engine unresponsive since" in str(error)
         assert time.monotonic() - begun_s < SLACK_S, "each of these would have waited for its deadline"
         heart.cancel()
-        assert longest_pause_s < 1, "the event loop was never held"
+        assert longest_pause_s < SLACK_S / 4, "the event loop was never held"
         facts = asker.calls.state.facts
         assert facts is not None, "who it was is still known"
         hurt_engine.resume()
-        await asyncio.wait_for(asker.calls.until_reachable(), SLACK_S)
-        await asker.engine.list_containers({})
-        assert asker.calls.state.reachable
+        await until(lambda: asker.calls.state.reachable)
         assert asker.calls.state.last_error == ""
 
 
@@ -81,11 +79,10 @@ async def test_killed_it_is_absent_and_started_again_it_is_asked_who_it_is(hurt_
         assert "Connection refused" in str(error)
         hurt_engine.live_restore = True
         hurt_engine.start()
-        await asyncio.wait_for(asker.calls.until_reachable(), SLACK_S)
+        await until(lambda: asker.calls.state.reachable)
         facts = asker.calls.state.facts
         assert facts is not None
         assert facts.live_restore
-        await asker.engine.list_containers({})
 
 
 async def test_restarted_between_two_calls_nothing_is_noticed_but_what_has_changed(hurt_engine: Engine) -> None:
@@ -118,8 +115,8 @@ async def test_what_listens_there_and_is_no_engine_of_ours_is_told(tmp_path: Pat
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n%s" % (len(body), body)
     with silent_engine(tmp_path / "s", at_once=answer):
         async with asking(tmp_path / "s", HASTY) as asker:
+            await until(lambda: words in asker.calls.state.last_error)
             assert not asker.calls.state.reachable
-            assert words in asker.calls.state.last_error
             assert words in str(await refused(asker))
 
 
@@ -129,7 +126,8 @@ async def test_accepting_and_never_answering_is_a_hung_engine_and_few_probes_are
             assert not asker.calls.state.reachable
             errors = await asyncio.gather(*(refused(asker) for _ in range(1000)))
             assert {type(error) for error in errors} == {EngineUnresponsive}
-            count = len(heard)
+            count, begun_s = len(heard), time.monotonic()
             await asyncio.sleep(1.2)
-            assert len(heard) - count <= 4, "a probe takes 0.5 s, and the wait for the next half of 0.1 s at least"
+            most = 2 + (time.monotonic() - begun_s) / HASTY.ping_s
+            assert len(heard) - count <= most, "each probe is waited for to its deadline"
             assert all(request.startswith(b"GET /version ") for request in heard if request)
