@@ -111,6 +111,8 @@ def _make_state_dir(path: str) -> None:
 def _write_places(settings: Settings, host: HostFacts) -> None:
     """For `paddock doctor`, which must find what is ours while we are down. A full disk keeps no agent from its containers."""
     unix = [address.removeprefix("unix:") for address in settings.listen if address.startswith(("unix:", "/"))]
+    if http := settings.http_addresses.unix_path:
+        unix.append(http)
     places = AgentPlaces(
         agent_id=host.agent_id,
         state_dir=settings.state_dir,

@@ -89,6 +89,7 @@ async def test_two_agents_in_order(agentds: tuple[AgentdProcess, AgentdProcess])
         for each in agentds:
             assert f"pid {each.pid}" in str(by_name[f"{each.directory}/state"]["why"])
             assert by_name[str(each.directory / "agentd.sock")]["verdict"] == "fine"
+            assert by_name[str(each.directory / "agentd.sock.http")]["verdict"] == "fine"
             assert by_name[f"{each.directory}/state/run/launcher.sock"]["verdict"] == "fine"
         assert paddock("gc", agents=agentds) == (0, [])
         assert Path(f"/proc/{running.pid}").exists()
