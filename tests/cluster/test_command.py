@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from paddock.metrics.pages import FRESH_S
 from paddock.model.framework import FrameworkInfo
 from paddock.scheduler import Offered, Scheduler
 from testbed.one_host import OneHost
 from tests.cluster.conftest import PADDOCK, Background, Command
+from tests.scraping import assert_promtool_takes, get, scrape
 
 NOBODY = 65534
 
@@ -420,3 +422,25 @@ def test_a_reader_that_goes_away_is_no_error_to_shout_about(paddock: Command) ->
     )
     assert done.stdout == b"1\n"
     assert b"Traceback" not in done.stderr
+
+
+def test_monitoring_sees_what_the_command_sees(paddock: Command, cluster: OneHost, sleeper: Background) -> None:
+    pages = {name: f"{cluster.directory}/{name}.sock.http" for name in ("masterd", "agentd")}
+    assert {name: get(path, "/readyz")[0] for name, path in pages.items()} == {"masterd": 200, "agentd": 200}
+    assert_promtool_takes(pages["agentd"])
+    assert paddock("run", "--", "/bin/sh", "-c", "exit 3").returncode == 3
+    time.sleep(FRESH_S * 1.2)  # what was asked before is told no more
+    master = scrape(pages["masterd"])
+    assert master["masterd_agents", "state=connected"] == 1
+    assert master["masterd_tasks", "state=running"] >= 1
+    assert master["masterd_resources", "part=used", "resource=cpus"] >= 0.2
+    assert master["masterd_offers_ended_total", "outcome=accepted"] >= 2
+    assert master["masterd_tasks_ended_total", "reason=command_exited", "source=agent", "state=failed"] >= 1
+    assert 0 < master["masterd_role_dominant_share", "role=*"] <= 1
+    assert master["masterd_registry_write_seconds_count",] >= 1
+    agent = scrape(pages["agentd"])
+    assert agent["agentd_master_connected",] == 1
+    assert agent["agentd_master_changed_timestamp_seconds",] > 1.7e9
+    assert agent["agentd_containers_ended_total", "reason=command_exited", "state=failed"] >= 1
+    pids = {key[2]: value for key, value in agent.items() if key[0] == "agentd_container_pids_limit"}
+    assert pids[f"task_id={sleeper.task_id}"] == 50
