@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentd.checkpoint_writer import CheckpointWriter
@@ -13,7 +14,7 @@ from agentd.containerizer.contract import Containerizer
 from agentd.fetcher.cache import FetchCache
 from agentd.gc.collector import Collected
 from agentd.isolation_thread import IsolationThread
-from agentd.metrics import cgroup_files, mesos
+from agentd.metrics import cgroup_files, containers, mesos
 from agentd.metrics.cgroup_files import Unified
 from agentd.metrics.containers import Measured
 from agentd.metrics.families import FAMILIES
@@ -80,27 +81,27 @@ class Pages:
             found.append(f"not registered with a master: {', '.join(self._sources.settings.master)}")
         return found
 
-    async def _samples(self) -> list[Sample]:
-        return list(samples(await self._look()))
+    async def _samples(self) -> Iterable[Sample]:
+        """The state is read now. What was measured of a thousand containers is made into samples where the text is written."""
+        measured = await self._measure(self._sources.settings.metrics_container_limit_count)
+        return itertools.chain(list(samples(await self._look())), containers.samples(measured))
 
     async def _make_snapshot(self) -> HttpAnswer:
         uptime_s = asyncio.get_running_loop().time() - self._begun_s
-        return answer(mesos.snapshot(await self._look(own_count=0), uptime_s=uptime_s))
+        return answer(mesos.snapshot(await self._look(), uptime_s=uptime_s))
 
     async def _make_statistics(self) -> HttpAnswer:
-        return mesos.statistics(await self._measure(0))
+        return await asyncio.to_thread(mesos.statistics, await self._measure(0))
 
-    async def _look(self, own_count: int | None = None) -> Look:
+    async def _look(self) -> Look:
         sources = self._sources
         shell, cache = sources.shell, sources.cache
-        limit_count = sources.settings.metrics_container_limit_count if own_count is None else own_count
-        measured = await self._measure(limit_count)
+        used_bytes = await asyncio.to_thread(_used_bytes, cache)
         return Look(
             version=VERSION,
             hostname=sources.settings.hostname or socket.gethostname(),
             cgroups=sources.host.cgroup_mode,
             state=shell.state,
-            measured=measured,
             loop=shell.meters,
             isolators=sources.isolators,
             checkpoint_s=sources.writer.sync_s,
@@ -110,7 +111,7 @@ class Pages:
             isolation_slow_count=sources.thread.slow_count,
             collected=sources.collected,
             cache=CacheFigures(
-                used_bytes=await asyncio.to_thread(_used_bytes, cache),
+                used_bytes=used_bytes,
                 limit_bytes=sources.settings.fetcher_cache_size_bytes,
                 hit_count=cache.hit_count,
                 miss_count=cache.miss_count,
@@ -136,10 +137,10 @@ class Pages:
         return Measured(containers=running, usages=usages, unified=unified, own_count=own_count)
 
 
-def _read_unified(containers: Sequence[Container]) -> dict[ContainerId, Unified]:
+def _read_unified(running: Sequence[Container]) -> dict[ContainerId, Unified]:
     return {
         container.config.container_id: cgroup_files.read(container.cgroup_paths[0])
-        for container in containers
+        for container in running
         if container.cgroup_paths
     }
 

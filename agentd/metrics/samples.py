@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from agentd.core.state import AgentState
 from agentd.docker.state import EngineState
 from agentd.gc.collector import Collected
-from agentd.metrics import containers, families
-from agentd.metrics.containers import Measured
+from agentd.metrics import families
 from agentd.metrics.meters import IsolatorMeters, LoopMeters
 from paddock.metrics.families import Sample
 from paddock.metrics.histogram import Histogram
@@ -39,7 +38,6 @@ class Look:
     hostname: str
     cgroups: str
     state: AgentState
-    measured: Measured
     loop: LoopMeters
     isolators: IsolatorMeters
     checkpoint_s: Histogram
@@ -54,7 +52,7 @@ class Look:
 
 
 def samples(look: Look) -> Iterator[Sample]:
-    """All of them."""
+    """All but those of containers, which are made of what was measured alone."""
     yield families.BUILD.sample(1, look.version)
     yield families.AGENT.sample(1, look.state.agent_id, look.hostname, look.cgroups)
     yield families.READY.sample(int(not look.problems))
@@ -67,7 +65,6 @@ def samples(look: Look) -> Iterator[Sample]:
     yield families.CHECKPOINT_BLOCKED.sample(int(look.is_blocked))
     yield from _of_disk(look.collected, look.cache)
     yield from of_engines(look.engines)
-    yield from containers.samples(look.measured)
 
 
 def _of_loop(loop: LoopMeters) -> Iterator[Sample]:
