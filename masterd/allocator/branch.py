@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from masterd.allocator.bundle import Kind
+from masterd.allocator.kind import Kind
 from masterd.allocator.shares import Weighed
 
 Shared = Sequence[tuple[Hashable, Kind, int]]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from masterd.allocator.accounts import Account, Accounts
 from masterd.allocator.agents import AllocatorAgent
-from masterd.allocator.bundle import NOTHING, Bundle, Kind, Kinds
+from masterd.allocator.bundle import NOTHING, Bundle, Kinds
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
+from masterd.allocator.kind import Kind
 from masterd.allocator.quantities import minimum_met, shrink_to_limits, shrink_to_quantities
 from masterd.allocator.roles import OPEN, OWED_OPEN, WANTING, Role, Roles
 from masterd.allocator.shares import ClusterTotals

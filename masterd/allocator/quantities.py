@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from masterd.allocator.amounts import Amount
-from masterd.allocator.bundle import NOTHING, Bundle, Kind
+from masterd.allocator.bundle import NOTHING, Bundle
+from masterd.allocator.kind import Kind
 
 Quantities = Mapping[str, int]
 

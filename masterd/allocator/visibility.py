@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 
 from masterd.allocator.agents import AllocatorAgent
-from masterd.allocator.bundle import Bundle, Kind
+from masterd.allocator.bundle import Bundle
 from masterd.allocator.frameworks import AllocatorFramework
 from masterd.allocator.interface import AllocatorSettings
+from masterd.allocator.kind import Kind
 from masterd.allocator.quantities import minimum_met
 from paddock.model.framework import FrameworkCapability as Capability
 
