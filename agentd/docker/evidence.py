@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from paddock.model.task import OomVictim
 
 _FLAT = re.compile(r"(?:[a-z_.]+ \d+\n)+")
 _OOM_KILLS = re.compile(r"^oom_kill ([1-9]\d*)$", re.MULTILINE)
+_ANY_OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _OOM_FILES = ("memory.oom_control", "memory.events")
 _MAX_VICTIMS = 64
 
@@ -22,20 +24,30 @@ def merged(record: ExitRecord, note: Note, memory_path: str) -> ExitRecord:
     """The record of the whole. `memory_path`: the task's memory cgroup, as the kernel's log names it, which is read if need be.
 
     Both cgroups have the same limits, and either may have been the first to hold something back: the larger count of the two.
-    cgroup v1 counts an OOM kill only where its victim was.
+    cgroup v1 counts an OOM kill only where its victim was; where that was gone before the stand-in could look, the log tells.
     """
     counters = {key: _larger(text, note.counters.get(key, "")) for key, text in record.counters}
     problems = (*record.problems, note.problem) if note.problem else record.problems
+    victims = record.victims
+    if _has_oom_kills(counters) or _may_have_oom_kills(record, note):
+        victims = _victims(note, memory_path)
+        counters = {key: _at_least(text, len(victims or ())) for key, text in counters.items()}
     return replace(
-        record,
-        pid=note.pid or record.pid,
-        counters=tuple(counters.items()),
-        victims=_victims(record, note, memory_path) if _has_oom_kills(counters) else record.victims,
-        problems=problems,
+        record, pid=note.pid or record.pid, counters=tuple(counters.items()), victims=victims, problems=problems
     )
 
 
-def _victims(record: ExitRecord, note: Note, memory_path: str) -> tuple[OomVictim, ...] | None:
+def _may_have_oom_kills(record: ExitRecord, note: Note) -> bool:
+    """Its end looks like one, or nobody has read the counter."""
+    is_unread = any(key.endswith(_OOM_FILES) and key not in note.counters for key, _ in record.counters)
+    return is_unread or record.wait_status == signal.SIGKILL or bool(note.oom_killed)
+
+
+def _at_least(text: str, count: int) -> str:
+    return _ANY_OOM_KILLS.sub(lambda found: f"oom_kill {max(int(found[1]), count)}", text) if count else text
+
+
+def _victims(note: Note, memory_path: str) -> tuple[OomVictim, ...] | None:
     try:
         kills = kmsg.oom_kills_in(kmsg.read_messages(), memory_path)
     except KernelError:

@@ -1,5 +1,7 @@
 """The record of an engine's container: the shim's, and what its stand-in saw of the engine's own cgroup."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentd.core.exit_record import ExitRecord
@@ -52,6 +54,19 @@ def test_victims_are_found_where_the_engines_cgroup_counted_them(monkeypatch: py
     assert dict(found.counters) == {"memory/memory.oom_control": KILLED}
     assert found.victims == (OomVictim(pid=8, comm="java", main=True), OomVictim(pid=9, comm="helper", main=False))
     assert found.problems == ("shim", "late")
+
+
+@pytest.mark.parametrize(
+    ("status", "counters"), [(9, {"memory/memory.oom_control": NOT_KILLED}), (0, {}), (7 << 8, {})]
+)
+def test_what_nobody_counted_in_time_the_log_tells(
+    monkeypatch: pytest.MonkeyPatch, status: int, counters: dict[str, str]
+) -> None:
+    monkeypatch.setattr(kmsg, "read_messages", lambda: (line(8, "java", f"{PATH}/{'e' * 64}"),))
+    note = Note(pid=7, main_pid=8, has_ended=True, counters=counters)
+    found = merged(replace(record(memory__memory_DOT_oom_control=NOT_KILLED), wait_status=status), note, PATH)
+    assert dict(found.counters) == {"memory/memory.oom_control": NOT_KILLED.replace("oom_kill 0", "oom_kill 1")}
+    assert found.victims == (OomVictim(pid=8, comm="java", main=True),)
 
 
 def test_where_the_log_may_not_be_read_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
