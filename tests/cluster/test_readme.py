@@ -32,7 +32,7 @@ def test_the_launch_is_followed_in_ten_lines() -> None:
 def test_every_directory_of_the_tree_is_there() -> None:
     tree = README.partition("## The tree\n\n```\n")[2].partition("```")[0]
     directories = re.findall(r"\b([a-z]+)/", tree)
-    assert len(directories) == 12
+    assert len(directories) == 13
     assert [name for name in directories if not (ROOT / name).is_dir()] == []
 
 
