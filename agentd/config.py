@@ -29,6 +29,7 @@ from paddock.daemon.settings import (
 )
 from paddock.http import addresses as http
 from paddock.model.docker_parameters import ORDINARY
+from paddock.model.errors import ConfigError
 from paddock.model.resource_text import parse_attributes, parse_resources
 from paddock.model.task import (
     DEFAULT_LOG_POLICY,
@@ -38,6 +39,7 @@ from paddock.model.task import (
     ContainerType,
     LogPolicy,
 )
+from paddock.rpc import exposure
 from paddock.rpc.address import parse_address
 
 DEFAULT_FILE = "/etc/paddock/agentd.toml"
@@ -123,7 +125,12 @@ class Settings:
         ("unix:/run/paddock/agentd.sock",), "addresses to serve: unix:/path, and host:port where TCP is wanted", WORDS
     )
     http_listen: tuple[str, ...] = setting((), http.HELP, WORDS)
-    insecure: bool = setting(False, http.INSECURE_HELP, BOOLEAN)
+    insecure: bool = setting(False, exposure.HELP, BOOLEAN)
+    tcp_uid: int | None = setting(
+        None,
+        "as which uid callers over TCP count, where the network is trusted; empty: they are refused",
+        optional(whole(0, 2**31)),
+    )
     metrics_container_limit_count: int = setting(
         100,
         "how many containers have metrics of their own, the newest; the others are summed as `other`",
@@ -267,12 +274,25 @@ class Settings:
     def __post_init__(self) -> None:
         """What settings must agree on."""
         _ = self.http_addresses
+        _, tcp = self.addresses
+        exposure.check(tcp, insecure=self.insecure)
+        if self.tcp_uid is not None and not tcp:
+            raise ConfigError(("tcp_uid: it means nothing without a host:port in listen",))
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """The unix path and the host:port of `listen`; an empty one is not there."""
+        addresses = [parse_address(text, f"listen[{index}]") for index, text in enumerate(self.listen)]
+        unix = [address.unix_path for address in addresses if address.unix_path]
+        tcp = [address.tcp for address in addresses if address.tcp]
+        if len(unix) > 1 or len(tcp) > 1 or not addresses:
+            raise ConfigError(("--listen: give one unix:/path, one host:port, or one of each",))
+        return unix[0] if unix else "", tcp[0] if tcp else ""
 
     @property
     def http_addresses(self) -> http.HttpAddresses:
         """Where HTTP is served. Raises ConfigError or InvalidRequest."""
-        unix = [text for text in self.listen if text.startswith(("unix:", "/"))]
-        grpc_unix_path = parse_address(unix[0], "listen").unix_path if unix else ""
+        grpc_unix_path, _ = self.addresses
         return http.http_addresses(self.http_listen, grpc_unix_path=grpc_unix_path, insecure=self.insecure)
 
     @property

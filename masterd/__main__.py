@@ -31,6 +31,7 @@ from paddock.daemon.reload import Reload
 from paddock.http.listener import HttpListener
 from paddock.model.agent import MasterInfo
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
+from paddock.rpc import exposure
 from paddock.rpc.principal import OwnUidOnly
 from paddock.rpc.server import RpcServer
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
@@ -105,6 +106,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
     running = asyncio.create_task(shell.run())
     try:
         await server.start()
+        exposure.tell(settings.tcp_address, settings.tcp_uid)
         await http.start()
         await server.set_serving(serving=True)
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})

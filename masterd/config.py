@@ -29,6 +29,7 @@ from paddock.http import addresses as http
 from paddock.model.errors import ConfigError, InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resource_text import parse_scalar_milli
+from paddock.rpc import exposure
 from paddock.rpc.address import Address, parse_address
 
 DEFAULT_PATH = "/etc/paddock/masterd.toml"
@@ -164,7 +165,7 @@ class MasterSettings:
     log_format: LogFormat = setting(LogFormat.LOGFMT, "how log lines look", one_of(LogFormat), reloads=True)
     log_level: str = setting("info", "the least important lines that are written", Kind("LEVEL", _level), reloads=True)
     http_listen: tuple[str, ...] = setting((), http.HELP, WORDS)
-    insecure: bool = setting(False, http.INSECURE_HELP, BOOLEAN)
+    insecure: bool = setting(False, exposure.HELP, BOOLEAN)
     metrics_role_limit_count: int = setting(
         500,
         "how many roles have metrics of their own; the others are summed as the role `other`",
@@ -174,6 +175,7 @@ class MasterSettings:
 
     def __post_init__(self) -> None:
         """What two settings must agree on."""
+        exposure.check(self.tcp_address, insecure=self.insecure)
         if self.tcp_uid is not None and not self.tcp_address:
             raise ConfigError(("tcp_uid: it means nothing without a host:port in listen",))
         _ = self.http_addresses

@@ -12,8 +12,7 @@ from agentd.rpc.access import Access
 from agentd.rpc.powers import Powers
 from agentd.shell import Shell
 from agentd.users import Users
-from paddock.model.errors import ConfigError
-from paddock.rpc.address import parse_address
+from paddock.rpc import exposure
 from paddock.rpc.server import RpcServer, Service
 from paddock.rpc.tokens import TokenAuthenticator, TokenIssuer
 from paddock.wire.v1.agent_task_service_pb2_grpc import add_AgentTaskServiceServicer_to_server
@@ -43,7 +42,7 @@ class Services:
         exec_servicer = exec.ExecServicer(shell, containerizer, access, users)
         task_servicer = tasks.TaskServicer(shell, access)
         issuer = TokenIssuer()
-        unix_path, tcp_address = _addresses(settings.listen)
+        unix_path, tcp_address = settings.addresses
         self._server = RpcServer(
             services=(
                 Service(
@@ -63,12 +62,14 @@ class Services:
                     register=lambda server: add_AgentTaskServiceServicer_to_server(task_servicer, server),
                 ),
             ),
-            authenticator=TokenAuthenticator(issuer),
+            authenticator=TokenAuthenticator(issuer, tcp_uid=settings.tcp_uid),
             issuer=issuer,
             unix_path=unix_path,
             tcp_address=tcp_address,
         )
         self._unix_path = unix_path
+        self._tcp_address = tcp_address
+        self._tcp_uid = settings.tcp_uid
 
     @property
     def tcp_port(self) -> int:
@@ -80,6 +81,7 @@ class Services:
         if self._unix_path:
             os.makedirs(os.path.dirname(self._unix_path), mode=0o755, exist_ok=True)
         await self._server.start()
+        exposure.tell(self._tcp_address, self._tcp_uid)
         await self._server.set_serving(serving=True)
 
     async def set_serving(self, *, serving: bool) -> None:
@@ -89,12 +91,3 @@ class Services:
     async def stop(self, *, grace_s: float) -> None:
         """Idempotent."""
         await self._server.stop(grace_s=grace_s)
-
-
-def _addresses(listen: tuple[str, ...]) -> tuple[str, str]:
-    addresses = [parse_address(text, f"listen[{index}]") for index, text in enumerate(listen)]
-    unix = [address.unix_path for address in addresses if address.unix_path]
-    tcp = [address.tcp for address in addresses if address.tcp]
-    if len(unix) > 1 or len(tcp) > 1 or not addresses:
-        raise ConfigError(("--listen: give one unix:/path, one host:port, or one of each",))
-    return unix[0] if unix else "", tcp[0] if tcp else ""

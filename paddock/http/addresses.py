@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from paddock.model.errors import ConfigError
+from paddock.rpc import exposure
 from paddock.rpc.address import parse_address
 
 OFF = "none"
@@ -13,7 +13,6 @@ HELP = (
     "where to serve HTTP (metrics, health): unix:/path, host:port, or one of each; none: nowhere; "
     "when empty, the gRPC socket's path with .http behind it"
 )
-INSECURE_HELP = "allow HTTP on addresses that other machines reach: it is not encrypted, and anybody may ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +48,8 @@ def http_addresses(words: tuple[str, ...], *, grpc_unix_path: str, insecure: boo
         raise ConfigError((f"http_listen: {','.join(words)}: give at most one unix:/path and one host:port",))
     host, _, port = tcp[0].rpartition(":") if tcp else ("", "", "0")
     host = host.strip("[]")
-    is_exposed = bool(host) and not _is_loopback(host)
+    is_exposed = bool(host) and exposure.is_exposed(tcp[0])
     if is_exposed and not insecure:
         remedy = "use 127.0.0.1 or a unix socket; or, where the network is trusted, set insecure too"
         raise ConfigError((f"http_listen: {tcp[0]}: other machines could ask, and nothing is encrypted: {remedy}",))
     return HttpAddresses(unix_path=unix[0] if unix else "", host=host, port=int(port), is_exposed=is_exposed)
-
-
-def _is_loopback(host: str) -> bool:
-    """A name may lead anywhere, but for the one that every system has."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -55,7 +55,7 @@ def test_the_lock_names_its_owner(tmp_path: Path) -> None:
 
 
 def test_the_address_of_all_interfaces_is_told_under_the_hosts_name() -> None:
-    made = settings("--listen=unix:/run/a.sock,0.0.0.0:5051", "--hostname=h1", "--attributes=rack:r1")
+    made = settings("--listen=unix:/run/a.sock,0.0.0.0:5051", "--insecure", "--hostname=h1", "--attributes=rack:r1")
     info = agent_info(made, AgentId("a1"), host_resources(made), boot_id="b", version="1", tcp_port=5051)
     assert (info.unix_address, info.tcp_address, info.hostname) == ("unix:/run/a.sock", "h1:5051", "h1")
     assert info.containerizers == ("native",)
