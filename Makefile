@@ -1,5 +1,5 @@
 # Words, no logic: setup/install brings what is missing, and the rest is Python.
-.PHONY: run test test-long check bench proto wheel clean
+.PHONY: run test test-long check bench proto wheel testbed clean
 .DEFAULT_GOAL := run
 
 run:
@@ -29,6 +29,10 @@ proto:
 wheel:
 	@setup/install check
 	@.venv/bin/python -m setup.distributions dist
+
+testbed:
+	@setup/install test
+	@.venv/bin/python -m testbed up
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

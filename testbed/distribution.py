@@ -146,3 +146,57 @@ def _needed_names(distribution: str) -> set[str]:
                 found.add(name)
                 waiting.append(name)
     return found
+
+
+_HOST_FILES = {
+    # The host's own v1 controllers come read-only from systemd-nspawn, although they are its alone.
+    "etc/systemd/system/paddock-controllers.service": """\
+[Unit]
+Description=Makes the controllers of this host writable
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for point in /sys/fs/cgroup/*; do [ -d "$point" ] && mount -o remount,bind,rw "$point"; done; true'
+""",
+    "etc/systemd/journald.conf.d/paddock.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\n",
+}
+_HOST_LINKS = {
+    "etc/tmpfiles.d/paddock.conf": f"{PREFIX}/lib/tmpfiles.d/paddock.conf",
+    "usr/local/bin/paddock": f"{PREFIX}/bin/paddock",
+    "etc/systemd/system/sysinit.target.wants/paddock-controllers.service": "../paddock-controllers.service",
+    **{
+        f"etc/systemd/system/{unit}": "/dev/null"
+        for unit in (
+            "apt-daily.timer",
+            "apt-daily-upgrade.timer",
+            "dpkg-db-backup.timer",
+            "e2scrub_all.timer",
+            "e2scrub_reap.service",
+            "fstrim.timer",
+            "getty.target",
+            "console-getty.service",
+            "systemd-logind.service",
+            "systemd-networkd-wait-online.service",
+        )
+    },
+}
+
+
+def host_layers(wheel: Path, layer: Path) -> list[Path]:
+    """The root file system of a host with this wheel, the topmost first; `layer` becomes the uppermost."""
+    lowers = [dependencies_layer(), root_tree()]
+    with tempfile.TemporaryDirectory(prefix="wheel-", dir=layer.parent) as name:
+        for needed in (wheel, *wheelhouse().glob("pip-*.whl")):
+            shutil.copy(needed, name)
+        enter(lowers, layer, Path(name), install("--no-deps", f"{WHEELS}/{wheel.name}"))
+        enter(lowers, layer, Path(name), ["systemd-sysusers", f"{PREFIX}/lib/sysusers.d/paddock.conf"])
+    for path, content in _HOST_FILES.items():
+        (layer / path).parent.mkdir(parents=True, exist_ok=True)
+        (layer / path).write_text(content, encoding="utf-8")
+    for path, target in _HOST_LINKS.items():
+        (layer / path).parent.mkdir(parents=True, exist_ok=True)
+        (layer / path).symlink_to(target)
+    return [layer, *lowers]

@@ -71,6 +71,7 @@ def test_the_wheel_alone_is_enough_for_every_module(wheel: Path, tmp_path: Path)
         (["bench"], ".venv/bin/python -m bench"),
         (["bench", "ONLY=launch"], ".venv/bin/python -m bench --only launch"),
         (["wheel"], ".venv/bin/python -m setup.distributions dist"),
+        (["testbed"], ".venv/bin/python -m testbed up"),
         (["proto"], ".venv/bin/python -m setup.generate_wire"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

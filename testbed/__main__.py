@@ -1,0 +1,104 @@
+"""The testbed's verbs: `make testbed`, then `.venv/bin/python -m testbed exec master paddock agents`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.debian import ImageError
+from testbed.three_hosts import ADDRESSES, Testbed
+
+DEFAULT_DIRECTORY = "/var/tmp/paddock-testbed"  # noqa: S108 - root's own, made with mkdir
+_TRY = """\
+three hosts are up: {hosts}
+  {program} exec master paddock agents
+  {program} exec master paddock run -- sh -c 'hostname; sleep 3'
+  {program} crash agent1; {program} exec master paddock agents --watch; {program} heal
+  {program} down"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m testbed", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--directory", type=Path, default=Path(DEFAULT_DIRECTORY), help=f"where it lives (default: {DEFAULT_DIRECTORY})"
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    names = tuple(ADDRESSES)
+    verbs.add_parser("up", help="boot a master and two agents with the package of this tree, and wait for them")
+    verbs.add_parser("down", help="end everything of it; nothing is left")
+    verbs.add_parser("heal", help="boot what crashed, let go on what froze, join what is apart, at full speed")
+    for verb, words in (("crash", "its power is gone; its disk stays"), ("freeze", "it hangs: nothing of it runs")):
+        verbs.add_parser(verb, help=words).add_argument("host", choices=names)
+    execute = verbs.add_parser("exec", help="run a command there, as root")
+    execute.add_argument("host", choices=names)
+    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    partition = verbs.add_parser("partition", help="what the first sends to the second is lost, and the reverse")
+    partition.add_argument("host", choices=names)
+    partition.add_argument("other", choices=names)
+    partition.add_argument("--one-way", action="store_true", help="the reverse arrives")
+    slow = verbs.add_parser("slow", help="what it sends leaves at this rate at most")
+    slow.add_argument("host", choices=names)
+    slow.add_argument("kbit", type=int, help="kbit/s, at least 8")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """One verb. 0; 1 with a sentence; of exec the command's own code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.verb == "partition" and options.host == options.other:
+        parser.error("argument other: name another host than the first")
+    if options.verb == "slow" and options.kbit < 8:
+        parser.error(f"argument kbit: {options.kbit}: write at least 8")
+    if options.verb == "up":
+        return _up(options.directory)
+    testbed = Testbed.load(options.directory)
+    if options.verb == "exec":
+        words = options.words[1:] if options.words[:1] == ["--"] else options.words
+        command = testbed.hosts[options.host].command(words or ["bash"])
+        sys.stdout.flush()
+        os.execvp(command[0], command)
+    _do(testbed, options)
+    return 0
+
+
+def _up(directory: Path) -> int:
+    testbed = Testbed.up(directory)
+    try:
+        testbed.await_ready()
+    except BaseException:
+        testbed.down()
+        raise
+    program = ".venv/bin/python -m testbed"
+    hosts = ", ".join(f"{name} ({address})" for name, address in ADDRESSES.items())
+    print(_TRY.format(hosts=hosts, program=program))
+    return 0
+
+
+def _do(testbed: Testbed, options: argparse.Namespace) -> None:
+    match options.verb:
+        case "down":
+            testbed.down()
+        case "heal":
+            testbed.heal()
+        case "crash":
+            testbed.crash(options.host)
+        case "freeze":
+            testbed.freeze(options.host)
+        case "partition":
+            testbed.partition(options.host, options.other, one_way=options.one_way)
+        case "slow":
+            testbed.slow(options.host, options.kbit)
+        case _:
+            raise AssertionError(f"argparse let {options.verb} pass")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ImageError, OSError, TimeoutError) as error:
+        print(f"testbed: {error}", file=sys.stderr)
+        sys.exit(1)
