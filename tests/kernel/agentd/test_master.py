@@ -166,6 +166,7 @@ async def test_a_task_gets_another_size_and_an_agent_that_dies_meanwhile_ends_wi
             connection.acknowledge(told)
             if told.status.state == tasks_pb2.TASK_KILLED:
                 break
+        await connection.heard()
 
 
 async def test_a_kill_and_a_removed_framework(agentd: AgentdProcess, master_path: Path) -> None:
