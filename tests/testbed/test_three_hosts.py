@@ -220,6 +220,7 @@ def test_an_agent_out_of_reach_is_told_and_its_task_is_the_same_afterwards(count
     until(lambda: counting.states == ["RUNNING", "UNREACHABLE", "RUNNING"], lambda: str(counting.states))
 
 
+@pytest.mark.long  # agents and framework need most of a minute to find it again
 def test_a_masters_host_that_crashes_and_comes_back_has_lost_no_task(whole: Testbed) -> None:
     """The framework is on an agent's host: it must outlive the master's."""
     task = Counting(whole, "outlives-the-master", AGENTS[0])
