@@ -29,11 +29,12 @@ def link(tmp_path: Path) -> Iterator[LauncherLink]:
         use_systemd=False,
     )
     made = LauncherLink(command)
+    before = set(children())  # a session's engine among them
     try:
         yield made
     finally:
         end_all(str(tmp_path), STOP_TIMEOUT_S)
-        for pid in children():
+        for pid in set(children()) - before:
             os.waitpid(pid, 0)
 
 
