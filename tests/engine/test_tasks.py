@@ -38,8 +38,10 @@ def paddock(host: OneHost) -> Command:
 
 
 def left_in(engine: Engine) -> list[str]:
+    """Of agents; other tests of the session have theirs."""
     with images.client(engine) as api:
-        return [each["Names"][0] for each in api.containers(all=True)]
+        names = [each["Names"][0] for each in api.containers(all=True)]
+    return [name for name in names if name.startswith("/paddock-")]
 
 
 def kill_agent(host: OneHost) -> None:
