@@ -19,6 +19,7 @@ from agentd.core.events import Ended, Event, LaunchFailed, LaunchProgressed, Pre
 from agentd.core.exit_record import ExitRecord
 from agentd.docker import creation, empty_cgroups
 from agentd.docker.engine import DockerEngine, ExecOrder
+from agentd.docker.events import EventFollower
 from agentd.docker.evidence import merged
 from agentd.docker.exec_session import DockerExec
 from agentd.docker.images import Images
@@ -81,6 +82,13 @@ class DockerContainerizer(Containerizer):
         self._notes.make()
         self._notes.watch(self._look_at_note)
         await self._engine.calls.start()
+        follower = EventFollower(
+            calls=self._engine.calls,
+            labels={creation.AGENT_LABEL: self._host.agent_id},
+            connected=self._leftovers.look_again,
+            heard=lambda event: _log.debug("the engine tells", extra={"action": event.action}),
+        )
+        self._track(follower.follow())
 
     async def recover(self, restored: Sequence[Restored]) -> None:
         """Whose shims live, the native containerizer finds. The engine is told what it may keep of ours."""
@@ -199,7 +207,6 @@ class DockerContainerizer(Containerizer):
             return await self._create_once(config, order)
         except NotFound:
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
-            self._images.miss(_docker(config))
             await self._bring_image(config)
             return await self._create_once(config, order)
 

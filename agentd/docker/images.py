@@ -15,7 +15,6 @@ from paddock.model.docker import DockerInfo
 from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference
 
-SEEN_LIMIT_COUNT = 256
 TELL_EVERY_S = 5.0
 Heard = Callable[[str], None]
 _log = logging.getLogger(__name__)
@@ -38,35 +37,20 @@ class Images:
         self._pulls = pulls
         self._config_path = config_path
         self._under_way: dict[str, _Pull] = {}
-        self._seen: set[str] = set()
 
     async def bring(self, docker: DockerInfo, heard: Heard) -> None:
         """The engine has it then. `heard`: how far a pull is, in words, now and then.
 
         Raises PullFailed, EngineUnresponsive, EngineAbsent; InvalidRequest for the credentials.
         """
-        name = docker.image.canonical
         if not docker.force_pull:
-            if name in self._seen:
-                return
             try:
                 await self._engine.inspect_image(docker.image)
             except NotFound:
                 pass
             else:
-                self._see(name)
                 return
         await self._shared(docker.image, heard)
-        self._see(name)
-
-    def miss(self, docker: DockerInfo) -> None:
-        """It was there, and the engine says that it is not: somebody has removed it."""
-        self._seen.discard(docker.image.canonical)
-
-    def _see(self, name: str) -> None:
-        if len(self._seen) >= SEEN_LIMIT_COUNT:
-            self._seen.clear()
-        self._seen.add(name)
 
     async def _shared(self, image: ImageReference, heard: Heard) -> None:
         name = image.canonical

@@ -18,7 +18,7 @@ _RETRY_S = 5.0
 
 
 class Leftovers:
-    """For the event loop's thread. Whatever begins before this agent is swept once, when the engine first answers."""
+    """For the event loop's thread. Whatever is not known is swept when the engine first answers, and whenever it comes back."""
 
     def __init__(self, engine: DockerEngine, host: HostFacts) -> None:
         """Does nothing yet."""
@@ -27,6 +27,7 @@ class Leftovers:
         self._owed: set[ContainerId] = set()
         self._sweep: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._is_swept = False
 
     def is_ours(self, found: EngineContainer, container_id: ContainerId) -> bool:
         """By name, labels and cgroup, all of them: anybody may give a container a label."""
@@ -41,6 +42,11 @@ class Leftovers:
     def begin(self, is_known: Callable[[ContainerId], bool]) -> None:
         """Remove what is ours and not known by then, and from then on what is owed."""
         self._sweep = asyncio.get_running_loop().create_task(self._run(is_known))
+
+    def look_again(self) -> None:
+        """The engine was away, and what was asked of it then may have come to something."""
+        self._is_swept = False
+        self._wake.set()
 
     def end(self) -> None:
         """What is owed is found again by the next agent."""
@@ -75,17 +81,17 @@ class Leftovers:
         return found if self.is_ours(found, container_id) else None
 
     async def _run(self, is_known: Callable[[ContainerId], bool]) -> None:
-        is_swept = False
         while True:
             try:
-                if not is_swept:
+                if not self._is_swept:
+                    self._is_swept = True
                     await self._sweep_unknown(is_known)
-                    is_swept = True
                 for container_id in tuple(self._owed):
                     await self._remove(container_id)
                     self._owed.discard(container_id)
             except PaddockError as error:
                 _log.debug("the engine keeps what is ours", extra={"error": str(error)})
+                self._is_swept = False
                 await asyncio.sleep(_RETRY_S)
                 await self._engine.calls.until_reachable()
                 continue

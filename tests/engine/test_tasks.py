@@ -40,8 +40,8 @@ def paddock(host: OneHost) -> Command:
 def left_in(engine: Engine) -> list[str]:
     """Of agents; other tests of the session have theirs."""
     with images.client(engine) as api:
-        names = [each["Names"][0] for each in api.containers(all=True)]
-    return [name for name in names if name.startswith("/paddock-")]
+        found = api.containers(all=True, filters={"label": "paddock.container-id"})
+    return [each["Names"][0] for each in found]
 
 
 def kill_agent(host: OneHost) -> None:
