@@ -30,10 +30,14 @@ MOMENTS = (BEFORE, AFTER)
 ATTEMPT_COUNT = 8
 AFTER_THE_END_S = 0.5
 """Records are discarded a while after their end was told."""
+PULLS = "only a launch that pulls an image tells how far it is, and the matrix runs native containers"
+_AFTER_STARTING = ("STARTING", "RUNNING", "FAILED", "KILLED", "FINISHED", "DROPPED", "GONE")
 WITHOUT_A_CELL = {
     "container STUCK FAILED": "what was begun is told as lost: only where another's hand has taken its cgroups away is it not",
     "container PREPARING ENDED": "nothing of a container exists, or is looked for, before it is prepared",
     "task STAGING KILLING": "a kill during the launch is told as KILLED, or once it runs",
+    "task STAGING STARTING": PULLS,
+    **{f"task STARTING {name}": PULLS for name in _AFTER_STARTING},
 }
 """Rows to which no real process leads, and why."""
 
