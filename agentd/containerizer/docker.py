@@ -95,10 +95,6 @@ class DockerContainerizer(Containerizer):
         self._configs.update({each.container.config.container_id: each.container.config for each in restored})
         for container_id in set(self._notes.left()) - set(self._configs):
             self._notes.forget(container_id)
-        for each in restored:
-            container_id = each.container.config.container_id
-            if each.same_boot and not each.container.pid and self._notes.read(container_id) is None:
-                self._create_soon(container_id)
         self._leftovers.begin(self._configs.__contains__)
 
     def stand_in(self, config: ContainerConfig, plan: LaunchPlan) -> Sequence[str]:
@@ -124,14 +120,21 @@ class DockerContainerizer(Containerizer):
         """What the native containerizer says, of its own containers too."""
         match event:
             case Started() if event.container_id in self._configs:
-                self._started[event.container_id] = event
-                self._look_at_note(event.container_id)
+                self._stand_in_started(event)
             case Ended() if event.container_id in self._configs:
                 self._track(self._ended(event.container_id, event.record))
             case Resized() if event.container_id in self._sizes:
                 self._track(self._resized(self._sizes.pop(event.container_id), event))
             case _:
                 self._post(event)
+
+    def _stand_in_started(self, event: Started) -> None:
+        container_id = event.container_id
+        self._started[container_id] = event
+        if container_id not in self._creating and self._notes.read(container_id) is None:
+            # An earlier agent has launched it, and died before the engine had created anything, or before it was told.
+            self._create_soon(container_id)
+        self._look_at_note(container_id)
 
     def prepare(self, config: ContainerConfig) -> None:
         """The image first: it may take minutes."""

@@ -300,3 +300,32 @@ async def test_another_one_finds_the_living_and_destroys_the_unknown(subject: Su
             await asyncio.sleep(0.01)
     await subject.containerizer.stop()
     thread.close()
+
+
+async def test_a_launch_that_its_agent_did_not_see_through_goes_on_with_the_next(subject: Subject) -> None:
+    config = subject.config("/bin/sleep", "1000")
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    if subject.engine is not None:
+        subject.engine.pause()  # it has created nothing by then
+    try:
+        subject.containerizer.launch(config.container_id)
+        await asyncio.sleep(0.3)
+        await subject.containerizer.stop()
+    finally:
+        if subject.engine is not None:
+            subject.engine.resume()
+    while not subject.said.empty():
+        subject.said.get_nowait()
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    view = Container(config=config, state=ContainerState.LAUNCHING)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    started = await subject.hear(events.Started)
+    assert isinstance(started, events.Started)
+    with open(f"/proc/{started.pid}/comm", encoding="utf-8") as file:
+        assert file.read() == "sleep\n"
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await subject.conclude(config, await subject.ended())
+    await subject.containerizer.stop()
+    thread.close()
