@@ -61,6 +61,7 @@ def end_as_a_reboot_does(agentd: AgentdProcess, *containers: containers_pb2.Cont
         assert_gone(container.shim_pid)
 
 
+@pytest.mark.no_cgroups
 async def test_every_task_of_the_old_boot_is_told_as_it_ended(
     agentd: AgentdProcess, master_path: Path, boot_id_file: Path
 ) -> None:
@@ -99,6 +100,7 @@ async def test_every_task_of_the_old_boot_is_told_as_it_ended(
         assert (await connection.status()).status.task_id == "new"
 
 
+@pytest.mark.no_cgroups
 async def test_a_process_that_has_a_pid_of_the_old_boot_is_left_alone(
     agentd: AgentdProcess, master_path: Path, boot_id_file: Path
 ) -> None:

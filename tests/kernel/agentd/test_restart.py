@@ -109,6 +109,7 @@ async def test_a_kill_goes_on_while_the_agent_is_away(agentd: AgentdProcess) -> 
         assert "uid:0" in told.message
 
 
+@pytest.mark.no_cgroups
 async def test_the_maximum_completion_time_is_kept_while_the_agent_is_away(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         line = "trap '' TERM; echo up; while :; do sleep 0.05; done"
@@ -126,6 +127,7 @@ async def test_the_maximum_completion_time_is_kept_while_the_agent_is_away(agent
         assert (ended.ended.ToNanoseconds() - running.started.ToNanoseconds()) / 1e6 >= limit_ms
 
 
+@pytest.mark.no_cgroups
 async def test_a_shim_that_does_not_answer_in_time_keeps_its_container(agentd: AgentdProcess) -> None:
     """Nobody has asked for its end: a slow shim, on a host that swaps for example, is no dead one."""
     async with calling(agentd.address) as agent:
@@ -238,6 +240,7 @@ async def is_launching(agent: Caller, container_id: str) -> bool:
     )
 
 
+@pytest.mark.no_cgroups
 async def test_a_launcher_of_another_build_is_replaced_and_its_containers_go_on(agentd: AgentdProcess) -> None:
     async with calling(agentd.address) as agent:
         running = await agent.launch(SLEEP, until=RUNNING)

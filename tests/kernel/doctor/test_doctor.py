@@ -146,6 +146,7 @@ def test_what_is_left_is_named_and_removed_and_anothers_is_not_touched(
             path.rmdir()
 
 
+@pytest.mark.no_cgroups
 async def test_an_agent_that_comes_back_sweeps_its_own_orphans_and_sees_nothing_of_the_other(
     agentds: tuple[AgentdProcess, AgentdProcess],
 ) -> None:
@@ -189,6 +190,7 @@ async def test_an_agent_that_comes_back_sweeps_its_own_orphans_and_sees_nothing_
             process.wait()
 
 
+@pytest.mark.no_cgroups
 async def test_a_container_whose_shim_died_while_agentd_was_down_is_ended_and_its_truth_kept(
     agentds: tuple[AgentdProcess, AgentdProcess],
 ) -> None:
@@ -221,6 +223,7 @@ async def test_a_container_whose_shim_died_while_agentd_was_down_is_ended_and_it
         await agent.wait(healthy)
 
 
+@pytest.mark.no_cgroups
 def test_who_is_not_root_is_told_so(agentds: tuple[AgentdProcess, AgentdProcess]) -> None:
     script = (
         "import os, sys; from paddock.cli.__main__ import main; import paddock.cli.doctor; import asyncio, logging; "
@@ -232,6 +235,7 @@ def test_who_is_not_root_is_told_so(agentds: tuple[AgentdProcess, AgentdProcess]
     assert "run it as root" in done.stderr
 
 
+@pytest.mark.no_cgroups
 def test_what_is_young_is_left_alone(agentds: tuple[AgentdProcess, AgentdProcess]) -> None:
     mine, _ = agentds
     path = dead_socket(mine, "young")
@@ -241,6 +245,7 @@ def test_what_is_young_is_left_alone(agentds: tuple[AgentdProcess, AgentdProcess
     assert not path.exists()
 
 
+@pytest.mark.no_cgroups
 @pytest.mark.parametrize("words", [("--state-dir=/nonexistent",), ("--state-dir=state",), ("--min-age=soon",)])
 def test_bad_input_names_the_flag(words: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -13,6 +13,9 @@ from paddock.launch.log_rotation import MARK
 from tests.full_disk import full_disk
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, wait_for
 
+# The same code on both versions.
+pytestmark = pytest.mark.no_cgroups
+
 
 def test_much_output(shared: Agent) -> None:
     size = 20 << 20
@@ -128,7 +131,6 @@ def test_the_record_survives_a_disk_that_filled_up(shared: Agent, small_disk: Pa
     assert (small_disk / "record").exists()
 
 
-@pytest.mark.no_cgroups
 def test_a_record_whose_sync_fails_is_kept_until_it_can_be_written(shared: Agent) -> None:
     """Shim and cgroups stay, the shim answers, and nobody is told of the end before the record stands."""
     with full_disk("sync", shared.directory) as disk:
