@@ -20,6 +20,9 @@ from tests.kernel.agentd.calling import RUNNING, Caller, calling
 from tests.kernel.agentd.web_server import WebServer, serving
 from tests.leftovers import snapshot
 
+# The same code on both versions of cgroups.
+pytestmark = pytest.mark.no_cgroups
+
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[3]
 CERTIFICATE = Path(__file__).with_name("tls_certificate.pem")

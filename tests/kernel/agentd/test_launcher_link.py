@@ -18,6 +18,9 @@ from paddock.model.errors import ConfigError
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE
 
+# The same code on both versions of cgroups.
+pytestmark = pytest.mark.no_cgroups
+
 
 @pytest.fixture
 def link(tmp_path: Path) -> Iterator[LauncherLink]:

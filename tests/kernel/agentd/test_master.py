@@ -15,6 +15,9 @@ from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
 from tests.kernel.agentd.scripted_master import scripted_master
 
+# The same code on both versions of cgroups.
+pytestmark = pytest.mark.no_cgroups
+
 ALL_TASKS = agent_task_service_pb2.ListAgentTasksRequest(include_terminated=True)
 
 

@@ -22,6 +22,9 @@ from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, Reason, ResourceLimits
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, wait_until
 
+# The same code on both versions of cgroups.
+pytestmark = pytest.mark.no_cgroups
+
 MIB = 1_048_576
 Make = Callable[..., DiskUsageIsolator]
 
