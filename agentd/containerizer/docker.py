@@ -315,7 +315,8 @@ class DockerContainerizer(Containerizer):
         if launched:
             await self._leftovers.remove(container_id, self._engine_ids.pop(container_id, ""))
             self._notes.forget(container_id)
-        self._configs.pop(container_id, None)
+        for known in (self._configs, self._started, self._failures, self._sizes):
+            known.pop(container_id, None)
         self._native.conclude(config, record, launched=launched)
 
     def discard(self, container_id: ContainerId) -> None:
