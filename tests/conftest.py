@@ -1,4 +1,4 @@
-"""Lays the session's rules over every test (tests/session_rules.py)."""
+"""Lays the rules of a session over every test (session_rules.py); its slowest part runs beside the others (beside.py)."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.beside import REPORTS_OPTION, Beside, ReportWriter
 from tests.session_rules import SessionRules
 
 # A real Docker engine, for whichever part asks for one.
@@ -13,12 +14,15 @@ pytest_plugins = ["tests.engine.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the one option of ours."""
+    """Add the options of ours."""
     parser.addoption(
         "--leftovers",
         choices=("fail", "report"),
         help="what something left behind does to the session: by default the whole suite fails, and a part of it, "
         "beside which others may be working, reports",
+    )
+    parser.addoption(
+        REPORTS_OPTION, type=Path, help="a file for this session's reports, for the session that started it"
     )
 
 
@@ -31,4 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("--leftovers")
     is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     fails = chosen == "fail" if chosen else is_whole_suite
-    config.pluginmanager.register(SessionRules(root=Path(__file__).parent, leftovers_fail=fails))
+    root = Path(__file__).parent
+    config.pluginmanager.register(SessionRules(root=root, leftovers_fail=fails))
+    config.pluginmanager.register(Beside(root / "vm", root.parent / "build"))
+    if path := config.getoption(REPORTS_OPTION):
+        config.pluginmanager.register(ReportWriter(path, config))

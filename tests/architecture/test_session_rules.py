@@ -126,3 +126,37 @@ def test_a_test_outside_the_parts_is_refused(tmp_path: Path) -> None:
     code, lines = run_suite(tmp_path, {"elsewhere/test_it.py": PASSES})
     assert code == pytest.ExitCode.USAGE_ERROR
     assert any("is in no part of the suite" in line for line in lines), lines
+
+
+def test_a_part_beside_runs_at_once_and_is_told_in_its_turn(tmp_path: Path) -> None:
+    """Each of the two waits for the other's file: in turn they could not pass. A failure is told whole, a skip is one."""
+    meets = """import os, time
+def test_meets():
+    open({mine!r}, "w").close()
+    deadline_s = time.monotonic() + 30
+    while not os.path.exists({other!r}):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+"""
+    here, beside = str(tmp_path / "here"), str(tmp_path / "beside")
+    more = "import pytest\ndef test_fails(): assert 1 + 1 == 3\ndef test_skips(): pytest.skip('not today')\n"
+    tests = {
+        "unit/test_here.py": meets.format(mine=here, other=beside),
+        "vm/test_beside.py": meets.format(mine=beside, other=here),
+        "vm/test_more.py": more,
+    }
+    code, lines = run_suite(tmp_path, tests, "-v", REPORT)
+    assert code == 1, lines
+    assert "1 failed, 2 passed, 1 skipped" in lines[-1]
+    text = "\n".join(lines)
+    assert "assert (1 + 1) == 3" in text
+    assert "suite/vm/test_more.py::test_skips: skipped" in text
+    assert text.index("test_here.py::test_meets PASSED") < text.index("test_beside.py::test_meets PASSED")
+
+
+def test_a_session_beside_that_dies_fails_its_tests_with_its_last_words(tmp_path: Path) -> None:
+    dies = "import os\ndef test_dies():\n    os.write(2, b'last words'); os._exit(3)\n"
+    code, lines = run_suite(tmp_path, {"unit/test_here.py": PASSES, "vm/test_dies.py": dies}, "-s", REPORT)
+    assert code == 1
+    assert "1 failed, 1 passed" in lines[-1]
+    assert any("the session beside ended with 3" in line for line in lines), lines

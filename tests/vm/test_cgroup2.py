@@ -10,7 +10,7 @@ from tests.vm.machine import Machine, show
 from tests.vm.suite import SuiteResult, run_suite
 
 # A busy host may need three times what a quiet one does.
-SUITE_TIMEOUT_S = 1500.0
+SUITE_TIMEOUT_S = 2100.0
 
 # From nothing: a minute for the image, ten seconds for the boot.
 pytestmark = pytest.mark.timeout(SUITE_TIMEOUT_S + 180)
