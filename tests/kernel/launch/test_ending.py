@@ -1,5 +1,6 @@
 """The end of a short container: by its list where nothing of note has happened, else by Python, and told alike."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -44,7 +45,6 @@ def test_an_ordinary_end_is_the_lists(shared: Agent, script: str, stdout: bytes)
     assert record["container_id"] == shim.plan["container_id"]
     assert read_record(shim.plan) == record
     assert not Path(records.temporary_path(shim.plan["record"])).exists()
-    assert shim.cgroups() == []
     wait_for(lambda: is_gone(record["shim_pid"]), 10, "the shim stays")
 
 
@@ -75,13 +75,27 @@ def test_what_is_of_note_is_told_alike(shared: Agent, script_for: Callable[[Json
         plan["argv"] = ["sh", "-c", script_for(plan["cgroup"]["directories"])]
         shim = shared.launch_plan(plan)
         record = shim.record()
+        assert shim.cgroups() == []
         shim.wait_end_of_connection()
         assert os.waitstatus_to_exitcode(record["wait_status"]) == 3
         assert record["logs"] == {"stdout_bytes": stdout_bytes, "stderr_bytes": 0, "dropped_bytes": 0}
         assert set(record["counters"]) == {f"{read['controller']}/{read['file']}" for read in plan["final_reads"]}
         assert record["problems"] == []
         assert read_record(plan) == record
+
+
+@pytest.mark.parametrize("script", ["exit 0", "sleep 1000 & exit 0"], ids=["its list", "Python"])
+@pytest.mark.usefixtures("unhurried")
+def test_whoever_hears_of_the_end_finds_no_cgroup_any_more(shared: Agent, script: str) -> None:
+    """agentd looks no more. Here one listens without ever sleeping, which is sooner than the shim can make good."""
+    for _attempt in range(20):
+        shim = shared.launch(["sh", "-c", script])
+        shim.control.setblocking(False)
+        while not any(event["event"] == "exited" for event in shim.events):
+            with contextlib.suppress(BlockingIOError):
+                shim.events.append(report.decode_message(shim.control.recv(300_000)))
         assert shim.cgroups() == []
+        shim.wait_end_of_connection()
 
 
 @pytest.mark.usefixtures("unhurried")
