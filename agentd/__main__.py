@@ -20,6 +20,7 @@ from isolators import table
 from isolators.contract import HostFacts
 from isolators.host import read_host_facts
 from paddock.daemon.config import Shown
+from paddock.daemon.huge_pages import use_huge_pages
 from paddock.daemon.logging import set_up_logging
 from paddock.doctor.agents import AgentPlaces, write_places
 from paddock.model.errors import CheckpointError, ConfigError, InvalidRequest, PaddockError
@@ -88,6 +89,7 @@ def _run(settings: Settings, arguments: Sequence[str]) -> int:
 
     gc.collect()
     gc.freeze()
+    use_huge_pages()
     # An isolator that computes must not keep the event loop from its turn for the interpreter's usual 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:

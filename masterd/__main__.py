@@ -25,6 +25,7 @@ from masterd.shell import MasterShell
 from paddock import __version__
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.config import Shown
+from paddock.daemon.huge_pages import use_huge_pages
 from paddock.daemon.logging import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
@@ -61,6 +62,7 @@ def main() -> int:
         return 0
     settings = invocation.settings
     set_up_logging(settings.log_format, settings.log_level, program="masterd")
+    use_huge_pages()
     try:
         asyncio.run(_serve(settings))
     except PaddockError as error:
