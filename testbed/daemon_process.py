@@ -32,6 +32,8 @@ class DaemonProcess:
         self._notify_path = os.path.join(directory, f"{module}.notify")
         self._process: subprocess.Popen[bytes] | None = None
         self._notify: socket.socket | None = None
+        self.build: str | None = None
+        """The directory of another build's packages, in place of ours, from the next start on."""
 
     @property
     def pid(self) -> int:
@@ -53,6 +55,7 @@ class DaemonProcess:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
+                cwd=self.build,
                 start_new_session=True,
             )
         self._await_ready(notify, timeout_s)

@@ -71,6 +71,10 @@ class AgentdProcess:
             raise
         self._serves = True
 
+    def use_build(self, directory: Path | None) -> None:
+        """The packages there, or ours, from the next start on."""
+        self._daemon.build = None if directory is None else str(directory)
+
     def stop(self) -> int | None:
         """As systemd does: containers, shims and launcher live on."""
         self._serves = False

@@ -242,7 +242,7 @@ class LauncherLink:
         # Who listens, by the kernel's word: what is ended is nobody else.
         pid, _uid, _gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         self._pidfd = os.pidfd_open(pid)
-        if answer.get("plan_format") != plan_file.FORMAT:
+        if answer.get("format") != protocol.FORMAT or answer.get("plan_format") != plan_file.FORMAT:
             return False
         try:
             self._facts = decode_facts(answer.get("facts"))

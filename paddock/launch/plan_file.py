@@ -15,11 +15,14 @@ from paddock.kernel.errors import KernelError
 from paddock.kernel.mapping import Mapping
 from paddock.launch import plan, protocol, report
 from paddock.launch.launch_list import OUTCOME, LaunchList
-from paddock.launch.protocol import ProtocolError
+from paddock.launch.protocol import FormatError, ProtocolError
 from paddock.launch.summary import Summary, summary_json
 
 FORMAT = 2
-"""Of the file: what a launcher of another build cannot carry out, it refuses. (The plan in it has its own.)"""
+"""Of the file, with the list's steps and the report in it: what a launcher of another build cannot carry out, it refuses.
+
+(The plan in it has its own.) Who changes the layout of any of these counts this up: agents replace such a launcher.
+"""
 _HEADER = struct.Struct("8Q")
 _MARK = 0x50444B << 8
 """PDK, and below it the format."""
@@ -65,7 +68,7 @@ class Header:
         if mark & ~0xFF != _MARK:
             raise ProtocolError("plan", "is none")
         if mark & 0xFF != FORMAT:
-            raise ProtocolError("format", f"must be {FORMAT}, not {mark & 0xFF}")
+            raise FormatError("format", mark & 0xFF, FORMAT)
         places = (self.first * 64 + 64, self.outcome_at + OUTCOME.size, self.report_at + report.FIXED.size)
         if sum(self.lengths) != size or max(places) > self.lengths[0]:
             raise ProtocolError("plan", "its header does not fit it")

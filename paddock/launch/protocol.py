@@ -43,6 +43,15 @@ class ProtocolError(ValueError):
         self.problem = problem
 
 
+class FormatError(ProtocolError):
+    """Of a build whose format is not read here. What it has written is left as it is: that build can read it."""
+
+    def __init__(self, field: str, found: object, known: int) -> None:
+        super().__init__(field, f"is {str(found)[:20]}, and this build reads {known}: start the build that wrote it")
+        self.found = found
+        self.known = known
+
+
 class OperationError:
     """Why a step failed, as it goes over the wire: what was tried, on what, with which value, and what the kernel said."""
 
@@ -102,7 +111,7 @@ def decode(content: bytes, max_bytes: int = MAX_MESSAGE_BYTES) -> dict[str, obje
 def check_format(message: Mapping[str, object]) -> None:
     """Refuse a format that this build does not read."""
     if message.get("format") != FORMAT:
-        raise ProtocolError("format", f"must be {FORMAT}, not {str(message.get('format'))[:20]}")
+        raise FormatError("format", message.get("format"), FORMAT)
 
 
 def text(value: object, field: str, max_bytes: int = 4096, *, empty: bool = False) -> str:

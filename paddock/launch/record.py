@@ -127,7 +127,7 @@ def is_held(path: str) -> bool:
 
 def read_json(path: str) -> dict[str, object] | None:
     """A record, or a note at its temporary path; None when there is none, or nothing in it. Raises ProtocolError when it is
-    damaged.
+    damaged, FormatError when another build's.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -141,9 +141,14 @@ def read_json(path: str) -> dict[str, object] | None:
         os.close(fd)
     if not content.strip(b"\0"):
         return None
-    return (
-        report.decode(content) if report.is_one(content) else protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
-    )
+    try:
+        if report.is_one(content):
+            return report.decode(content)
+        fields = protocol.decode(content.rstrip(b"\0"), MAX_RECORD_BYTES)
+        protocol.check_format(fields)
+    except protocol.FormatError as error:
+        raise protocol.FormatError(f"{path}: format", error.found, error.known) from None
+    return fields
 
 
 class Victim:

@@ -11,7 +11,7 @@ import struct
 from paddock.launch import protocol
 from paddock.launch.ending import Ending, Identity, build_record
 from paddock.launch.plan import decode_place
-from paddock.launch.protocol import ProtocolError
+from paddock.launch.protocol import FormatError, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     Memory = bytes | bytearray | memoryview
 
-MARK = b"\1PDK"
+FORMAT = 1
+"""The first byte of each. A shim writes the one of the agent that made its plan, as long as its container lives."""
+_KIND, _RECORD_KIND = b"PDK", b"PDR"
+MARK = bytes((FORMAT,)) + _KIND
 """Of a word or a note. No JSON begins like this."""
-RECORD_MARK = b"\1PDR"
+RECORD_MARK = bytes((FORMAT,)) + _RECORD_KIND
 FIXED = struct.Struct("4s2i36s2q2q2q4i512s512s")
 """Mark · whether the execve was reached · pid · boot id · start, end (wall clock: s, ns) · bytes of stdout and stderr · wait
 status · where the JSON begins, and its bytes · nothing · /proc/self/stat of shim and of command."""
@@ -133,8 +136,8 @@ def _field(stat: bytes, number: int) -> int:
 
 
 def is_one(content: bytes) -> bool:
-    """Whether a list wrote this, be it a note or a record."""
-    return content.startswith((MARK, RECORD_MARK))
+    """Whether a list wrote this, be it a note or a record, in whichever format."""
+    return content[1 : len(MARK)] in {_KIND, _RECORD_KIND}
 
 
 def decode_message(content: bytes) -> dict[str, object]:
@@ -174,6 +177,8 @@ def decode(content: bytes) -> dict[str, object]:
 
 def _known(content: bytes) -> tuple[dict[str, object], list[object], list[object], int]:
     """The JSON, its optional limits and its reads, and where it ends."""
+    if content[0] != FORMAT:
+        raise FormatError("format", content[0], FORMAT)
     if len(content) < FIXED.size:
         raise ProtocolError("report", "is cut")
     at, size = _KNOWN.unpack_from(content, _KNOWN_AT)

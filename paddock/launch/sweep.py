@@ -73,7 +73,8 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
     """End what is left of the container whose record is (to be) at `path`, and return the record; None: nothing is known.
 
     Raises KernelError: EAGAIN when its shim lives or another sweep takes longer than `timeout_s`, ETIME or EBUSY when
-    something cannot be ended; then it is to be called again. ProtocolError when the record is damaged.
+    something cannot be ended; then it is to be called again. ProtocolError when the record is damaged, FormatError when
+    another build wrote it, and nothing is touched.
     """
     finished = record.read_json(path)
     if finished is None and not _has_left_anything(path, planned):
@@ -120,6 +121,8 @@ def _sweep_locked(
     try:
         note = record.read_json(record.temporary_path(path))
         remains = planned if note is None else decode_remains(note)
+    except protocol.FormatError:
+        raise
     except protocol.ProtocolError:
         # The shim died while it wrote its first note.
         remains = planned

@@ -82,8 +82,8 @@ def test_the_file_is_preallocated_locked_and_named_at_the_end(tmp_path: Path) ->
     with pytest.raises(FileExistsError):
         records.create(path)
 
-    file.write_note({"state": "running"})
-    assert records.read_json(str(temporary)) == {"state": "running"}
+    file.write_note({"format": 1, "state": "running"})
+    assert records.read_json(str(temporary)) == {"format": 1, "state": "running"}
     assert records.read_json(path) is None
     file.finish({"a": 1})
     assert json.loads(Path(path).read_text()) == {"a": 1}
