@@ -12,9 +12,11 @@ from paddock.cli.find import find_agent
 from paddock.cli.quantities import duration_ms
 from paddock.cli.reactivate import tell_remaining
 from paddock.model.errors import InvalidRequest
+from paddock.model.resource_text import format_resources
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.drains import DrainOutlook
+    from paddock.rpc.clients.views import AgentView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,8 @@ async def run(arguments: argparse.Namespace) -> int:
         raise InvalidRequest("--cancel", "with --max-grace or --gone", "give it alone")
     max_grace_ms = duration_ms(arguments.max_grace, "--max-grace") if arguments.max_grace else None
     async with master_of(arguments) as master:
-        agent_id = (await find_agent(master, arguments.agent)).info.agent_id
+        agent = await find_agent(master, arguments.agent)
+        agent_id = agent.info.agent_id
         drains = DrainClient(master)
         if arguments.cancel:
             remaining = await drains.cancel_drain(agent_id, validate_only=arguments.dry_run)
@@ -50,7 +53,16 @@ async def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.dry_run:
         print(f"paddock drain: {words_of(outlook, agent_id, gone=arguments.gone)}", file=sys.stderr)
+    if agent.standalone:
+        print(f"paddock drain: {words_of_standalone(agent)}", file=sys.stderr)
     return OK
+
+
+def words_of_standalone(agent: AgentView) -> str:
+    """They have no framework that would start them elsewhere: to end them is for whoever launched them."""
+    held = format_resources(agent.standalone.unallocated())
+    kill = f"paddock kill CONTAINER --agent {agent.info.agent_id}"
+    return f"operators' own containers there go on, with {held}; end them by `{kill}` where the host is to be empty"
 
 
 def words_of(outlook: DrainOutlook, agent_id: str, *, gone: bool) -> str:

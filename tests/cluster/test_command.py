@@ -42,6 +42,21 @@ def test_five_mebibytes_come_whole(paddock: Command) -> None:
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(bytes(range(256)) * 20480).digest()
 
 
+@pytest.mark.parametrize("file_count", [8, 2])
+def test_what_was_rotated_before_a_reader_came_is_shown_or_counted(paddock: Command, file_count: int) -> None:
+    """Of 400 KiB, 8 files of 64 KiB keep all, and 2 the last part: it begins with the oldest byte that is there."""
+    lines = b"".join(b"%07d\n" % number for number in range(50 * 1024))
+    script = "import sys; sys.stdout.write(''.join('%07d\\n' % number for number in range(50 * 1024)))"
+    done = paddock("run", "--log-size=64KiB", f"--log-files={file_count}", "--", "python3", "-c", script)
+    assert done.returncode == 0, done.stderr
+    told = [int(count) for count in re.findall(rb"(\d+) bytes of stdout are lost", done.stderr)]
+    assert len(done.stdout) + sum(told) == len(lines)
+    assert len(done.stdout) > (file_count - 1) * 64 * 1024 or not told
+    if file_count == 8:
+        assert (done.stdout, done.stderr) == (lines, b"")
+    assert done.stdout[-64 * 1024 :] == lines[-64 * 1024 :]
+
+
 def test_output_streams_while_it_runs(paddock: Command) -> None:
     process = paddock.start("run", "--", "/bin/sh", "-c", "echo first; sleep 60")
     try:

@@ -154,6 +154,24 @@ def test_an_operators_container_grows_and_the_master_counts_it(paddock: Command,
     assert done.returncode == 3
 
 
+def test_a_drain_leaves_an_operators_container_alone_and_says_so(paddock: Command, standalone: str) -> None:
+    agent_id = agents(paddock)[0]["info"]["agent_id"]
+    try:
+        for words in (("--dry-run",), ()):
+            done = paddock("drain", agent_id, *words)
+            assert (done.returncode, done.stdout) == (0, b"")
+            assert (
+                b"operators' own containers there go on, with cpus:0.1;mem:64; end them by `paddock kill" in done.stderr
+            )
+        deadline_s = time.monotonic() + 40
+        while "drained" not in paddock.text("agents").split():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        assert "running" in paddock.text("describe", standalone, "--agent", agent_id).lower()
+    finally:
+        paddock.text("drain", agent_id, "--cancel")
+
+
 def test_a_health_check_is_told_and_a_task_that_stays_ill_is_killed(paddock: Command) -> None:
     quick = ("--health-delay=0", "--health-interval=200ms", "--health-grace=0")
     script = (
