@@ -27,7 +27,7 @@ from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
 from agentd.docker.parameters import Body
-from agentd.docker.stand_in import order_json
+from agentd.docker.stand_in import order_words
 from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
@@ -40,8 +40,8 @@ from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import CommandInfo, LaunchFailure
 
 _CGROUP_DRIVER = "cgroupfs"
-_log = logging.getLogger(__name__)
 _MAIN = "import sys; sys.path[:0] = [{root!r}]; from agentd.docker.stand_in import main; main()"
+_log = logging.getLogger(__name__)
 
 
 class DockerContainerizer(Containerizer):
@@ -68,6 +68,8 @@ class DockerContainerizer(Containerizer):
         """What a shim has said of a stand-in, until that has said that it has started the container."""
         self._engine_ids: dict[ContainerId, str] = {}
         """Of what this agent had created."""
+        self._removing: dict[ContainerId, asyncio.Task[None]] = {}
+        """From the engine: what its stand-in has seen the end of."""
         self._failures: dict[ContainerId, LaunchFailure] = {}
         self._sizes: dict[ContainerId, ContainerConfig] = {}
         """The size that is being tried, while the engine has not taken it."""
@@ -103,10 +105,11 @@ class DockerContainerizer(Containerizer):
             words = "an isolator wants to see the process before it runs its command, and an engine starts it by itself"
             raise ContainerizerError(config.container_id, "prepare", words)
         place = self._host.place(config.container_id)
-        order = order_json(
+        order = order_words(
             socket=self._engine.calls.socket_path,
             api=self._engine.calls.api_version,
             go=self._notes.go_path(config.container_id),
+            wake=self._notes.wake_path(config.container_id),
             note=self._notes.note_path(config.container_id),
             reads=[
                 (f"{read.controller}/{read.file}", place.directory(read.controller) or "", read.file)
@@ -114,7 +117,7 @@ class DockerContainerizer(Containerizer):
             ],
             has_init=_docker(config).init,
         )
-        return (*isolated(_MAIN), order)
+        return stand_in_command(order)
 
     def hear(self, event: Event) -> None:
         """What the native containerizer says, of its own containers too."""
@@ -231,6 +234,9 @@ class DockerContainerizer(Containerizer):
     def _look_at_note(self, container_id: ContainerId) -> None:
         """A few hundred bytes on the way from the page cache."""
         started, note = self._started.get(container_id), self._notes.read(container_id)
+        if note is not None and note.has_ended and container_id in self._configs:
+            # All of its output has come, and its end is in the note: the engine's part goes while the shim sees to the rest.
+            self._remove_soon(container_id, note.engine_id)
         if started is not None and note is not None and note.failed is None:
             del self._started[container_id]
             self._post(replace(started, pid=note.pid or started.pid))
@@ -313,11 +319,18 @@ class DockerContainerizer(Containerizer):
         if creating is not None:
             await asyncio.wait([creating])
         if launched:
-            await self._leftovers.remove(container_id, self._engine_ids.pop(container_id, ""))
+            await self._remove_soon(container_id, self._engine_ids.get(container_id, ""))
             self._notes.forget(container_id)
-        for known in (self._configs, self._started, self._failures, self._sizes):
+        for known in (self._configs, self._started, self._engine_ids, self._removing, self._failures, self._sizes):
             known.pop(container_id, None)
         self._native.conclude(config, record, launched=launched)
+
+    def _remove_soon(self, container_id: ContainerId, engine_id: str) -> asyncio.Task[None]:
+        """Once. `engine_id` empty: it is looked for by its name."""
+        removing = self._removing.get(container_id)
+        if removing is None:
+            removing = self._removing[container_id] = self._track(self._leftovers.remove(container_id, engine_id))
+        return removing
 
     def discard(self, container_id: ContainerId) -> None:
         """Record and socket."""
@@ -359,10 +372,16 @@ class DockerContainerizer(Containerizer):
         await self._engine.calls.close()
         await asyncio.to_thread(empty_cgroups.remove, self._host, None)
 
-    def _track(self, work: Coroutine[None, None, None]) -> None:
+    def _track(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def stand_in_command(order: Sequence[str]) -> tuple[str, ...]:
+    """What is executed: `order` are `order_words`."""
+    return (*isolated(_MAIN), *order)
 
 
 def _docker(config: ContainerConfig) -> DockerInfo:

@@ -1,7 +1,8 @@
 """What agent and stand-in tell each other about a container, in a directory of root's: files that outlive the agent.
 
 `<container>.go`, the agent's: the engine's id of what is to be started. `<container>.note`, the stand-in's: whom it has
-started, or why it could not; at the end what only it has seen.
+started, or why it could not; at the end what only it has seen. `<container>.wake`, a FIFO of
+the stand-in's: the first has come.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from paddock.kernel import notify
 from paddock.model.ids import ContainerId
 
 MAX_NOTE_BYTES = 1 << 20
-_GO, _NOTE, _NEW = ".go", ".note", ".new"
+_GO, _WAKE, _NOTE, _NEW = ".go", ".wake", ".note", ".new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,10 @@ class Notes:
         """Where the agent's word is."""
         return f"{self.directory}/{of}{_GO}"
 
+    def wake_path(self, of: ContainerId) -> str:
+        """Where the stand-in hears of it."""
+        return f"{self.directory}/{of}{_WAKE}"
+
     def note_path(self, of: ContainerId) -> str:
         """Where the stand-in's is."""
         return f"{self.directory}/{of}{_NOTE}"
@@ -87,6 +92,14 @@ class Notes:
         with open(path + _NEW, "w", encoding="ascii") as file:
             file.write(engine_id)
         os.rename(path + _NEW, path)
+        try:
+            wake_fd = os.open(self.wake_path(of), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return  # it is not there yet, and looks for the file first
+        try:
+            os.write(wake_fd, b"\n")
+        finally:
+            os.close(wake_fd)
 
     def read(self, of: ContainerId) -> Note | None:
         """The stand-in's last word; None while there is none."""
@@ -98,12 +111,12 @@ class Notes:
 
     def forget(self, of: ContainerId) -> None:
         """All of it. Idempotent."""
-        for path in (self.go_path(of), self.note_path(of)):
-            for name in (path, path + _NEW):
-                try:
-                    os.unlink(name)
-                except FileNotFoundError:
-                    pass
+        go, note = self.go_path(of), self.note_path(of)
+        for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
 
     def left(self) -> tuple[ContainerId, ...]:
         """Of whom anything is there."""

@@ -1,19 +1,19 @@
 """Stands in, under a shim, for a container that the engine runs: starts it, carries its output, passes signals on, ends as it
 ends.
 
-`python -I -S -c "…; from agentd.docker.stand_in import main; main()" ORDER`, one per container, in none of its cgroups. Its
+`python -I -S -c "…; from agentd.docker.stand_in import main; main()" ORDER…`, one per container, in none of its cgroups. Its
 output is the container's, so that the shim writes, rotates and counts it as any other; its exit status is the container's, so
 that the shim's record tells of it. It needs neither agent nor launcher, and outlives a restart of the engine. What only it
 can see is in its note: who the container's process is, and the last values of counters that vanish with the engine's cgroup.
+
+It is to be there before the engine has created the container: until the start is asked for it imports next to nothing.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
-import signal
 import sys
 import time
 
@@ -22,7 +22,10 @@ from agentd.docker.log_frames import FrameError, LogFrames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
+else:
+    import _signal as signal
 
 FORMAT = 1
 EXIT_START_FAILED = 125
@@ -34,7 +37,6 @@ LAST_OUTPUT_S = 10.0
 """How long after the end the engine has to send the rest of the output: it may be restarting."""
 
 STATUS_TIMEOUT_S = 60.0
-_LOOK_S = 0.002
 _RETRY_S = 0.2
 _PASSED_ON = frozenset(signal.valid_signals()) - {
     *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGCONT),
@@ -43,29 +45,25 @@ _PASSED_ON = frozenset(signal.valid_signals()) - {
 
 
 class Order:
-    """What the agent asks for. `go`: a file that has the container's engine id once it is created; `reads`: (key, the
-    directory of the task's cgroup, file), of which the engine's own cgroup below is read at the end. `has_init`: the engine's
-    init is PID 1 in there, and the command its child.
+    """What the agent asks for. `go`: a file that has the container's engine id once it is created; `wake`: a FIFO, made here,
+    into which somebody writes then. `reads`: (key, the directory of the task's cgroup, file), of which the engine's own cgroup
+    below is read at the end. `has_init`: the engine's init is PID 1 in there, and the command its child.
     """
 
-    __slots__ = ("api", "go", "has_init", "note", "reads", "socket")
+    __slots__ = ("api", "go", "has_init", "note", "reads", "socket", "wake")
 
-    def __init__(self, text: str) -> None:
-        fields = json.loads(text)
-        self.socket = str(fields["socket"])
-        self.api = str(fields["api"])
-        self.note = str(fields["note"])
-        self.go = str(fields["go"])
-        self.has_init = bool(fields["has_init"])
-        self.reads = [(str(key), str(directory), str(file)) for key, directory, file in fields["reads"]]
+    def __init__(self, words: Sequence[str]) -> None:
+        self.socket, self.api, self.go, self.wake, self.note, has_init, *reads = words
+        self.has_init = bool(has_init)
+        self.reads = list(zip(reads[::3], reads[1::3], reads[2::3], strict=True))
 
 
-def order_json(
-    *, socket: str, api: str, go: str, note: str, reads: Sequence[tuple[str, str, str]], has_init: bool
-) -> str:
-    """An Order's text."""
-    fields = {"socket": socket, "api": api, "go": go, "note": note, "reads": reads, "has_init": has_init}
-    return json.dumps(fields)
+def order_words(
+    *, socket: str, api: str, go: str, wake: str, note: str, reads: Sequence[tuple[str, str, str]], has_init: bool
+) -> tuple[str, ...]:
+    """An Order as arguments of its process."""
+    words = (socket, api, go, wake, note, "init" if has_init else "")
+    return (*words, *(word for read in reads for word in read))
 
 
 class StandIn:
@@ -100,9 +98,11 @@ class StandIn:
         if failure:
             self._write_note({"failed": failure})
             return EXIT_START_FAILED << 8
+        logs = f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1"
+        self._open_logs(logs)
         self._hold(_number(self._state().get("Pid")))
         self._write_note(self._whom())
-        self._follow(f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1")
+        self._follow(logs)
         status, oom_killed = self._status()
         end = {"counters": self._counters, "oom_killed": oom_killed, "problem": self._problem}
         self._write_note({**self._whom(), **end})
@@ -113,16 +113,29 @@ class StandIn:
 
     def _wait_for_go(self) -> str:
         """The engine's id; empty when the container is to end before it is there."""
-        began_s = time.monotonic()
+        wake_fd = self._make_wake()
         while True:
             try:
-                with open(self._order.go, encoding="ascii") as file:
-                    return file.read().strip()
+                with open(self._order.go, "rb") as file:
+                    return file.read().decode().strip()
             except FileNotFoundError:
                 pass
-            self._turn([], _LOOK_S if time.monotonic() - began_s < 1 else 10 * _LOOK_S)
+            if wake_fd in self._turn([] if wake_fd < 0 else [wake_fd], _RETRY_S):
+                os.read(wake_fd, 16)
             if self._waiting_signals:
                 return ""
+
+    def _make_wake(self) -> int:
+        """Before the first look for the file: whoever writes that later finds this. -1: it is looked for now and then."""
+        try:
+            os.mkfifo(self._order.wake, 0o600)
+        except OSError:
+            # Perhaps that of an earlier try.
+            pass
+        try:
+            return os.open(self._order.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return -1
 
     def _start(self, path: str) -> dict[str, object]:
         """Why not, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
@@ -288,6 +301,8 @@ class StandIn:
 
     def _write_note(self, fields: dict[str, object]) -> None:
         """Whole or not at all. What is not written costs the agent only what stands in it."""
+        import json  # noqa: PLC0415 - has come with the engine's first answer
+
         temporary = f"{self._order.note}.new"
         try:
             with open(temporary, "w", encoding="utf-8") as file:
@@ -310,7 +325,7 @@ def _write_all(fd: int, text: bytes) -> None:
 def main() -> None:
     """Its life."""
     try:
-        status = StandIn(Order(sys.argv[1])).run()
+        status = StandIn(Order(sys.argv[1:])).run()
     except BrokenPipeError:
         # The shim is gone, and its sweep ends the container.
         os._exit(1)

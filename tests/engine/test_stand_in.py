@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.containerizer.launcher_process import isolated
+from agentd.containerizer.docker import stand_in_command
 from agentd.docker.notes import Note, Notes
-from agentd.docker.stand_in import order_json
+from agentd.docker.stand_in import order_words
 from paddock.model.ids import ContainerId
 from testbed.engine import images
 from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
@@ -23,7 +23,6 @@ from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
 C1 = ContainerId("c1")
-_MAIN = "import sys; sys.path[:0] = [{root!r}]; from agentd.docker.stand_in import main; main()"
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -48,10 +47,11 @@ class Held:
             created = api.create_container(images.BUSYBOX, command, host_config=host, stop_signal="SIGTERM")
         self.engine_id: str = created["Id"]
         directory_of = {point: f"/sys/fs/cgroup/{point}/{engine.name}/{C1}" for point in ("memory", "pids")}
-        order = order_json(
+        order = order_words(
             socket=str(engine.socket),
             api=API_VERSION,
             go=self.notes.go_path(C1),
+            wake=self.notes.wake_path(C1),
             note=self.notes.note_path(C1),
             reads=[
                 ("memory/memory.oom_control", directory_of["memory"], "memory.oom_control"),
@@ -59,7 +59,7 @@ class Held:
             ],
             has_init=has_init,
         )
-        self.process = subprocess.Popen([*isolated(_MAIN), order], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(stand_in_command(order), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.output = {1: bytearray(), 2: bytearray()}
         self._is_deaf = threading.Event()
         self._readers = [

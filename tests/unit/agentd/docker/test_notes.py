@@ -1,6 +1,7 @@
 """What agent and stand-in leave for each other, whatever else is in their place."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from hypothesis import given
@@ -42,6 +43,19 @@ def test_what_another_format_says_is_not_guessed_at() -> None:
 )
 def test_any_bytes_are_a_note_or_none(content: bytes) -> None:
     assert parse_note(content) is None or isinstance(parse_note(content), Note)
+
+
+def test_whoever_waits_for_the_word_is_woken_by_it(tmp_path: Path) -> None:
+    notes = Notes(str(tmp_path))
+    os.mkfifo(notes.wake_path(C1))
+    notes.go(C1, "ab")  # nobody has opened it yet
+    waiting = os.open(notes.wake_path(C1), os.O_RDWR | os.O_NONBLOCK)
+    notes.go(C1, "cd")
+    assert os.read(waiting, 16) == b"\n"
+    os.close(waiting)
+    assert Path(notes.go_path(C1)).read_text() == "cd"
+    notes.forget(C1)
+    assert notes.left() == ()
 
 
 def test_everything_of_a_container_is_found_and_forgotten(tmp_path: Path) -> None:
