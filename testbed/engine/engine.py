@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.engine import names, remains
@@ -32,12 +32,14 @@ grpc = {{ address = "{directory}/containerd/socket" }}
 class Engine:
     """dockerd and, beside it as on any distribution, its containerd.
 
-    `name` is that of their directory, their network namespace and their containers' cgroup.
+    `name` is that of their directory, their network namespace and their containers' cgroup. `disk_bytes`: the size of a disk
+    (a tmpfs) of its own for images, containers and logs, which can be filled.
     """
 
-    def __init__(self, *, live_restore: bool = False) -> None:
+    def __init__(self, *, live_restore: bool = False, disk_bytes: int = 0) -> None:
         self.name = names.new_name()
         self.live_restore = live_restore
+        self._disk_bytes = disk_bytes
         self.directory = names.directory_of(self.name)
         self.socket = self.directory / "docker.sock"
         self.log = self.directory / "log"  # of both
@@ -100,8 +102,26 @@ class Engine:
         if self._process is not None and self._process.poll() is None:
             os.kill(self.pid, signal.SIGCONT)
 
+    def fill_disk(self) -> None:
+        """Not a byte is left on its disk."""
+        assert self._disk_bytes, "only a disk of its own may be filled"
+        with self._filler.open("ab", buffering=0) as file:
+            for size_bytes in (1 << 20, 1 << 12):
+                with suppress(OSError):
+                    while file.write(bytes(size_bytes)) == size_bytes:
+                        pass
+
+    def empty_disk(self) -> None:
+        """As it was before `fill_disk`; harmless without it."""
+        self._filler.unlink(missing_ok=True)
+
+    @property
+    def _filler(self) -> Path:
+        return self.directory / "root/filler"
+
     def heal(self) -> None:
         """Whatever was done to it: it answers."""
+        self.empty_disk()
         self.resume()
         if self._process is None or self._process.poll() is not None:
             self.start()
@@ -130,6 +150,10 @@ class Engine:
         self.directory.mkdir(mode=0o700)
         (self.directory / "daemon.json").write_text("{}")
         (self.directory / "containerd.toml").write_text(_CONTAINERD.format(directory=self.directory))
+        if self._disk_bytes:
+            (self.directory / "root").mkdir()
+            options = f"size={self._disk_bytes},mode=711"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, self.name, self.directory / "root"], check=True)
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
 
@@ -180,9 +204,9 @@ class Engine:
 
 
 @contextmanager
-def running_engine(*, live_restore: bool = False) -> Iterator[Engine]:
+def running_engine(*, live_restore: bool = False, disk_bytes: int = 0) -> Iterator[Engine]:
     """An engine of one's own, whatever is done to it: gone afterwards."""
-    engine = Engine(live_restore=live_restore)
+    engine = Engine(live_restore=live_restore, disk_bytes=disk_bytes)
     try:
         engine.start()
         yield engine

@@ -23,23 +23,19 @@ from tests.faults.stopping import (
     WAITING_FUNCTIONS,
     point_of,
 )
-from tests.faults.stories import DROPPED, NEVER_RAN, NOT_LAUNCHED, STORIES, Act, Story
+from tests.faults.stories import DROPPED, NEVER_RAN, NOT_LAUNCHED, STORIES, Act, Story, Verdict
 
 VICTIMS = ("agentd", "launcher", "shim", "masterd")
 MOMENTS = (BEFORE, AFTER)
 ATTEMPT_COUNT = 8
 AFTER_THE_END_S = 0.5
 """Records are discarded a while after their end was told."""
-PULLS = "only a launch that pulls an image tells how far it is, and the matrix runs native containers"
-_AFTER_STARTING = ("STARTING", "RUNNING", "FAILED", "KILLED", "FINISHED", "DROPPED", "GONE")
 WITHOUT_A_CELL = {
     "container STUCK FAILED": "what was begun is told as lost: only where another's hand has taken its cgroups away is it not",
     "container PREPARING ENDED": "nothing of a container exists, or is looked for, before it is prepared",
     "task STAGING KILLING": "a kill during the launch is told as KILLED, or once it runs",
-    "task STAGING STARTING": PULLS,
-    **{f"task STARTING {name}": PULLS for name in _AFTER_STARTING},
 }
-"""Rows to which no real process leads, and why."""
+"""Rows to which no real process leads, and why. To those of a pull lead Docker tasks (engine_cells)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +54,19 @@ class Cell:
     def is_masters(self) -> bool:
         """Who comes to the point is the master."""
         return self.point.startswith("masterd")
+
+    async def prepare(self, stage: Stage, agent: AgentPlace) -> None:
+        """Until the story can begin."""
+        await stage.settled(agent)
+
+    async def hurt(self, stage: Stage, agent: AgentPlace, stopped: int) -> None:
+        """While `stopped` stands at the point; and then it goes on."""
+        await _kill(stage, agent, self.victim)
+        send(stopped, signal.SIGCONT)
+
+    def is_true(self, verdict: Verdict, *, ran: bool) -> bool:
+        """Whether it may be told how it ended in these words."""
+        return _is_true(self, verdict, ran=ran)
 
 
 def matrix() -> tuple[Cell, ...]:
@@ -97,7 +106,7 @@ async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) 
     """False when nobody came to the point."""
     act = Act(stage, agent, task_id, cell.story)
     place = f"{stage.directory}/m" if cell.is_masters else agent.directory
-    await stage.settled(agent)
+    await cell.prepare(stage, agent)
     stage.arm(cell.point, place)
     story = asyncio.create_task(_told(cell.story, act))
     stopping = asyncio.create_task(stage.stopped(place))
@@ -109,9 +118,7 @@ async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) 
             await asyncio.wait({stopping}, timeout=AFTER_THE_END_S)
             if not stopping.done() and stage.withdraw(place):
                 return False
-        stopped = await stopping
-        await _kill(stage, agent, cell.victim)
-        send(stopped, signal.SIGCONT)
+        await cell.hurt(stage, agent, await stopping)
         waking = asyncio.create_task(_keep_awake(stage, place, cell))
         await stage.ensure(stage.masterd)
         await stage.ensure(agent.daemon)
@@ -177,7 +184,7 @@ async def _judge(stage: Stage, agent: AgentPlace, cell: Cell, act: Act) -> None:
         return
     assert len(ends) == 1, f"several ends were heard{story}"
     state, reason, _uuid = next(iter(ends))
-    assert _is_true(cell, (state, reason), ran=ran), f"{state.name} {reason} is not true, ran: {ran}{story}"
+    assert cell.is_true((state, reason), ran=ran), f"{state.name} {reason} is not true, ran: {ran}{story}"
 
 
 def read_counters(paths: list[str]) -> bool:
@@ -197,7 +204,7 @@ def _is_honestly_lost(cell: Cell, heard: list[TaskStatus], *, ran: bool) -> bool
     return cell.victim in {"masterd", "agentd"} and not ran and any(is_last(status) for status in heard)
 
 
-def _is_true(cell: Cell, verdict: tuple[TaskState, int], *, ran: bool) -> bool:
+def _is_true(cell: Cell, verdict: Verdict, *, ran: bool) -> bool:
     state, reason = verdict
     if verdict in cell.story.verdicts:
         return True

@@ -11,7 +11,7 @@ from tests.faults.stories import FINISHED, NEVER_RAN, NOT_LAUNCHED, Act, Story
 THERE = "/etc/passwd"
 
 
-async def _fetches(act: Act) -> None:
+async def fetches(act: Act) -> None:
     act.wants(THERE)
     await act.launch()
     await act.counts()
@@ -46,7 +46,7 @@ async def _is_killed_in_its_fetch(act: Act) -> None:
 FETCH_STORIES = (
     Story(
         name="fetched",
-        play=_fetches,
+        play=fetches,
         verdicts=frozenset({FINISHED}),
         rows=("PREPARING PREPARED_TO_FETCH", "FETCHING FETCHED"),
     ),

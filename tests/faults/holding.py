@@ -115,7 +115,7 @@ def _end(pids: Iterable[int]) -> None:
         send(pid, signal.SIGKILL)
 
 
-async def _starts_anew(act: Act) -> None:
+async def starts_anew(act: Act) -> None:
     """Its host: nobody has time for a last word."""
     await act.stage.crash(act.agent.daemon)
     pids = [*act.agent.launcher_pids(), *act.agent.shims().values()]
@@ -129,7 +129,7 @@ async def _starts_anew(act: Act) -> None:
 async def _reboots_while_it_runs(act: Act) -> None:
     await act.launch()
     await act.counts()
-    await _starts_anew(act)
+    await starts_anew(act)
 
 
 async def _reboots_while_it_is_killed(act: Act) -> None:
@@ -137,14 +137,14 @@ async def _reboots_while_it_is_killed(act: Act) -> None:
     await act.counts()
     await act.kill(LONG_MS)
     await act.reach(TaskState.KILLING)
-    await _starts_anew(act)
+    await starts_anew(act)
 
 
 async def _reboots_in_its_launch(act: Act) -> None:
     with act.held(LAUNCH):
         await act.launch()
         await act.until(containers_pb2.CONTAINER_LAUNCHING)
-        await _starts_anew(act)
+        await starts_anew(act)
 
 
 HOLDING_STORIES = (

@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ _ENTRY = "tests.faults.stopping"
 class AgentPlace:
     """One agentd with its launcher and shims; `start` is for a thread."""
 
-    def __init__(self, directory: str, master_address: str, resources: str) -> None:
+    def __init__(self, directory: str, master_address: str, resources: str, arguments: Sequence[str] = ()) -> None:
         os.makedirs(directory, mode=0o711)
         self.directory = directory
         self.boot_again()
@@ -52,6 +52,7 @@ class AgentPlace:
                 f"--master={master_address}",
                 f"--resources={resources}",
                 f"--boot-id-file={directory}/boot-id",
+                *arguments,
             ],
             directory,
         )
@@ -140,7 +141,13 @@ class Stage:
     """Use as `with open_stage(…) as stage`. All that speaks to it runs by `run`, on one event loop."""
 
     def __init__(
-        self, directory: str, hangs: HeldFilesystem, *, agent_count: int, master_arguments: tuple[str, ...] = ()
+        self,
+        directory: str,
+        hangs: HeldFilesystem,
+        *,
+        agent_count: int,
+        master_arguments: Sequence[str] = (),
+        agent_arguments: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.hangs = hangs
@@ -161,7 +168,9 @@ class Stage:
             f"{directory}/m",
         )
         resources = "cpus:4;mem:2048;disk:2048"
-        self.agents = [AgentPlace(f"{directory}/a{i}", self.master_address, resources) for i in range(agent_count)]
+        self.agents = [
+            AgentPlace(f"{directory}/a{i}", self.master_address, resources, agent_arguments) for i in range(agent_count)
+        ]
         self.framework = Framework(self.master_address)
         self.plain_framework = Framework(self.master_address, PLAIN)
         self._runner = asyncio.Runner()
@@ -249,9 +258,13 @@ class Stage:
     async def clean(self, agent: AgentPlace) -> list[str]:
         """What is still left of containers when it should be gone."""
         deadline_s = time.monotonic() + WAIT_S / 2
-        while (left := agent.left()) and time.monotonic() < deadline_s:
+        while (left := await self.left(agent)) and time.monotonic() < deadline_s:
             await asyncio.sleep(0.02)
         return left
+
+    async def left(self, agent: AgentPlace) -> list[str]:
+        """Of its containers, now."""
+        return agent.left()
 
     def last_words(self) -> str:
         """For a failed cell's message: the directory goes with the stage."""
@@ -290,12 +303,24 @@ class Stage:
 
 
 @contextmanager
-def open_stage(*, agent_count: int = 1, master_arguments: tuple[str, ...] = ()) -> Iterator[Stage]:
+def open_stage(
+    *,
+    agent_count: int = 1,
+    master_arguments: Sequence[str] = (),
+    agent_arguments: Sequence[str] = (),
+    kind: type[Stage] = Stage,
+) -> Iterator[Stage]:
     """A cluster in a directory of its own, through which tasks' users may pass; ended for certain."""
     directory = tempfile.mkdtemp(prefix=PREFIX)
     os.chmod(directory, 0o711)
     with held_filesystem(Path(f"{directory}-hangs")) as hangs:
-        stage = Stage(directory, hangs, agent_count=agent_count, master_arguments=master_arguments)
+        stage = kind(
+            directory,
+            hangs,
+            agent_count=agent_count,
+            master_arguments=master_arguments,
+            agent_arguments=agent_arguments,
+        )
         try:
             stage.run(stage.start())
             yield stage

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from tests.faults import haste
+from tests.faults import engine_watch, haste
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,8 +143,12 @@ class Points:
 
 
 def install(process: str, directory: str) -> None:
-    """Wrap what `process` (agentd, masterd or launcher) has; nothing runs yet."""
+    """Wrap what `process` (agentd, masterd, launcher or stand-in) has; nothing runs yet."""
     points = Points(directory)
+    if process == "stand-in":
+        for target in engine_watch.STAND_IN:
+            points.wrap(target)
+        return
     if process == "launcher":
         # Shims are the launcher's children, and have what it has.
         for target in (*FUNCTIONS["launcher"], *FUNCTIONS["shim"]):
@@ -157,7 +161,13 @@ def install(process: str, directory: str) -> None:
     for target in FUNCTIONS[process]:
         points.wrap(target)
     points.wrap_events(process)
+    if process == "masterd":
+        engine_watch.record_answers(directory)
     if process == "agentd":
+        for target in engine_watch.AGENT:
+            points.wrap(target)
+        engine_watch.record_engine(directory)
+        engine_watch.stop_the_stand_in_too(directory)
         _wrap_tables(points)
         _wrap_list(points)
         _record_traffic(directory)

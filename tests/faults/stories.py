@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from paddock.model.errors import PaddockError
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
-from paddock.model.task import CommandInfo, Reason, TaskInfo, TaskState
+from paddock.model.task import CommandInfo, ContainerInfo, Reason, TaskInfo, TaskState
 from paddock.model.uri import CommandUri
 from paddock.wire.v1 import containers_pb2
 from tests.faults.framework import is_last
@@ -63,6 +63,7 @@ class Act:
         self.framework = stage.plain_framework if story.is_plain else stage.framework
         self.task_id = TaskId(task_id)
         self.command = story.command
+        self.container = ContainerInfo()
 
     def wants(self, uri: str) -> None:
         """In its sandbox before its command begins."""
@@ -75,6 +76,7 @@ class Act:
             agent_id=AgentId(self.agent.agent_id),
             resources=parse_resources("cpus:0.1;mem:64"),
             command=self.command,
+            container=self.container,
         )
         await self.framework.launch(task, WAIT_S)
 
@@ -210,24 +212,24 @@ class Story:
         return CommandInfo(shell=True, value=self.line, user="root")
 
 
-async def _is_killed(act: Act) -> None:
+async def is_killed(act: Act) -> None:
     await act.launch()
     await act.counts()
     await act.killed()
 
 
-async def _finishes(act: Act) -> None:
+async def finishes(act: Act) -> None:
     await act.launch()
     await act.counts()
     await act.end()
 
 
-async def _cannot_start(act: Act) -> None:
+async def cannot_start(act: Act) -> None:
     await act.launch()
     await act.ended()
 
 
-async def _is_killed_twice(act: Act) -> None:
+async def is_killed_twice(act: Act) -> None:
     await act.launch()
     await act.counts()
     await act.kill()
@@ -243,7 +245,7 @@ async def _is_killed_in_preparation(act: Act) -> None:
     await act.killed()
 
 
-async def _is_killed_in_launch(act: Act) -> None:
+async def is_killed_in_launch(act: Act) -> None:
     with act.held(LAUNCH):
         await act.launch()
         await act.until(containers_pb2.CONTAINER_LAUNCHING)
@@ -291,7 +293,7 @@ async def _is_dropped(act: Act) -> None:
 
 
 async def _is_killed_too_late(act: Act) -> None:
-    await _finishes(act)
+    await finishes(act)
     await act.kill_container()
 
 
@@ -313,7 +315,7 @@ async def _loses_a_child_while_it_is_killed(act: Act) -> None:
 STORIES = (
     Story(
         name="killed",
-        play=_is_killed,
+        play=is_killed,
         verdicts=frozenset({KILLED}),
         rows=(
             "PREPARING PREPARED",
@@ -327,28 +329,28 @@ STORIES = (
     ),
     Story(
         name="killed, plainly",
-        play=_is_killed,
+        play=is_killed,
         verdicts=frozenset({KILLED}),
         changes=("RUNNING KILLED",),
         is_plain=True,
     ),
     Story(
         name="finished",
-        play=_finishes,
+        play=finishes,
         verdicts=frozenset({FINISHED}),
         rows=("RUNNING ENDED",),
         changes=("RUNNING FINISHED",),
     ),
     Story(
         name="failed",
-        play=_finishes,
+        play=finishes,
         line=f"{COUNT}; exit 3",
         verdicts=frozenset({EXITED}),
         changes=("RUNNING FAILED",),
     ),
     Story(
         name="cannot start",
-        play=_cannot_start,
+        play=cannot_start,
         arguments=("/no/such/program",),
         verdicts=frozenset({NOT_LAUNCHED}),
         rows=("LAUNCHING FAILED",),
@@ -356,7 +358,7 @@ STORIES = (
     ),
     Story(
         name="killed twice",
-        play=_is_killed_twice,
+        play=is_killed_twice,
         line=STUBBORN,
         verdicts=frozenset({ESCALATED}),
         rows=("DESTROYING STOP",),
@@ -370,7 +372,7 @@ STORIES = (
     ),
     Story(
         name="refused",
-        play=_cannot_start,
+        play=cannot_start,
         arguments=REFUSED,
         environment=TOO_LONG,
         verdicts=frozenset({NOT_LAUNCHED}),
@@ -386,13 +388,13 @@ STORIES = (
     ),
     Story(
         name="killed in launch",
-        play=_is_killed_in_launch,
+        play=is_killed_in_launch,
         verdicts=frozenset({KILLED}),
         rows=("LAUNCHING STOP", "DESTROYING STARTED"),
     ),
     Story(
         name="killed in a launch that fails",
-        play=_is_killed_in_launch,
+        play=is_killed_in_launch,
         arguments=("/no/such/program",),
         verdicts=frozenset({NOT_LAUNCHED}),
         rows=("DESTROYING FAILED",),

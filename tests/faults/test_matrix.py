@@ -13,6 +13,7 @@ import pytest
 from agentd.core import container_states, task_states
 from tests.faults import cells
 from tests.faults.cells import Cell, matrix, play
+from tests.faults.engine_cells import engine_matrix
 from tests.faults.stage import open_stage
 
 SEED = "PADDOCK_FAULTS_SEED"
@@ -40,7 +41,7 @@ def test_every_transition_and_every_step_has_its_cells() -> None:
     rows = {f"container {state.name} {happened.name}" for state, happened in container_states.TABLE}
     changes = {f"task {state.name} {following.name}" for state, following in task_states.TABLE}
     wanted = rows | changes
-    covered = {point.rpartition(" ")[0] for point in points}
+    covered = {point.rpartition(" ")[0] for point in points | {cell.point for cell in engine_matrix()}}
     assert wanted - covered == set(cells.WITHOUT_A_CELL)
     assert not covered & set(cells.WITHOUT_A_CELL), "it has its cells now"
     assert set(cells.step_points()) <= points
