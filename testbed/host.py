@@ -138,6 +138,9 @@ class Host:
         cgroups = HostCgroups(self.cgroup_name)
         if any(map(os.path.exists, cgroups.directories)):
             cgroups.thaw()
+        if self.nspawn is not None and self.nspawn.is_alive:
+            # Or the kernel, which lives on, would tell the other ends of its connections.
+            network.unplug(self.nspawn.pid)
         for process in (self.leader, self.nspawn):
             if process is not None:
                 process.kill(_KILL_TIMEOUT_S)

@@ -6,6 +6,8 @@ one has a neighbour entry for it that nobody answers to, so its packets go into 
 
 from __future__ import annotations
 
+import ipaddress
+
 from pyroute2 import IPRoute
 
 PREFIX_LENGTH = 24
@@ -36,8 +38,17 @@ def join(fabric_pid: int, host_pid: int, name: str, address: str) -> None:
     with _inside(host_pid) as host:
         link = _index(host, _LINK)
         host.link("set", index=_index(host, "lo"), state="up")
+        # The same card as before its crash: nobody must learn a new one first.
+        octets = bytes((2, 0)) + ipaddress.IPv4Address(address).packed
+        host.link("set", index=link, address=octets.hex(":"))
         host.addr("add", index=link, address=address, prefixlen=PREFIX_LENGTH)
         host.link("set", index=link, state="up")
+
+
+def unplug(host_pid: int) -> None:
+    """No packet leaves or arrives any more. For ever: what its connections still had to say keeps the namespace for minutes."""
+    with _inside(host_pid) as host:
+        host.link("del", index=_index(host, _LINK))
 
 
 def cut(host_pid: int, towards: str) -> None:

@@ -34,6 +34,7 @@ from paddock.model.task import LogPolicy
 from paddock.rpc.backoff import Backoff
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
+from paddock.rpc.knock import AWAY_LIMIT_S, NobodyThere, knock
 from paddock.rpc.leader import LeaderDetector
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
@@ -42,6 +43,8 @@ from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryService
 _log = logging.getLogger(__name__)
 
 BACKOFF_LIMIT_S = 60.0
+"""Between two registrations: a master that has no time for them must get less of them."""
+
 REGISTER_TIMEOUT_S = 15.0
 _MS_PER_S = 1000
 
@@ -69,8 +72,10 @@ class MasterClient:
         self._standalone = StandaloneReport(self._put)
         self._registered = False
         self._told_problem = ""
+        self._told_error = ""
         self._silence_s = REGISTER_TIMEOUT_S
         self._backoff = Backoff(random.Random(), longest_s=BACKOFF_LIMIT_S)
+        self._away = Backoff(random.Random(), longest_s=AWAY_LIMIT_S)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -99,12 +104,15 @@ class MasterClient:
     async def _run(self) -> None:
         while True:
             address = self._masters.current()
+            pause = self._backoff
             try:
                 await self._connect(address)
             except NotLeading as error:
                 self._masters.redirected(error.leader_address)
             except PaddockError as error:
-                _log.warning("master is not connected", extra={"master": str(address), "error": str(error)})
+                if isinstance(error, NobodyThere):
+                    pause = self._away
+                self._tell(address, str(error))
                 self._masters.failed(address)
             except Exception:  # noqa: BLE001 - an agent without a master tries again, whatever it was
                 _log.exception("the connection to the master failed", extra={"master": str(address)})
@@ -115,13 +123,21 @@ class MasterClient:
                     self._registered = False
                     self._shell.post(events.MasterDisconnected())
             # All agents lose their master at the same moment; they must not come back at the same moment.
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(pause.next_s())
+
+    def _tell(self, address: Address, error: str) -> None:
+        """Once: the same may be found every few seconds for months."""
+        if error != self._told_error:
+            self._told_error = error
+            _log.warning("master is not connected", extra={"master": str(address), "error": error})
 
     async def _connect(self, address: Address) -> None:
         """One connection, from registration to its end."""
         self._silence_s = REGISTER_TIMEOUT_S
         self._outgoing = asyncio.Queue()
         self._standalone = StandaloneReport(self._put)
+        await knock(address, f"master {address}")
+        self._away.reset()
         async with open_channel(address) as channel:
             with remote_errors(f"master {address}"):
                 call = AgentRegistryServiceStub(channel).Connect(self._messages())
@@ -161,6 +177,7 @@ class MasterClient:
         period_s = message.registered.ping_interval_ms * max(message.registered.ping_limit_count, 1) / _MS_PER_S
         self._silence_s = period_s or REGISTER_TIMEOUT_S
         self._backoff.reset()
+        self._told_error = ""
         self._registered = True
         _log.info("registered with master", extra={"master_id": message.master.master_id})
         self._shell.post(events.MasterConnected(problem=self._told_problem))

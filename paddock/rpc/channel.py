@@ -48,7 +48,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     # Whatever its name says: how long one attempt to connect may take. A busy daemon needs more than the moment.
     ("grpc.min_reconnect_backoff_ms", 20_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    ("grpc.keepalive_time_ms", 30_000),
+    # A host that lost its power says nothing: so long until its callers look, and so long again until they give it up.
+    ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 )

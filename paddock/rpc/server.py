@@ -141,7 +141,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # By itself gRPC ends calls that wait to be taken with CANCELLED and no reason: by chance from 1,000 on, all from 3,000 on,
     # of whatever connection. A thousand tasks that begin at once are enough for it. Each connection has its own bound.

@@ -27,6 +27,7 @@ from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
 from paddock.model.resources import Resources
 from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.backoff import Backoff
+from paddock.rpc.knock import AWAY_LIMIT_S, NobodyThere, knock
 from paddock.rpc.leader import LeaderDetector, StaticMasters
 from paddock.rpc.scheduling import (
     FrameworkRefused,
@@ -88,6 +89,7 @@ class Scheduler:
         self._suppressed_roles = suppressed_roles
         self._first_deadline_s = first_deadline_s
         self._backoff = Backoff(random or Random())
+        self._away = Backoff(random or Random(), longest_s=AWAY_LIMIT_S)
         self._events: asyncio.Queue[Event | Exception] = asyncio.Queue(_QUEUE_LIMIT_COUNT)
         self._once = HandledOnce()
         self._in_hand: TaskStatus | None = None
@@ -251,7 +253,7 @@ class Scheduler:
             else:
                 self._detector.failed(address)
             refused_count += isinstance(error, Unauthenticated)
-            wait_s = self._backoff.next_s()
+            wait_s = (self._away if isinstance(error, NobodyThere) else self._backoff).next_s()
             if refused_count >= _REFUSED_LIMIT_COUNT or (give_up_at_s is not None and _now_s() + wait_s > give_up_at_s):
                 raise error
             _log.info(
@@ -270,6 +272,8 @@ class Scheduler:
         """Until it ends, and why it did."""
         address = self._detector.current()
         try:
+            await knock(address, f"master {address}")
+            self._away.reset()
             async with SchedulerLink(address, self._framework, self._suppressed_roles) as link:
                 async for event in link.events():
                     await self._take(link, event)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,6 +15,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, OfferId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.rpc.knock import AWAY_LIMIT_S
 from paddock.scheduler import (
     Disconnected,
     FrameworkRefused,
@@ -289,6 +292,27 @@ async def test_the_first_subscription_may_have_a_deadline(tmp_path: Path) -> Non
     async with Scheduler(f"unix:{tmp_path}/none", FRAMEWORK, first_deadline_s=0.5) as scheduler:
         with pytest.raises(Unavailable, match="is the daemon running"):
             await following(scheduler)
+
+
+class Hasty(Random):
+    """Waits a hundredth."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b / 100
+
+
+async def test_a_master_that_was_away_for_long_is_still_looked_for_every_few_seconds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="paddock.scheduler")
+    async with Scheduler(f"unix:{tmp_path}/m", FRAMEWORK, random=Hasty()) as scheduler:
+        async with asyncio.timeout(30):
+            while len(caplog.records) < 12:
+                await asyncio.sleep(0.01)
+        waits_s = [record.__dict__["again_in_s"] for record in caplog.records]
+        assert waits_s[-1] == AWAY_LIMIT_S / 100 == max(waits_s)
+        async with mastered(tmp_path / "m", ScriptedMaster()):
+            assert isinstance(await following(scheduler), Subscribed)
 
 
 async def test_a_framework_with_a_failover_timeout_leaves_its_tasks(tmp_path: Path) -> None:
