@@ -98,6 +98,44 @@ async def test_two_agents_in_order(agentds: tuple[AgentdProcess, AgentdProcess])
         await agent.wait(running)
 
 
+@pytest.mark.no_cgroups
+async def test_what_only_a_hand_can_put_in_order_is_named_with_the_remedy(
+    agentds: tuple[AgentdProcess, AgentdProcess],
+) -> None:
+    mine, others = agentds
+    async with calling(mine.address) as agent:
+        ended = await agent.run("/bin/true")
+    records = mine.directory / "state" / "records"
+    wait_until(lambda: any(path.name.startswith("spare-") for path in records.iterdir()))
+    inside, odd = Path(ended.sandbox, "inside"), records / "notes.txt"
+    inside.mkdir()
+    odd.touch()
+    subprocess.run(["mount", "-t", "tmpfs", "none", inside], check=True)
+    program = "import sys; sys.stdin.read()  # from paddock.launch.launcher import main"
+    words = ["--agent-id", mine.agent_id, "--socket", str(mine.directory / "state" / "run" / "other.sock")]
+    try:
+        with subprocess.Popen([sys.executable, "-c", program, *words], stdin=subprocess.PIPE) as stray:
+            wait_until(lambda: Path(f"/proc/{stray.pid}/cmdline").read_bytes().count(b"other.sock") == 1)
+            code, found = paddock("doctor", agents=agentds)
+            assert code == 1
+            assert {name: each["remedy"] for name, each in wrong(found).items()} == {
+                str(stray.pid): f"look at it, then `kill {stray.pid}`",
+                str(inside): f"`umount {inside}`",
+                str(odd): f"look at it, then remove {odd} by hand",
+            }
+            own = [each for each in found if each["agent_id"] == mine.agent_id]
+            assert {each["kind"] for each in own} >= {"agent", "launcher", "socket", "records", "sandboxes"}
+            (sandboxes,) = [str(each["why"]) for each in own if each["kind"] == "sandboxes"]
+            assert int(sandboxes.partition(" ")[0]) == len(list(Path(ended.sandbox).parent.iterdir()))
+            assert paddock("gc", agents=agentds) == (0, [])
+            assert not wrong(paddock("doctor", agents=(others,))[1])
+            assert stray.poll() is None
+    finally:
+        subprocess.run(["umount", inside], check=True)
+        odd.unlink()
+    assert paddock("doctor", agents=agentds)[0] == 0
+
+
 @pytest.mark.parametrize("is_down", [True, False], ids=["agentd down", "agentd up"])
 def test_what_is_left_is_named_and_removed_and_anothers_is_not_touched(
     agentds: tuple[AgentdProcess, AgentdProcess], is_down: bool, tmp_path: Path
