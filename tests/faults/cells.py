@@ -178,6 +178,8 @@ async def _judge(stage: Stage, agent: AgentPlace, cell: Cell, act: Act) -> None:
     ends = {(s.state, int(s.reason), s.uuid) for s in heard if s.state.is_terminal and s.uuid}
     terminal = {uuid for _task, state, uuid, _reason in sent if TaskState[state].is_terminal and uuid != "-"}
     assert len(terminal) <= 1, f"several ends were told{story}"
+    assert not follows_an_end([(TaskState[state], uuid) for _task, state, uuid, _reason in sent]), story
+    assert not follows_an_end([(status.state, status.uuid.hex() or "-") for status in heard]), story
     if not ends:
         assert not terminal, f"the end did not arrive{story}"
         assert _is_honestly_lost(cell, heard, ran=ran), f"it was lost{story}"
@@ -185,6 +187,15 @@ async def _judge(stage: Stage, agent: AgentPlace, cell: Cell, act: Act) -> None:
     assert len(ends) == 1, f"several ends were heard{story}"
     state, reason, _uuid = next(iter(ends))
     assert cell.is_true((state, reason), ran=ran), f"{state.name} {reason} is not true, ran: {ran}{story}"
+
+
+def follows_an_end(told: list[tuple[TaskState, str]]) -> str:
+    """What was told under another UUID after an end, in words; empty where nothing was. "-": no UUID, the master's word."""
+    ends = [index for index, (state, uuid) in enumerate(told) if state.is_terminal and uuid != "-"]
+    if not ends:
+        return ""
+    end = told[ends[0]][1]
+    return ", ".join(f"{state.name} follows the end" for state, uuid in told[ends[0] :] if uuid not in {end, "-"})
 
 
 def read_counters(paths: list[str]) -> bool:

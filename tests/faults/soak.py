@@ -6,14 +6,15 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 from paddock.model.ids import AgentId, TaskId
 from paddock.model.resource_text import parse_resources
-from paddock.model.task import CommandInfo, Reason, TaskInfo, TaskState
+from paddock.model.task import CommandInfo, Reason, TaskInfo, TaskState, TaskStatus
 from testbed.daemon_process import DaemonProcess
-from tests.faults.cells import read_counters
+from tests.faults.cells import follows_an_end, read_counters
 from tests.faults.framework import is_last
 from tests.faults.stage import WAIT_S, Stage, send
 
@@ -29,6 +30,35 @@ class Wish:
     task_id: TaskId
     exit_code: int
     was_killed: bool = False
+
+
+def judge(
+    wish: Wish, heard: Sequence[TaskStatus], sent: Sequence[tuple[TaskState, str]], *, ran: bool
+) -> tuple[str, str]:
+    """Under what it counts, and what is wrong with what a task was told; nothing: empty. `sent`: by agents, in order."""
+    last = [status for status in heard if is_last(status)]
+    ends = {status.uuid.hex() for status in last if status.uuid} | {uuid for state, uuid in sent if state.is_terminal}
+    if len(ends - {"-"}) > 1:
+        return "duplicated", "has several ends"
+    for told in (sent, [(status.state, status.uuid.hex() or "-") for status in heard]):
+        if later := follows_an_end(list(told)):
+            return "duplicated", later
+    end = next((status for status in last if status.uuid), last[0])
+    if _is_true(wish, end.state, int(end.reason), ran=ran, has_uuid=bool(end.uuid)):
+        return f"told {end.state.name}", ""
+    return "lost" if ran and not end.uuid else "untrue", "is not told the truth"
+
+
+def _is_true(wish: Wish, state: TaskState, reason: int, *, ran: bool, has_uuid: bool) -> bool:
+    if not has_uuid or state is TaskState.DROPPED or reason == Reason.TASK_KILLED_DURING_LAUNCH:
+        return not ran
+    if state is TaskState.FINISHED:
+        return wish.exit_code == 0 and ran
+    if state is TaskState.KILLED:
+        return wish.was_killed
+    if reason == Reason.COMMAND_EXITED:
+        return wish.exit_code == 3 and ran
+    return state is TaskState.FAILED and reason in {Reason.SUPERVISOR_LOST, Reason.CONTAINER_LAUNCH_FAILED}
 
 
 class Soak:
@@ -136,21 +166,16 @@ class Soak:
         except TimeoutError:
             self.counts["lost"] += 1
             return [f"{wish.task_id} is lost: {self._story_of(wish, traffic)}"]
-        heard = [status for status in self._stage.framework.statuses[wish.task_id] if is_last(status)]
-        sent = {line[2] for line in traffic if line[0] == wish.task_id and TaskState[line[1]].is_terminal} - {"-"}
-        if len({status.uuid.hex() for status in heard if status.uuid} | sent) > 1:
-            self.counts["duplicated"] += 1
-            return [f"{wish.task_id} has several ends: {self._story_of(wish, traffic)}"]
+        heard = self._stage.framework.statuses[wish.task_id]
+        sent = [(TaskState[line[1]], line[2]) for line in traffic if line[0] == wish.task_id]
         try:
             ran = read_counters([path for agent in self._stage.agents for path in agent.counters(wish.task_id)])
         except AssertionError as error:
             self.counts["duplicated"] += 1
             return [f"{wish.task_id}: {error}"]
-        told = next((status for status in heard if status.uuid), heard[0])
-        self.counts[f"told {told.state.name}"] += 1
-        if not self._is_true(wish, told.state, int(told.reason), ran=ran, has_uuid=bool(told.uuid)):
-            return [f"{wish.task_id} (ran: {ran}, {wish}) is not told the truth: {self._story_of(wish, traffic)}"]
-        return []
+        kind, what = judge(wish, heard, sent, ran=ran)
+        self.counts[kind] += 1
+        return [f"{wish.task_id} (ran: {ran}, {wish}) {what}: {self._story_of(wish, traffic)}"] if what else []
 
     async def _until_over(self, wish: Wish) -> None:
         """A kill that a dying master had taken is nobody's promise: it is said again."""
@@ -160,17 +185,6 @@ class Soak:
                     await self._stage.framework.reach(wish.task_id, lambda _: False, WAIT_S / 10)
                 except TimeoutError:
                     await self._stage.framework.kill(wish.task_id, 100)
-
-    def _is_true(self, wish: Wish, state: TaskState, reason: int, *, ran: bool, has_uuid: bool) -> bool:
-        if not has_uuid or state is TaskState.DROPPED or reason == Reason.TASK_KILLED_DURING_LAUNCH:
-            return not ran
-        if state is TaskState.FINISHED:
-            return wish.exit_code == 0 and ran
-        if state is TaskState.KILLED:
-            return wish.was_killed
-        if reason == Reason.COMMAND_EXITED:
-            return wish.exit_code == 3 and ran
-        return state is TaskState.FAILED and reason in {Reason.SUPERVISOR_LOST, Reason.CONTAINER_LAUNCH_FAILED}
 
     def _story_of(self, wish: Wish, traffic: list[tuple[str, str, str, str]]) -> str:
         statuses = self._stage.framework.statuses.get(wish.task_id, [])
