@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import paddock
+from paddock.model.errors import PaddockError
 from paddock.rpc.errors import remote_errors
 from paddock.wire.v1 import container_service_pb2 as pb
 from paddock.wire.v1 import containers_pb2, tasks_pb2
@@ -52,6 +53,7 @@ def older(builds: Path) -> Iterator[AgentdProcess]:
         agentd.start()
         yield agentd
     finally:
+        agentd.use_build(None)
         left = agentd.close()
     assert not left, f"left behind: {left}"
 
@@ -106,6 +108,23 @@ async def test_what_an_agent_of_the_last_layout_launched_goes_on_and_ends_truly(
         assert lost.termination.reason == tasks_pb2.REASON_SUPERVISOR_LOST
         assert_gone(orphaned.pid)
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+        newer = await agent.launch(COUNT, until=RUNNING)
+    # Back again: that build knows no change of size. It says so and touches nothing.
+    assert agentd.stop() == 0
+    log = agentd.directory / "state" / "log"
+    content = log.read_bytes()
+    agentd.use_build(builds / "plans-1")
+    with pytest.raises(
+        PaddockError, match=r"state/log .*a newer agent wrote this. Start the version of agentd that wrote"
+    ):
+        agentd.start()
+    assert log.read_bytes() == content
+    agentd.use_build(None)
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        assert (await agent.get(newer)).pid == newer.pid
+        await agent.kill(newer)
+        await assert_it_ended(agent, newer, tasks_pb2.TASK_KILLED, 5)
 
 
 async def assert_it_goes_on(agent: Caller, before: Container) -> None:
