@@ -25,6 +25,7 @@ from paddock.daemon.logging import set_up_logging
 from paddock.doctor.agents import AgentPlaces, write_places
 from paddock.model.errors import CheckpointError, ConfigError, InvalidRequest, PaddockError
 from paddock.model.ids import AgentId
+from paddock.model.task import ContainerType
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def _write_places(settings: Settings, host: HostFacts) -> None:
         work_dir=settings.work_dir,
         cgroup_roots=host.cgroup_roots,
         listen=tuple(unix),
+        docker_socket=settings.docker_socket if ContainerType.DOCKER in settings.containerizers else "",
     )
     try:
         write_places(places)

@@ -17,7 +17,8 @@ from agentd.docker.engine import DockerEngine
 from agentd.docker.images import Images
 from agentd.docker.notes import Notes
 from agentd.docker.pulls import Pulls
-from agentd.docker.state import EngineLimits, EngineState
+from agentd.docker.state import EngineLimits
+from agentd.docker.told import Told
 from agentd.fetcher.cache import FetchCache
 from agentd.fetcher.fetcher import FetchBounds, Fetcher
 from agentd.isolation import Isolation
@@ -65,7 +66,9 @@ def _docker(settings: Settings, host: HostFacts, post: Post) -> DockerContaineri
         change_s=max(call_s, usual.change_s),
         pull_s=settings.docker_pull_timeout_s,
     )
-    calls = Calls(settings.docker_socket, limits, clock=SystemClock(), chance=random.random, changed=_unheard)
+    calls = Calls(
+        settings.docker_socket, limits, clock=SystemClock(), chance=random.random, changed=Told(settings.state_dir)
+    )
     engine = DockerEngine(calls)
     return DockerContainerizer(
         engine=engine,
@@ -75,10 +78,6 @@ def _docker(settings: Settings, host: HostFacts, post: Post) -> DockerContaineri
         sandbox_at=settings.docker_mount_sandbox_at,
         post=post,
     )
-
-
-def _unheard(state: EngineState) -> None:
-    """Calls logs each change; who wants to know it asks."""
 
 
 def fetcher(settings: Settings, programs: Programs, cache: FetchCache) -> Fetcher:

@@ -14,7 +14,7 @@ from paddock.cli.quantities import duration_ms
 from paddock.model.errors import InvalidRequest, PermissionRefused
 
 if TYPE_CHECKING:
-    from paddock.doctor.judging import Finding
+    from paddock.doctor.finding import Finding
 
 COLUMNS = (
     Column(title="VERDICT"),
@@ -51,7 +51,7 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """0: everything is in its place, 1: something is not."""
-    from paddock.doctor.judging import Verdict  # noqa: PLC0415 - not for --help
+    from paddock.doctor.finding import Verdict  # noqa: PLC0415 - not for --help
 
     findings = examine(arguments)
     show(COLUMNS, [row_of(each) for each in findings], arguments)

@@ -12,7 +12,7 @@ from paddock.cli.exit_codes import FAILURE, OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
 
 if TYPE_CHECKING:
-    from paddock.doctor.judging import Finding, Removal
+    from paddock.doctor.finding import Finding, Removal
 
 COLUMNS = (
     Column(title="OUTCOME"),

@@ -15,7 +15,10 @@ PLACES_FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPlaces:
-    """One agent's own words. `cgroup_roots`: controller (v2: empty) and directory; `listen`: unix sockets that it serves."""
+    """One agent's own words. `cgroup_roots`: controller (v2: empty) and directory; `listen`: unix sockets that it serves.
+
+    `docker_socket`: where its engine listens; empty for one that runs no Docker tasks.
+    """
 
     agent_id: str
     state_dir: str
@@ -23,6 +26,7 @@ class AgentPlaces:
     work_dir: str = ""
     cgroup_roots: tuple[tuple[str, str], ...] = ()
     listen: tuple[str, ...] = ()
+    docker_socket: str = ""
 
     def to_json(self) -> str:
         """For the file that agentd leaves in its state directory."""
@@ -32,6 +36,7 @@ class AgentPlaces:
             "work_dir": self.work_dir,
             "cgroup_roots": [list(pair) for pair in self.cgroup_roots],
             "listen": list(self.listen),
+            "docker_socket": self.docker_socket,
         }
         return json.dumps(fields)
 
@@ -63,7 +68,7 @@ def read_places(state_dir: str) -> AgentPlaces | None:
         return None
     found = _read_json(f"{state_dir}/places")
     runtime_dir = found.get("runtime_dir")
-    work_dir = found.get("work_dir")
+    work_dir, docker_socket = found.get("work_dir"), found.get("docker_socket")
     return AgentPlaces(
         agent_id=agent_id,
         state_dir=state_dir,
@@ -71,6 +76,7 @@ def read_places(state_dir: str) -> AgentPlaces | None:
         work_dir=work_dir if isinstance(work_dir, str) else "",
         cgroup_roots=tuple(_pairs(found.get("cgroup_roots"), agent_id)),
         listen=tuple(_texts(found.get("listen"))),
+        docker_socket=docker_socket if isinstance(docker_socket, str) else "",
     )
 
 

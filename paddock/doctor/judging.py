@@ -7,60 +7,18 @@ unchanged for a while. A finished exit record is never removed: it is the only o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 
+from paddock.doctor.finding import Finding, Removal, RemoveCgroup, SweepContainer, Verdict
+from paddock.doctor.judging_engine import is_held, judge_engine, of_unknown_agents
 from paddock.doctor.traces import AgentTraces, ContainerTraces, Ear, HostTraces, RecordState
 
 SPARE_LIMIT_COUNT = 256
 
 
-class Verdict(Enum):
-    """`waits`: agentd settles it by itself, or it is too young to be judged. `foreign`: not provably ours."""
-
-    FINE = "fine"
-    WAITS = "waits"
-    WRONG = "wrong"
-    FOREIGN = "foreign"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepContainer:
-    """End what is left of it, write its record when there was a note, remove cgroups and socket."""
-
-    container_id: str
-    record: str
-    socket: str
-    cgroup_mode: str
-    cgroups: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveCgroup:
-    """An empty directory."""
-
-    path: str
-
-
-Removal = SweepContainer | RemoveCgroup
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing: what it is, and what is to be done when it is out of place."""
-
-    agent_id: str
-    kind: str
-    name: str
-    verdict: Verdict
-    why: str
-    remedy: str = ""
-    removal: Removal | None = None
-
-
 def judge(host: HostTraces, *, min_age_s: float) -> tuple[Finding, ...]:
     """Agent by agent; one's traces say nothing about another's."""
     found = [finding for agent in host.agents for finding in judge_agent(agent, min_age_s=min_age_s)]
+    found += of_unknown_agents(host)
     for name, kind in host.others:
         why = "it bears our name and belongs to no agent that is known here"
         remedy = "name its agent's state directory with --state-dir, or remove it by hand"
@@ -79,6 +37,7 @@ def judge_agent(agent: AgentTraces, *, min_age_s: float) -> Iterator[Finding]:
     yield from _program_cgroups(agent)
     yield from _sockets(agent)
     yield from _files(agent)
+    yield from judge_engine(agent, min_age_s=min_age_s)
 
 
 def _daemon(agent: AgentTraces) -> Finding:
@@ -118,7 +77,7 @@ def _container(agent: AgentTraces, container: ContainerTraces, min_age_s: float)
     def say(verdict: Verdict, why: str, remedy: str = "", removal: Removal | None = None) -> Finding:
         return _finding(agent.agent_id, "container", name, verdict, why, remedy, removal)
 
-    if container.shim_pid or container.record is RecordState.HELD or container.ear is Ear.LISTENS:
+    if is_held(container):
         who = f"shim {container.shim_pid}" if container.shim_pid else "its shim"
         return say(Verdict.FINE, f"{who} supervises {container.process_count} processes")
     left = _left(container)

@@ -10,6 +10,7 @@ from paddock.doctor import processes
 from paddock.doctor.agents import AgentPlaces, configured_state_dir, read_places
 from paddock.doctor.locks import read_locks
 from paddock.doctor.reading_container import ContainerReader, count_processes, names_in
+from paddock.doctor.reading_engine import read_engine
 from paddock.doctor.traces import AgentTraces, HostTraces, SocketTrace
 from paddock.kernel.mounts import Hierarchy, Mount, read_hierarchy, read_mounts
 from paddock.launch import sweep
@@ -85,6 +86,7 @@ class HostReader:
             sandbox_count=_sandbox_count(places),
             removed_count=len(names_in(f"{places.work_dir}/agents/{agent_id}/.removed")) if places.work_dir else 0,
             volume_count=_volume_count(places),
+            engine=read_engine(places.docker_socket, places.state_dir) if places.docker_socket else None,
         )
 
     def _unknown(self, agent_id: str, mode: str, standing: dict[str, str]) -> AgentTraces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from paddock.doctor.judging import Removal, RemoveCgroup, SweepContainer
+from paddock.doctor.finding import Removal, RemoveCgroup, SweepContainer
 from paddock.doctor.processes import server_pid
 from paddock.kernel.errors import KernelError
 from paddock.launch import record, sweep

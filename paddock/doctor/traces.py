@@ -50,12 +50,44 @@ class SocketTrace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineContainerTraces:
+    """What a Docker engine has with a label of ours. `agent_id`, `container_id`: the labels', empty where there is none."""
+
+    name: str
+    engine_id: str
+    agent_id: str
+    container_id: str
+    state: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTraces:
+    """The Docker engine that an agent asks. `problem` empty: it has answered just now, else nothing below `said` is known.
+
+    `said`: agentd's last words about it. `free_bytes` None: where it keeps its containers cannot be looked at from here.
+    """
+
+    socket: str
+    problem: str = ""
+    said: str = ""
+    version: str = ""
+    api_version: str = ""
+    cgroup_driver: str = ""
+    storage_driver: str = ""
+    data_root: str = ""
+    free_bytes: int | None = None
+    live_restore: bool = False
+    containers: tuple[EngineContainerTraces, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTraces:
     """`state_dir` empty: nobody knows where this agent keeps its state, so nothing proves that it is not somebody else's.
 
     `agentd_pid` 0: no agentd holds the state's lock. `launcher_pid`: who serves the launcher's socket. `stray_pids`: processes
     of our launcher's program that are neither it, nor its children, nor a shim with a record. `strays`:
-    names in the records' directory that are none of ours.
+    names in the records' directory that are none of ours. `engine` None: it runs no Docker tasks.
     """
 
     agent_id: str
@@ -77,6 +109,7 @@ class AgentTraces:
     sandbox_count: int = 0
     removed_count: int = 0
     volume_count: int = 0
+    engine: EngineTraces | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddock.doctor.judging import Finding, RemoveCgroup, SweepContainer, Verdict, judge
+from paddock.doctor.finding import Finding, RemoveCgroup, SweepContainer, Verdict
+from paddock.doctor.judging import judge
 from paddock.doctor.traces import AgentTraces, ContainerTraces, Ear, HostTraces, RecordState, SocketTrace
 
 MIN_AGE_S = 60.0

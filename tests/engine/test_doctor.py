@@ -1,0 +1,78 @@
+"""`paddock doctor` about a real engine: well, hung, gone, and with what nobody holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.engine import images
+from testbed.engine.engine import PATIENCE_S, Engine
+from tests.agentd_process import AgentdProcess, running_agentd
+
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def agentd(engine: Engine) -> Iterator[AgentdProcess]:
+    settings = ("--containerizers=docker,native", f"--docker-socket={engine.socket}", "--docker-call-timeout=1s")
+    with running_agentd(*settings) as running:
+        yield running
+
+
+def doctor(agentd: AgentdProcess, *, min_age: str = "0s") -> list[dict[str, str]]:
+    words = ["doctor", "-o", "json", f"--min-age={min_age}", f"--state-dir={agentd.directory}/state"]
+    done = subprocess.run([sys.executable, "-m", "paddock.cli", *words], capture_output=True, check=False)
+    assert done.stdout, done.stderr
+    return [each for each in json.loads(done.stdout) if each["kind"].startswith("engine")]
+
+
+def test_an_engine_is_told_well_hung_and_gone(agentd: AgentdProcess, hurt_engine: Engine) -> None:
+    (found,) = doctor(agentd)
+    assert (found["verdict"], found["name"]) == ("fine", str(hurt_engine.socket))
+    assert "cgroup driver cgroupfs, storage overlay2" in found["why"]
+    assert "docker engine 20." in found["why"]
+    hurt_engine.pause()
+    said = agentd.directory / "state/engine"
+    deadline_s = time.monotonic() + PATIENCE_S
+    while "unresponsive" not in said.read_text("utf-8"):
+        assert time.monotonic() < deadline_s, "agentd does not find out"
+        time.sleep(0.05)
+    (found,) = doctor(agentd)
+    assert found["verdict"] == "wrong"
+    assert "it does not answer within" in found["why"]
+    assert "agentd says: docker engine unresponsive since 20" in found["why"]
+    hurt_engine.kill()
+    (found,) = doctor(agentd)
+    assert "it does not listen (Connection refused)" in found["why"]
+    assert "start the Docker engine" in found["remedy"]
+
+
+def test_what_nobody_holds_in_the_engine_is_named_and_agentd_takes_it_at_its_start(
+    agentd: AgentdProcess, engine: Engine
+) -> None:
+    agent_id = agentd.agent_id
+    with images.client(engine) as api:
+        labels = {"paddock.agent-id": agent_id, "paddock.container-id": "lost"}
+        host = api.create_host_config(cgroup_parent=f"/paddock-{agent_id}/lost")
+        name = f"paddock-{agent_id}-lost"
+        api.create_container(images.BUSYBOX, ["true"], name=name, labels=labels, host_config=host)
+        foreign = api.create_container(images.BUSYBOX, ["true"], labels={**labels, "paddock.agent-id": "no-such"})
+    try:
+        found = {each["name"]: each for each in doctor(agentd)}
+        assert found[name]["verdict"] == "wrong"
+        assert "created, and no shim holds it" in found[name]["why"]
+        assert {each["verdict"] for each in doctor(agentd, min_age="1h") if each["name"] == name} == {"waits"}
+        assert [each["agent_id"] for each in found.values() if each["verdict"] == "foreign"] == ["no-such"]
+        agentd.stop()
+        agentd.start()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while name in {each["name"] for each in doctor(agentd)}:
+            assert time.monotonic() < deadline_s
+    finally:
+        with images.client(engine) as api:
+            api.remove_container(foreign["Id"])
