@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import grpc.aio
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from paddock.model.errors import NotFound
+
 SERVICE_NAME: str = health.SERVICE_NAME
+
+# The stubs do not have it yet.
+_ListResponse = cast("type[Message]", vars(health_pb2)["HealthListResponse"])
 
 
 class Health:
@@ -16,7 +23,7 @@ class Health:
     def __init__(self, service_names: Sequence[str]) -> None:
         """Full names."""
         self._names = ("", *service_names)
-        self._servicer = health.aio.HealthServicer()
+        self._servicer = _Servicer()
 
     async def register(self, server: grpc.aio.Server) -> None:
         """Before the server starts."""
@@ -27,4 +34,23 @@ class Health:
         """All names at once; watchers are told."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
+            self._servicer.told[name] = health_pb2.HealthCheckResponse(status=status)
             await self._servicer.set(name, status)
+
+
+class _Servicer(health.aio.HealthServicer):
+    """The library's, whose asyncio half has no List, and refuses without a word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[str, health_pb2.HealthCheckResponse] = {}
+
+    async def Check(  # noqa: N802 - the wire's name
+        self, request: health_pb2.HealthCheckRequest, context: object
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in self.told:
+            raise NotFound("service", request.service)
+        return self.told[request.service]
+
+    async def List(self, request: Message, context: object) -> Message:  # noqa: N802 - the wire's name
+        return _ListResponse(statuses=self.told)

@@ -20,10 +20,9 @@ _FILE = "grpc/reflection/v1/reflection.proto"
 
 
 def register(server: grpc.aio.Server, service_names: Sequence[str]) -> None:
-    """Serve both, listing these services and the two themselves. Before the server starts."""
+    """Serve both, listing these services. Before the server starts."""
     _describe_v1()
-    names = (*service_names, SERVICE_NAME, ALPHA_SERVICE_NAME)
-    servicer = reflection.aio.ReflectionServicer(names, pool=cast("descriptor_pool.DescriptorPool", _Symbols()))
+    servicer = reflection.aio.ReflectionServicer(service_names, pool=cast("descriptor_pool.DescriptorPool", _Symbols()))
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     # grpcio-reflection has v1alpha only. The two versions differ in their package's name and in nothing on the wire.
     handler = grpc.stream_stream_rpc_method_handler(

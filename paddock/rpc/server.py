@@ -1,4 +1,4 @@
-"""A daemon's gRPC server: a unix socket and, on request, TCP; with identity socket, health and reflection."""
+"""A daemon's gRPC server: a unix socket and, on request, TCP; with identity socket, health, reflection and channelz."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import grpc.aio
 
 from paddock.model.errors import ConfigError
+from paddock.rpc import channelz, reflection, sockets
 from paddock.rpc import health as health_service
-from paddock.rpc import reflection, sockets
 from paddock.rpc.guard import Guard
 from paddock.rpc.health import Health
 from paddock.rpc.identity import IdentitySocket
@@ -60,11 +60,10 @@ class RpcServer:
         self._tcp_address = tcp_address
         self._streams_per_connection = streams_per_connection
         self._identity = IdentitySocket(unix_path, issuer) if unix_path else None
-        names = tuple(service.name for service in services)
-        self._names = (*names, health_service.SERVICE_NAME)
-        self._health = Health(names)
-        open_services = {health_service.SERVICE_NAME, reflection.SERVICE_NAME, reflection.ALPHA_SERVICE_NAME}
-        self._guard = Guard(authenticator, frozenset(open_services))
+        open_names = (health_service.SERVICE_NAME, reflection.SERVICE_NAME, reflection.ALPHA_SERVICE_NAME)
+        self._names = (*(service.name for service in services), channelz.SERVICE_NAME, *open_names)
+        self._health = Health(self._names)
+        self._guard = Guard(authenticator, frozenset(open_names))
         self._server: grpc.aio.Server | None = None
         self._bound_path = ""
         self.tcp_port = 0
@@ -77,6 +76,7 @@ class RpcServer:
         for service in self._services:
             service.register(registry)
         await self._health.register(registry)
+        channelz.register(registry)
         reflection.register(registry, self._names)
         self._server = server
         try:
@@ -137,6 +137,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_metadata_size", _METADATA_LIMIT_BYTES),
     # Two daemons on one port would share its connections by chance; the second must be told.
     ("grpc.so_reuseport", 0),
+    # gRPC's own default, which channelz needs.
+    ("grpc.enable_channelz", 1),
     # A peer that vanished without a word is noticed; a client may ping as often as ours does.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

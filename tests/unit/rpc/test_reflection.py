@@ -51,6 +51,7 @@ async def test_tools_find_every_service_and_its_messages_without_a_token(tmp_pat
         "paddock.wire.v1.OperatorService",
         "paddock.wire.v1.ExecService",
         "grpc.health.v1.Health",
+        "grpc.channelz.v1.Channelz",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
@@ -72,7 +73,7 @@ async def test_health_tells_the_whole_and_each_service_and_changes(tmp_path: Pat
         check = channel.unary_unary("/grpc.health.v1.Health/Check", *_HEALTH)
         watch: grpc.aio.UnaryStreamMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch", *_HEALTH)
-        for name in ("", "paddock.wire.v1.OperatorService"):
+        for name in ("", "paddock.wire.v1.OperatorService", "grpc.channelz.v1.Channelz"):
             assert (await check(health_pb2.HealthCheckRequest(service=name))).status == serving_now
         watched = aiter(watch(health_pb2.HealthCheckRequest()))
         assert (await anext(watched)).status == serving_now
@@ -81,3 +82,4 @@ async def test_health_tells_the_whole_and_each_service_and_changes(tmp_path: Pat
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await check(health_pb2.HealthCheckRequest(service="no.such.Service"))
         assert failed.value.code() is grpc.StatusCode.NOT_FOUND
+        assert failed.value.details() == "service 'no.such.Service' does not exist"
