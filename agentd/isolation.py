@@ -22,7 +22,7 @@ _EVIDENCE_FIELDS = fields(Evidence)
 
 
 class Isolation:
-    """Everything in here runs on the isolation thread."""
+    """Everything in here runs on the isolation thread; `conclude` may run elsewhere while nothing else does, if it is brief."""
 
     def __init__(self, isolators: Sequence[Isolator]) -> None:
         """In the table's order."""
@@ -32,6 +32,8 @@ class Isolation:
         self._limiting = tuple(i for i in isolators if type(i).limitation is not Isolator.limitation)
         self._measuring = tuple(i for i in isolators if is_measuring(i))
         self._sourced = tuple(i for i in isolators if type(i).sources is not Isolator.sources)
+        self.concludes_briefly = all(_ends_briefly(isolator) for isolator in isolators)
+        """`conclude` waits for nothing."""
         self._witnessing = tuple(i for i in isolators if type(i).evidence is not Isolator.evidence)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
@@ -136,6 +138,11 @@ class Isolation:
             except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
         return merge_evidence(parts)
+
+
+def _ends_briefly(isolator: Isolator) -> bool:
+    """By its own word: what another's subclass does besides is not known."""
+    return bool(vars(type(isolator)).get("ends_briefly", False))
 
 
 def _update(isolator: Isolator, config: ContainerConfig) -> tuple[CgroupWrite, ...]:

@@ -1,4 +1,7 @@
-"""The one thread on which isolators run: calls in order, answers back on the event loop, slow ones named."""
+"""The one thread on which isolators run: calls in order, answers back on the event loop, slow ones named.
+
+What never waits is called on the event loop itself when the thread has nothing to do: still one call at a time, in order.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import TypeVar
 from agentd.mailbox import Mailbox
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 DEADLINE_S = 1.0
 """A call that outlasts this is named in the log: it holds every launch up."""
@@ -29,6 +33,9 @@ class IsolationThread:
         self._mailbox = Mailbox(loop)
         self.slow_count = 0
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._given_count = 0
+        self._done_count = 0
+        """The thread's: what is given and not done runs, or waits. Only the event loop gives."""
         self._thread = threading.Thread(target=self._run, name="isolation", daemon=True)
         self._thread.start()
 
@@ -45,11 +52,40 @@ class IsolationThread:
             try:
                 result = self._timed(name, call)
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
-                self._mailbox.put(failed, error)
+                self._answer(failed, error)
             else:
-                self._mailbox.put(done, result)
+                self._answer(done, result)
 
+        self._give(run)
+
+    def submit_brief(
+        self,
+        name: str,
+        call: Callable[[], Result],
+        done: Callable[[Result], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """As `submit`, for a call that never waits. When nothing else runs or waits it is made here and now, and `done` or
+        `failed` too: changing threads and back takes longer than such a call.
+        """
+        if self._given_count != self._done_count:
+            self.submit(name, call, done, failed)
+            return
+        try:
+            result = self._timed(name, call)
+        except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
+            failed(error)
+        else:
+            done(result)
+
+    def _give(self, run: Callable[[], None]) -> None:
+        self._given_count += 1
         self._queue.put(run)
+
+    def _answer(self, callback: Callable[[Value], None], value: Value) -> None:
+        # Before it is told: whoever hears of it may find that nothing runs any more.
+        self._done_count += 1
+        self._mailbox.put(callback, value)
 
     async def run(self, name: str, call: Callable[[], Result]) -> Result:
         """Its result, or what it raised. A caller that goes away does not stop it."""
@@ -75,16 +111,16 @@ class IsolationThread:
         def run_next() -> None:
             call = next(left, None)
             if call is None:
-                self._mailbox.put(done, found)
+                self._answer(done, found)
                 return
             try:
                 found.append(self._timed(name, call))
             except Exception as error:  # noqa: BLE001 - whatever an isolator raises is its caller's to judge
-                self._mailbox.put(failed, error)
+                self._answer(failed, error)
             else:
                 self._queue.put(run_next)
 
-        self._queue.put(run_next)
+        self._give(run_next)
         return await future
 
     @property

@@ -5,7 +5,8 @@ Guarantees to every isolator, built-in or from an entry point:
 - `recover` is called once, before anything else. `prepare` runs serially in the table's order; it may refuse by
   raising, and then `cleanup` still follows. `cleanup` runs in reverse order, always, also when `prepare` failed or was
   never called; a failure of one isolator never stops the next.
-- All calls come from one thread, never two at once. A call that outlasts its deadline is named in log and metric.
+- All calls come from one thread, never two at once; `evidence` and `cleanup` of those that say `ends_briefly` may come from
+  another one, while nothing else is called. A call that outlasts its deadline is named in log and metric.
 - `limitation` is level-triggered: it is asked when one of `watches` fires and again at every interval, so a missed
   notification costs time, not truth. A fatal limitation is answered again and again until `cleanup`; one that is not fatal
   whenever the kernel's counter has grown since the last answer.
@@ -144,6 +145,9 @@ class Isolator(ABC):
 
     name: ClassVar[str]
     """The word in --isolation, e.g. `cgroups/cpu`."""
+
+    ends_briefly: ClassVar[bool] = False
+    """`evidence` and `cleanup` only compute, or ask what the kernel answers at once: they wait for no disk and nobody."""
 
     def __init__(self, host: HostFacts, settings: IsolatorSettings) -> None:
         """Raises ConfigError when the host cannot do what this isolator is for."""

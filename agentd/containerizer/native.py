@@ -181,7 +181,9 @@ class NativeContainerizer(Containerizer):
         await self._resizer.check(config)
 
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
-        """One hop to the isolation thread, unless something is left in the kernel."""
+        """At once where all isolators end briefly, else one hop to the isolation thread; unless something is left in the
+        kernel.
+        """
         container_id = config.container_id
         self._watcher.forget(container_id)
         link = self._links.pop(container_id, None)
@@ -209,7 +211,8 @@ class NativeContainerizer(Containerizer):
     def _finish(self, container_id: ContainerId, record: ExitRecord | None) -> None:
         self._plans.pop(container_id, None)
         self._configs.pop(container_id, None)
-        self._thread.submit(
+        submit = self._thread.submit_brief if self._isolation.concludes_briefly else self._thread.submit
+        submit(
             "conclude",
             lambda: self._isolation.conclude(container_id, record),
             lambda evidence: self._post(Concluded(container_id=container_id, evidence=evidence)),

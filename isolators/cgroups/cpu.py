@@ -111,6 +111,7 @@ class CpuIsolator(CgroupIsolator):
     """Shares or weight always; quota when a limit is given or the operator wants quotas."""
 
     name: ClassVar[str] = "cgroups/cpu"
+    ends_briefly: ClassVar[bool] = True
     v1_controllers: ClassVar[tuple[str, ...]] = ("cpu", "cpuacct")
     v2_controller: ClassVar[str] = "cpu"
 

@@ -178,6 +178,7 @@ class MemoryIsolator(CgroupIsolator):
     """Limits memory and swap; an OOM kill is reported, and fatal only if the command itself dies of it."""
 
     name: ClassVar[str] = "cgroups/mem"
+    ends_briefly: ClassVar[bool] = True
     v1_controllers: ClassVar[tuple[str, ...]] = ("memory",)
     v2_controller: ClassVar[str] = "memory"
 

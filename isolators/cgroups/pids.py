@@ -48,6 +48,7 @@ class PidsIsolator(CgroupIsolator):
     """A fork bomb meets the limit: fork answers EAGAIN, and each refusal is counted."""
 
     name: ClassVar[str] = "cgroups/pids"
+    ends_briefly: ClassVar[bool] = True
     v1_controllers: ClassVar[tuple[str, ...]] = ("pids",)
     v2_controller: ClassVar[str] = "pids"
 

@@ -69,6 +69,7 @@ class DiskUsageIsolator(Isolator):
     """
 
     name: ClassVar[str] = "disk/du"
+    ends_briefly: ClassVar[bool] = True
 
     def __init__(
         self, host: HostFacts, settings: IsolatorSettings, *, monotonic_s: Callable[[], float] = time.monotonic

@@ -21,6 +21,7 @@ class PosixFilesystemIsolator(Isolator):
     """No root file system of its own; persistent volumes are links in the sandbox."""
 
     name: ClassVar[str] = "filesystem/posix"
+    ends_briefly: ClassVar[bool] = True
 
     def __init__(self, host: HostFacts, settings: IsolatorSettings) -> None:
         """Uses nothing yet."""

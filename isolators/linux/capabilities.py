@@ -22,6 +22,7 @@ class CapabilitiesIsolator(Isolator):
     """effective ⊆ bounding ⊆ what the operator allows and this host has."""
 
     name: ClassVar[str] = "linux/capabilities"
+    ends_briefly: ClassVar[bool] = True
 
     def __init__(self, host: HostFacts, settings: IsolatorSettings) -> None:
         """Raises ConfigError for names that no kernel knows, and for flags that contradict each other or this host."""

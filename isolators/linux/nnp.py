@@ -13,6 +13,7 @@ class NoNewPrivilegesIsolator(Isolator):
     """On unless the task says otherwise (sudo and ping need it off); what it may gain then stays within its bounding set."""
 
     name: ClassVar[str] = "linux/nnp"
+    ends_briefly: ClassVar[bool] = True
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """One flag, set by prctl before the command; the kernel never takes it back."""

@@ -19,6 +19,7 @@ class PidNamespaceIsolator(Isolator):
     """New PID, mount and IPC namespaces, and a fresh /proc; a task may share the host's only where the operator lets it."""
 
     name: ClassVar[str] = "namespaces/pid"
+    ends_briefly: ClassVar[bool] = True
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """Raises ContainerizerError when the host's namespace is asked for and the operator disallows it."""

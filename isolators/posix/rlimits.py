@@ -24,6 +24,7 @@ class RlimitsIsolator(Isolator):
     """Soft and hard both, or neither for unlimited. A hard limit above the agent's own is refused by the kernel: EPERM."""
 
     name: ClassVar[str] = "posix/rlimits"
+    ends_briefly: ClassVar[bool] = True
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
         """In the order given. Raises InvalidRequest naming the one that cannot be."""

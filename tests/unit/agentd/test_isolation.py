@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from agentd.isolation import Isolation
 from isolators.contract import Isolator, IsolatorSettings
+from isolators.table import TABLE
 from isolators.testing import sample_host
 from paddock.model.ids import ContainerId
 from paddock.model.statistics import ResourceStatistics
@@ -58,3 +59,22 @@ def test_either_verb_gives_the_other(tmp_path: Path) -> None:
         found = ResourceStatistics()
         isolator.measure(CONTAINER, found)
         assert isolator.usage(CONTAINER) == found
+
+
+class Brief(Silent):
+    """By its own word."""
+
+    ends_briefly: ClassVar[bool] = True
+
+
+class Heir(Brief):
+    """Says nothing of itself."""
+
+
+def test_an_end_is_brief_when_each_isolator_says_so_of_itself(tmp_path: Path) -> None:
+    """The built-in ones do; a subclass of one of them, and whoever says nothing, may wait for anything."""
+    host = sample_host(tmp_path, "v1")
+    assert Isolation([kind(host, IsolatorSettings()) for kind in TABLE]).concludes_briefly
+    assert Isolation(made(tmp_path, Brief)).concludes_briefly
+    assert not Isolation(made(tmp_path, Brief, Heir)).concludes_briefly
+    assert not Isolation(made(tmp_path, Brief, Silent)).concludes_briefly

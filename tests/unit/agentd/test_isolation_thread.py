@@ -58,3 +58,46 @@ async def test_a_caller_that_goes_away_does_not_disturb_the_thread() -> None:
     release.set()
     assert await thread.run("next", lambda: 7) == 7
     await asyncio.to_thread(thread.close)
+
+
+async def test_what_never_waits_is_called_where_it_is_asked_for_unless_something_else_runs() -> None:
+    """One at a time and in order all the same, whatever it comes to."""
+    thread = IsolationThread(asyncio.get_running_loop())
+    threads: list[tuple[str, int]] = []
+    answers: list[object] = []
+    finished, release = asyncio.Event(), threading.Event()
+
+    def done(answer: str) -> None:
+        answers.append(answer)
+        finished.set()
+
+    def brief(name: str) -> None:
+        def call() -> str:
+            threads.append((name, threading.get_ident()))
+            if name == "refused":
+                raise PaddockError(name)
+            return name
+
+        thread.submit_brief(name, call, done, answers.append)
+
+    brief("first")
+    brief("refused")
+    assert [str(answer) for answer in answers] == ["first", "refused"]
+    finished.clear()
+    waiting = asyncio.create_task(thread.run_in_turns("slow", [lambda: release.wait(5), lambda: True]))
+    await asyncio.sleep(0)
+    brief("behind")
+    assert len(answers) == 2
+    release.set()
+    await finished.wait()
+    assert await waiting == [True, True]
+    brief("last")
+    await asyncio.to_thread(thread.close)
+    assert [str(answer) for answer in answers] == ["first", "refused", "behind", "last"]
+    here = threading.get_ident()
+    assert [(name, ident == here) for name, ident in threads] == [
+        ("first", True),
+        ("refused", True),
+        ("behind", False),
+        ("last", True),
+    ]
