@@ -13,7 +13,7 @@ from agentd.containerizer.contract import Containerizer
 from agentd.core.effects import CancelCheck, CancelHealthCheck, CheckEffect, CheckHealth, MakeCheck
 from agentd.core.events import CheckMade, HealthChecked
 from agentd.health_command import CommandChecks
-from agentd.health_network import check_http, check_tcp
+from agentd.health_network import check_http, check_tcp, network_of
 from paddock.daemon.clock import Clock
 from paddock.model.container import ContainerConfig
 from paddock.model.errors import ContainerizerError
@@ -39,10 +39,11 @@ class Checker:
         self._commands = CommandChecks(containerizer)
         self._checking: dict[ContainerId, asyncio.Task[None]] = {}
 
-    def check(self, config: ContainerConfig, check: Check, at_ns: int) -> None:
-        """Once, at this moment of the clock; posts what it found unless it is cancelled."""
+    def check(self, config: ContainerConfig, check: Check, at_ns: int, pid: int = 0) -> None:
+        """Once, at this moment of the clock; posts what it found unless it is cancelled. `pid`: the command's."""
         self.cancel(config.container_id)
-        self._checking[config.container_id] = asyncio.get_running_loop().create_task(self._check(config, check, at_ns))
+        checking = self._check(config, check, at_ns, pid)
+        self._checking[config.container_id] = asyncio.get_running_loop().create_task(checking)
 
     def cancel(self, container_id: ContainerId) -> None:
         """A command that checks is killed. Idempotent."""
@@ -57,11 +58,11 @@ class Checker:
             self.cancel(container_id)
         await asyncio.gather(*checking, return_exceptions=True)
 
-    async def _check(self, config: ContainerConfig, check: Check, at_ns: int) -> None:
+    async def _check(self, config: ContainerConfig, check: Check, at_ns: int, pid: int) -> None:
         await asyncio.sleep(max(at_ns - self._clock.monotonic_ns(), 0) / _NS_PER_S)
         while True:
             begun_ns = self._clock.monotonic_ns()
-            found = await self._found(config, check)
+            found = await self._found(config, check, pid)
             if found is not None:
                 break
             await asyncio.sleep(check.interval_ms / 1000)
@@ -69,16 +70,16 @@ class Checker:
         _log.debug("a check was made", extra={"container_id": config.container_id, "found": found})
         self._post(config.container_id, replace(found, took_ms=took_ms))
 
-    async def _found(self, config: ContainerConfig, check: Check) -> HealthEvidence | None:
+    async def _found(self, config: ContainerConfig, check: Check, pid: int) -> HealthEvidence | None:
         """What goes wrong on the way is a check that failed, and says why. None: it could not be made, through no fault of the
         task's: nobody may be killed for that.
         """
         try:
             async with asyncio.timeout(check.timeout_ms / 1000):
                 if check.http is not None:
-                    return await check_http(check.http)
+                    return await check_http(check.http, network_of(config, pid))
                 if check.tcp is not None:
-                    return await check_tcp(check.tcp)
+                    return await check_tcp(check.tcp, network_of(config, pid))
                 return await self._commands.check(config, check.command)
         except TimeoutError:
             return HealthEvidence(passed=False, message=f"{check}: no result within {check.timeout_ms} ms")
@@ -115,12 +116,12 @@ class Checks:
         match effect:
             case CheckHealth():
                 assert effect.config.health_check is not None
-                self._health.check(effect.config, effect.config.health_check, effect.at_ns)
+                self._health.check(effect.config, effect.config.health_check, effect.at_ns, effect.pid)
             case CancelHealthCheck():
                 self._health.cancel(effect.container_id)
             case MakeCheck():
                 assert effect.config.check is not None
-                self._informing.check(effect.config, effect.config.check, effect.at_ns)
+                self._informing.check(effect.config, effect.config.check, effect.at_ns, effect.pid)
             case CancelCheck():
                 self._informing.cancel(effect.container_id)
             case _:

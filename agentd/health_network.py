@@ -1,11 +1,17 @@
-"""Health checks over the network: tasks share the host's, so they are asked at 127.0.0.1, from here."""
+"""Health checks over the network, at 127.0.0.1: of the host, which most tasks share, or of the container's own network."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 
+from paddock.kernel.namespaces import CLONE_NEWNET, setns
+from paddock.model.container import ContainerConfig
+from paddock.model.docker import DockerNetwork
 from paddock.model.health import HealthEvidence, HttpCheck, TcpCheck
 
 HOST = "127.0.0.1"
@@ -14,17 +20,62 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r?\n)")
 _SHOWN_BYTES = 80
 
 
-async def check_tcp(check: TcpCheck) -> HealthEvidence:
+def network_of(config: ContainerConfig, pid: int) -> str:
+    """The file of the container's own network; empty: it is the host's. `pid`: of a process in it."""
+    docker = config.container.docker
+    return "" if docker is None or docker.network is DockerNetwork.HOST else f"/proc/{pid}/ns/net"
+
+
+async def check_tcp(check: TcpCheck, network: str = "") -> HealthEvidence:
     """Raises OSError when nobody accepts."""
-    _, writer = await asyncio.open_connection(HOST, check.port)
-    writer.transport.abort()
-    return HealthEvidence(passed=True, message=f"connect to {HOST}:{check.port}: accepted")
+    with await _connected(check.port, network):
+        return HealthEvidence(passed=True, message=f"connect to {HOST}:{check.port}: accepted")
 
 
-async def check_http(check: HttpCheck) -> HealthEvidence:
+async def _connected(port: int, network: str) -> socket.socket:
+    if network:
+        # Whoever enters another network does nothing else afterwards: the thread ends.
+        thread = ThreadPoolExecutor(max_workers=1)
+        try:
+            made = await asyncio.get_running_loop().run_in_executor(thread, _socket_in, network)
+        finally:
+            thread.shutdown(wait=False)
+    else:
+        made = _socket()
+    try:
+        await asyncio.get_running_loop().sock_connect(made, (HOST, port))
+    except OSError as error:
+        made.close()
+        # Without asyncio's own words around the kernel's.
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from None
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _socket_in(network: str) -> socket.socket:
+    """It stays in the network in which it was made, whoever uses it."""
+    fd = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(fd, CLONE_NEWNET)
+    finally:
+        os.close(fd)
+    return _socket()
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
+async def check_http(check: HttpCheck, network: str = "") -> HealthEvidence:
     """The status line decides: what follows it is not read, and a redirection is not followed. Raises OSError."""
+    is_https = check.scheme == "https"
     reader, writer = await asyncio.open_connection(
-        HOST, check.port, ssl=_any_certificate() if check.scheme == "https" else None, limit=_HEAD_LIMIT_BYTES
+        sock=await _connected(check.port, network),
+        ssl=_any_certificate() if is_https else None,
+        server_hostname=HOST if is_https else None,
+        limit=_HEAD_LIMIT_BYTES,
     )
     what = f"GET {check.scheme}://{HOST}:{check.port}{check.path}"
     try:

@@ -127,10 +127,14 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckHealth:
-    """Check it then (the clock of `now_ns`), once; answered by HealthChecked, or by nothing when it is cancelled."""
+    """Check it then (the clock of `now_ns`), once; answered by HealthChecked, or by nothing when it is cancelled.
+
+    `pid`: the command's, in whose network it may have to be asked.
+    """
 
     config: ContainerConfig
     at_ns: int
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,7 @@ class MakeCheck:
 
     config: ContainerConfig
     at_ns: int
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ def _told_of(task: TaskEntry, container_id: ContainerId) -> ContainerHealth | No
 
 def _ask(turn: Turn, container: ContainerEntry) -> None:
     assert container.health is not None
-    turn.effects.append(CheckHealth(config=container.config, at_ns=container.health.due_ns))
+    turn.effects.append(CheckHealth(config=container.config, at_ns=container.health.due_ns, pid=container.pid))
 
 
 def checked(turn: Turn, event: HealthChecked) -> None:

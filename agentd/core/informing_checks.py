@@ -22,7 +22,7 @@ def begin(turn: Turn, container: ContainerEntry) -> None:
     container.is_checked = True
     age_ns = container.age_ns(turn.wall_ns)
     due_ns = first_due_ns(config.container_id, config.check, now_ns=turn.now_ns, age_ns=age_ns)
-    turn.effects.append(MakeCheck(config=config, at_ns=due_ns))
+    turn.effects.append(MakeCheck(config=config, at_ns=due_ns, pid=container.pid))
 
 
 def made(turn: Turn, event: CheckMade) -> None:
@@ -39,7 +39,8 @@ def made(turn: Turn, event: CheckMade) -> None:
     if told is None or told.result != found.result:
         reason = Reason.TASK_CHECK_STATUS_UPDATED
         turn.tell(task, task.state, reason=reason, message=f"check: {found.message}", check_status=found)
-    turn.effects.append(MakeCheck(config=container.config, at_ns=turn.now_ns + check.interval_ms * _NS_PER_MS))
+    due_ns = turn.now_ns + check.interval_ms * _NS_PER_MS
+    turn.effects.append(MakeCheck(config=container.config, at_ns=due_ns, pid=container.pid))
 
 
 def _status(check: Check, evidence: HealthEvidence) -> CheckStatus:

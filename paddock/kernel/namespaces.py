@@ -14,6 +14,7 @@ _mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ct
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
 NAMESPACE_FLAGS = {"pid": CLONE_NEWPID, "mnt": CLONE_NEWNS, "ipc": CLONE_NEWIPC}
 
 MS_BIND = 0x1000

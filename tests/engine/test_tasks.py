@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
-from tests.cluster.conftest import Command
+from tests.cluster.conftest import Background, Command
 from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
@@ -60,7 +62,7 @@ def docker(*words: str, image: str = images.BUSYBOX) -> tuple[str, ...]:
     return ("run", f"--docker={image}", "--network=none", *words)
 
 
-def described(paddock: Command, name: str) -> dict[str, object]:
+def described(paddock: Command, name: str) -> dict[str, Any]:
     tasks = json.loads(paddock.text("ps", "-a", "-o", "json"))
     (found,) = [task for task in tasks if task["task"].get("name") == name]
     return dict(found)
@@ -199,6 +201,28 @@ def test_a_command_runs_inside_and_ends_with_its_code(paddock: Command) -> None:
     assert b"err" in done.stderr
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
+
+
+def test_its_health_is_asked_for_in_its_own_network(paddock: Command) -> None:
+    """Nobody is asked on the host, where somebody else may have that port."""
+    quick = ("--health-delay=0s", "--health-interval=100ms", "--health-grace=0s", "--health-failures=1")
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = somebody.getsockname()[1]
+        words = docker("--name=deaf", f"--health-tcp={port}", *quick, "--", "sleep", "1000")
+        done = paddock(*words)
+    assert done.returncode != 0
+    assert last_reason(paddock, "deaf") == "REASON_HEALTH_CHECK_FAILED", done.stderr
+    assert b"refused" in done.stderr
+    line = f"httpd -p 127.0.0.1:{port} -h /bin && exec sleep 1000"
+    served = paddock.start(*docker("--name=served", f"--health-http={port}/sh", *quick[:2], "--", "sh", "-c", line))
+    try:
+        paddock.task("served", "running")
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not any(status.get("healthy") for status in described(paddock, "served")["statuses"]):
+            assert time.monotonic() < deadline_s, described(paddock, "served")
+            time.sleep(0.05)
+    finally:
+        Background(process=served, task_id="").end()
 
 
 def test_what_the_engine_refuses_is_told_in_its_words(paddock: Command, engine: Engine) -> None:

@@ -5,11 +5,15 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from agentd.health_network import check_http, check_tcp
+from paddock.model.health import HttpCheck, TcpCheck
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
@@ -305,3 +309,33 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert (await told(master)).healthy is True
     await end(master)
+
+
+@pytest.mark.no_cgroups
+async def test_a_network_of_the_containers_own_is_asked_in_there_and_nowhere_else() -> None:
+    serve = (
+        "import http.server as h; s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler); "
+        "print(s.server_port, flush=True); s.serve_forever()"
+    )
+    line = f'ip link set lo up && exec {sys.executable} -c "{serve}"'
+    words = ["unshare", "--net", "sh", "-c", line]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/proc/self/fdinfo") as server:
+        try:
+            assert server.stdout is not None
+            port = int(await asyncio.to_thread(server.stdout.readline))
+            network = f"/proc/{server.pid}/ns/net"
+            found = await check_http(HttpCheck(port=port), network)
+            assert (found.passed, found.http_status) == (True, 200)
+            assert (await check_tcp(TcpCheck(port=port), network)).passed
+            with socket.create_server(("127.0.0.1", 0)) as ours:
+                here = ours.getsockname()[1]
+                assert (await check_tcp(TcpCheck(port=here))).passed
+                if here != port:
+                    with pytest.raises(ConnectionRefusedError):
+                        await check_tcp(TcpCheck(port=here), network)
+        finally:
+            server.kill()
+    with pytest.raises(OSError, match="No such file|not permitted|No such process"):
+        await check_tcp(TcpCheck(port=port), network)
+    networks = {os.readlink(f"/proc/self/task/{thread}/ns/net") for thread in os.listdir("/proc/self/task")}
+    assert len(networks) == 1
