@@ -27,7 +27,7 @@ from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
 from agentd.docker.parameters import Body
-from agentd.docker.stand_in import order_words
+from agentd.docker.stand_in_order import order_words
 from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
@@ -241,18 +241,16 @@ class DockerContainerizer(Containerizer):
             del self._started[container_id]
             self._post(replace(started, pid=note.pid or started.pid))
             if not note.has_ended:
-                self._track(self._count_disk(container_id, note.engine_id))
+                self._track(self._count_disk(container_id, note))
 
-    async def _count_disk(self, container_id: ContainerId, engine_id: str) -> None:
+    async def _count_disk(self, container_id: ContainerId, note: Note) -> None:
         """What it writes into its image and the engine's volumes counts as what it writes into its sandbox."""
         try:
-            found = await self._engine.inspect(engine_id)
+            writes = (await self._engine.inspect(note.engine_id)).writes if note.writes is None else note.writes
         except PaddockError as error:
             _log.warning("only its sandbox is counted", extra={"container_id": container_id, "error": str(error)})
             return
-        volumes = [mount.source for mount in found.mounts if mount.kind == "volume" and mount.writable]
-        layer = [found.writable_layer] if found.writable_layer else []
-        await self._native.count_also(container_id, [*layer, *volumes])
+        await self._native.count_also(container_id, writes)
 
     async def _ended(self, container_id: ContainerId, record: ExitRecord | None) -> None:
         self._look_at_note(container_id)

@@ -74,6 +74,12 @@ class EngineContainer:
     addresses: tuple[tuple[str, str], ...]
     """(network, IP address)."""
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Where it writes beside its sandbox, on the host."""
+        volumes = tuple(mount.source for mount in self.mounts if mount.kind == "volume" and mount.writable)
+        return (self.writable_layer, *volumes) if self.writable_layer else volumes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedContainer:

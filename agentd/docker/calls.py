@@ -28,8 +28,9 @@ from agentd.docker.failures import (
 )
 from agentd.docker.fields import Fields
 from agentd.docker.lane import Lane, LaneLimits, NotAnswered, NotSent
+from agentd.docker.plain_http import HttpError
 from agentd.docker.state import EngineLimits, EngineState
-from agentd.docker.transport import Client, DeadlinePassed
+from agentd.docker.transport import Client, DeadlinePassed, Refusal
 from paddock.daemon.clock import Clock
 from paddock.model.errors import PaddockError
 
@@ -271,10 +272,12 @@ def error_of(call: Call, error: Exception) -> PaddockError:
             return unresponsive(call, str(error))
         case docker.errors.APIError() if error.response is not None:
             return failure_of(call, Answer(status=error.response.status_code, said=said_in(error.response.content)))
+        case Refusal():
+            return failure_of(call, Answer(status=error.status, said=said_in(error.content)))
         case OSError() if error.errno in _ABSENT:
             why = f"does not listen ({error.strerror or error})"
             return absent(call, why, may_not_ask=isinstance(error, PermissionError))
-        case ValueError() | docker.errors.DockerException():
+        case ValueError() | RecursionError() | HttpError() | docker.errors.DockerException():
             return EngineFailure(f"cannot {call}: the Docker engine at {call.socket} does not speak its API: {error}")
         case OSError():
             return unresponsive(call, f"ended the connection before its answer was whole ({_root(error)})")

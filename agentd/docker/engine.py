@@ -72,12 +72,12 @@ class DockerEngine:
         )
         return list_from(found)
 
-    async def create(self, name: str, body: Body, *, platform: str = "") -> tuple[str, tuple[str, ...]]:
+    async def create(self, name: str, body: Body) -> tuple[str, tuple[str, ...]]:
         """The engine's id for it, and its warnings. Raises AlreadyExists naming whose the name is, NotFound for the image or a
         network, InvalidRequest.
         """
         call = self.calls.call("create", "container", name)
-        found = await self.calls.change(call, lambda client: client.create(name, body, platform))
+        found = await self.calls.change(call, lambda client: client.create(name, body))
         return created_from(found)
 
     async def start(self, container: str) -> None:
@@ -98,7 +98,7 @@ class DockerEngine:
         """Running or not, with the volumes that have no name. False: it is not there, or somebody removes it already."""
         call = self.calls.call("remove", "container", container)
         try:
-            await self.calls.change(call, lambda client: client.remove_container(container, v=True, force=True))
+            await self.calls.change(call, lambda client: client.remove(container))
         except (NotFound, RemovalUnderWay):
             return False
         return True

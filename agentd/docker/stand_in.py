@@ -19,11 +19,11 @@ import time
 
 from agentd.docker import ended_process, plain_http
 from agentd.docker.log_frames import FrameError, LogFrames
+from agentd.docker.stand_in_order import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
 else:
     import _signal as signal
 
@@ -44,28 +44,6 @@ _PASSED_ON = frozenset(signal.valid_signals()) - {
 }
 
 
-class Order:
-    """What the agent asks for. `go`: a file that has the container's engine id once it is created; `wake`: a FIFO, made here,
-    into which somebody writes then. `reads`: (key, the directory of the task's cgroup, file), of which the engine's own cgroup
-    below is read at the end. `has_init`: the engine's init is PID 1 in there, and the command its child.
-    """
-
-    __slots__ = ("api", "go", "has_init", "note", "reads", "socket", "wake")
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.socket, self.api, self.go, self.wake, self.note, has_init, *reads = words
-        self.has_init = bool(has_init)
-        self.reads = list(zip(reads[::3], reads[1::3], reads[2::3], strict=True))
-
-
-def order_words(
-    *, socket: str, api: str, go: str, wake: str, note: str, reads: Sequence[tuple[str, str, str]], has_init: bool
-) -> tuple[str, ...]:
-    """An Order as arguments of its process."""
-    words = (socket, api, go, wake, note, "init" if has_init else "")
-    return (*words, *(word for read in reads for word in read))
-
-
 class StandIn:
     """`run` once."""
 
@@ -74,6 +52,7 @@ class StandIn:
         self._engine_id = ""
         self._pid = 0
         self._main_pid = 0
+        self._writes: list[str] | None = None
         self._pidfd = -1
         self._frames = LogFrames()
         self._logs: plain_http.Exchange | None = None
@@ -100,7 +79,9 @@ class StandIn:
             return EXIT_START_FAILED << 8
         logs = f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1"
         self._open_logs(logs)
-        self._hold(_number(self._state().get("Pid")))
+        found = self._inspect()
+        self._hold(_number(_inside(found, "State").get("Pid")))
+        self._writes = _writes_of(found) if found else None
         self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
@@ -109,7 +90,8 @@ class StandIn:
         return status
 
     def _whom(self) -> dict[str, object]:
-        return {"engine_id": self._engine_id, "pid": self._pid, "main_pid": self._main_pid}
+        who = {"engine_id": self._engine_id, "pid": self._pid, "main_pid": self._main_pid}
+        return {**who, "writes": self._writes}
 
     def _wait_for_go(self) -> str:
         """The engine's id; empty when the container is to end before it is there."""
@@ -150,6 +132,9 @@ class StandIn:
         return plain_http.ask(self._order.socket, method, f"/v{self._order.api}{path}", timeout_s)
 
     def _state(self) -> dict[str, object]:
+        return _inside(self._inspect(), "State")
+
+    def _inspect(self) -> dict[str, object]:
         """The engine's word; empty where it has none: the container is gone. Tries until it answers, or time is over."""
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
         while True:
@@ -158,9 +143,8 @@ class StandIn:
             except (OSError, plain_http.HttpError) as error:
                 self._problem = f"the engine did not tell how it ended: {error}"
             else:
-                state = body.get("State")
                 self._problem = "" if status == 200 else f"the engine says {status} {body.get('message', '')}"
-                return state if isinstance(state, dict) else {}
+                return body if status == 200 else {}
             if time.monotonic() > deadline_s:
                 return {}
             self._turn([], _RETRY_S)
@@ -314,6 +298,20 @@ class StandIn:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _inside(fields: object, name: str) -> dict[str, object]:
+    found = fields.get(name) if isinstance(fields, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _writes_of(found: dict[str, object]) -> list[str]:
+    """Where the container writes beside its sandbox, on the host: the layer above its image, volumes of the engine's."""
+    mounts = found.get("Mounts")
+    volumes = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+    places = [_inside(_inside(found, "GraphDriver"), "Data").get("UpperDir")]
+    places += [each.get("Source") for each in volumes if each.get("Type") == "volume" and each.get("RW")]
+    return [place for place in places if isinstance(place, str) and place]
 
 
 def _write_all(fd: int, text: bytes) -> None:

@@ -6,25 +6,40 @@ a moment after nobody wants the answer any more.
 
 from __future__ import annotations
 
+import json
 import socket
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlencode
 
 import docker
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixHTTPConnectionPool
 
+from agentd.docker.plain_http import Exchange, HalfAnswer
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+Read = TypeVar("Read")
+
 _URL = "http+docker://localhost"
+_OK = range(200, 300)
 _SLICE_S = 0.25
 """How long a thread waits before it looks whether it is still to wait."""
 
 
 class DeadlinePassed(TimeoutError):
     """In the middle of a call; or nobody waits for its answer any more. The message says how long it was."""
+
+
+class Refusal(Exception):
+    """The engine's answer, as it came, when it is no success."""
+
+    def __init__(self, status: int, content: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.content = content
 
 
 class Turn:
@@ -84,12 +99,19 @@ class _Socket(socket.socket):
             raise
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
-        """All that is read of answers comes this way."""
+        """All that the package reads of answers comes this way."""
+        return self._read(lambda: socket.socket.recv_into(self, buffer, nbytes, flags))
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """All that we read."""
+        return self._read(lambda: socket.socket.recv(self, bufsize, flags))
+
+    def _read(self, read: Callable[[], Read]) -> Read:
         try:
             while True:
                 super().settimeout(min(self._wire.turn.left_s, _SLICE_S))
                 try:
-                    return super().recv_into(buffer, nbytes, flags)
+                    return read()
                 except TimeoutError:
                     continue
         except OSError as error:
@@ -152,17 +174,35 @@ class Client(docker.APIClient):
     def __init__(self, wire: Wire, api_version: str) -> None:
         """What root's own Docker configuration says is not meant for agents: its headers and passwords are forgotten."""
         super().__init__(base_url=f"unix://{wire.socket_path}", version=api_version)
+        self._wire = wire
         self._general_configs: dict[str, object] = {}
         self.trust_env = False
         self.mount("http+docker://", _Adapter(wire))
 
     def image(self, name: str) -> object:
         """What the engine has under this name."""
-        return self.inspect_image(name)  # type: ignore[no-untyped-call]
+        return self._say("GET", f"/images/{quote(name, safe='/:')}/json")
 
-    def create(self, name: str, body: Mapping[str, object], platform: str) -> object:
+    def create(self, name: str, body: Mapping[str, object]) -> object:
         """As ordered, nothing added."""
-        return self.create_container_from_config(body, name, platform or None)  # type: ignore[no-untyped-call]
+        return self._say("POST", f"/containers/create?{urlencode({'name': name})}", json.dumps(body).encode())
+
+    def remove(self, container: str) -> None:
+        """Running or not, with the volumes that have no name."""
+        self._say("DELETE", f"/containers/{quote(container, safe='')}?v=1&force=1")
+
+    def _say(self, method: str, path: str, content: bytes = b"") -> object:
+        """What each launch asks for: the package takes 1.5 ms of processor time for a call, this 0.2. Raises Refusal."""
+        with _Socket(self._wire) as sock:
+            sock.reach()
+            exchange = Exchange(sock, method, f"/v{self.api_version}{path}", content)
+            try:
+                body = exchange.read_body()
+            except HalfAnswer as error:
+                raise ConnectionResetError(str(error)) from None
+        if exchange.status not in _OK:
+            raise Refusal(exchange.status, body)
+        return json.loads(body) if body.strip() else None
 
     def update_limits(self, container: str, body: Mapping[str, object]) -> None:
         """Of a running container. The package's own call does not know all of them."""

@@ -15,7 +15,7 @@ import pytest
 
 from agentd.containerizer.docker import stand_in_command
 from agentd.docker.notes import Note, Notes
-from agentd.docker.stand_in import order_words
+from agentd.docker.stand_in_order import order_words
 from paddock.model.ids import ContainerId
 from testbed.engine import images
 from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine

@@ -23,6 +23,8 @@ from agentd.docker.failures import (
     pull_failure_of,
 )
 from agentd.docker.lane import NotAnswered
+from agentd.docker.plain_http import HttpError
+from agentd.docker.transport import Refusal
 from paddock.model.errors import AlreadyExists, InvalidRequest, NotFound, PaddockError, TimedOut, Unavailable
 
 CALL = Call(verb="start", kind="container", name="paddock-a1-c1", socket="/run/docker.sock")
@@ -143,6 +145,8 @@ def test_a_pull_that_fails_tells_where_to_look(said: str, problem: PullProblem) 
         (ConnectionResetError(104, "Connection reset by peer"), EngineUnresponsive, "before its answer was whole"),
         (NotAnswered("did not answer within 3 s"), EngineUnresponsive, "did not answer within 3 s"),
         (json.JSONDecodeError("Expecting value", "<html>", 0), EngineFailure, "does not speak its API"),
+        (HttpError("the engine's answer begins with 'SSH'"), EngineFailure, "does not speak its API"),
+        (Refusal(500, b'{"message": "no space left"}'), EngineFailure, "no space left"),
         (KeyError("x"), EngineFailure, "KeyError"),
     ],
 )

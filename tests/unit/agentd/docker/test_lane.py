@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from agentd.docker.lane import Lane, LaneLimits, NotAnswered, NotSent
-from agentd.docker.transport import Client, DeadlinePassed
+from agentd.docker.plain_http import HttpError
+from agentd.docker.transport import Client, DeadlinePassed, Refusal
 from tests.engine.silent import silent_engine
 
 LIMITS = LaneLimits(threads_count=2, waiting_count=3, waiting_s=30)
@@ -31,8 +32,20 @@ async def lane_to(path: Path, limits: LaneLimits = LIMITS) -> AsyncIterator[Lane
         assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("docker-test")]
 
 
-async def ask(lane: Lane, deadline_s: float = SHORT_S) -> object:
-    return await lane.run(lambda client: client.info(), api_version="1.41", deadline_s=deadline_s)
+def by_the_package(client: Client) -> object:
+    found: object = client.info()
+    return found
+
+
+def by_ourselves(client: Client) -> object:
+    return client.image("busybox:1")
+
+
+Ask = Callable[[Client], object]
+
+
+async def ask(lane: Lane, deadline_s: float = SHORT_S, way: Ask = by_the_package) -> object:
+    return await lane.run(way, api_version="1.41", deadline_s=deadline_s)
 
 
 async def begun(heard: list[bytes], count: int) -> None:
@@ -49,15 +62,16 @@ TRICKLES = {
 }
 
 
+@pytest.mark.parametrize("way", [by_the_package, by_ourselves])
 @pytest.mark.parametrize("trickle", TRICKLES.values(), ids=TRICKLES.keys())
 async def test_each_caller_has_its_answer_at_the_deadline_and_the_threads_are_free_again(
-    tmp_path: Path, trickle: bytes
+    tmp_path: Path, trickle: bytes, way: Ask
 ) -> None:
     with silent_engine(tmp_path / "s", trickle=trickle):
         async with lane_to(tmp_path / "s") as lane:
             for _ in range(2):
                 begun_s = time.monotonic()
-                results = await asyncio.gather(*(ask(lane) for _ in range(2)), return_exceptions=True)
+                results = await asyncio.gather(*(ask(lane, way=way) for _ in range(2)), return_exceptions=True)
                 assert SHORT_S <= time.monotonic() - begun_s < SHORT_S + SLACK_S
                 assert {type(result) for result in results} <= {NotAnswered, DeadlinePassed}
                 assert {str(result) for result in results} == {"did not answer within 0.4 s"}
@@ -111,10 +125,29 @@ async def test_those_that_wait_can_be_dropped_together(tmp_path: Path) -> None:
                 await ask(lane)
 
 
-async def test_nobody_listens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [by_the_package, by_ourselves])
+async def test_nobody_listens(tmp_path: Path, way: Ask) -> None:
     async with lane_to(tmp_path / "s") as lane:
         with pytest.raises(FileNotFoundError):
-            await ask(lane)
+            await ask(lane, way=way)
+
+
+NO = b"HTTP/1.1 404 Not Found\r\nContent-Length: 25\r\n\r\n{"
+OURS = {
+    NO + b'"message": "no image"}  ': "status 404",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{]}": "Expecting property name",
+    b"SSH-2.0-OpenSSH\r\n\r\n": "answer begins with 'SSH-2.0-OpenSSH'",
+}
+
+
+@pytest.mark.parametrize(("said", "error"), OURS.items(), ids=("a refusal", "no JSON", "no HTTP"))
+async def test_what_we_ask_ourselves_is_answered_with_words_or_an_error(
+    tmp_path: Path, said: bytes, error: str
+) -> None:
+    with silent_engine(tmp_path / "s", at_once=said):
+        async with lane_to(tmp_path / "s") as lane:
+            with pytest.raises((Refusal, ValueError, HttpError), match=error):
+                await ask(lane, 60, by_ourselves)
 
 
 async def test_a_value_and_an_error_come_back_as_they_are(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.docker.stand_in import Order, order_words
+from agentd.docker.stand_in_order import Order, order_words
 
 BASE_PYTHON = str(Path(sys.executable).resolve())
 ROOT = str(Path(__file__).resolve().parents[4])
