@@ -91,13 +91,13 @@ def _argument_sections(prefix: str, parser: argparse.ArgumentParser) -> Sequence
     options = [action for action in parser._actions if action.option_strings]
     kinds = (("ARGUMENTS", positionals), ("OPTIONS", options))
     return [
-        (f"{prefix}{title}", _tagged((_form(action), help_of(action)) for action in actions))
+        (f"{prefix}{title}", _tagged((form_of(action), help_of(action)) for action in actions))
         for title, actions in kinds
         if actions
     ]
 
 
-def _form(action: argparse.Action) -> str:
+def form_of(action: argparse.Action) -> str:
     """As it is written: -o, --output {table,wide}."""
     metavar: Any = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else None)
     value = " ".join(metavar) if isinstance(metavar, tuple) else metavar or action.dest.upper()

@@ -1,7 +1,7 @@
 """A whole cluster on this host: launcher, masterd and agentd in one directory, on unix sockets; it leaves no trace.
 
-`python -m testbed.one_host start` prints its addresses; `python -m testbed.one_host stop DIRECTORY` ends one, whoever
-started it.
+`eval "$(python -m testbed.one_host start)"` starts one and has a shell know it; `… stop DIRECTORY` ends
+one, whoever started it, and `restart DIRECTORY` kills its agentd and starts it anew.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import argparse
 import asyncio
 import glob
 import os
+import select
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from paddock.model.errors import PaddockError, Unavailable
@@ -108,6 +111,17 @@ class OneHost:
                 await asyncio.sleep(0.05)
         raise Unavailable(f"agentd did not register at {self.master_address}; its log:\n{self.agentd.log_tail()}")
 
+    def restart_agent(self) -> None:
+        """agentd is killed, whoever started it, and started again: its tasks live. Returns once it has registered."""
+        if pid := _read(os.path.join(self.directory, "agent", "lock")):
+            with suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(int(pid))
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                select.select([descriptor], [], [], STOP_TIMEOUT_S)
+                os.close(descriptor)
+        self.agentd.start()
+        self.agent_id = self.run(self._registered())
+
     def stop(self) -> None:
         """Tasks, daemons, launcher, cgroups, files: all that is this cluster's. Idempotent; goes on past a failure."""
         if not os.path.isdir(self.directory):
@@ -176,11 +190,12 @@ def _try_to_remove(directory: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The two verbs."""
+    """The three verbs."""
     parser = argparse.ArgumentParser(prog="python -m testbed.one_host", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("start", help="start a cluster and print its addresses")
     verbs.add_parser("stop", help="stop one and remove it").add_argument("directory")
+    verbs.add_parser("restart", help="kill its agentd and start it anew").add_argument("directory")
     options = parser.parse_args(arguments)
     if options.verb == "start":
         host = OneHost.make()
@@ -189,15 +204,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BaseException:
             host.stop()
             raise
-        print(
-            f"export PADDOCK_MASTER={host.master_address}\n# agent: {host.agent_address}\n# directory: {host.directory}"
-        )
+        print(f"export PADDOCK_MASTER={host.master_address} PADDOCK_DIRECTORY={host.directory}")
+        print(f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH\n# agent: {host.agent_address}")
         return 0
     directory = os.path.abspath(options.directory)
     if not os.path.basename(directory).startswith(DIRECTORY_PREFIX) or not os.path.isdir(directory):
         print(f"{directory} is no directory of a one-host cluster ({DIRECTORY_PREFIX}…)", file=sys.stderr)
         return 2
-    OneHost(directory).stop()
+    if options.verb == "restart":
+        OneHost(directory).restart_agent()
+    else:
+        OneHost(directory).stop()
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
+from paddock.cli.find import find_agent
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resource_text import format_resources, parse_resources
@@ -26,7 +27,9 @@ def add_change_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_resources_arguments(parser: argparse.ArgumentParser) -> None:
     """The agent, the resources and their role."""
-    parser.add_argument("agent", metavar="AGENT", help="the agent's id")
+    parser.add_argument(
+        "agent", metavar="AGENT", help="the agent's id, a prefix of it that is unique, or its host's name"
+    )
     parser.add_argument(
         "resources", metavar="RESOURCES", help="with their role, such as cpus(prod):2;ports(prod):[31000-31009]"
     )
@@ -63,11 +66,12 @@ def reserved_resources(text: str, refined: list[str], *, expires_ms: int = 0) ->
     )
 
 
-async def apply(agent_id: str, change: Change, arguments: argparse.Namespace) -> int:
+async def apply(agent: str, change: Change, arguments: argparse.Namespace) -> int:
     """Done when it returns; what it did goes to stderr."""
     from paddock.rpc.clients.reservations import ReservationClient  # noqa: PLC0415 - loads gRPC
 
     async with master_of(arguments) as master:
+        agent_id = (await find_agent(master, agent)).info.agent_id
         done = await ReservationClient(master).apply(agent_id, change, validate_only=arguments.dry_run)
     would = "would turn" if arguments.dry_run else "turned"
     words = f"{would} {format_resources(done.consumed)} of agent {agent_id} into {format_resources(done.converted)}"

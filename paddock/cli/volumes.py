@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             add_style_arguments(each)
             add_master_argument(each)
             continue
-        each.add_argument("agent", metavar="AGENT", help="the agent's id")
+        each.add_argument(
+            "agent", metavar="AGENT", help="the agent's id, a prefix of it that is unique, or its host's name"
+        )
         each.add_argument("volume", metavar="VOLUME", help="the volume's persistence id, one of its kind on the agent")
         if action == "create":
             role = "for whom the disk is reserved; the roles that it refines first, one --role each"
