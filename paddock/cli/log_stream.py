@@ -17,7 +17,10 @@ GIVE_UP_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogWanted:
-    """`stream`: stdout or stderr. From `position`, else the last `tail_line_count` lines, else the oldest byte on."""
+    """`stream`: stdout or stderr. From `position`, else the last `tail_line_count` lines, else the oldest byte on.
+
+    `give_up_after_s`: without a word from the agent.
+    """
 
     agent_address: str
     container_id: str
@@ -25,6 +28,7 @@ class LogWanted:
     position: int | None = None
     tail_line_count: int | None = None
     follow: bool = True
+    give_up_after_s: float = GIVE_UP_AFTER_S
 
 
 async def log_bytes(wanted: LogWanted, tell: Callable[[str], None]) -> AsyncIterator[bytes]:
@@ -53,7 +57,7 @@ async def log_bytes(wanted: LogWanted, tell: Callable[[str], None]) -> AsyncIter
                         yield piece.content
                     delay_s, last_word_s, is_told = FIRST_DELAY_S, loop.time(), False
         except Unavailable as error:
-            if not wanted.follow or loop.time() - last_word_s > GIVE_UP_AFTER_S:
+            if not wanted.follow or loop.time() - last_word_s > wanted.give_up_after_s:
                 raise
             if not is_told:
                 is_told = True

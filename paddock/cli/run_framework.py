@@ -13,10 +13,11 @@ from dataclasses import replace
 from paddock.cli.connect import agent_address
 from paddock.cli.exit_codes import INTERRUPTED
 from paddock.cli.outcome import ended_by_itself, exit_code_of_status, lost_something
+from paddock.cli.run_absence import Absence
 from paddock.cli.run_request import RunRequest
 from paddock.cli.run_streams import OutputStreams
 from paddock.model.errors import PaddockError, TimedOut, Unavailable
-from paddock.model.framework import FrameworkInfo
+from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId
 from paddock.model.offer import Offer
 from paddock.model.offer_terms import RUNS_DOCKER, OfferTerms
@@ -24,7 +25,7 @@ from paddock.model.resource_text import format_resources
 from paddock.model.resources import Resources
 from paddock.model.task import ContainerInfo, KillPolicy, Reason, TaskInfo, TaskState, TaskStatus
 from paddock.rpc.clients.master import no_master
-from paddock.scheduler import Disconnected, Offered, Scheduler, Updated
+from paddock.scheduler import Disconnected, Offered, Scheduler, Subscribed, Updated
 from paddock.scheduler.taking import take, take_ports
 
 _FIRST_DEADLINE_S = 5.0
@@ -43,6 +44,7 @@ async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
         name=f"paddock run {request.name}",
         roles=(request.role,),
         hostname=socket.gethostname(),
+        capabilities=frozenset({FrameworkCapability.PARTITION_AWARE}),
         offer_terms=(terms,) if request.docker else (),
     )
     async with Scheduler(masters, framework, first_deadline_s=_FIRST_DEADLINE_S) as scheduler:
@@ -65,16 +67,20 @@ class _Run:
         self._end: asyncio.Future[TaskStatus | None] = asyncio.get_running_loop().create_future()
         self._streams = OutputStreams(on_broken_pipe=self._fail)
         self._offer: Offer | None = None
+        self._absence = Absence("")
         self._seen = Resources()
         self._kills: list[asyncio.Task[None]] = []
         self._has_master = False
 
     async def until_ended(self) -> TaskStatus | None:
-        """The terminal status, once all output is copied. None: interrupted before there was a task."""
+        """The terminal status, once all output is copied. None: interrupted when there was no task to reach."""
         running = (asyncio.create_task(self._follow_events()), asyncio.create_task(self._watch_the_wait()))
         try:
             status = await self._end
-            await self._streams.drain()
+            if status is None:
+                self._streams.stop()
+            else:
+                await self._streams.drain()
         finally:
             for task in (*running, *self._kills):
                 task.cancel()
@@ -84,6 +90,9 @@ class _Run:
     def interrupt(self) -> None:
         """Ctrl-C: kill by the task's policy; again: at once. Without a task yet there is nothing to kill."""
         if self._offer is None:
+            self._settle(None)
+        elif self._absence.is_under_way:
+            self._absence.give_up()
             self._settle(None)
         else:
             policy = (
@@ -118,6 +127,9 @@ class _Run:
                             return
                     case Disconnected():
                         print(f"paddock run: {event.message}; trying again", file=sys.stderr)
+                    case Subscribed():
+                        # The master before this one may have taken the launch with it.
+                        await self._reconcile()
                     case _:
                         pass
         except Unavailable as error:
@@ -133,6 +145,7 @@ class _Run:
                 await self._scheduler.decline(offer, refuse_s=_NOT_WANTED_S if self._offer else _REFUSE_S)
                 continue
             self._offer = offer
+            self._absence = Absence(offer.hostname)
             self._tell_ports(task, offer)
             await self._scheduler.accept(offer, [task], refuse_s=_NOT_WANTED_S)
             await self._scheduler.suppress()
@@ -173,9 +186,14 @@ class _Run:
             labels=request.labels,
         )
 
+    async def _reconcile(self) -> None:
+        if self._offer is not None:
+            await self._scheduler.reconcile([(self._request.task_id, self._offer.agent_id)])
+
     def _heard(self, status: TaskStatus) -> None:
+        is_told = self._absence.heard(status) or status.reason in {Reason.UNSPECIFIED, Reason.RECONCILIATION}
         is_well = status.reason == Reason.TASK_HEALTH_CHECK_STATUS_UPDATED and status.healthy
-        if status.state is TaskState.RUNNING and status.reason != Reason.UNSPECIFIED and not is_well:
+        if status.state is TaskState.RUNNING and not is_told and not is_well:
             # A limit was met and the task goes on: an OOM-killed child above all, which nothing else would tell. Or a check of
             # its health failed, or one that only informs found something else than before.
             print(f"paddock run: {status.message}", file=sys.stderr)

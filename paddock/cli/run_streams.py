@@ -30,6 +30,11 @@ class OutputStreams:
             copying = self._copy(agent_address, container_id, path, descriptor)
             self._tasks.append(asyncio.create_task(copying, name=path))
 
+    def stop(self) -> None:
+        """What is not copied is not waited for."""
+        for task in self._tasks:
+            task.cancel()
+
     async def drain(self) -> None:
         """Until all is copied."""
         if not self._tasks:
@@ -42,7 +47,14 @@ class OutputStreams:
 
     async def _copy(self, agent_address: str, container_id: str, path: str, descriptor: int) -> None:
         try:
-            wanted = LogWanted(agent_address=agent_address, container_id=container_id, stream=path, position=0)
+            # As long as the task is waited for, its output is.
+            wanted = LogWanted(
+                agent_address=agent_address,
+                container_id=container_id,
+                stream=path,
+                position=0,
+                give_up_after_s=float("inf"),
+            )
             async for data in log_bytes(wanted, tell=_tell):
                 # A slow terminal must not hold up Ctrl-C and heartbeats.
                 await asyncio.to_thread(_write, descriptor, data)
