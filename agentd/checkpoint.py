@@ -25,7 +25,8 @@ from paddock.kernel.paths import sync_directory
 from paddock.model.errors import CheckpointError
 
 _HEADER = struct.Struct(">IIQ")
-_MAGIC = b"paddock agent log 1\n"
+_KIND = b"paddock agent log "
+_MAGIC = _KIND + b"1\n"
 FRAME_LIMIT_BYTES = 64 * 2**20
 
 
@@ -127,12 +128,16 @@ def frame_of(content: bytes, sequence: int) -> bytes:
 def parse(path: str, content: bytes) -> tuple[list[bytes], int, int]:
     """The frames' contents, the last sequence, and where the readable part ends. Raises CheckpointError."""
     if not content.startswith(_MAGIC):
+        if content.startswith(_KIND):
+            found = content[len(_KIND) :].partition(b"\n")[0][:20].decode("ascii", "replace")
+            message = f"it is of format {found}, and this agentd reads 1. Start the version of agentd that wrote it"
+            raise CheckpointError(path, 0, message)
         remedy = "this is not the log of an agent of this format; restore it, or move it away to begin anew"
         raise CheckpointError(path, 0, remedy)
     frames: list[bytes] = []
     sequence, offset = 0, len(_MAGIC)
-    while (found := _frame_at(content, offset)) is not None:
-        number, body = found
+    while (frame := _frame_at(content, offset)) is not None:
+        number, body = frame
         if sequence and number != sequence + 1:
             raise CheckpointError(path, offset, _damaged(f"frame {number} follows frame {sequence}"))
         frames.append(body)

@@ -157,4 +157,7 @@ def _read(path: str) -> Configured | None:
         remedy = "restore it, or remove it: the agent then takes its configuration as it is now"
         raise ConfigError((f"{path}: {error}; {remedy}",)) from None
     assert isinstance(found, Configured)
+    if found.format != _FORMAT:
+        remedy = "start the version of agentd that wrote it"
+        raise ConfigError((f"{path}: format {found.format}, and this agentd reads {_FORMAT}; {remedy}",))
     return found

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,9 @@ from isolators.host import read_host_facts
 from paddock.daemon.clock import SystemClock
 from paddock.model.ids import AgentId, ContainerId, TaskId
 from paddock.model.task import Evidence
-from paddock.wire.v1 import sandbox_service_pb2
+from paddock.wire.v1 import containers_pb2, sandbox_service_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess, cgroup_points, lent, running_agentd
-from tests.kernel.agentd.calling import RUNNING, calling, shell
+from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 from tests.unit.agentd.core import made
 
 pytestmark = pytest.mark.no_cgroups
@@ -79,23 +79,35 @@ async def test_what_is_followed_stays_until_it_was_read(agentd: AgentdProcess) -
         await until(lambda: not os.path.exists(running.sandbox), "it stays after it was read")
 
 
-async def test_a_log_that_is_followed_stays_until_it_was_read(agentd: AgentdProcess) -> None:
+async def followed(agent: Caller, of: containers_pb2.ContainerId, is_log: bool) -> AsyncIterator[bytes]:
+    if is_log:
+        log = sandbox_service_pb2.FollowLogRequest(
+            container_id=of, stream=sandbox_service_pb2.LOG_STREAM_STDOUT, follow=True
+        )
+        async for piece in agent.sandbox.FollowLog(log, timeout=60 * TIME_SCALE):
+            yield piece.data
+        return
+    file = sandbox_service_pb2.FollowFileRequest(container_id=of, path="stdout")
+    async for part in agent.sandbox.FollowFile(file, timeout=60 * TIME_SCALE):
+        yield part.data
+
+
+@pytest.mark.parametrize("is_log", [True, False], ids=["log", "file"])
+async def test_a_log_that_is_followed_stays_until_it_was_read(agentd: AgentdProcess, is_log: bool) -> None:
     async with calling(agentd.address) as agent:
         # More than what fits into a stream that nobody reads: its follower is still at it when the container has ended.
         line = "head -c 8000000 /dev/zero | tr '\\0' x; while [ ! -e go ]; do sleep 0.02; done; echo last"
         running = await agent.launch(shell(line), until=RUNNING)
-        request = sandbox_service_pb2.FollowLogRequest(
-            container_id=running.container_id, stream=sandbox_service_pb2.LOG_STREAM_STDOUT, follow=True
-        )
-        pieces = aiter(agent.sandbox.FollowLog(request, timeout=60 * TIME_SCALE))
-        size_bytes = len((await anext(pieces)).data)
-        other = await agent.launch(shell("true"))
+        pieces = followed(agent, running.container_id, is_log)
+        size_bytes = len(await anext(pieces))
         Path(running.sandbox, "go").touch()
         await agent.wait(running)
+        # That of one that ends later goes first.
+        other = await agent.launch(shell("true"))
         await until(lambda: not os.path.exists(other.sandbox), "it stays")
         assert os.path.exists(running.sandbox)
         async for piece in pieces:
-            size_bytes += len(piece.data)
+            size_bytes += len(piece)
         assert size_bytes == 8_000_005
         await until(lambda: not os.path.exists(running.sandbox), "it stays after it was read")
 

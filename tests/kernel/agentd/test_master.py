@@ -271,6 +271,16 @@ async def test_a_silent_master_is_left_and_asked_again(agentd: AgentdProcess, ma
 
 
 @pytest.mark.no_cgroups
+async def test_a_master_that_comes_and_goes_is_found_soon_each_time(agentd: AgentdProcess, master_path: Path) -> None:
+    """Each registration begins the waits anew: without that the twelfth alone would take a minute and more."""
+    async with asyncio.timeout(60 * TIME_SCALE), scripted_master(master_path) as master:
+        for _ in range(12):
+            connection, _ = await master.connected()
+            await connection.heard()
+            connection.close()
+        await master.connected()
+
+
 async def test_garbage_from_a_master_costs_nothing(agentd: AgentdProcess, master_path: Path) -> None:
     async with scripted_master(master_path) as master:
         connection, _ = await master.connected()

@@ -101,3 +101,13 @@ def test_a_file_that_cannot_be_understood_is_named_with_a_remedy(tmp_path: Path,
     settings = replace(BEFORE, state_dir=str(tmp_path))
     with pytest.raises(ConfigError, match=rf"{FILE_NAME}: .*restore it, or remove it"):
         reconfiguration.check(settings, host_resources(settings), AgentId("a1"))
+
+
+def test_a_file_of_a_newer_agent_is_named_with_its_format(tmp_path: Path) -> None:
+    settings = replace(BEFORE, state_dir=str(tmp_path))
+    reconfiguration.remember(settings, host_resources(settings))
+    content = (tmp_path / FILE_NAME).read_bytes()
+    assert content.count(b'"format":1') == 1
+    (tmp_path / FILE_NAME).write_bytes(content.replace(b'"format":1', b'"format":2'))
+    with pytest.raises(ConfigError, match=rf"{FILE_NAME}: format 2, .*start the version of agentd that wrote it"):
+        reconfiguration.check(settings, host_resources(settings), AgentId("a1"))
