@@ -260,12 +260,6 @@ class DrfAllocator(Runs):
                     agent.covered.discard(holder)
         self._consider_if_prompt(agent_id)
 
-    def recover_all(self, framework_id: FrameworkId) -> None:
-        """All that it holds, in whatever role and on whatever agent, is free now."""
-        for agent in self.ledger.agents.values():
-            for holder in [holder for holder in agent.held if holder[0] == framework_id]:
-                self.ledger.take_back(agent, holder, agent.held[holder], in_use=holder in agent.in_use)
-
     def hold(self, framework_id: FrameworkId, role: str, agent_id: AgentId, resources: Resources) -> None:
         """Charge what the framework already has."""
         self.ledger.hold_all(self.ledger.agents[agent_id], {(framework_id, role): resources})

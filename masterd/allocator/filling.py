@@ -6,25 +6,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 
 Amounts = Mapping[str, Fraction]
 
 
+class NoFit(Enum):
+    """What becomes of the others when the next task does not fit: its user is passed over from then on, or all is over."""
+
+    SKIP_USER = "skip_user"
+    STOP = "stop"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """What one task needs, and how many tasks are wanted at most (None: any number). `weights` are by resource, else 1."""
+    """What one task needs, and how many tasks are wanted at most (None: any number). `weights`: by resource, or one."""
 
     demand: Amounts
-    weights: Amounts = field(default_factory=dict)
+    weights: Amounts | Fraction = Fraction(1)
     task_limit: Fraction | None = None
 
     def share_per_task(self, totals: Amounts) -> Fraction:
         """By how much a task raises the user's weighted dominant share."""
+        weights = dict.fromkeys(totals, self.weights) if isinstance(self.weights, Fraction) else self.weights
         return max(
             (
-                milli / (totals[name] * self.weights.get(name, Fraction(1)))
+                milli / (totals[name] * weights.get(name, Fraction(1)))
                 for name, milli in self.demand.items()
                 if milli and totals.get(name)
             ),
@@ -36,26 +45,27 @@ class User:
 class Pick:
     """Who got a task, and everybody's share afterwards."""
 
-    user: str
+    pick: str
     shares: Amounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """The end, and for whole tasks the way there."""
+    """The end, and for whole tasks the way there: `order` is that of the picks."""
 
     tasks: Amounts
     shares: Amounts
     used: Amounts
-    picks: tuple[Pick, ...] = ()
+    order: Sequence[str] = ()
+    trace: Sequence[Pick] = ()
 
 
 def progressive(
-    totals: Amounts, users: Mapping[str, User], *, tie_break: Sequence[str] = (), stop_at_misfit: bool = False
+    totals: Amounts, users: Mapping[str, User], *, tie_break: Sequence[str] = (), on_no_fit: NoFit = NoFit.SKIP_USER
 ) -> Filling:
     """Always the lowest share next; equal shares by `tie_break`, then by name.
 
-    Whoever's next task does not fit is passed over from then on, or with `stop_at_misfit` (the paper's pseudo-code) ends it.
+    The paper's pseudo-code ends (STOP) at the first task that does not fit.
     """
     rank = {user: number for number, user in enumerate(tie_break)}
     tasks = dict.fromkeys(users, Fraction(0))
@@ -70,15 +80,15 @@ def progressive(
             waiting.discard(chosen)
             continue
         if any(amount > left.get(name, Fraction(0)) for name, amount in user.demand.items()):
-            if stop_at_misfit:
+            if on_no_fit is NoFit.STOP:
                 break
             waiting.discard(chosen)
             continue
         tasks[chosen] += 1
         for name, amount in user.demand.items():
             left[name] -= amount
-        picks.append(Pick(user=chosen, shares={name: tasks[name] * steps[name] for name in users}))
-    return _filling(totals, users, tasks, tuple(picks))
+        picks.append(Pick(pick=chosen, shares={name: tasks[name] * steps[name] for name in users}))
+    return _filling(totals, users, tasks, picks)
 
 
 def fluid(totals: Amounts, users: Mapping[str, User]) -> Filling:
@@ -98,7 +108,7 @@ def fluid(totals: Amounts, users: Mapping[str, User]) -> Filling:
             for name in rising
             if tasks[name] != users[name].task_limit and not _needs_what_is_gone(users[name], left)
         }
-    return _filling(totals, users, tasks, ())
+    return _filling(totals, users, tasks, [])
 
 
 def _needs_what_is_gone(user: User, left: Amounts) -> bool:
@@ -121,7 +131,7 @@ def _possible_rises(
     return rises
 
 
-def _filling(totals: Amounts, users: Mapping[str, User], tasks: Amounts, picks: tuple[Pick, ...]) -> Filling:
+def _filling(totals: Amounts, users: Mapping[str, User], tasks: Amounts, picks: list[Pick]) -> Filling:
     used = {
         resource: sum(
             (tasks[name] * user.demand.get(resource, Fraction(0)) for name, user in users.items()), Fraction(0)
@@ -129,4 +139,4 @@ def _filling(totals: Amounts, users: Mapping[str, User], tasks: Amounts, picks: 
         for resource in totals
     }
     shares = {name: tasks[name] * user.share_per_task(totals) for name, user in users.items()}
-    return Filling(tasks=tasks, shares=shares, used=used, picks=picks)
+    return Filling(tasks=tasks, shares=shares, used=used, order=[each.pick for each in picks], trace=picks)

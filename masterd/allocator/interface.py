@@ -18,7 +18,7 @@ from masterd.allocator.quota import Quota
 from paddock.model.framework import FrameworkCapability
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer_terms import Groups
-from paddock.model.resources import Resources
+from paddock.model.resources import Milli, Resources
 
 Held = Mapping[tuple[FrameworkId, str], Resources]
 """What frameworks, each in a role, already have of an agent."""
@@ -37,7 +37,7 @@ class Shuffler(Protocol):
         ...
 
 
-Minimum = tuple[Mapping[str, int], ...]
+Minimum = tuple[Mapping[str, Milli], ...]
 """An offer must have all quantities of at least one of these (thousandths; ranges count as their number). None: anything."""
 
 
@@ -63,11 +63,10 @@ class AllocatorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTraits:
-    """What decides, besides its resources, who may be offered an agent. The two capabilities are Mesos' for old agents."""
+    """What decides, besides its resources, who may be offered an agent. Old agents of Mesos lack one of the capabilities."""
 
     place: Place = Place()
-    multi_role: bool = True
-    hierarchical_role: bool = True
+    capabilities: frozenset[str] = frozenset({"MULTI_ROLE", "HIERARCHICAL_ROLE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

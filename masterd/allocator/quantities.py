@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from masterd.allocator.amounts import Amount
 from masterd.allocator.bundle import NOTHING, Bundle
 from masterd.allocator.kind import Kind
+from paddock.model.resources import Milli
 
-Quantities = Mapping[str, int]
+Quantities = Mapping[str, Milli]
 
 
 def minus(one: Quantities, two: Quantities) -> dict[str, int]:
@@ -49,14 +50,14 @@ def _meets(bundle: Bundle, minimum: Sequence[Quantities]) -> bool:
     return False
 
 
-def shrink_to_quantities(bundle: Bundle, target: Quantities) -> Bundle:
-    """At most the target of each name, nothing of names without one. What is whole and does not fit is left out."""
-    return _shrink(bundle, target, otherwise=False)
+def shrink_to_quantities(bundle: Bundle, bounds: Quantities) -> Bundle:
+    """At most the bound of each name, nothing of names without one. What is whole and does not fit is left out."""
+    return _shrink(bundle, bounds, otherwise=False)
 
 
-def shrink_to_limits(bundle: Bundle, limits: Quantities) -> Bundle:
-    """At most the limit of each name; names without a limit stay as they are."""
-    return _shrink(bundle, limits, otherwise=True)
+def shrink_to_limits(bundle: Bundle, bounds: Quantities) -> Bundle:
+    """At most the bound of each name; names without one stay as they are."""
+    return _shrink(bundle, bounds, otherwise=True)
 
 
 def _shrink(bundle: Bundle, bounds: Quantities, *, otherwise: bool) -> Bundle:

@@ -28,8 +28,8 @@ def is_ordinary(agent: AllocatorAgent, settings: AllocatorSettings) -> bool:
     traits = agent.traits
     return not (
         (agent.has_gpus and settings.filter_gpus)
-        or not traits.multi_role
-        or not traits.hierarchical_role
+        or "MULTI_ROLE" not in traits.capabilities
+        or "HIERARCHICAL_ROLE" not in traits.capabilities
         or _is_remote(agent, settings)
     )
 
@@ -43,9 +43,9 @@ def hidden(
     agent: AllocatorAgent, framework: AllocatorFramework, role: str, settings: AllocatorSettings
 ) -> Hidden | None:
     """The first reason why the framework may not see the agent in the role."""
-    if not agent.traits.multi_role:
+    if "MULTI_ROLE" not in agent.traits.capabilities:
         return Hidden.MULTI_ROLE
-    if not agent.traits.hierarchical_role and "/" in role:
+    if "/" in role and "HIERARCHICAL_ROLE" not in agent.traits.capabilities:
         return Hidden.HIERARCHICAL_ROLE
     if agent.has_gpus and settings.filter_gpus and not framework.can(Capability.GPU_RESOURCES):
         return Hidden.GPU

@@ -6,11 +6,12 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from masterd.simulation.cluster import simulated_task
 from masterd.simulation.scenario import Phase, SimulatedFramework
 from paddock.model.ids import AgentId, FrameworkId, TaskId
 from paddock.model.offer import Offer
 from paddock.model.resources import Resources
-from paddock.model.task import CommandInfo, TaskInfo
+from paddock.model.task import TaskInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,4 @@ class Behaviour:
         self.task_count += 1
         task_id = TaskId(f"{self.spec.name}-{self.task_count}")
         self.launched[task_id] = Launched(agent_id=offer.agent_id, wanted=wanted)
-        return TaskInfo(
-            task_id=task_id,
-            name=task_id,
-            agent_id=offer.agent_id,
-            resources=wanted.resources.allocated_to(offer.role),
-            command=CommandInfo(arguments=("true",)),
-        )
+        return simulated_task(task_id, offer.agent_id, wanted.resources.allocated_to(offer.role))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -44,7 +44,8 @@ from paddock.model.agent import AgentInfo, MasterInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
 from paddock.model.offer import DEFAULT_REFUSE_MS, Filters, Offer, Operation
-from paddock.model.task import StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.resources import Resources
+from paddock.model.task import CommandInfo, StatusSource, TaskInfo, TaskState, TaskStatus
 
 ROOT = Caller(uid=0, user="root")
 TICK_S = 1.0
@@ -82,6 +83,12 @@ def new_master(
     )
 
 
+def simulated_task(task_id: TaskId, agent_id: AgentId, resources: Resources) -> TaskInfo:
+    """One whose command says nothing: nobody runs it."""
+    command = CommandInfo(arguments=("true",))
+    return TaskInfo(task_id=task_id, name=task_id, agent_id=agent_id, resources=resources, command=command)
+
+
 class Cluster:
     """Does what masterd's shell does: ticks, the timer's cycles, one run for a burst of events, and a registry.
 
@@ -93,6 +100,8 @@ class Cluster:
         self.time = Timeline()
         self.silent: set[AgentId] = set()
         self.running: dict[AgentId, dict[TaskKey, TaskInfo]] = {}
+        self.listeners: list[Callable[[FrameworkId, FrameworkMessage], None]] = []
+        self._infos: dict[AgentId, AgentInfo] = {}
         self._beginning = beginning
         self._authorizer = authorizer or AllowAll()
         self._registry = Memory()
@@ -101,13 +110,18 @@ class Cluster:
         self.time.every(TICK_S, lambda: self.do(Tick()))
         self.time.every(beginning.allocator_settings.interval_ns / NS_PER_S, lambda: self.do(CycleDue(batch=True)))
 
+    @property
+    def allocator_settings(self) -> AllocatorSettings:
+        """As the master began."""
+        return self._beginning.allocator_settings
+
     def _begin(self, beginning: Beginning) -> None:
         self.state = beginning.state()
         self.state.authorizer = self._authorizer
         self._machine = Machine(self.state)
         self._cycle_is_queued = False
 
-    def restart(self) -> None:
+    def master_failover(self) -> None:
         """The master ends, and starts with what its registry holds. Nobody is connected to it yet."""
         now_ns, master = self.time.now_ns, replace(self.state.master, epoch=self.state.master.epoch + 1)
         remembered = self._registry.load()
@@ -133,6 +147,10 @@ class Cluster:
         """Unless another master has begun since."""
         if machine is self._machine:
             self.do(CycleDue(batch=False))
+
+    def advance(self, duration_s: float) -> None:
+        """All that is due until then."""
+        self.time.run(self.time.now_s + duration_s)
 
     def settle(self) -> None:
         """All that is due at this moment: answers to pings, the run that events ask for."""
@@ -166,8 +184,25 @@ class Cluster:
         agent = self.state.agents.get(agent_id)
         return None if agent is None else agent.stream
 
+    def agent(self, agent_id: AgentId, total: Resources) -> None:
+        """One on a host of its name, new or with something else. It closes the connection that it had, if it had one."""
+        self.silent.discard(agent_id)
+        self.agent_disconnects(agent_id)
+        self.register(AgentInfo(agent_id=agent_id, hostname=agent_id, resources=Resources.of(total)))
+
+    def agent_returns(self, agent_id: AgentId) -> None:
+        """As it registered last. It closes the connection that it had, if it had one, and answers again."""
+        self.silent.discard(agent_id)
+        self.agent_disconnects(agent_id)
+        self.register(self._infos[agent_id])
+
+    def agent_silent(self, agent_id: AgentId) -> None:
+        """It answers no ping from now on."""
+        self.silent.add(agent_id)
+
     def register(self, info: AgentInfo) -> None:
         """An agent connects, new or anew, with what runs there."""
+        self._infos[info.agent_id] = info
         tasks = tuple(
             RegisteredTask(
                 framework_id=key[0], task=task, state=TaskState.RUNNING, container_id=ContainerId(task.task_id)
@@ -176,7 +211,7 @@ class Cluster:
         )
         self.do(AgentRegistered(stream=next(self._numbers), agent=info, tasks=tasks))
 
-    def lose_agent(self, agent_id: AgentId) -> None:
+    def agent_disconnects(self, agent_id: AgentId) -> None:
         """Its connection breaks, if it has one. What runs there goes on."""
         stream = self.stream_of(agent_id)
         if stream is not None:
@@ -200,7 +235,14 @@ class Cluster:
     def _note(self, effect: ToFramework) -> None:
         framework_id = self.state.framework_of_stream.get(effect.stream)
         if framework_id is not None:
+            for listener in self.listeners:
+                listener(framework_id, effect.message)
             self.framework_told(framework_id, effect.message)
+
+    def framework_named(self, name: str) -> FrameworkId:
+        """Its id: a master gives one to who brings none. Of several, who lives or was the last; of nobody, the name."""
+        known = [*self.state.completed_frameworks.values(), *self.state.frameworks.values()]
+        return next((each.info.framework_id for each in reversed(known) if each.info.name == name), FrameworkId(name))
 
     def subscribe(self, info: FrameworkInfo, caller: Caller = ROOT) -> FrameworkId:
         """A framework connects, new or anew; the id that it has now."""
@@ -208,7 +250,7 @@ class Cluster:
         self.do(Subscribe(stream=stream, caller=caller, framework=info))
         return self.state.framework_of_stream[stream]
 
-    def lose_framework(self, framework_id: FrameworkId) -> None:
+    def framework_disconnects(self, framework_id: FrameworkId) -> None:
         """Its connection breaks, if it has one."""
         framework = self.state.frameworks.get(framework_id)
         if framework is not None and framework.stream is not None:

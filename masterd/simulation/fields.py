@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from masterd.simulation.laws import Constant, Exponential, Law, Uniform
+from masterd.simulation.reading import resources_of
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
-from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Resources
 
 LONGEST_S = 30 * 86_400.0
@@ -45,6 +45,10 @@ class Fields:
         """Whether it is there."""
         self._known.append(name)
         return self._content.get(name) is not None
+
+    def raw(self, name: str) -> object:
+        """As it stands there."""
+        return self._content.get(name)
 
     def _value(self, name: str) -> object:
         self._known.append(name)
@@ -93,14 +97,12 @@ class Fields:
         return self.number(name, default, least=0, most=LONGEST_S)
 
     def resources(self, name: str, default: Resources | None = None) -> Resources:
-        """Mesos' text form."""
+        """Mesos' text form, or a mapping."""
         value = self._value(name)
         if value is None and default is not None:
             return default
-        if not isinstance(value, str):
-            raise InvalidRequest(self.at(name), value, 'write resources as "cpus:4;mem:1024"')
-        found = parse_resources(value, self.at(name))
-        if not found:
+        found = resources_of(value, self.at(name))
+        if not Resources.of(found):
             raise InvalidRequest(self.at(name), value, "name at least one resource")
         return found
 

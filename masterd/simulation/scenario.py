@@ -12,6 +12,7 @@ from masterd.allocator.quota import NO_QUOTA, Quota, checked_quota
 from masterd.allocator.shares import checked_weight
 from masterd.simulation.fields import COUNT_LIMIT, LONGEST_S, Fields
 from masterd.simulation.laws import Law
+from masterd.simulation.steps import PlannedStep, parse_step
 from paddock.model.errors import InvalidRequest
 from paddock.model.ids import check_role
 from paddock.model.resources import Resources, Scalar
@@ -93,6 +94,7 @@ class Scenario:
     roles: tuple[RolePolicy, ...]
     frameworks: tuple[SimulatedFramework, ...]
     failures: tuple[Failure, ...]
+    steps: tuple[PlannedStep, ...] = ()
 
 
 def parse_scenario(text: str, place: str = "scenario", *, seed: int | None = None) -> Scenario:
@@ -122,6 +124,7 @@ def parse_scenario(text: str, place: str = "scenario", *, seed: int | None = Non
             each for item, where in fields.items("frameworks", least=1) for each in _frameworks(item, where)
         ),
         failures=tuple(_failure(item, where) for item, where in fields.items("failures")),
+        steps=tuple(parse_step(item, where) for item, where in fields.items("steps")),
     )
     fields.finish()
     _check_names(scenario)
@@ -254,6 +257,11 @@ def _check_names(scenario: Scenario) -> None:
         if count > 1:
             raise InvalidRequest(place, twice, "each name once")
     known_agents, known_frameworks = set(agents), set(frameworks)
+    for step in scenario.steps:
+        if step.operation == "framework" and step.arguments["name_id"] in known_frameworks:
+            raise InvalidRequest(
+                step.place, step.arguments["name_id"], "one of the frameworks that live by laws is called so"
+            )
     for number, failure in enumerate(scenario.failures):
         if failure.agent and failure.agent not in known_agents:
             raise InvalidRequest(f"failures[{number}].agent", failure.agent, f"agents are called {agents[0]} and so on")

@@ -30,8 +30,8 @@ from masterd.simulation.cluster import ROOT, Cluster, TaskKey, new_master
 from masterd.simulation.measures import Measures, Wait
 from masterd.simulation.sampling import sample
 from masterd.simulation.scenario import AgentGroup, Failure, Phase, Scenario
+from masterd.simulation.steps import Hands
 from masterd.simulation.timeline import NS_PER_S
-from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
 from paddock.model.offer import Filters, Launch, Offer
@@ -88,6 +88,10 @@ class World(Cluster):
             self._plan_framework(behaviour)
         for failure in scenario.failures:
             time.at(failure.at_s, partial(self._fail, failure))
+        if scenario.steps:
+            hands = Hands(self)
+            for step in scenario.steps:
+                time.at(step.at_s, partial(hands.take, step))
         time.every(scenario.sample_s, lambda: sample(self.measures, self))
 
     def _plan_framework(self, behaviour: Behaviour) -> None:
@@ -119,13 +123,13 @@ class World(Cluster):
         present = [behaviour for behaviour in self.behaviours.values() if behaviour.present]
         for behaviour in present:
             behaviour.present = False
-        self.restart()
+        self.master_failover()
         return partial(self._all_come, sorted(self._there), present)
 
     def _all_come(self, agents: Iterable[AgentId], behaviours: Iterable[Behaviour]) -> None:
         for agent_id in agents:
             if agent_id in self._there and self.stream_of(agent_id) is None:
-                self._register(agent_id)
+                self.agent_returns(agent_id)
         for behaviour in behaviours:
             self._framework_comes(behaviour)
 
@@ -135,22 +139,19 @@ class World(Cluster):
         """New, or anew: what ran there before is lost."""
         if agent_id not in self._there:
             self._there.add(agent_id)
-            self._register(agent_id)
-
-    def _register(self, agent_id: AgentId) -> None:
-        self.register(AgentInfo(agent_id=agent_id, hostname=agent_id, resources=self._groups[agent_id].resources))
+            self.agent(agent_id, self._groups[agent_id].resources)
 
     def _agent_goes(self, agent_id: AgentId) -> Callable[[], None]:
         """With everything on it."""
         self._there.discard(agent_id)
         self.running.pop(agent_id, None)
-        self.lose_agent(agent_id)
+        self.agent_disconnects(agent_id)
         return partial(self._agent_comes, agent_id)
 
     def agent_told(self, agent_id: AgentId, message: AgentMessage) -> None:
         """It starts and ends what it is told to."""
         match message:
-            case TellLaunch(framework=framework, tasks=tasks):
+            case TellLaunch(framework=framework, tasks=tasks) if framework.framework_id in self.behaviours:
                 for task in tasks:
                     key = (framework.framework_id, task.task_id)
                     runs_s = self.behaviours[framework.framework_id].launched[task.task_id].wanted.runs_s
@@ -197,7 +198,7 @@ class World(Cluster):
 
     def _framework_fails(self, behaviour: Behaviour) -> Callable[[], None]:
         behaviour.present = False
-        self.lose_framework(behaviour.framework_id)
+        self.framework_disconnects(behaviour.framework_id)
         return partial(self._framework_comes, behaviour)
 
     def _framework_leaves(self, behaviour: Behaviour) -> None:
@@ -228,7 +229,9 @@ class World(Cluster):
 
     def framework_told(self, framework_id: FrameworkId, message: FrameworkMessage) -> None:
         """It looks at offers and hears of its tasks."""
-        behaviour = self.behaviours[framework_id]
+        behaviour = self.behaviours.get(framework_id)
+        if behaviour is None:
+            return
         match message:
             case NoteOffers(offers=offers):
                 self.time.soon(partial(self._consider, behaviour, offers))

@@ -74,6 +74,8 @@ def parse_scalar_milli(name: str, text: str, field: str) -> int:
 
 def _parse_ranges(text: str, field: str) -> Ranges:
     spans: list[tuple[int, int]] = []
+    if not text[1:-1].strip():
+        return Ranges()
     for part in text[1:-1].split(","):
         begin, dash, end = (piece.strip() for piece in part.partition("-"))
         if (
@@ -97,7 +99,8 @@ def _parse_items(text: str, field: str) -> Items:
     return Items(names=frozenset(names))
 
 
-def _parse_value(name: str, text: str, field: str) -> Value:
+def parse_value(name: str, text: str, field: str) -> Value:
+    """A number, ranges in brackets or a set in braces. Raises InvalidRequest."""
     if text.startswith("[") and text.endswith("]"):
         return _parse_ranges(text, field)
     if text.startswith("{") and text.endswith("}"):
@@ -122,7 +125,7 @@ def parse_resources(text: str, field: str = "resources") -> Resources:
         reservations: tuple[Reservation, ...] = ()
         if role is not None and check_role(role, f"{field}.{name}") != "*":
             reservations = (Reservation(role=role),)
-        found.append(Resource(name=name, value=_parse_value(name, value, f"{field}.{name}"), reservations=reservations))
+        found.append(Resource(name=name, value=parse_value(name, value, f"{field}.{name}"), reservations=reservations))
     check_resources(Resources(tuple(found)), field)
     return Resources.of(found)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Self
+from typing import Annotated, Self
 
 from paddock.model.errors import InvalidRequest
 
 MILLI = 1000
 MILLI_LIMIT = 10**15
 """1e12 of any unit, Mesos' bound; keeps every sum far inside 64 bits."""
+
+Milli = Annotated[int, "_milli"]
+"""Thousandths of a unit, where no name says so: whoever reads it from outside reads units."""
 
 DEFAULT_ROLE = "*"
 

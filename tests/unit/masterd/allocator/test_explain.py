@@ -78,7 +78,7 @@ def test_the_agent() -> None:
     assert reasons(desk) == [Reason.DRAINING, Reason.MAINTENANCE, Reason.WHITELIST, Reason.GPU]
     desk.allocator.set_agent_active(AGENT, active=False, why=tuple(Inactivity))
     assert reasons(desk)[: len(INACTIVITY)] == list(INACTIVITY)
-    traits = AgentTraits(multi_role=False)
+    traits = AgentTraits(capabilities=frozenset())
     desk.allocator.update_agent(AGENT, None, changed=False, traits=traits)
     assert reasons(desk)[-1] == Reason.MULTI_ROLE
 

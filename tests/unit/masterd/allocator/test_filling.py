@@ -98,10 +98,10 @@ def test_whole_tasks_follow_the_lowest_share(whole: Amounts, users: dict[str, Us
     end = progressive(whole, users)
     tasks = dict.fromkeys(users, 0)
     left = dict(whole)
-    for pick in end.picks:
+    for pick in end.trace:
         fitting = [name for name, user in users.items() if all(user.demand[each] <= left[each] for each in whole)]
         shares = {name: tasks[name] * users[name].share_per_task(whole) for name in fitting}
-        assert shares[pick.user] == min(shares.values())
-        tasks[pick.user] += 1
-        left = {name: amount - users[pick.user].demand[name] for name, amount in left.items()}
+        assert shares[pick.pick] == min(shares.values())
+        tasks[pick.pick] += 1
+        left = {name: amount - users[pick.pick].demand[name] for name, amount in left.items()}
     assert not [name for name, user in users.items() if all(user.demand[each] <= left[each] for each in whole)]

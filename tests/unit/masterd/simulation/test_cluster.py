@@ -94,8 +94,8 @@ def test_agents_answer_unless_they_are_silent() -> None:
 def test_who_is_not_connected_can_be_lost_again() -> None:
     cluster, framework_id = with_task()
     for _ in range(2):
-        cluster.lose_agent(A1)
-        cluster.lose_framework(framework_id)
+        cluster.agent_disconnects(A1)
+        cluster.framework_disconnects(framework_id)
     assert cluster.state.frameworks[framework_id].state is FrameworkState.DISCONNECTED
     with pytest.raises(AssertionError, match="cannot report"):
         cluster.report(A1, (framework_id, TaskId("t")), TaskState.FINISHED)
@@ -104,7 +104,7 @@ def test_who_is_not_connected_can_be_lost_again() -> None:
 def test_a_master_that_starts_again_finds_what_was_saved_and_the_tasks_of_its_agents() -> None:
     cluster, framework_id = with_task()
     cluster.do(WeightsChanged(weights_milli=(("r", 2_500),), caller=ROOT))
-    cluster.restart()
+    cluster.master_failover()
     assert cluster.state.master.epoch == 2
     assert role_view(cluster.state, "r").weight_milli == 2_500
     assert cluster.state.agents[A1].state is AgentState.RECOVERED
@@ -120,7 +120,7 @@ def test_a_master_that_starts_again_finds_what_was_saved_and_the_tasks_of_its_ag
 def test_what_an_earlier_master_had_planned_does_not_happen_to_a_later_one() -> None:
     cluster = Listener()
     cluster.subscribe(FrameworkInfo(name="f", roles=("r",)))
-    cluster.restart()
+    cluster.master_failover()
     cluster.register(agent())
     cluster.subscribe(FrameworkInfo(name="g", roles=("r",)))
     cluster.settle()
@@ -131,7 +131,7 @@ def test_an_agent_that_is_gone_is_not_admitted_by_the_next_master_either() -> No
     cluster = Listener()
     cluster.register(agent())
     cluster.do(AgentMarkedGone(agent_id=A1))
-    cluster.restart()
+    cluster.master_failover()
     with pytest.raises(PaddockError):
         cluster.register(agent())
 
