@@ -36,6 +36,26 @@ def is_in(pid: int, engine_id: str) -> bool:
         return False
 
 
+def first_in(directory: str) -> int:
+    """In this cgroup, who is PID 1 of a namespace: what has been started there as a container. 0: nobody is."""
+    try:
+        with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+            pids = file.read().split()
+    except OSError:
+        return 0
+    return next((int(pid) for pid in pids if _is_first(pid)), 0)
+
+
+def _is_first(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            line = next((line for line in file if line.startswith("NSpid:")), "")
+    except OSError:
+        return False
+    numbers = line.split()[1:]
+    return len(numbers) > 1 and numbers[-1] == "1"
+
+
 def first_child(pid: int) -> int:
     """Of an init, the command that it has started; 0 where it has none, or this kernel does not say."""
     deadline_s = time.monotonic() + _CHILD_AFTER_S

@@ -77,10 +77,14 @@ class StandIn:
         if failure:
             self._write_note({"failed": failure})
             return EXIT_START_FAILED << 8
+        if pid := self._pid_in_cgroup():
+            # Before the engine is asked: where the end has come already, it first sees to that.
+            self._hold(pid)
         logs = f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1"
         self._open_logs(logs)
         found = self._inspect()
-        self._hold(_number(_inside(found, "State").get("Pid")))
+        if self._pidfd < 0:
+            self._hold(_number(_inside(found, "State").get("Pid")))
         self._writes = _writes_of(found) if found else None
         self._write_note(self._whom())
         self._follow(logs)
@@ -122,14 +126,17 @@ class StandIn:
     def _start(self, path: str) -> dict[str, object]:
         """Why not, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
         try:
-            status, body = self._ask("POST", path, START_TIMEOUT_S)
+            status, body = plain_http.ask(self._order.socket, "POST", f"/v{self._order.api}{path}", START_TIMEOUT_S)
         except (OSError, plain_http.HttpError) as error:
             return {"status": 0, "message": f"{type(error).__name__}: {error}"}
         # 304: it runs already, started by an earlier try.
         return {} if status in {204, 304} else {"status": status, "message": str(body.get("message", ""))}
 
-    def _ask(self, method: str, path: str, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, dict[str, object]]:
-        return plain_http.ask(self._order.socket, method, f"/v{self._order.api}{path}", timeout_s)
+    def _pid_in_cgroup(self) -> int:
+        """0: it has ended already, or is in no PID namespace of its own."""
+        for _, directory, _ in self._order.reads:
+            return ended_process.first_in(f"{directory}/{self._engine_id}")
+        return 0
 
     def _state(self) -> dict[str, object]:
         return _inside(self._inspect(), "State")
@@ -139,7 +146,7 @@ class StandIn:
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
         while True:
             try:
-                status, body = self._ask("GET", f"/containers/{self._engine_id}/json")
+                status, body = self._inspect_once()
             except (OSError, plain_http.HttpError) as error:
                 self._problem = f"the engine did not tell how it ended: {error}"
             else:
@@ -148,6 +155,21 @@ class StandIn:
             if time.monotonic() > deadline_s:
                 return {}
             self._turn([], _RETRY_S)
+
+    def _inspect_once(self) -> tuple[int, dict[str, object]]:
+        """Raises OSError, HttpError."""
+        path = f"/v{self._order.api}/containers/{self._engine_id}/json"
+        exchange = plain_http.begin(self._order.socket, "GET", path, CALL_TIMEOUT_S)
+        try:
+            deadline_s = time.monotonic() + CALL_TIMEOUT_S
+            while exchange.sock.fileno() not in self._turn([exchange.sock.fileno()], _RETRY_S):
+                self._see_end()
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(errno.ETIMEDOUT, "no answer")
+            body = exchange.read_json()
+            return exchange.status, body
+        finally:
+            exchange.close()
 
     def _hold(self, pid: int) -> None:
         """Whatever becomes of engine and pid numbers: this is the process. Who has ended already cannot be held."""
@@ -171,6 +193,8 @@ class StandIn:
 
     def _follow(self, path: str) -> None:
         """Until the container has ended and its output has come, or can come no more."""
+        if self._ended_at_s:
+            self._ended_at_s = time.monotonic()
         while True:
             if self._logs is None and time.monotonic() >= self._retry_at_s:
                 self._open_logs(path)
@@ -178,7 +202,8 @@ class StandIn:
             ready = self._turn(sources, _RETRY_S)
             if self._logs is not None and self._logs.sock.fileno() in ready:
                 self._carry(self._logs)
-            if not self._ended_at_s and self._has_ended():
+            self._see_end()
+            if self._pidfd < 0 and self._logs is None and not self._ended_at_s and not self._state().get("Running"):
                 self._ended_at_s = time.monotonic()
             if self._ended_at_s and (self._logs is None or self._is_late()):
                 if self._logs is None and not self._is_late() and self._problem:
@@ -188,13 +213,11 @@ class StandIn:
     def _is_late(self) -> bool:
         return time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
 
-    def _has_ended(self) -> bool:
-        if self._pidfd >= 0:
-            if not ended_process.has_ended(self._pidfd):
-                return False
+    def _see_end(self) -> None:
+        """Of a process that is held, at once: its counters vanish with the engine's cgroup."""
+        if self._pidfd >= 0 and not self._ended_at_s and ended_process.has_ended(self._pidfd):
             self._read_counters()
-            return True
-        return self._logs is None and not self._state().get("Running", False)
+            self._ended_at_s = time.monotonic()
 
     def _open_logs(self, path: str) -> None:
         since = ended_process.since_of(self._frames.since)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,24 @@ def test_a_process_is_known_by_its_cgroup() -> None:
     assert ended_process.is_in(os.getpid(), mine)
     assert not ended_process.is_in(os.getpid(), "0" * 64)
     assert not ended_process.is_in(2**22 + 1, mine)
+
+
+def test_who_is_first_in_a_namespace_is_found_among_others(tmp_path: Path) -> None:
+    assert ended_process.first_in(str(tmp_path)) == 0
+    maker = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "1000"])
+    try:
+        deadline_s = time.monotonic() + 20
+        while not (children := Path(f"/proc/{maker.pid}/task/{maker.pid}/children").read_text().split()):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.005)
+        procs = tmp_path / "cgroup.procs"
+        procs.write_text(f"{2**22 + 1}\n{os.getpid()}\n{maker.pid}\n")
+        assert ended_process.first_in(str(tmp_path)) == 0
+        procs.write_text(procs.read_text() + children[0] + "\n")
+        assert ended_process.first_in(str(tmp_path)) == int(children[0])
+    finally:
+        maker.kill()
+        maker.wait()
 
 
 @given(st.integers(0, 7_258_118_400))
