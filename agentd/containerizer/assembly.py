@@ -12,12 +12,13 @@ from agentd.containerizer.docker import DockerContainerizer
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.native import NativeContainerizer
 from agentd.containerizer.places import Places
+from agentd.core.events import EngineChanged
 from agentd.docker.calls import Calls
 from agentd.docker.engine import DockerEngine
 from agentd.docker.images import Images
 from agentd.docker.notes import Notes
 from agentd.docker.pulls import Pulls
-from agentd.docker.state import EngineLimits
+from agentd.docker.state import EngineLimits, EngineState
 from agentd.docker.told import Told
 from agentd.fetcher.cache import FetchCache
 from agentd.fetcher.fetcher import FetchBounds, Fetcher
@@ -66,9 +67,13 @@ def _docker(settings: Settings, host: HostFacts, post: Post) -> DockerContaineri
         change_s=max(call_s, usual.change_s),
         pull_s=settings.docker_pull_timeout_s,
     )
-    calls = Calls(
-        settings.docker_socket, limits, clock=SystemClock(), chance=random.random, changed=Told(settings.state_dir)
-    )
+    told = Told(settings.state_dir)
+
+    def changed(state: EngineState) -> None:
+        told(state)
+        post(EngineChanged(reachable=state.reachable, words=state.words))
+
+    calls = Calls(settings.docker_socket, limits, clock=SystemClock(), chance=random.random, changed=changed)
     engine = DockerEngine(calls)
     return DockerContainerizer(
         engine=engine,

@@ -269,6 +269,14 @@ class RecoveryEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChanged:
+    """The Docker engine answers again, or does not any more. `words`: one line about it."""
+
+    reachable: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogBlocked:
     """Nothing can be made durable: `problem` says why, and may change. Empty: everything is durable again.
 
@@ -314,6 +322,7 @@ Event = (
     | VolumesArranged
     | VolumeRemoved
     | RecoveryEnded
+    | EngineChanged
     | LogBlocked
     | TimePassed
 )

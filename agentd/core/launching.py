@@ -201,11 +201,11 @@ def fetched(turn: Turn, event: Fetched) -> None:
 
 
 def progressed(turn: Turn, event: LaunchProgressed) -> None:
-    """Told while nothing else is: a stop, or its end, says more."""
+    """Told while nothing else is: a stop, or its end, says more. All that takes its time so far is an image."""
     container = turn.state.containers.get(event.container_id)
     task = None if container is None else turn.state.task_of(container.config)
     if container is not None and container.stopping is None and task is not None and task.state in _NOT_YET:
-        turn.tell(task, TaskState.STARTING, message=event.message)
+        turn.tell(task, TaskState.STARTING, reason=Reason.IMAGE_PULLING, message=event.message)
 
 
 def prepare_refused(turn: Turn, event: PrepareRefused) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from agentd.core import ending, events, health_checks, informing_checks, launching, resizing, volumes, withdrawing
+from agentd.core import (
+    ending,
+    engine_words,
+    events,
+    health_checks,
+    informing_checks,
+    launching,
+    resizing,
+    volumes,
+    withdrawing,
+)
 from agentd.core.durable import StatusAcknowledged
 from agentd.core.effects import Effect, SendProblem, SendStatus
 from agentd.core.events import Event
@@ -64,6 +74,8 @@ def _handle(turn: Turn, event: Event) -> None:
             _handle_container(turn, event)
         case events.MasterVolumes() | events.VolumesArranged() | events.VolumeRemoved():
             _handle_volumes(turn, event)
+        case events.EngineChanged():
+            engine_words.changed(turn, event)
         case _:
             _handle_master(turn, event)
 

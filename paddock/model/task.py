@@ -117,7 +117,6 @@ class Reason(IntEnum):
     IMAGE_PULLING = 113
     ENGINE_UNRESPONSIVE = 114
     ENGINE_RESPONSIVE = 115
-    ENGINE_ENDED = 116
 
 
 class ContainerType(Enum):

@@ -288,6 +288,10 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     assert done.returncode != 0
     assert b"docker engine" in done.stderr.lower(), done.stderr
     assert last_reason(paddock, "refused") == "REASON_ENGINE_UNRESPONSIVE"
+    deadline_s = time.monotonic() + PATIENCE_S
+    while last_reason(paddock, "goes-on") != "REASON_ENGINE_UNRESPONSIVE":
+        assert time.monotonic() < deadline_s, paddock.text("describe", task)
+    assert "docker engine unresponsive since 20" in paddock.text("describe", task)
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
     assert described(paddock, "goes-on")["state"] == "TASK_KILLED"

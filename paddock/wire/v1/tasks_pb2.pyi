@@ -150,8 +150,6 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The Docker engine is hung or not there. Of a task that runs: it runs on, and only the engine's part of it waits."""
     REASON_ENGINE_RESPONSIVE: _Reason.ValueType  # 115
     """Of a task that runs: the engine answers again."""
-    REASON_ENGINE_ENDED: _Reason.ValueType  # 116
-    """The engine ended, and its containers with it."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Open: a receiver keeps values that it does not know. 1-99 are Mesos' reasons, 100 and above are ours (docs/reasons.md)."""
@@ -218,8 +216,6 @@ REASON_ENGINE_UNRESPONSIVE: Reason.ValueType  # 114
 """The Docker engine is hung or not there. Of a task that runs: it runs on, and only the engine's part of it waits."""
 REASON_ENGINE_RESPONSIVE: Reason.ValueType  # 115
 """Of a task that runs: the engine answers again."""
-REASON_ENGINE_ENDED: Reason.ValueType  # 116
-"""The engine ended, and its containers with it."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _ContainerType:

@@ -73,6 +73,10 @@ class Histories(RuleBasedStateMachine):
             uuids.add(sent.status.uuid)
             assert len(uuids) == 1
 
+    @rule(reachable=strategies.booleans())
+    def engine_changed(self, reachable: bool) -> None:
+        self.tell(events.EngineChanged(reachable=reachable, words="docker engine"))
+
     @rule(container_id=CONTAINERS, wants_file=strategies.booleans(), is_checked=strategies.booleans())
     def launch(self, container_id: str, wants_file: bool, is_checked: bool) -> None:
         config = made.config(container_id, uris=(CommandUri(value="/srv/x"),) if wants_file else ())

@@ -394,6 +394,7 @@ def test_a_launch_that_takes_its_time_says_how_far_it_is_until_it_runs_or_is_to_
     story.tell(progress)
     task = story.state.tasks[F, T]
     assert (task.state, task.statuses[-1].message) == (TaskState.STARTING, progress.message)
+    assert task.statuses[-1].reason == Reason.IMAGE_PULLING
     story.tell(events.KillTask(framework_id=F, task_id=T, policy=None))
     count = len(task.statuses)
     story.tell(progress)
