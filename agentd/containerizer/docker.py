@@ -74,6 +74,7 @@ class DockerContainerizer(Containerizer):
         self._sizes: dict[ContainerId, ContainerConfig] = {}
         """The size that is being tried, while the engine has not taken it."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._has_recovered = False
 
     def hold_with(self, native: NativeContainerizer) -> None:
         """By it, whose events come to `hear`, and who asks `stand_in`."""
@@ -97,6 +98,7 @@ class DockerContainerizer(Containerizer):
         self._configs.update({each.container.config.container_id: each.container.config for each in restored})
         for container_id in set(self._notes.left()) - set(self._configs):
             self._notes.forget(container_id)
+        self._has_recovered = True
         self._leftovers.begin(self._configs.__contains__)
 
     def stand_in(self, config: ContainerConfig, plan: LaunchPlan) -> Sequence[str]:
@@ -145,17 +147,21 @@ class DockerContainerizer(Containerizer):
         self._configs[container_id] = config
         task = asyncio.get_running_loop().create_task(self._prepare(config))
         self._pulling[container_id] = task
-        task.add_done_callback(lambda _: self._pulling.pop(container_id, None))
+
+        def done(task: asyncio.Task[None]) -> None:
+            """Here, because one that is cancelled before its first step does none."""
+            self._pulling.pop(container_id, None)
+            if task.cancelled():
+                # It is to end: nothing was made, and the machine knows why.
+                self._post(Prepared(container_id=container_id))
+
+        task.add_done_callback(done)
 
     async def _prepare(self, config: ContainerConfig) -> None:
         container_id = config.container_id
         try:
             self._check_driver()
             await self._bring_image(config)
-        except asyncio.CancelledError:
-            # It is to end: nothing was made, and the machine knows why.
-            self._post(Prepared(container_id=container_id))
-            return
         except PaddockError as error:
             self._post(PrepareRefused(container_id=container_id, failure=launch_failure_of(error), error=error))
             return
@@ -233,6 +239,10 @@ class DockerContainerizer(Containerizer):
 
     def _look_at_note(self, container_id: ContainerId) -> None:
         """A few hundred bytes on the way from the page cache."""
+        if self._has_recovered and container_id not in self._configs:
+            # Its shim is gone, and so is it; its stand-in has written all the same.
+            self._notes.forget(container_id)
+            return
         started, note = self._started.get(container_id), self._notes.read(container_id)
         if note is not None and note.has_ended and container_id in self._configs:
             # All of its output has come, and its end is in the note: the engine's part goes while the shim sees to the rest.
