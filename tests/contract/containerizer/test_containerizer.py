@@ -17,6 +17,7 @@ from paddock.model.ids import ContainerId
 from paddock.model.image import parse_image
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
 from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject, make
+from tests.faults.stage import name_of
 
 
 async def test_a_life_is_prepared_started_ended_concluded(subject: Subject) -> None:
@@ -188,10 +189,11 @@ async def test_a_launch_that_its_agent_did_not_see_through_goes_on_with_the_next
     await subject.containerizer.start()
     view = Container(config=config, state=ContainerState.LAUNCHING)
     await subject.containerizer.recover([Restored(container=view, same_boot=True)])
-    started = await subject.hear(events.Started)
-    assert isinstance(started, events.Started)
-    with open(f"/proc/{started.pid}/comm", encoding="utf-8") as file:
-        assert file.read() == "sleep\n"
+    started = await subject.hear(events.Started, events.LaunchFailed, events.Ended)
+    assert isinstance(started, events.Started), started
+    async with asyncio.timeout(TIMEOUT_S):
+        while name_of(started.pid) != "sleep":
+            await asyncio.sleep(0.01)  # a runtime has become the command soon after its start
     subject.containerizer.kill(config.container_id, 9, 0)
     await subject.conclude(config, await subject.ended())
     await subject.containerizer.stop()
