@@ -9,22 +9,19 @@ import os
 import sys
 from collections.abc import Sequence
 
-from agentd import reconfiguration
+from agentd import config_check, reconfiguration
 from agentd.config import Settings, configuration
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
-from agentd.docker_settings import read_credentials
-from agentd.host import agent_identity, host_resources, known_identity
+from agentd.host import agent_identity, host_resources
 from agentd.lock import StateLock
-from isolators import table
 from isolators.contract import HostFacts
 from isolators.host import read_host_facts
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
 from paddock.daemon.logging import set_up_logging
 from paddock.doctor.agents import AgentPlaces, write_places
-from paddock.model.errors import CheckpointError, ConfigError, InvalidRequest, PaddockError
-from paddock.model.ids import AgentId
+from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.model.task import ContainerType
 
 _log = logging.getLogger(__name__)
@@ -43,24 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{found.text}\n")
             return 0
         if found.check_only:
-            _check(found.settings)
+            config_check.check(found.settings)
             return 0
         return _run(found.settings, words)
     except (ConfigError, PaddockError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
-
-
-def _check(settings: Settings) -> None:
-    """What can be known without touching anything. Raises ConfigError."""
-    identity = known_identity(settings.state_dir) or AgentId("check")
-    reconfiguration.check(settings, host_resources(settings), identity)
-    table.create(settings.isolation, read_host_facts(identity), settings.for_isolators)
-    if settings.docker_config is not None:
-        try:
-            read_credentials(settings.docker_config)
-        except InvalidRequest as error:
-            raise ConfigError((f"--docker-config: {error}",)) from None
 
 
 def _settings_again(arguments: Sequence[str]) -> Settings:
@@ -124,6 +109,7 @@ def _write_places(settings: Settings, host: HostFacts) -> None:
         cgroup_roots=host.cgroup_roots,
         listen=tuple(unix),
         docker_socket=settings.docker_socket if ContainerType.DOCKER in settings.containerizers else "",
+        masters=settings.master,
     )
     try:
         write_places(places)

@@ -25,8 +25,9 @@ from paddock.kernel.paths import sync_directory
 from paddock.model.errors import CheckpointError
 
 _HEADER = struct.Struct(">IIQ")
-_KIND = b"paddock agent log "
-_MAGIC = _KIND + b"1\n"
+FORMAT = 1
+_MAGIC_WORDS = b"paddock agent log "
+_MAGIC = _MAGIC_WORDS + f"{FORMAT}\n".encode()
 FRAME_LIMIT_BYTES = 64 * 2**20
 
 
@@ -128,12 +129,7 @@ def frame_of(content: bytes, sequence: int) -> bytes:
 def parse(path: str, content: bytes) -> tuple[list[bytes], int, int]:
     """The frames' contents, the last sequence, and where the readable part ends. Raises CheckpointError."""
     if not content.startswith(_MAGIC):
-        if content.startswith(_KIND):
-            found = content[len(_KIND) :].partition(b"\n")[0][:20].decode("ascii", "replace")
-            message = f"it is of format {found}, and this agentd reads 1. Start the version of agentd that wrote it"
-            raise CheckpointError(path, 0, message)
-        remedy = "this is not the log of an agent of this format; restore it, or move it away to begin anew"
-        raise CheckpointError(path, 0, remedy)
+        raise CheckpointError(path, 0, _not_ours(content))
     frames: list[bytes] = []
     sequence, offset = 0, len(_MAGIC)
     while (frame := _frame_at(content, offset)) is not None:
@@ -150,6 +146,14 @@ def parse(path: str, content: bytes) -> tuple[list[bytes], int, int]:
                 path, offset, _damaged(f"frame {later[0]} stands readable behind it, at byte {behind}")
             )
     return frames, sequence, offset
+
+
+def _not_ours(content: bytes) -> str:
+    line = content[: content.find(b"\n") + 1][:64]
+    found = line.removeprefix(_MAGIC_WORDS).strip()
+    if line.startswith(_MAGIC_WORDS) and found.isdigit():
+        return f"the log has format {found.decode()}, this version reads {FORMAT}; start the agentd that wrote it"
+    return "this is no agent's log; restore it, or move it away to begin anew"
 
 
 def _frame_at(content: bytes, offset: int) -> tuple[int, bytes] | None:

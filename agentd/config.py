@@ -273,6 +273,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """What settings must agree on."""
+        if f"{self.work_dir}/".startswith(f"{self.state_dir.rstrip('/')}/"):
+            message = f"work_dir: {self.work_dir} is in state_dir, which is root's alone; name one that tasks' users can reach"
+            raise ConfigError((message,))
         _ = self.http_addresses
         _, tcp = self.addresses
         exposure.check(tcp, insecure=self.insecure)

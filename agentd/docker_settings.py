@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from agentd.docker.credentials import SIZE_LIMIT_BYTES, Credentials, credentials_from
 from paddock.daemon.settings import PATH, WORDS, Kind, Rejected, checked
 from paddock.model.docker_parameters import check_key
@@ -9,6 +11,7 @@ from paddock.model.docker_parts import check_container_path
 from paddock.model.errors import InvalidRequest
 from paddock.model.task import ContainerType
 
+_OTHERS = 0o007
 DEFAULT_SOCKET = "/var/run/docker.sock"
 DEFAULT_SANDBOX = "/mnt/paddock/sandbox"
 DEFAULT_PULL_TIMEOUT_S = 900.0
@@ -53,6 +56,9 @@ def read_credentials(path: str) -> Credentials:
     """As they are now: whoever renews them need not start the agent again. Raises InvalidRequest."""
     try:
         with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_mode & _OTHERS:
+                remedy = "others than its owner and group may read or write these secrets: chmod o= on it"
+                raise InvalidRequest("docker_config", path, remedy)
             return credentials_from(file.read(SIZE_LIMIT_BYTES + 1), path)
     except OSError as error:
         remedy = f"it cannot be read ({error.strerror}): put it right, or leave --docker-config out"

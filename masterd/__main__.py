@@ -19,7 +19,7 @@ from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered
 from masterd.metrics.pages import Pages
 from masterd.recording import FORMAT, RecordedMachine, Recorder
-from masterd.registry import Registry
+from masterd.registry import Registry, check_format
 from masterd.rpc.services import services
 from masterd.shell import MasterShell
 from paddock import __version__
@@ -58,9 +58,9 @@ def main() -> int:
     if isinstance(invocation, Shown):
         print(invocation.text)  # noqa: T201 - it was asked for
         return 0
-    if invocation.check_only:
-        return 0
     settings = invocation.settings
+    if invocation.check_only:
+        return _check(settings)
     set_up_logging(settings.log_format, settings.log_level, program="masterd")
     use_huge_pages()
     try:
@@ -69,6 +69,25 @@ def main() -> int:
         _log.critical("masterd cannot go on", extra={"error": str(error)})
         return 1
     return 0
+
+
+def _check(settings: MasterSettings) -> int:
+    """What would keep it from starting, and can be known without touching anything."""
+    problems = []
+    try:
+        check_format(settings.state_dir)
+    except CheckpointError as error:
+        problems.append(str(error))
+    recorded_in = os.path.dirname(settings.record_events or "/")
+    for name, path in (("state_dir", settings.state_dir), ("record_events", recorded_in)):
+        nearest = path
+        while not os.path.lexists(nearest):
+            nearest = os.path.dirname(nearest)
+        if not os.path.isdir(nearest):
+            problems.append(f"{name}: {nearest} is no directory; name one that masterd can make")
+    for problem in problems:
+        print(f"masterd: {problem}", file=sys.stderr)  # noqa: T201 - there is no log yet
+    return 2 if problems else 0
 
 
 async def _serve(settings: MasterSettings) -> None:

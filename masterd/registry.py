@@ -42,6 +42,12 @@ from paddock.model.offer import Unavailability
 
 FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
+_REMEDY = (
+    "check the disk; restore the file from a backup, or move it away: agents and frameworks come back by themselves"
+)
+_HEADER_BYTES = 100
+_USER_VERSION = slice(60, 64)
+"""Where a SQLite file has its user_version."""
 
 _PRIMARY_CODE = 0xFF
 _MAY_PASS = frozenset(
@@ -98,6 +104,7 @@ class Registry:
             raise ConfigError((f"state_dir {state_dir} is in use by another masterd: {remedy}",)) from error
         path = directory / FILE_NAME
         try:
+            check_format(state_dir)
             return cls(path, lock_fd, _connect(path))
         except sqlite3.Error as error:
             os.close(lock_fd)
@@ -195,13 +202,35 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def check_format(state_dir: str) -> None:
+    """Changes nothing. Raises CheckpointError where `Registry.open` would refuse what another version wrote."""
+    path = Path(state_dir) / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CheckpointError(
+            str(path), 0, f"it cannot be read ({error.strerror}): run this as masterd's user"
+        ) from None
+    if header and not header.startswith(b"SQLite format 3\0"):
+        raise CheckpointError(str(path), 0, f"this is no registry; {_REMEDY}")
+    _check_known(path, int.from_bytes(header[_USER_VERSION], "big"))
+
+
+def _check_known(path: Path, found: int) -> None:
+    if found not in STEPS and found != FORMAT:
+        message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
+        raise CheckpointError(str(path), 0, message)
+
+
 def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found in STEPS:
         connection.executescript(f"BEGIN; {STEPS[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif found != FORMAT:
-        message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
-        raise CheckpointError(str(path), 0, message)
+    else:
+        _check_known(path, found)
 
 
 def _blocked(path: Path, error: Exception) -> CheckpointBlocked:
@@ -210,10 +239,7 @@ def _blocked(path: Path, error: Exception) -> CheckpointBlocked:
 
 
 def _broken(path: Path, error: Exception) -> CheckpointError:
-    remedy = (
-        "check the disk; restore the file from a backup, or move it away: agents and frameworks come back by themselves"
-    )
-    return CheckpointError(str(path), 0, f"{type(error).__name__}: {error}; {remedy}")
+    return CheckpointError(str(path), 0, f"{type(error).__name__}: {error}; {_REMEDY}")
 
 
 def _agent(row: Sequence[object]) -> SaveAgent:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from paddock.cli.exit_codes import FAILURE, OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
 from paddock.cli.quantities import duration_ms
-from paddock.model.errors import InvalidRequest, PermissionRefused
+from paddock.model.errors import InvalidRequest, PaddockError, PermissionRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paddock.doctor.finding import Finding
+    from paddock.doctor.reading import HostReader
 
 COLUMNS = (
     Column(title="VERDICT"),
@@ -52,8 +55,15 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """0: everything is in its place, 1: something is not."""
     from paddock.doctor.finding import Verdict  # noqa: PLC0415 - not for --help
+    from paddock.doctor.judging import judge  # noqa: PLC0415 - the same
+    from paddock.doctor.judging_surroundings import judge_surroundings  # noqa: PLC0415 - the same
+    from paddock.doctor.surroundings import read_surroundings  # noqa: PLC0415 - the same
 
-    findings = examine(arguments)
+    reader = host_reader(arguments)
+    host, masters = reader.read(), reader.masters
+    roots = [root for agent in host.agents if agent.state_dir for root in agent.cgroup_roots]
+    findings = [*judge_surroundings(read_surroundings(roots, masters)), *await agents_of(masters)]
+    findings += judge(host, min_age_s=duration_ms(arguments.min_age, "--min-age") / 1000)
     show(COLUMNS, [row_of(each) for each in findings], arguments)
     wrong = [each for each in findings if each.verdict is Verdict.WRONG]
     if wrong:
@@ -61,19 +71,43 @@ async def run(arguments: argparse.Namespace) -> int:
     return FAILURE if wrong else OK
 
 
+async def agents_of(masters: Sequence[str]) -> list[Finding]:
+    """Whether each agent that has a TCP address can be dialled from here: `logs` and `exec` on this host need it."""
+    import asyncio  # noqa: PLC0415 - not for --help
+
+    from paddock.doctor.judging_surroundings import of_reached  # noqa: PLC0415 - not for --help
+    from paddock.doctor.surroundings import CONNECT_TIMEOUT_S, reach  # noqa: PLC0415 - the same
+    from paddock.rpc.clients.master import connect_master  # noqa: PLC0415 - loads gRPC
+
+    if not masters:
+        return []
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), connect_master(tuple(masters)) as master:
+            agents = await master.list_agents()
+    except (PaddockError, TimeoutError):
+        # That a master is not there is a line of its own; one that answers root only on its own host is in order.
+        return []
+    return [of_reached(reach("agent", each.info.tcp_address)) for each in agents if each.info.tcp_address]
+
+
 def examine(arguments: argparse.Namespace) -> tuple[Finding, ...]:
-    """Read and judge. Raises PermissionRefused, InvalidRequest."""
+    """What agents have left. Raises PermissionRefused, InvalidRequest."""
     from paddock.doctor.judging import judge  # noqa: PLC0415 - not for --help
-    from paddock.doctor.reading import HostReader  # noqa: PLC0415 - the same
 
     min_age_s = duration_ms(arguments.min_age, "--min-age") / 1000
+    return judge(host_reader(arguments).read(), min_age_s=min_age_s)
+
+
+def host_reader(arguments: argparse.Namespace) -> HostReader:
+    """For the agents that were named. Raises PermissionRefused, InvalidRequest."""
+    from paddock.doctor.reading import HostReader  # noqa: PLC0415 - not for --help
+
     for path in arguments.state_dir:
         if not path.startswith("/") or not os.path.isfile(f"{path}/agent-id"):
             raise InvalidRequest("--state-dir", path, "name a directory in which an agent has its state (agent-id)")
     if os.geteuid() != 0:
         raise PermissionRefused("what agents have on this host is root's to see: run it as root")
-    state_dirs = [os.path.realpath(path) for path in arguments.state_dir]
-    return judge(HostReader(state_dirs).read(), min_age_s=min_age_s)
+    return HostReader([os.path.realpath(path) for path in arguments.state_dir])
 
 
 def row_of(finding: Finding) -> Row:

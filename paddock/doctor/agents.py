@@ -27,6 +27,7 @@ class AgentPlaces:
     cgroup_roots: tuple[tuple[str, str], ...] = ()
     listen: tuple[str, ...] = ()
     docker_socket: str = ""
+    masters: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """For the file that agentd leaves in its state directory."""
@@ -37,6 +38,7 @@ class AgentPlaces:
             "cgroup_roots": [list(pair) for pair in self.cgroup_roots],
             "listen": list(self.listen),
             "docker_socket": self.docker_socket,
+            "masters": list(self.masters),
         }
         return json.dumps(fields)
 
@@ -77,6 +79,7 @@ def read_places(state_dir: str) -> AgentPlaces | None:
         cgroup_roots=tuple(_pairs(found.get("cgroup_roots"), agent_id)),
         listen=tuple(_texts(found.get("listen"))),
         docker_socket=docker_socket if isinstance(docker_socket, str) else "",
+        masters=tuple(_texts(found.get("masters"))),
     )
 
 

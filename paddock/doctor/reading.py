@@ -38,6 +38,11 @@ class HostReader:
         """By where their sockets are; one with a runtime directory of its own must be named."""
         return {os.path.realpath(os.path.dirname(os.path.dirname(each.socket_path))) for each in self._processes}
 
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """Of all agents that are known here, each once."""
+        return tuple(dict.fromkeys(master for places in self._places.values() for master in places.masters))
+
     def read(self) -> HostTraces:
         """Raises PermissionError for who is not root."""
         seen = {each.agent_id for each in self._processes if each.agent_id}

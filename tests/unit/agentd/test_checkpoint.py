@@ -73,9 +73,20 @@ def test_any_changed_byte_before_the_last_frame_stops_it(tmp_path: Path) -> None
 def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"something else entirely, and long enough")
-    with pytest.raises(CheckpointError, match="not the log of an agent"):
+    with pytest.raises(CheckpointError, match="this is no agent's log; restore it"):
         CheckpointLog.open(str(path))
     assert path.read_bytes().startswith(b"something")
+
+
+@pytest.mark.parametrize(("found", "known"), [(2, 1), (0, 1)])
+def test_a_log_of_another_format_says_which_and_is_left_alone(tmp_path: Path, found: int, known: int) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(f"paddock agent log {found}\nwhatever stands there".encode())
+    with pytest.raises(
+        CheckpointError, match=f"{path} .* has format {found}, this version reads {known}; start the agentd"
+    ):
+        CheckpointLog.open(str(path))
+    assert path.read_bytes().endswith(b"whatever stands there")
 
 
 def test_a_file_torn_in_its_first_line_is_begun_anew(tmp_path: Path) -> None:

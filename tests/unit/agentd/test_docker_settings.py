@@ -77,6 +77,7 @@ def test_credentials_that_no_pull_could_use_are_said_by_check_config(
     path = tmp_path / "config.json"
     if content is not None:
         path.write_text(content)
+        path.chmod(0o600)
     flags = ["--check-config", f"--config={tmp_path}/empty.toml", f"--docker-config={path}"]
     (tmp_path / "empty.toml").touch()
     assert main(flags) == 2
@@ -90,5 +91,6 @@ def test_credentials_that_are_right_are_nothing_to_say(tmp_path: Path, capsys: p
     (tmp_path / "empty.toml").touch()
     path = tmp_path / "config.json"
     path.write_text('{"auths": {"r.example:5000": {"auth": "dTpw"}}}')
+    path.chmod(0o640)
     flags = ["--check-config", f"--config={tmp_path}/empty.toml", f"--state-dir={tmp_path}", f"--docker-config={path}"]
     assert main(flags) == 0, capsys.readouterr().err

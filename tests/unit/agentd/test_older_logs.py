@@ -52,7 +52,7 @@ def test_a_log_of_a_newer_format_is_named_and_left_as_it_is(tmp_path: Path) -> N
     path = tmp_path / "log"
     path.write_bytes(content)
     with pytest.raises(
-        CheckpointError, match=r"log.*of format 2, and this agentd reads 1. Start the version of agentd"
+        CheckpointError, match=r"the log has format 2, this version reads 1; start the agentd that wrote it"
     ):
         CheckpointLog.open(str(path))
     assert path.read_bytes() == content

@@ -27,7 +27,8 @@ from masterd.core.effects import (
 )
 from masterd.core.recovery import Remembered
 from masterd.core.views import Drain
-from masterd.registry import FILE_NAME, Registry
+from masterd.registry import FILE_NAME, Registry, check_format
+from masterd.registry_formats import FORMAT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId
@@ -448,8 +449,19 @@ def test_a_newer_format_is_not_guessed_at(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.commit()
     connection.close()
-    with pytest.raises(CheckpointError, match="format 99"):
-        Registry.open(str(tmp_path))
+    words = f"{tmp_path / FILE_NAME}.* has format 99, this version reads 1 to {FORMAT}; run the masterd that wrote it"
+    for look in (check_format, Registry.open):
+        with pytest.raises(CheckpointError, match=words):
+            look(str(tmp_path))
+
+
+def test_a_format_that_is_known_is_nothing_to_say(tmp_path: Path) -> None:
+    check_format(str(tmp_path))
+    Registry.open(str(tmp_path)).close()
+    check_format(str(tmp_path))
+    (tmp_path / FILE_NAME).write_bytes(b"something else, and long enough to be looked at")
+    with pytest.raises(CheckpointError, match="this is no registry"):
+        check_format(str(tmp_path))
 
 
 def test_a_row_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
