@@ -19,7 +19,8 @@ from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered
 from masterd.metrics.pages import Pages
 from masterd.recording import FORMAT, RecordedMachine, Recorder
-from masterd.registry import Registry, check_format
+from masterd.registry import Registry
+from masterd.registry_file import check_format
 from masterd.rpc.services import services
 from masterd.shell import MasterShell
 from paddock import __version__

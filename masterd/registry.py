@@ -34,21 +34,13 @@ from masterd.core.effects import (
 from masterd.core.recovery import Remembered
 from masterd.core.state import REFUSED_IDS_LIMIT_COUNT
 from masterd.core.views import Drain
-from masterd.registry_formats import FORMAT, STEPS
+from masterd.registry_file import FILE_NAME, REMEDY, check_format, connect
 from paddock.model.errors import CheckpointBlocked, CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, FrameworkId, MasterId
 from paddock.model.offer import Unavailability
 
-FILE_NAME = "registry.sqlite"
 LOCK_NAME = "lock"
-_REMEDY = (
-    "check the disk; restore the file from a backup, or move it away: agents and frameworks come back by themselves"
-)
-_HEADER_BYTES = 100
-_USER_VERSION = slice(60, 64)
-"""Where a SQLite file has its user_version."""
-
 _PRIMARY_CODE = 0xFF
 _MAY_PASS = frozenset(
     {
@@ -105,7 +97,7 @@ class Registry:
         path = directory / FILE_NAME
         try:
             check_format(state_dir)
-            return cls(path, lock_fd, _connect(path))
+            return cls(path, lock_fd, connect(path))
         except sqlite3.Error as error:
             os.close(lock_fd)
             raise _broken(path, error) from error
@@ -184,62 +176,13 @@ class Registry:
             raise _broken(self._path, error) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    before = os.umask(0o077)
-    try:
-        connection = sqlite3.connect(path, check_same_thread=False, timeout=1.0)
-    finally:
-        os.umask(before)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # What a master that was killed after a failed sync has left may be in the page cache only: have it written once more.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        _bring_to_format(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def check_format(state_dir: str) -> None:
-    """Changes nothing. Raises CheckpointError where `Registry.open` would refuse what another version wrote."""
-    path = Path(state_dir) / FILE_NAME
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise CheckpointError(
-            str(path), 0, f"it cannot be read ({error.strerror}): run this as masterd's user"
-        ) from None
-    if header and not header.startswith(b"SQLite format 3\0"):
-        raise CheckpointError(str(path), 0, f"this is no registry; {_REMEDY}")
-    _check_known(path, int.from_bytes(header[_USER_VERSION], "big"))
-
-
-def _check_known(path: Path, found: int) -> None:
-    if found not in STEPS and found != FORMAT:
-        message = f"the registry has format {found}, this version reads 1 to {FORMAT}; run the masterd that wrote it"
-        raise CheckpointError(str(path), 0, message)
-
-
-def _bring_to_format(connection: sqlite3.Connection, path: Path) -> None:
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found in STEPS:
-        connection.executescript(f"BEGIN; {STEPS[found]} PRAGMA user_version = {FORMAT}; COMMIT;")
-    else:
-        _check_known(path, found)
-
-
 def _blocked(path: Path, error: Exception) -> CheckpointBlocked:
     remedy = "make room, or repair the file system"
     return CheckpointBlocked(str(path), 0, f"it cannot be written: {error}; {remedy}")
 
 
 def _broken(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(str(path), 0, f"{type(error).__name__}: {error}; {_REMEDY}")
+    return CheckpointError(str(path), 0, f"{type(error).__name__}: {error}; {REMEDY}")
 
 
 def _agent(row: Sequence[object]) -> SaveAgent:

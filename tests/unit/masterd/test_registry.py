@@ -27,7 +27,8 @@ from masterd.core.effects import (
 )
 from masterd.core.recovery import Remembered
 from masterd.core.views import Drain
-from masterd.registry import FILE_NAME, Registry, check_format
+from masterd.registry import Registry
+from masterd.registry_file import FILE_NAME, check_format
 from masterd.registry_formats import FORMAT
 from paddock.model.errors import CheckpointError, ConfigError
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
