@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.debian import ImageError
-from testbed.three_hosts import ADDRESSES, Testbed
+from testbed.three_hosts import ADDRESSES, OUTSIDE, PLACES, Testbed
 
 DEFAULT_DIRECTORY = "/var/tmp/paddock-testbed"  # noqa: S108 - root's own, made with mkdir
 _TRY = """\
@@ -36,8 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("host", choices=names)
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     partition = verbs.add_parser("partition", help="what the first sends to the second is lost, and the reverse")
-    partition.add_argument("host", choices=names)
-    partition.add_argument("other", choices=names)
+    for place in ("host", "other"):
+        partition.add_argument(
+            place, choices=tuple(PLACES), help=f"one of the three, or {OUTSIDE}: where frameworks may be"
+        )
     partition.add_argument("--one-way", action="store_true", help="the reverse arrives")
     slow = verbs.add_parser("slow", help="what it sends leaves at this rate at most")
     slow.add_argument("host", choices=names)

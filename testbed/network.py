@@ -23,11 +23,14 @@ def _inside(pid: int) -> IPRoute:
     return IPRoute(netns=f"/proc/{pid}/ns/net")
 
 
-def make_bridge(fabric_pid: int) -> None:
-    """In the namespace of this process."""
+def make_bridge(fabric_pid: int, address: str) -> None:
+    """In the namespace of this process; who works there is on the network too, at this address."""
     with _inside(fabric_pid) as fabric:
         fabric.link("add", ifname=_BRIDGE, kind="bridge")
-        fabric.link("set", index=_index(fabric, _BRIDGE), state="up")
+        bridge = _index(fabric, _BRIDGE)
+        fabric.addr("add", index=bridge, address=address, prefixlen=PREFIX_LENGTH)
+        for link in (bridge, _index(fabric, "lo")):
+            fabric.link("set", index=link, state="up")
 
 
 def join(fabric_pid: int, host_pid: int, name: str, address: str) -> None:
@@ -54,21 +57,21 @@ def unplug(host_pid: int) -> None:
 def cut(host_pid: int, towards: str) -> None:
     """The host's packets to this address are lost; those from there arrive."""
     with _inside(host_pid) as host:
-        host.neigh("replace", dst=towards, lladdr=_VOID, ifindex=_index(host, _LINK), state=_PERMANENT)
+        host.neigh("replace", dst=towards, lladdr=_VOID, ifindex=_own(host), state=_PERMANENT)
 
 
 def slow(host_pid: int, rate_kbit: int) -> None:
     """What the host sends leaves at this rate at most."""
     restore_speed(host_pid)
     with _inside(host_pid) as host:
-        host.tc("add", "tbf", _index(host, _LINK), 0, rate=f"{rate_kbit}kbit", burst=16_384, limit=1 << 20)
+        host.tc("add", "tbf", _own(host), 0, rate=f"{rate_kbit}kbit", burst=16_384, limit=1 << 20)
 
 
 def heal(host_pid: int) -> None:
     """All of the above is undone."""
     restore_speed(host_pid)
     with _inside(host_pid) as host:
-        link = _index(host, _LINK)
+        link = _own(host)
         for entry in host.get_neighbours(ifindex=link):
             if entry.get("state", 0) & _PERMANENT and entry.get("lladdr") == _VOID:
                 host.neigh("del", dst=entry.get("dst"), ifindex=link)
@@ -77,9 +80,15 @@ def heal(host_pid: int) -> None:
 def restore_speed(host_pid: int) -> None:
     """Idempotent."""
     with _inside(host_pid) as host:
-        link = _index(host, _LINK)
+        link = _own(host)
         if any(each.get("kind") == "tbf" for each in host.get_qdiscs(index=link)):
             host.tc("del", index=link, parent=_ROOT)
+
+
+def _own(route: IPRoute) -> int:
+    """The link by which whoever is there sends."""
+    found: list[int] = [*route.link_lookup(ifname=_LINK), *route.link_lookup(ifname=_BRIDGE)]
+    return found[0]
 
 
 def _index(route: IPRoute, name: str) -> int:

@@ -26,6 +26,10 @@ from testbed.process_handle import ProcessHandle
 MASTER = "master"
 AGENTS = ("agent1", "agent2")
 ADDRESSES = {MASTER: "10.77.0.10", "agent1": "10.77.0.11", "agent2": "10.77.0.12"}
+OUTSIDE = "outside"
+"""A place on the same network that is none of the three hosts and never fails: where a framework, or a person, works."""
+
+PLACES = {**ADDRESSES, OUTSIDE: "10.77.0.1"}
 MASTER_PORT = 5050
 AGENT_PORT = 5051
 READY_TIMEOUT_S = 120.0
@@ -82,7 +86,7 @@ class Testbed:
         testbed = cls(directory, layers, _settled(holder.pid), _hosts(directory))
         testbed._holder = holder
         try:
-            network.make_bridge(holder.pid)
+            network.make_bridge(holder.pid, PLACES[OUTSIDE])
             for host in testbed.hosts.values():
                 files, links = _installed(host, (settings or {}).get(host.name, ""))
                 host.make_disk(files, links)
@@ -178,9 +182,9 @@ class Testbed:
 
     def partition(self, name: str, other: str, *, one_way: bool = False) -> None:
         """What `name` sends to `other` is lost; and the reverse, unless it is one way only."""
-        network.cut(self._link_holder(name), self.hosts[other].address)
+        network.cut(self._link_holder(name), PLACES[other])
         if not one_way:
-            network.cut(self._link_holder(other), self.hosts[name].address)
+            network.cut(self._link_holder(other), PLACES[name])
 
     def slow(self, name: str, rate_kbit: int) -> None:
         """What it sends leaves at this rate at most."""
@@ -188,6 +192,7 @@ class Testbed:
 
     def heal(self) -> None:
         """Every host is up, goes on, and reaches the others at full speed."""
+        network.heal(self._fabric.pid)
         for host in self.hosts.values():
             if host.is_up:
                 host.thaw()
@@ -196,7 +201,13 @@ class Testbed:
                 self.crash(host.name)
                 self.boot(host.name)
 
+    def outside(self, words: Sequence[str]) -> list[str]:
+        """What runs the words on this machine, but on the three hosts' network."""
+        return ["nsenter", f"--net=/proc/{self._fabric.pid}/ns/net", "--", *words]
+
     def _link_holder(self, name: str) -> int:
+        if name == OUTSIDE:
+            return self._fabric.pid
         nspawn = self.hosts[name].nspawn
         if nspawn is None or not nspawn.is_alive:
             raise ProcessLookupError(f"host {name} is down: `heal` boots it")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,35 +21,6 @@ pytestmark = pytest.mark.timeout(900)  # where nothing is in the cache yet
 PATIENCE_S = 60.0
 FRAMEWORK = (Path(__file__).parent / "counting_framework.py").read_text(encoding="utf-8")
 COUNT = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.2; done"
-_MASTER_SETTINGS = 'agent_ping_timeout = "1s"\nmax_agent_ping_timeouts = 4\n'
-
-
-@pytest.fixture(scope="module")
-def testbed(wheel: Path) -> Iterator[Testbed]:
-    home = Path(tempfile.mkdtemp(prefix="paddock-testbed-"))
-    home.chmod(0o755)
-    running = Testbed.up(home / "hosts", wheel=wheel, settings={MASTER: _MASTER_SETTINGS})
-    fabric, hosts = running._fabric, [host.nspawn for host in running.hosts.values()]
-    directories = [host.cgroup_name for host in running.hosts.values()]
-    try:
-        running.await_ready()
-        yield running
-    finally:
-        running.down()
-        home.rmdir()
-    assert not fabric.is_alive
-    assert not [process for process in hosts if process is not None and process.is_alive]
-    assert not [path for name in directories for path in Path("/sys/fs/cgroup").glob(f"*/{name}")]
-    assert str(home) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def whole(testbed: Testbed) -> Iterator[Testbed]:
-    """Before and after each test all three are there and speak with each other."""
-    testbed.heal()
-    testbed.await_ready()
-    yield testbed
-    testbed.heal()
 
 
 def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
