@@ -28,6 +28,16 @@ def test_defaults_are_mesos(tmp_path: Path) -> None:
     assert settings.allocator_settings.interval_ns == 1_000_000_000
 
 
+def test_what_is_ours_alone_is_on(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.core.offer_timeout_ms == 300_000
+    allocator = settings.allocator_settings
+    assert allocator.run_on_recovery
+    assert allocator.nested_quota
+    assert allocator.decline_backoff
+    assert load(tmp_path, "--offer_timeout=0s").core.offer_timeout_ms == 0
+
+
 def test_units_and_sources(tmp_path: Path) -> None:
     (tmp_path / "masterd.toml").write_text('allocation_interval = "500ms"\nweights = ["a/b=2", "c=0.5"]\n')
     settings = load(
