@@ -71,7 +71,7 @@ def described(paddock: Command, name: str) -> dict[str, Any]:
 def last_reason(paddock: Command, name: str) -> str:
     statuses = described(paddock, name)["statuses"]
     assert isinstance(statuses, list)
-    return str(statuses[-1]["reason"])
+    return str(statuses[-1].get("reason", ""))
 
 
 def newest(paddock: Command, name: str) -> str:
