@@ -20,7 +20,7 @@ from pathlib import Path
 
 CACHE_VARIABLE = "PADDOCK_TEST_CACHE"
 DEFAULT_CACHE = Path("/var/cache/paddock-tests")
-BUILD_TIMEOUT_S = 300.0
+BUILD_TIMEOUT_S = 900.0
 
 SUITE = "bookworm"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "python3", "kmod")

@@ -15,7 +15,7 @@ from pathlib import Path
 from testbed.engine import names, remains
 
 # What answers slowly here is slow because the machine is.
-PATIENCE_S = 40
+PATIENCE_S = round(40 * float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1")))
 # The oldest engine's that we know, Debian 12's, speaks 1.41.
 API_VERSION = "1.41"
 _NEEDED = ("dockerd", "containerd", "runc", "docker-registry", "ip", "nsenter", "busybox")
