@@ -18,6 +18,7 @@ from agentd.containerizer.native import NativeContainerizer
 from agentd.core.events import Ended, Event, LaunchFailed, LaunchProgressed, Prepared, PrepareRefused, Resized, Started
 from agentd.core.exit_record import ExitRecord
 from agentd.docker import creation, empty_cgroups
+from agentd.docker.creating import create_once
 from agentd.docker.engine import DockerEngine, ExecOrder
 from agentd.docker.events import EventFollower
 from agentd.docker.evidence import merged
@@ -26,14 +27,13 @@ from agentd.docker.images import Images
 from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
-from agentd.docker.parameters import Body
 from agentd.docker.stand_in_order import order_words
 from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.container import ContainerConfig, UserIdentity
 from paddock.model.docker import DockerInfo
-from paddock.model.errors import AlreadyExists, ContainerizerError, InvalidRequest, NotFound, PaddockError, Unavailable
+from paddock.model.errors import ContainerizerError, InvalidRequest, NotFound, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -216,26 +216,11 @@ class DockerContainerizer(Containerizer):
         place = creation.Place(cgroup_parent=parent, sandbox_at=self._sandbox_at)
         order = creation.body(config, _docker(config), plan, place)
         try:
-            return await self._create_once(config, order)
+            return await create_once(self._engine, self._leftovers, config, order)
         except NotFound:
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
             await self._bring_image(config)
-            return await self._create_once(config, order)
-
-    async def _create_once(self, config: ContainerConfig, order: Body) -> str:
-        """Also where an earlier try has done it, and nobody was told."""
-        try:
-            engine_id, warnings = await self._engine.create(
-                creation.name_of(config.agent_id, config.container_id), order
-            )
-        except AlreadyExists:
-            found = await self._leftovers.find(config.container_id)
-            if found is None:
-                raise
-            return found.engine_id
-        for words in warnings:
-            _log.warning("the engine warns", extra={"container_id": config.container_id, "words": words})
-        return engine_id
+            return await create_once(self._engine, self._leftovers, config, order)
 
     def _look_at_note(self, container_id: ContainerId) -> None:
         """A few hundred bytes on the way from the page cache."""

@@ -74,11 +74,15 @@ class Leftovers:
 
     async def find(self, container_id: ContainerId) -> EngineContainer | None:
         """What the engine has under its name, if that is ours."""
+        found = await self.named(container_id)
+        return found if found is not None and self.is_ours(found, container_id) else None
+
+    async def named(self, container_id: ContainerId) -> EngineContainer | None:
+        """Whosever it is."""
         try:
-            found = await self._engine.inspect(creation.name_of(self._host.agent_id, container_id))
+            return await self._engine.inspect(creation.name_of(self._host.agent_id, container_id))
         except NotFound:
             return None
-        return found if self.is_ours(found, container_id) else None
 
     async def _run(self, is_known: Callable[[ContainerId], bool]) -> None:
         while True:
