@@ -17,6 +17,7 @@ from agentd.host import agent_identity, host_resources
 from agentd.lock import StateLock
 from isolators.contract import HostFacts
 from isolators.host import read_host_facts
+from paddock.daemon import open_files
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
 from paddock.daemon.logging import set_up_logging
@@ -70,6 +71,7 @@ def _run(settings: Settings, arguments: Sequence[str]) -> int:
     launcher = _launcher(settings, host)
     _write_places(settings, host)
     launcher.ensure()
+    open_files.raise_limit()
     # Only now: a thread of grpc's beside us could otherwise be caught in a fork.
     from agentd.daemon import Daemon  # noqa: PLC0415
 

@@ -24,6 +24,7 @@ from masterd.registry_file import check_format
 from masterd.rpc.services import services
 from masterd.shell import MasterShell
 from paddock import __version__
+from paddock.daemon import open_files
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
@@ -64,6 +65,7 @@ def main() -> int:
         return _check(settings)
     set_up_logging(settings.log_format, settings.log_level, program="masterd")
     use_huge_pages()
+    open_files.raise_limit()
     try:
         asyncio.run(_serve(settings))
     except PaddockError as error:

@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import paddock
 from agentd.containerizer.tasks_scope import MAKER, SCOPE, SYSTEMD_RUNS
+from paddock.daemon import open_files
 from paddock.kernel.mounts import read_hierarchy
 
 _MAIN = "import sys; sys.path[:0] = [{root!r}]; from paddock.launch.launcher import main; main()"
@@ -18,13 +19,16 @@ ENTER = "import sys; sys.path[:0] = [{root!r}]; from agentd.containerizer.tasks_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherCommand:
-    """What is started. `use_systemd`: in the scope of the tasks, where systemd runs this host."""
+    """What is started. `use_systemd`: in the scope of the tasks, where systemd runs this host. `open_files`: the limits that it
+    gets, and of it the tasks: those of the agent's own start, which the agent raises for itself.
+    """
 
     socket_path: str
     agent_id: str
     cgroup_roots: tuple[str, ...]
     log_path: str
     use_systemd: bool
+    open_files: tuple[int, int] = field(default_factory=open_files.limits)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -38,7 +42,8 @@ def start(command: LauncherCommand) -> int:
     arguments: Sequence[str] = command.arguments
     if command.use_systemd and os.path.isdir(SYSTEMD_RUNS) and shutil.which(MAKER):
         arguments = (*isolated(ENTER), *arguments)
-    return _spawn(arguments, command.log_path)
+    with open_files.as_before(command.open_files):
+        return _spawn(arguments, command.log_path)
 
 
 def isolated(code: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ REQUEST_LIMIT_BYTES = 4 * 1024 * 1024
 
 _METADATA_LIMIT_BYTES = 64 * 1024
 _STREAMS_PER_CONNECTION = 1_000
+
+_FAREWELL_S = 2.0
 
 _WAITING_CALLS_LIMIT_COUNT = 100_000
 """On all connections together; one that waits costs 13 KiB."""
@@ -97,14 +100,21 @@ class RpcServer:
         await self._health.set_serving(serving=serving)
 
     async def stop(self, *, grace_s: float) -> None:
-        """No new calls; those under way get the grace, then they are cancelled. Idempotent."""
+        """No new calls; those under way get the grace, then they are cancelled. Idempotent.
+
+        For a peer that reads nothing gRPC would wait without end to say farewell: its connection is cut.
+        """
         server, self._server = self._server, None
         if server is None:
             return
         if self._identity is not None:
             await self._identity.stop()
         await self._health.set_serving(serving=False)
-        await server.stop(grace_s)
+        stopped = asyncio.ensure_future(server.stop(grace_s))
+        await asyncio.wait((stopped,), timeout=grace_s + _FAREWELL_S)
+        if not stopped.done():
+            sockets.hang_up(self._bound_path, self.tcp_port)
+        await stopped
         # gRPC removes the socket of a server that has served, and leaves that of one which never started.
         if self._bound_path:
             sockets.remove(self._bound_path)

@@ -87,6 +87,19 @@ def bind(path: str) -> socket.socket:
     return bound
 
 
+def hang_up(path: str, port: int) -> None:
+    """End every connection of this process's that came in at the path or at the TCP port (empty, 0: none)."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as connection:
+                where = connection.getsockname()
+                if where == path if isinstance(where, str) else port and where[1] == port:
+                    connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # No socket, not connected, or closed meanwhile.
+            continue
+
+
 def remove(path: str) -> None:
     """Gone afterwards, whoever removed it."""
     try:

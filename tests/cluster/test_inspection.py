@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from testbed.one_host import DIRECTORY_PREFIX, OneHost
+from testbed.one_host import OneHost
 from tests.cluster.grpcurl import BUF
+from tests.cluster.tcp_host import one_host_over_tcp
 
 PAGE = (Path(__file__).parents[2] / "docs/operations/inspection.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -27,31 +26,20 @@ TOOLS = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[OneHost, dict[str, str]]]:
+    with one_host_over_tcp() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def tcp() -> dict[str, str]:
-    return {"masterd": f"127.0.0.1:{free_port()}", "agentd": f"127.0.0.1:{free_port()}"}
+def cluster(both: tuple[OneHost, dict[str, str]]) -> OneHost:
+    return both[0]
 
 
 @pytest.fixture(scope="module")
-def cluster(tcp: dict[str, str]) -> Iterator[OneHost]:
-    """Both daemons serve TCP too, where callers count as root."""
-    directory = tempfile.mkdtemp(prefix=DIRECTORY_PREFIX)
-    os.chmod(directory, 0o711)
-    master, agent = (
-        [f"--listen=unix:{directory}/{name}.sock,{tcp[name]}", "--tcp-uid=0"] for name in ("masterd", "agentd")
-    )
-    host = OneHost(directory, agent_arguments=agent, master_arguments=master)
-    try:
-        host.start()
-        yield host
-    finally:
-        host.stop()
+def tcp(both: tuple[OneHost, dict[str, str]]) -> dict[str, str]:
+    return both[1]
 
 
 def buf(*words: str) -> subprocess.CompletedProcess[str]:

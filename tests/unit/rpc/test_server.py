@@ -42,9 +42,11 @@ from paddock.wire.v1.operator_service_pb2 import (
     WatchTasksRequest,
 )
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
+from tests.http2 import HELLO, PING, connect, frame, pour
 from tests.unit.rpc.serving import ENDED, bare_channel, serving
 
 ME = f"uid:{os.geteuid()}"
+WAIT_S = 30.0
 CROWD_COUNT, ROOM_COUNT = 1_500, 500
 """Calls at once, and of these on one connection."""
 
@@ -332,3 +334,14 @@ async def test_a_caller_that_goes_away_ends_its_stream_at_the_service_too(tmp_pa
         async with asyncio.timeout(5):
             while not ENDED:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_caller_who_reads_nothing_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
+    """gRPC by itself waits for as long as that caller is there: the daemon would have to be killed."""
+    async with serving(tmp_path) as server:
+        with connect(f"unix:{tmp_path}/d.sock") as deaf:
+            deaf.sendall(HELLO)
+            taken_all = await asyncio.to_thread(pour, deaf, frame(PING, 0, 0, b"12345678") * 1_000, 10_000)
+            assert not taken_all, "the server's answers fill the socket, and it reads no further"
+            async with asyncio.timeout(WAIT_S):
+                await server.stop(grace_s=0)

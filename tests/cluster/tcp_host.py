@@ -1,0 +1,34 @@
+"""A cluster of one host whose daemons serve TCP beside their unix sockets; there, callers count as root."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from testbed.one_host import DIRECTORY_PREFIX, OneHost
+
+DAEMONS = ("masterd", "agentd")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def one_host_over_tcp() -> Iterator[tuple[OneHost, dict[str, str]]]:
+    """And the TCP address of each daemon."""
+    directory = tempfile.mkdtemp(prefix=DIRECTORY_PREFIX)
+    os.chmod(directory, 0o711)
+    tcp = {name: f"127.0.0.1:{free_port()}" for name in DAEMONS}
+    master, agent = ([f"--listen=unix:{directory}/{name}.sock,{tcp[name]}", "--tcp-uid=0"] for name in DAEMONS)
+    host = OneHost(directory, agent_arguments=agent, master_arguments=master)
+    try:
+        host.start()
+        yield host, tcp
+    finally:
+        host.stop()
