@@ -1,5 +1,5 @@
 # Words, no logic: setup/install brings what is missing, and the rest is Python.
-.PHONY: run test test-long check bench proto wheel testbed clean
+.PHONY: run test test-long test-vagrant check bench proto wheel testbed clean
 .DEFAULT_GOAL := run
 
 run:
@@ -13,6 +13,10 @@ test:
 test-long:
 	@setup/install test
 	@.venv/bin/python -m pytest -m long
+
+test-vagrant:
+	@setup/install test-vagrant
+	@.venv/bin/python -m pytest tests/testbed/vagrant -m vagrant
 
 check:
 	@setup/install check

@@ -82,7 +82,7 @@ def require_programs(packages: Iterable[tuple[str, str]], wanted_by: str) -> Non
         raise ImageError(f"{wanted_by} needs these Debian packages: apt-get install {' '.join(missing)}")
 
 
-def run_tool(command: Sequence[str], *, cwd: Path | None = None) -> str:
+def run_tool(command: Sequence[str], *, cwd: Path | None = None, timeout_s: float = BUILD_TIMEOUT_S) -> str:
     """Run a program to its end and return what it printed; ImageError with the end of its words if it fails."""
     try:
         done = subprocess.run(
@@ -92,13 +92,11 @@ def run_tool(command: Sequence[str], *, cwd: Path | None = None) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=BUILD_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ImageError(
-            f"`{' '.join(command)}` took over {BUILD_TIMEOUT_S:.0f} s: can the archive be reached?"
-        ) from None
+        raise ImageError(f"`{' '.join(command)}` took over {timeout_s:.0f} s: can the archive be reached?") from None
     if done.returncode != 0:
         raise ImageError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stdout[-2000:].strip()}")
     return done.stdout

@@ -63,7 +63,7 @@ def test_with_all_there_it_says_nothing_and_takes_no_time(profile: str) -> None:
 
 @pytest.mark.parametrize("profile", ["", "install", "run test"])
 def test_an_unknown_profile_is_refused(profile: str) -> None:
-    assert "knows run, test, bench and check" in one_sentence_and_what_to_do(run(INSTALL, profile))
+    assert "knows run, test, bench, check and test-vagrant" in one_sentence_and_what_to_do(run(INSTALL, profile))
 
 
 @pytest.mark.parametrize("profile", ["run", "test", "bench"])
@@ -171,5 +171,5 @@ def test_every_package_names_its_commands_and_its_reason() -> None:
     for line in (ROOT / "setup/packages").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             _, profiles, *reason = line.split()
-            assert set(profiles.split(",")) <= {"run", "test", "bench", "check"}
+            assert set(profiles.split(",")) <= {"run", "test", "bench", "check", "test-vagrant"}
             assert reason

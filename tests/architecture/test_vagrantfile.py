@@ -29,6 +29,10 @@ def test_vagrant_refuses_an_unknown_setting(tmp_path: Path) -> None:
     assert "memmory" in done.stderr
 
 
+def test_the_tests_run_on_demand_only() -> None:
+    assert 'provision "test", type: "shell", run: "never"' in TEXT
+
+
 def test_there_are_one_master_and_two_agents() -> None:
     assert 'define "master"' in TEXT
     assert '"agent1" =>' in TEXT
@@ -36,6 +40,6 @@ def test_there_are_one_master_and_two_agents() -> None:
 
 
 def test_provisioners_have_names_and_both_providers_their_settings() -> None:
-    assert TEXT.count('provision "') == TEXT.count("provision")
+    assert TEXT.count('vm.provision "') == TEXT.count("vm.provision")
     assert 'provider "virtualbox"' in TEXT
     assert 'provider "libvirt"' in TEXT
