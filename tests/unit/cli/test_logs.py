@@ -97,9 +97,8 @@ def test_without_follow_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_agent_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_stream, "GIVE_UP_AFTER_S", -1.0)
     with pytest.raises(Unavailable):
-        streamed(Agent(b"0123456789", [0]), monkeypatch)
+        streamed(Agent(b"0123456789", [0]), monkeypatch, give_up_after_s=-1.0)
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "1" * 10, "²"])
