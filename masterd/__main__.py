@@ -11,9 +11,10 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from masterd.beginning import Beginning
-from masterd.config import MasterSettings, configuration, parse_weights
+from masterd.config import MasterSettings, configuration
 from masterd.core.effects import SaveWeights
 from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered
@@ -22,7 +23,9 @@ from masterd.recording import FORMAT, RecordedMachine, Recorder
 from masterd.registry import Registry
 from masterd.registry_file import check_format
 from masterd.rpc.services import services
+from masterd.setting_kinds import parse_weights
 from masterd.shell import MasterShell
+from masterd.whitelist import read_whitelist
 from paddock import __version__
 from paddock.daemon import open_files
 from paddock.daemon.clock import SystemClock
@@ -77,10 +80,11 @@ def main() -> int:
 def _check(settings: MasterSettings) -> int:
     """What would keep it from starting, and can be known without touching anything."""
     problems = []
-    try:
-        check_format(settings.state_dir)
-    except CheckpointError as error:
-        problems.append(str(error))
+    for look in (lambda: check_format(settings.state_dir), lambda: read_whitelist(settings.whitelist)):
+        try:
+            look()
+        except (CheckpointError, ConfigError) as error:
+            problems.append(str(error))
     recorded_in = os.path.dirname(settings.record_events or "/")
     for name, path in (("state_dir", settings.state_dir), ("record_events", recorded_in)):
         nearest = path
@@ -102,6 +106,7 @@ async def _serve(settings: MasterSettings) -> None:
 
 
 async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
+    whitelist = read_whitelist(settings.whitelist)
     clock = SystemClock()
     identity = registry.begin_epoch()
     remembered = registry.load()
@@ -117,6 +122,7 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         clock=clock,
         allocation_interval_s=settings.allocation_interval_s,
     )
+    shell.post(whitelist)
     server = _server(settings, shell)
     http = HttpListener(
         settings.http_addresses, Pages(shell, role_limit_count=settings.metrics_role_limit_count).by_path
@@ -136,7 +142,9 @@ async def _serve_from(settings: MasterSettings, registry: Registry) -> None:
         _log.info("master serves", extra={"master_id": identity.master_id, "epoch": identity.epoch, "address": address})
         status = f"master {identity.master_id}, epoch {identity.epoch}, serves on {address}"
         readiness.ready(status)
-        reload = Reload(settings, load=_settings_again, apply=_apply, readiness=readiness, status=status)
+        reload = Reload(
+            settings, load=_settings_again, apply=partial(_apply, shell), readiness=readiness, status=status
+        )
         loop.add_signal_handler(signal.SIGHUP, reload.run)
         telling = asyncio.create_task(_tell_problems(shell, server, readiness))
         try:
@@ -177,7 +185,9 @@ def _settings_again() -> MasterSettings:
     return invocation.settings
 
 
-def _apply(settings: MasterSettings) -> None:
+def _apply(shell: MasterShell, settings: MasterSettings) -> None:
+    """The whitelist's file is read each time: it changes more often than its name."""
+    shell.post(read_whitelist(settings.whitelist))
     set_up_logging(settings.log_format, settings.log_level, program="masterd")
 
 

@@ -14,7 +14,9 @@ from paddock.model.errors import ConfigError
 ENTRY_POINT_GROUP = "paddock.allocators"
 
 AllocatorMaker = Callable[[AllocatorSettings], Allocator]
-"""What an entry point names: a class, or any function, that makes an allocator of the settings."""
+"""What an entry point names: a class, or any function, that makes an allocator of the settings. It raises ConfigError naming
+one that it cannot honour.
+"""
 
 BUILT_IN: dict[str, AllocatorMaker] = {"drf": DrfAllocator, "random": RandomAllocator}
 

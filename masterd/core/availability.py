@@ -4,7 +4,7 @@ those that take no new work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from masterd.allocator.interface import Inactivity
 from masterd.core import offers
@@ -69,6 +69,17 @@ def refresh(turn: Turn, agent: AgentEntry) -> None:
     state.allocator.set_agent_active(agent_id, active=not why, why=why)
     if why:
         offers.rescind_all(turn, agent)
+
+
+def allow_only(turn: Turn, hostnames: Collection[str] | None) -> None:
+    """The whitelist. What is offered of others comes back; their tasks go on, and they count in the shares as before."""
+    turn.state.allocator.set_whitelist(hostnames)
+    if hostnames is None:
+        return
+    allowed = frozenset(hostnames)
+    for agent in turn.state.agents.values():
+        if agent.info.hostname not in allowed:
+            offers.rescind_all(turn, agent)
 
 
 def admit(turn: Turn, agent: AgentEntry) -> None:

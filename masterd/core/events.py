@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from masterd.allocator.quota import Quota, QuotaChange
+from masterd.core.configuration_events import WhitelistChanged
 from paddock.model.agent import AgentInfo
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
@@ -105,9 +106,7 @@ class VolumesRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumesFound:
-    """Where its disk and our list do not agree: volumes that it cannot give to tasks, with the reason, and those on its disk
-    that are not on the list. All of it, each time.
-    """
+    """Where disk and list differ: volumes that it cannot give to tasks, and why, and those not on the list. All, each time."""
 
     stream: int
     troubled: tuple[tuple[VolumeKey, str], ...]
@@ -394,6 +393,7 @@ Event = (
     | AgentMarkedGone
     | DrainAgent
     | CancelDrain
+    | WhitelistChanged
     | CycleDue
     | Tick
 )

@@ -17,6 +17,7 @@ from masterd.core import (
     teardown,
     volumes,
 )
+from masterd.core.configuration_events import WhitelistChanged
 from masterd.core.effects import Effect, NoteHeartbeat
 from masterd.core.events import (
     Accept,
@@ -112,6 +113,8 @@ class Machine:
                 availability.ask_back(turn)
             case Tick():
                 _pass_time(turn)
+            case WhitelistChanged(hostnames=hostnames):
+                availability.allow_only(turn, hostnames)
             case AgentRegistered():
                 agent_events.registered(turn, event)
             case AgentStreamLost(stream=stream):

@@ -25,7 +25,9 @@ class Reload(Generic[S]):
     def __init__(
         self, settings: S, *, load: Callable[[], S], apply: Callable[[S], None], readiness: Readiness, status: str
     ) -> None:
-        """`load` reads all sources again and raises ConfigError. `apply` gets settings that differ in the safe set only."""
+        """`load` reads all sources again and raises ConfigError. `apply` gets settings that differ in the safe set only; it may
+        raise ConfigError too, as long as it has changed nothing.
+        """
         self._settings = settings
         self._load = load
         self._apply = apply
@@ -37,16 +39,17 @@ class Reload(Generic[S]):
         self._readiness.reloading()
         try:
             wanted = self._load()
+            changed = [f for f in fields(self._settings) if getattr(self._settings, f.name) != getattr(wanted, f.name)]
+            now = {f.name: getattr(wanted, f.name) for f in changed if spec_of(f.metadata).reloads}
+            in_force = replace(self._settings, **now)
+            self._apply(in_force)
         except PaddockError as error:
             _log.error("configuration is refused; nothing changed", extra={"error": str(error)})
             self._readiness.ready(f"{self._status}; the reload was refused: {str(error).splitlines()[0]}")
             return
-        changed = [f for f in fields(self._settings) if getattr(self._settings, f.name) != getattr(wanted, f.name)]
-        now = {f.name: getattr(wanted, f.name) for f in changed if spec_of(f.metadata).reloads}
+        self._settings = in_force
         named = {f.name: spec_of(f.metadata).flag.replace("-", "_") or f.name for f in changed}
         later = [name for field, name in named.items() if field not in now]
-        self._settings = replace(self._settings, **now)
-        self._apply(self._settings)
         _log.info(
             "configuration is read anew",
             extra={"changed": ",".join(named[field] for field in now), "needs_restart": ",".join(later)},

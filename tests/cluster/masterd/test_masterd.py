@@ -14,10 +14,13 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError
 
+from masterd.replay import tell
 from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
+from paddock.wire.v1 import explain_service_pb2 as explain_pb
 from paddock.wire.v1 import operator_service_pb2 as operator_pb
 from paddock.wire.v1 import scheduler_service_pb2 as scheduler_pb
 from paddock.wire.v1 import tasks_pb2
+from paddock.wire.v1.explain_service_pb2_grpc import ExplainServiceStub
 from tests.cluster.masterd.speakers import task
 from tests.cluster.masterd.stage import stage
 from tests.masterd_process import ROOT, MasterdProcess
@@ -267,3 +270,52 @@ def test_a_reload_changes_what_needs_no_restart_and_names_the_rest(tmp_path: Pat
             time.sleep(0.02)
     finally:
         assert masterd.stop() == 0
+
+
+async def test_a_whitelist_is_read_anew_and_is_what_it_says_after_a_restart_too(tmp_path: Path) -> None:
+    file, events = tmp_path / "hosts", tmp_path / "events"
+    file.write_text("a1\n", encoding="utf-8")
+    flags = ("--allocation-interval=100ms", f"--whitelist={file}", f"--record-events={events}")
+    with MasterdProcess(tmp_path, *flags) as masterd:
+
+        async def reread(text: str, answer: str) -> None:
+            answers = masterd.log.count(answer)
+            file.write_text(text, encoding="utf-8")
+            os.kill(masterd.pid, signal.SIGHUP)
+            deadline_s = time.monotonic() + 20
+            while masterd.log.count(answer) == answers:
+                assert time.monotonic() < deadline_s, masterd.log
+                await asyncio.sleep(0.02)
+
+        async with stage(masterd) as on:
+            first, second, framework = await on.agent("a1"), await on.agent("a2"), await on.framework("r")
+            await first.register()
+            await second.register()
+            await framework.subscribe()
+            offer = await framework.offer()
+            assert offer.agent_id == "a1"
+            await reread("a 1\n", "configuration is refused; nothing changed")
+            await reread("a2\n", "configuration is read anew")
+            await framework.offer("a2")
+            await framework.heard.wait_for(
+                scheduler_pb.SchedulerEvent, lambda event: event.rescind.offer_id == offer.offer_id
+            )
+            explain = ExplainServiceStub(await on.channel())
+            found = await explain.ExplainOffers(explain_pb.ExplainOffersRequest(agent_id="a1"))
+            assert [each.reason for each in found.explanations[0].findings] == [explain_pb.NO_OFFER_WHITELIST]
+        assert masterd.stop() == 0
+        assert tell(str(events))[0] == 0, tell(str(events))
+        masterd.start()
+        async with stage(masterd) as on:
+            framework = await on.framework("r")
+            await framework.subscribe()
+            for name in ("a1", "a2"):
+                await (await on.agent(name)).register()
+            assert (await framework.offer()).agent_id == "a2"
+
+
+def test_a_whitelist_that_is_not_there_is_said_before_anything_begins(tmp_path: Path) -> None:
+    masterd = MasterdProcess(tmp_path, f"--whitelist={tmp_path}/absent", "--check-config")
+    checked = subprocess.run(masterd.command(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (checked.returncode, "absent: No such file" in checked.stderr) == (2, True), checked.stderr
+    assert "whitelist: " in checked.stderr

@@ -36,9 +36,12 @@ class Reloaded:
     def __init__(self) -> None:
         self.wanted: Some | ConfigError = Some()
         self.applied: list[Some] = []
-        self.reload = Reload(
-            Some(), load=self._load, apply=self.applied.append, readiness=Readiness(), status="it serves"
-        )
+        self.reload = Reload(Some(), load=self._load, apply=self._apply, readiness=Readiness(), status="it serves")
+
+    def _apply(self, settings: Some) -> None:
+        if settings.safe == "cannot be":
+            raise ConfigError(("safe: it cannot be",))
+        self.applied.append(settings)
 
     def _load(self) -> Some:
         if isinstance(self.wanted, ConfigError):
@@ -83,3 +86,14 @@ def test_a_configuration_that_is_wrong_changes_nothing(heard: socket.socket) -> 
     each.reload.run()
     assert each.applied == []
     assert status(heard).startswith("it serves; the reload was refused: ")
+
+
+def test_what_cannot_be_put_in_force_is_as_wrong_and_stays_out(heard: socket.socket) -> None:
+    each = Reloaded()
+    each.wanted = Some(safe="cannot be", fixed_s="b")
+    each.reload.run()
+    assert status(heard).startswith("it serves; the reload was refused: safe: it cannot be")
+    each.wanted = Some(safe="b")
+    each.reload.run()
+    assert each.applied == [Some(safe="b")]
+    assert status(heard) == "it serves"

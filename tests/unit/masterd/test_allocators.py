@@ -72,6 +72,22 @@ def test_a_clash_or_a_defect_is_a_configuration_error(site: Path, point: str, na
         allocators.create(name, SETTINGS)
 
 
+def test_one_that_cannot_honour_a_setting_says_which(site: Path) -> None:
+    module = site / "acme_allocators.py"
+    refusing = (
+        "from paddock.model.errors import ConfigError\ndef make(settings):\n    if settings.nested_quota:\n"
+        "        raise ConfigError(('nested_quota: acme has no roles below roles; write false',))\n"
+        "    return Greedy(settings)\n"
+    )
+    module.write_text(MODULE + refusing, encoding="utf-8")
+    install(site, "acme", "acme = acme_allocators:make")
+    with pytest.raises(ConfigError, match="nested_quota: acme has no roles below roles; write false"):
+        allocators.create("acme", SETTINGS)
+    made = allocators.create("acme", AllocatorSettings(nested_quota=False, filter_gpus=False))
+    assert isinstance(made, DrfAllocator)
+    assert (type(made).__name__, made.settings.filter_gpus) == ("Greedy", False)
+
+
 def test_lots_fall_in_proportion_to_weights() -> None:
     """Three roles of weight 1, 2 and 5, one agent at a time: far from equal, and near what the weights say."""
     allocator = RandomAllocator(AllocatorSettings(decline_backoff=False))

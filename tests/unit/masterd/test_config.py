@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from masterd.config import MasterSettings, parse_weights
+from masterd.config import MasterSettings
+from masterd.setting_kinds import parse_weights
 from paddock.daemon.config import Configuration, Shown
 from paddock.model.errors import ConfigError, InvalidRequest
 
@@ -71,11 +72,54 @@ def test_units_and_sources(tmp_path: Path) -> None:
         "--state-dir=relative",
         "--log-level=loud",
         "--tcp-uid=0",
+        "--min-allocatable-resources=cpus",
+        "--min-allocatable-resources=cpus:1|",
+        "--min-allocatable-resources=cpus:1;cpus:2",
+        "--min-allocatable-resources=cpus:-1",
+        "--fair-sharing-excluded-resource-names=gpus,,ports",
+        "--fair-sharing-excluded-resource-names=gpus:1",
+        "--filter-gpu-resources=maybe",
+        "--allocator-agent-recovery-factor=1.1",
+        "--allocator-agent-recovery-factor=-0.1",
+        "--allocator-agent-recovery-factor=nan",
+        "--allocator-recovery-timeout=0s",
+        "--run-on-recovery=1",
+        "--roles=a//b",
+        "--roles=a,",
+        "--whitelist=relative",
+        "--whitelist=ftp:/hosts",
     ],
 )
 def test_what_is_refused(tmp_path: Path, flag: str) -> None:
     with pytest.raises(ConfigError):
         load(tmp_path, flag)
+
+
+def test_what_is_refused_names_value_and_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "--min-allocatable-resources=cpus", "--allocator-agent-recovery-factor=2", "--roles=..")
+    for words in (
+        "min_allocatable_resources: 'cpus' is not accepted: write name:number",
+        "--allocator-agent-recovery-factor: '2' is not accepted: write a number from 0 to 1: 0.8",
+        "--roles: '..' is not accepted: roles: '..' is not accepted: use '*' or components",
+    ):
+        assert words in str(caught.value)
+
+
+def test_a_weight_is_of_a_role_that_may_be_had(tmp_path: Path) -> None:
+    assert load(tmp_path, "--roles=a,b", "--weights=a=2,*=3").core.roles == frozenset({"a", "b", "*"})
+    with pytest.raises(ConfigError, match="weights: c is none of `roles`"):
+        load(tmp_path, "--roles=a,b", "--weights=a=2,c=2")
+
+
+def test_what_is_shown_is_read_again(tmp_path: Path) -> None:
+    flags = dict(Configuration("masterd", "0", MasterSettings, str(tmp_path / "masterd.toml")).flags())
+    defaults = [
+        f"{flag.partition('=')[0]}={words.rpartition('[')[2].removesuffix(']')}"
+        for flag, words in flags.items()
+        if not flag.startswith(("--config", "--check-config", "--version"))
+    ]
+    assert load(tmp_path, *defaults) == MasterSettings()
 
 
 def test_a_weight_names_the_word() -> None:

@@ -36,7 +36,7 @@ from masterd.core.machine import Machine
 from masterd.core.recovery import Remembered, recover
 from masterd.core.state import Settings
 from masterd.simulation.memory import Memory
-from paddock.model.agent import TASK_RESIZE, AgentInfo, MasterInfo
+from paddock.model.agent import TASK_RESIZE, AgentInfo, DomainInfo, MasterInfo
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
 from paddock.model.ids import AgentId, ContainerId, FrameworkId, MasterId, TaskId
 from paddock.model.offer import Filters, Launch, Offer
@@ -88,9 +88,10 @@ class World:
         epoch: int = 1,
         authorizer: Authorizer | None = None,
         now_ns: int = 1_000 * SECOND_NS,
+        allocator: DrfAllocator | None = None,
     ) -> None:
         self.now_ns = now_ns
-        self.allocator = DrfAllocator(AllocatorSettings())
+        self.allocator = allocator or DrfAllocator(AllocatorSettings())
         self.machine = Machine(
             recover(
                 remembered or Remembered(),
@@ -140,6 +141,7 @@ class World:
         problem: str = "",
         attributes: str = "",
         containerizers: tuple[str, ...] = (),
+        region: str = "",
     ) -> int:
         self.streams += 1
         info = AgentInfo(
@@ -149,6 +151,7 @@ class World:
             capabilities=(TASK_RESIZE,),
             attributes=parse_attributes(attributes),
             containerizers=containerizers,
+            domain=DomainInfo(region=region),
         )
         self.do(
             AgentRegistered(
