@@ -25,7 +25,7 @@ VERBS = {
     "inspect": "print everything about a task as JSON",
     "logs": "print or follow a task's output",
     "kill": "stop a task: a signal, and SIGKILL after the grace period",
-    "top": "show what tasks or agents use, again and again",
+    "top": "show what tasks or agents use, or roles have, again and again",
     "update": "change the size of a running task or container",
     "events": "tell everything that happens to tasks, agents, frameworks, offers and roles, as it happens",
     "wait": "wait for a task's end and return its exit code",

@@ -241,7 +241,7 @@ def test_explain_tells_the_whole_story_while_it_runs_and_after(paddock: Command,
         assert word in told, told
 
 
-def test_top_shows_what_tasks_and_agents_use(paddock: Command, sleeper: Background) -> None:
+def test_top_shows_what_tasks_and_agents_use_and_roles_have(paddock: Command, sleeper: Background) -> None:
     burning = paddock.start("run", "--name=burning", "--cpus-limit=0.2", "--", "/bin/sh", "-c", "while :; do :; done")
     background = Background(process=burning, task_id=paddock.task("burning", "running"))
     try:
@@ -261,16 +261,24 @@ def test_top_shows_what_tasks_and_agents_use(paddock: Command, sleeper: Backgrou
         assert agent["container_count"] >= 2
         assert agent["cpus_held_milli"] >= 300
         assert "AGENT" in paddock.text("top", "agents", "--once")
+        (role,) = [
+            each for each in json.loads(paddock.text("top", "roles", "--once", "-o", "json")) if each["role"] == "*"
+        ]
+        assert (role["task_count"], role["framework_count"], role["weight_milli"]) == (2, 2, 1000)
+        assert (role["allocated_milli"]["cpus"], role["share"] > 0) == (300, True)
+        assert paddock.text("top", "roles", "--once").splitlines()[1].split()[0] == "*"
     finally:
         background.end()
 
 
-def test_top_goes_on_until_it_is_stopped(paddock: Command, sleeper: Background) -> None:
-    process = paddock.start("top", "--interval=100ms", "-o", "json")
+@pytest.mark.parametrize("what", ["tasks", "roles"])
+def test_top_goes_on_until_it_is_stopped(paddock: Command, sleeper: Background, what: str) -> None:
+    process = paddock.start("top", what, "--interval=100ms", "-o", "json")
+    wanted = ("task_id", sleeper.task_id) if what == "tasks" else ("task_count", 1)
     try:
         assert process.stdout is not None
         for _ in range(3):
-            assert sleeper.task_id in {each["task_id"] for each in json.loads(process.stdout.readline())}
+            assert wanted[1] in [each[wanted[0]] for each in json.loads(process.stdout.readline())]
     finally:
         process.send_signal(signal.SIGINT)
         _, words = process.communicate(timeout=20)

@@ -1,22 +1,30 @@
 """`paddock top`: rates from two looks, rows, sums, order, and tables that take each other's place on a terminal only."""
 
 import argparse
+import contextlib
 import io
 import json
+import re
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.cli import top
 from paddock.cli.__main__ import main
 from paddock.cli.exit_codes import USAGE
 from paddock.cli.rates import Rates, rates_between
+from paddock.cli.top_roles import role_uses
 from paddock.cli.top_rows import AgentUse, TaskUse
 from paddock.cli.top_sampling import total_of, total_rates
+from paddock.model.resource_text import parse_resources
 from paddock.model.statistics import ResourceStatistics
+from paddock.model.task import TaskState
+from paddock.rpc.clients.policy import RoleView
+from tests.unit.cli.views import task_view
 
 MIB = 1 << 20
 S = 10**9
@@ -161,6 +169,103 @@ def test_json_is_one_line_with_every_field_and_null_for_what_is_not_known(capsys
     assert agent["cpus_held_milli"] == 500
 
 
+def role(name: str, share: float | None = None, **changes: Any) -> RoleView:
+    view = RoleView(
+        role=name,
+        weight_milli=1000,
+        guarantees_milli={},
+        limits_milli={},
+        consumed_milli={"cpus": 0},
+        reserved_milli={"cpus": 0},
+        allocated=parse_resources(""),
+        offered=parse_resources(""),
+        framework_ids=(),
+        share=share,
+        document="",
+    )
+    return replace(view, **changes)
+
+
+PROD = role(
+    "prod",
+    0.25,
+    weight_milli=2500,
+    guarantees_milli={"cpus": 4000},
+    limits_milli={"cpus": 8000, "mem": 1_024_000},
+    reserved_milli={"cpus": 500, "mem": 0},
+    allocated=parse_resources("cpus:2;ports:[31000-31001]").allocated_to("prod"),
+    offered=parse_resources("cpus:0.5").allocated_to("prod"),
+    framework_ids=("f1", "f2"),
+)
+
+
+def test_the_table_of_roles_is_sorted_by_share_and_counts_what_lives(capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [replace(task_view("t", state=state), role="prod") for state in TaskState]
+    living = sum(not state.is_terminal for state in TaskState)
+    found = role_uses([role("empty"), role("idle", 0.0), role("a", 0.0), PROD, role("greedy", 3.5)], tasks)
+    top.print_use(found, arguments("roles", "--once"))
+    lines = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == [
+        "ROLE", "SHARE", "WEIGHT", "GUARANTEE", "LIMIT", "RESERVED", "ALLOCATED", "OFFERED", "FRAMEWORKS", "TASKS",
+    ]  # fmt: skip
+    assert [line[0] for line in lines[1:]] == ["greedy", "prod", "a", "idle", "empty"]
+    assert lines[2][1:] == [
+        "0.2500", "2.5", "cpus:4", "cpus:8;mem:1024", "cpus:0.5", "cpus:2;ports:[31000-31001]", "cpus:0.5", "2",
+        str(living),
+    ]  # fmt: skip
+    assert lines[5][1:] == ["-", "1", *["-"] * 5, "0", "0"]
+    top.print_use(found, arguments("roles", "--once", "--no-headers", "--sort=name"))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "a", "empty", "greedy", "idle", "prod",
+    ]  # fmt: skip
+
+
+def test_roles_as_json_say_every_figure_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    top.print_use(role_uses([role("empty"), PROD], ()), arguments("roles", "--once", "-o", "json"))
+    (line,) = capsys.readouterr().out.splitlines()
+    prod, empty = json.loads(line)
+    assert prod == {
+        "role": "prod",
+        "weight_milli": 2500,
+        "share": 0.25,
+        "guarantees_milli": {"cpus": 4000},
+        "limits_milli": {"cpus": 8000, "mem": 1_024_000},
+        "reserved_milli": {"cpus": 500},
+        "consumed_milli": {},
+        "allocated_milli": {"cpus": 2000, "ports": 2000},
+        "offered_milli": {"cpus": 500},
+        "framework_count": 2,
+        "task_count": 0,
+    }
+    assert (empty["role"], empty["share"]) == ("empty", None)
+
+
+words = st.text("ab/é\x1b\n\u202e ", max_size=6)
+amounts = st.dictionaries(words, st.integers(0, 2**60), max_size=3)
+role_views = st.builds(
+    role,
+    words,
+    st.none() | st.floats(0, 1e9),
+    guarantees_milli=amounts,
+    limits_milli=amounts,
+    reserved_milli=amounts,
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(role_views, max_size=6))
+def test_any_roles_have_an_order_and_a_line_each(views: list[RoleView]) -> None:
+    found = role_uses(views, ())
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        top.print_use(found, arguments("roles", "--once", "--no-headers"))
+        top.print_use(found, arguments("roles", "-o", "json"))
+    lines = printed.getvalue().split("\n")
+    assert len(lines) == len(views) + 2
+    shares = [-1.0 if each["share"] is None else each["share"] for each in json.loads(lines[-2])]
+    assert shares == sorted(shares, reverse=True)
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -171,13 +276,16 @@ def test_only_on_a_terminal_a_table_takes_the_place_of_the_one_before(monkeypatc
     for place in (terminal, pipe):
         monkeypatch.setattr(sys, "stdout", place)
         top.print_use([use("t1")], arguments())
+        top.print_use(role_uses([PROD], ()), arguments("roles"))
     assert terminal.getvalue().startswith("\x1b[H\x1b[J")
+    assert terminal.getvalue().count("\x1b[H\x1b[J") == 2
     assert "\x1b" not in pipe.getvalue()
     assert pipe.getvalue().endswith("\n\n")
 
 
 def test_a_strangers_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     top.print_use([use("\x1b[2Jx")], arguments("--once"))
+    top.print_use(role_uses([role("\x1b[2Jx")], ()), arguments("roles", "--once"))
     assert "\x1b" not in capsys.readouterr().out
 
 
@@ -185,3 +293,22 @@ def test_a_strangers_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixtur
 def test_an_interval_that_is_none_is_usage(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", word]) == USAGE
     assert "--interval" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("roles", "--sort=cpu"), "roles are sorted by share or name"),
+        (("tasks", "--sort=share"), "tasks have none; use one of cpu, "),
+        (("agents", "--sort=share"), "agents have none; use one of cpu, "),
+        (("roles", "--framework=f1"), "use it with `top tasks`"),
+        (("agents", "--framework=f1"), "use it with `top tasks`"),
+    ],
+)
+def test_what_would_have_no_effect_is_usage(
+    words: tuple[str, ...], remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", *words, "--once"]) == USAGE
+    said = capsys.readouterr().err
+    assert remedy in said
+    assert words[1].partition("=")[0] in said
