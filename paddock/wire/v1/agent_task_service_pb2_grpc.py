@@ -50,13 +50,16 @@ class AgentTaskServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListTasks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The tasks that this agent has and the caller may see, by framework and task id; those that have ended only when asked
+        for.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTasks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """From version 0: the tasks as they are, a bookmark, then each change. From a later one: what changed since, and on.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -32,13 +32,21 @@ class AgentTaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentTaskServiceAsyncStub: ...
     ListTasks: _grpc.UnaryUnaryMultiCallable[_agent_task_service_pb2.ListAgentTasksRequest, _agent_task_service_pb2.ListAgentTasksResponse]
+    """The tasks that this agent has and the caller may see, by framework and task id; those that have ended only when asked
+    for.
+    """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_agent_task_service_pb2.WatchAgentTasksRequest, _agent_task_service_pb2.WatchAgentTasksResponse]
+    """From version 0: the tasks as they are, a bookmark, then each change. From a later one: what changed since, and on."""
 
 @_typing.type_check_only
 class AgentTaskServiceAsyncStub(AgentTaskServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTasks: _aio.UnaryUnaryMultiCallable[_agent_task_service_pb2.ListAgentTasksRequest, _agent_task_service_pb2.ListAgentTasksResponse]  # type: ignore[assignment]
+    """The tasks that this agent has and the caller may see, by framework and task id; those that have ended only when asked
+    for.
+    """
     WatchTasks: _aio.UnaryStreamMultiCallable[_agent_task_service_pb2.WatchAgentTasksRequest, _agent_task_service_pb2.WatchAgentTasksResponse]  # type: ignore[assignment]
+    """From version 0: the tasks as they are, a bookmark, then each change. From a later one: what changed since, and on."""
 
 class AgentTaskServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -46,13 +54,17 @@ class AgentTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _agent_task_service_pb2.ListAgentTasksRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_agent_task_service_pb2.ListAgentTasksResponse, _abc.Awaitable[_agent_task_service_pb2.ListAgentTasksResponse]]: ...
+    ) -> _typing.Union[_agent_task_service_pb2.ListAgentTasksResponse, _abc.Awaitable[_agent_task_service_pb2.ListAgentTasksResponse]]:
+        """The tasks that this agent has and the caller may see, by framework and task id; those that have ended only when asked
+        for.
+        """
 
     @_abc_1.abstractmethod
     def WatchTasks(
         self,
         request: _agent_task_service_pb2.WatchAgentTasksRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_agent_task_service_pb2.WatchAgentTasksResponse], _abc.AsyncIterator[_agent_task_service_pb2.WatchAgentTasksResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_agent_task_service_pb2.WatchAgentTasksResponse], _abc.AsyncIterator[_agent_task_service_pb2.WatchAgentTasksResponse]]:
+        """From version 0: the tasks as they are, a bookmark, then each change. From a later one: what changed since, and on."""
 
 def add_AgentTaskServiceServicer_to_server(servicer: AgentTaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -93,7 +93,8 @@ class ContainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def KillContainer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers when the wish is durable; WaitContainer tells the end.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -106,13 +107,15 @@ class ContainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetContainer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One container as it is now. NOT_FOUND; PERMISSION_DENIED when the caller may not see it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListContainers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The containers that the caller may see, oldest first; those that have ended only when asked for.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -134,13 +137,15 @@ class ContainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListStatistics(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What containers use, read from the kernel at every call. Without ids: all that run and the caller may see.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEffectiveLimits(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What was asked for as a limit, and what the kernel has in force now.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -35,10 +35,13 @@ class ContainerServiceStub:
     LaunchContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.LaunchContainerRequest, _container_service_pb2.LaunchContainerResponse]
     """INVALID_ARGUMENT names the field; ALREADY_EXISTS; RESOURCE_EXHAUSTED when it is more than what is free."""
     KillContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.KillContainerRequest, _container_service_pb2.KillContainerResponse]
+    """Answers when the wish is durable; WaitContainer tells the end."""
     WaitContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.WaitContainerRequest, _container_service_pb2.WaitContainerResponse]
     """Answers when the container has ended, or with DEADLINE_EXCEEDED."""
     GetContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.GetContainerRequest, _containers_pb2.Container]
+    """One container as it is now. NOT_FOUND; PERMISSION_DENIED when the caller may not see it."""
     ListContainers: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListContainersRequest, _container_service_pb2.ListContainersResponse]
+    """The containers that the caller may see, oldest first; those that have ended only when asked for."""
     WatchContainers: _grpc.UnaryStreamMultiCallable[_container_service_pb2.WatchContainersRequest, _container_service_pb2.WatchContainersResponse]
     """The containers as they are, then each change."""
     UpdateContainer: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.UpdateContainerRequest, _container_service_pb2.UpdateContainerResponse]
@@ -47,7 +50,9 @@ class ContainerServiceStub:
     more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
     """
     ListStatistics: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListStatisticsRequest, _container_service_pb2.ListStatisticsResponse]
+    """What containers use, read from the kernel at every call. Without ids: all that run and the caller may see."""
     ListEffectiveLimits: _grpc.UnaryUnaryMultiCallable[_container_service_pb2.ListEffectiveLimitsRequest, _container_service_pb2.ListEffectiveLimitsResponse]
+    """What was asked for as a limit, and what the kernel has in force now."""
 
 @_typing.type_check_only
 class ContainerServiceAsyncStub(ContainerServiceStub):
@@ -55,10 +60,13 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     LaunchContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.LaunchContainerRequest, _container_service_pb2.LaunchContainerResponse]  # type: ignore[assignment]
     """INVALID_ARGUMENT names the field; ALREADY_EXISTS; RESOURCE_EXHAUSTED when it is more than what is free."""
     KillContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.KillContainerRequest, _container_service_pb2.KillContainerResponse]  # type: ignore[assignment]
+    """Answers when the wish is durable; WaitContainer tells the end."""
     WaitContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.WaitContainerRequest, _container_service_pb2.WaitContainerResponse]  # type: ignore[assignment]
     """Answers when the container has ended, or with DEADLINE_EXCEEDED."""
     GetContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.GetContainerRequest, _containers_pb2.Container]  # type: ignore[assignment]
+    """One container as it is now. NOT_FOUND; PERMISSION_DENIED when the caller may not see it."""
     ListContainers: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListContainersRequest, _container_service_pb2.ListContainersResponse]  # type: ignore[assignment]
+    """The containers that the caller may see, oldest first; those that have ended only when asked for."""
     WatchContainers: _aio.UnaryStreamMultiCallable[_container_service_pb2.WatchContainersRequest, _container_service_pb2.WatchContainersResponse]  # type: ignore[assignment]
     """The containers as they are, then each change."""
     UpdateContainer: _aio.UnaryUnaryMultiCallable[_container_service_pb2.UpdateContainerRequest, _container_service_pb2.UpdateContainerResponse]  # type: ignore[assignment]
@@ -67,7 +75,9 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     more than what is free. A task's resources are its master's to account for: of a task only the limits can be changed.
     """
     ListStatistics: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListStatisticsRequest, _container_service_pb2.ListStatisticsResponse]  # type: ignore[assignment]
+    """What containers use, read from the kernel at every call. Without ids: all that run and the caller may see."""
     ListEffectiveLimits: _aio.UnaryUnaryMultiCallable[_container_service_pb2.ListEffectiveLimitsRequest, _container_service_pb2.ListEffectiveLimitsResponse]  # type: ignore[assignment]
+    """What was asked for as a limit, and what the kernel has in force now."""
 
 class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -83,7 +93,8 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _container_service_pb2.KillContainerRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_container_service_pb2.KillContainerResponse, _abc.Awaitable[_container_service_pb2.KillContainerResponse]]: ...
+    ) -> _typing.Union[_container_service_pb2.KillContainerResponse, _abc.Awaitable[_container_service_pb2.KillContainerResponse]]:
+        """Answers when the wish is durable; WaitContainer tells the end."""
 
     @_abc_1.abstractmethod
     def WaitContainer(
@@ -98,14 +109,16 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _container_service_pb2.GetContainerRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_containers_pb2.Container, _abc.Awaitable[_containers_pb2.Container]]: ...
+    ) -> _typing.Union[_containers_pb2.Container, _abc.Awaitable[_containers_pb2.Container]]:
+        """One container as it is now. NOT_FOUND; PERMISSION_DENIED when the caller may not see it."""
 
     @_abc_1.abstractmethod
     def ListContainers(
         self,
         request: _container_service_pb2.ListContainersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_container_service_pb2.ListContainersResponse, _abc.Awaitable[_container_service_pb2.ListContainersResponse]]: ...
+    ) -> _typing.Union[_container_service_pb2.ListContainersResponse, _abc.Awaitable[_container_service_pb2.ListContainersResponse]]:
+        """The containers that the caller may see, oldest first; those that have ended only when asked for."""
 
     @_abc_1.abstractmethod
     def WatchContainers(
@@ -131,13 +144,15 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _container_service_pb2.ListStatisticsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_container_service_pb2.ListStatisticsResponse, _abc.Awaitable[_container_service_pb2.ListStatisticsResponse]]: ...
+    ) -> _typing.Union[_container_service_pb2.ListStatisticsResponse, _abc.Awaitable[_container_service_pb2.ListStatisticsResponse]]:
+        """What containers use, read from the kernel at every call. Without ids: all that run and the caller may see."""
 
     @_abc_1.abstractmethod
     def ListEffectiveLimits(
         self,
         request: _container_service_pb2.ListEffectiveLimitsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_container_service_pb2.ListEffectiveLimitsResponse, _abc.Awaitable[_container_service_pb2.ListEffectiveLimitsResponse]]: ...
+    ) -> _typing.Union[_container_service_pb2.ListEffectiveLimitsResponse, _abc.Awaitable[_container_service_pb2.ListEffectiveLimitsResponse]]:
+        """What was asked for as a limit, and what the kernel has in force now."""
 
 def add_ContainerServiceServicer_to_server(servicer: ContainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

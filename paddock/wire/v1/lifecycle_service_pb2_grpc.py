@@ -67,7 +67,8 @@ class LifecycleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReactivateAgent(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The agent is offered again, unless something else forbids it: the answer says what.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

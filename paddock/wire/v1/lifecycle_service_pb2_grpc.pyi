@@ -34,6 +34,7 @@ class LifecycleServiceStub:
     DeactivateAgent: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeactivateAgentRequest, _lifecycle_service_pb2.DeactivateAgentResponse]
     """No more offers of the agent; what runs there goes on. Outlives the master and the agent."""
     ReactivateAgent: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReactivateAgentRequest, _lifecycle_service_pb2.ReactivateAgentResponse]
+    """The agent is offered again, unless something else forbids it: the answer says what."""
     MarkAgentGone: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.MarkAgentGoneRequest, _lifecycle_service_pb2.MarkAgentGoneResponse]
     """It never comes back, nor its tasks: they have ended. Cannot be undone."""
     TeardownFramework: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TeardownFrameworkRequest, _lifecycle_service_pb2.TeardownFrameworkResponse]
@@ -45,6 +46,7 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     DeactivateAgent: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeactivateAgentRequest, _lifecycle_service_pb2.DeactivateAgentResponse]  # type: ignore[assignment]
     """No more offers of the agent; what runs there goes on. Outlives the master and the agent."""
     ReactivateAgent: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReactivateAgentRequest, _lifecycle_service_pb2.ReactivateAgentResponse]  # type: ignore[assignment]
+    """The agent is offered again, unless something else forbids it: the answer says what."""
     MarkAgentGone: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.MarkAgentGoneRequest, _lifecycle_service_pb2.MarkAgentGoneResponse]  # type: ignore[assignment]
     """It never comes back, nor its tasks: they have ended. Cannot be undone."""
     TeardownFramework: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.TeardownFrameworkRequest, _lifecycle_service_pb2.TeardownFrameworkResponse]  # type: ignore[assignment]
@@ -64,7 +66,8 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _lifecycle_service_pb2.ReactivateAgentRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_lifecycle_service_pb2.ReactivateAgentResponse, _abc.Awaitable[_lifecycle_service_pb2.ReactivateAgentResponse]]: ...
+    ) -> _typing.Union[_lifecycle_service_pb2.ReactivateAgentResponse, _abc.Awaitable[_lifecycle_service_pb2.ReactivateAgentResponse]]:
+        """The agent is offered again, unless something else forbids it: the answer says what."""
 
     @_abc_1.abstractmethod
     def MarkAgentGone(

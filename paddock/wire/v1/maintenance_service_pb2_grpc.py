@@ -50,7 +50,8 @@ class MaintenanceServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListMaintenance(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The windows in which hosts are not available, by host.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -32,6 +32,7 @@ class MaintenanceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MaintenanceServiceAsyncStub: ...
     ListMaintenance: _grpc.UnaryUnaryMultiCallable[_maintenance_service_pb2.ListMaintenanceRequest, _maintenance_service_pb2.ListMaintenanceResponse]
+    """The windows in which hosts are not available, by host."""
     UpdateMaintenance: _grpc.UnaryUnaryMultiCallable[_maintenance_service_pb2.UpdateMaintenanceRequest, _maintenance_service_pb2.UpdateMaintenanceResponse]
     """All windows of a call or none."""
 
@@ -39,6 +40,7 @@ class MaintenanceServiceStub:
 class MaintenanceServiceAsyncStub(MaintenanceServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListMaintenance: _aio.UnaryUnaryMultiCallable[_maintenance_service_pb2.ListMaintenanceRequest, _maintenance_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
+    """The windows in which hosts are not available, by host."""
     UpdateMaintenance: _aio.UnaryUnaryMultiCallable[_maintenance_service_pb2.UpdateMaintenanceRequest, _maintenance_service_pb2.UpdateMaintenanceResponse]  # type: ignore[assignment]
     """All windows of a call or none."""
 
@@ -48,7 +50,8 @@ class MaintenanceServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _maintenance_service_pb2.ListMaintenanceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_maintenance_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_maintenance_service_pb2.ListMaintenanceResponse]]: ...
+    ) -> _typing.Union[_maintenance_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_maintenance_service_pb2.ListMaintenanceResponse]]:
+        """The windows in which hosts are not available, by host."""
 
     @_abc_1.abstractmethod
     def UpdateMaintenance(

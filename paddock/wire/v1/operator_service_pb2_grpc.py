@@ -86,7 +86,8 @@ class OperatorServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetMaster(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Who this master is, and where it is reached.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -99,31 +100,37 @@ class OperatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAgents(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The agents that the master knows, by id, with what is used and offered of each.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFrameworks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The frameworks, by id; those that have ended too, as long as they are remembered.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOffers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The offers that wait for a framework's answer, by id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The tasks, by framework and task id; those that have ended only when asked for. A watch goes on from the answer's
+        version.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One task, by its id or a prefix of it that is unique.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -136,7 +143,8 @@ class OperatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def KillTask(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers when the master has taken it, with how the task is killed; its end is seen by watching.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -33,31 +33,49 @@ class OperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     GetMaster: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetMasterRequest, _parties_pb2.MasterInfo]
+    """Who this master is, and where it is reached."""
     GetState: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetStateRequest, _operator_service_pb2.MasterState]
     """All of it in numbers."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListAgentsRequest, _operator_service_pb2.ListAgentsResponse]
+    """The agents that the master knows, by id, with what is used and offered of each."""
     ListFrameworks: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListFrameworksRequest, _operator_service_pb2.ListFrameworksResponse]
+    """The frameworks, by id; those that have ended too, as long as they are remembered."""
     ListOffers: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListOffersRequest, _operator_service_pb2.ListOffersResponse]
+    """The offers that wait for a framework's answer, by id."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListTasksRequest, _operator_service_pb2.ListTasksResponse]
+    """The tasks, by framework and task id; those that have ended only when asked for. A watch goes on from the answer's
+    version.
+    """
     GetTask: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetTaskRequest, _operator_service_pb2.Task]
+    """One task, by its id or a prefix of it that is unique."""
     WatchTasks: _grpc.UnaryStreamMultiCallable[_operator_service_pb2.WatchTasksRequest, _operator_service_pb2.WatchTasksResponse]
     """The tasks as they are, then each change."""
     KillTask: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.OperatorKillTaskRequest, _operator_service_pb2.OperatorKillTaskResponse]
+    """Answers when the master has taken it, with how the task is killed; its end is seen by watching."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMaster: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetMasterRequest, _parties_pb2.MasterInfo]  # type: ignore[assignment]
+    """Who this master is, and where it is reached."""
     GetState: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetStateRequest, _operator_service_pb2.MasterState]  # type: ignore[assignment]
     """All of it in numbers."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListAgentsRequest, _operator_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
+    """The agents that the master knows, by id, with what is used and offered of each."""
     ListFrameworks: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListFrameworksRequest, _operator_service_pb2.ListFrameworksResponse]  # type: ignore[assignment]
+    """The frameworks, by id; those that have ended too, as long as they are remembered."""
     ListOffers: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListOffersRequest, _operator_service_pb2.ListOffersResponse]  # type: ignore[assignment]
+    """The offers that wait for a framework's answer, by id."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListTasksRequest, _operator_service_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """The tasks, by framework and task id; those that have ended only when asked for. A watch goes on from the answer's
+    version.
+    """
     GetTask: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetTaskRequest, _operator_service_pb2.Task]  # type: ignore[assignment]
+    """One task, by its id or a prefix of it that is unique."""
     WatchTasks: _aio.UnaryStreamMultiCallable[_operator_service_pb2.WatchTasksRequest, _operator_service_pb2.WatchTasksResponse]  # type: ignore[assignment]
     """The tasks as they are, then each change."""
     KillTask: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.OperatorKillTaskRequest, _operator_service_pb2.OperatorKillTaskResponse]  # type: ignore[assignment]
+    """Answers when the master has taken it, with how the task is killed; its end is seen by watching."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -65,7 +83,8 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _operator_service_pb2.GetMasterRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_parties_pb2.MasterInfo, _abc.Awaitable[_parties_pb2.MasterInfo]]: ...
+    ) -> _typing.Union[_parties_pb2.MasterInfo, _abc.Awaitable[_parties_pb2.MasterInfo]]:
+        """Who this master is, and where it is reached."""
 
     @_abc_1.abstractmethod
     def GetState(
@@ -80,35 +99,42 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _operator_service_pb2.ListAgentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.ListAgentsResponse, _abc.Awaitable[_operator_service_pb2.ListAgentsResponse]]: ...
+    ) -> _typing.Union[_operator_service_pb2.ListAgentsResponse, _abc.Awaitable[_operator_service_pb2.ListAgentsResponse]]:
+        """The agents that the master knows, by id, with what is used and offered of each."""
 
     @_abc_1.abstractmethod
     def ListFrameworks(
         self,
         request: _operator_service_pb2.ListFrameworksRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.ListFrameworksResponse, _abc.Awaitable[_operator_service_pb2.ListFrameworksResponse]]: ...
+    ) -> _typing.Union[_operator_service_pb2.ListFrameworksResponse, _abc.Awaitable[_operator_service_pb2.ListFrameworksResponse]]:
+        """The frameworks, by id; those that have ended too, as long as they are remembered."""
 
     @_abc_1.abstractmethod
     def ListOffers(
         self,
         request: _operator_service_pb2.ListOffersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.ListOffersResponse, _abc.Awaitable[_operator_service_pb2.ListOffersResponse]]: ...
+    ) -> _typing.Union[_operator_service_pb2.ListOffersResponse, _abc.Awaitable[_operator_service_pb2.ListOffersResponse]]:
+        """The offers that wait for a framework's answer, by id."""
 
     @_abc_1.abstractmethod
     def ListTasks(
         self,
         request: _operator_service_pb2.ListTasksRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.ListTasksResponse, _abc.Awaitable[_operator_service_pb2.ListTasksResponse]]: ...
+    ) -> _typing.Union[_operator_service_pb2.ListTasksResponse, _abc.Awaitable[_operator_service_pb2.ListTasksResponse]]:
+        """The tasks, by framework and task id; those that have ended only when asked for. A watch goes on from the answer's
+        version.
+        """
 
     @_abc_1.abstractmethod
     def GetTask(
         self,
         request: _operator_service_pb2.GetTaskRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.Task, _abc.Awaitable[_operator_service_pb2.Task]]: ...
+    ) -> _typing.Union[_operator_service_pb2.Task, _abc.Awaitable[_operator_service_pb2.Task]]:
+        """One task, by its id or a prefix of it that is unique."""
 
     @_abc_1.abstractmethod
     def WatchTasks(
@@ -123,6 +149,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _operator_service_pb2.OperatorKillTaskRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_service_pb2.OperatorKillTaskResponse, _abc.Awaitable[_operator_service_pb2.OperatorKillTaskResponse]]: ...
+    ) -> _typing.Union[_operator_service_pb2.OperatorKillTaskResponse, _abc.Awaitable[_operator_service_pb2.OperatorKillTaskResponse]]:
+        """Answers when the master has taken it, with how the task is killed; its end is seen by watching."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -55,7 +55,8 @@ class PolicyServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListRoles(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The roles that have a framework, a task, a quota, a weight or a reservation, and those above them, by name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -68,7 +69,8 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWeights(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """All weights of a call or none.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -32,17 +32,21 @@ class PolicyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     ListRoles: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListRolesRequest, _policy_service_pb2.ListRolesResponse]
+    """The roles that have a framework, a task, a quota, a weight or a reservation, and those above them, by name."""
     UpdateQuotas: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdateQuotasRequest, _policy_service_pb2.UpdateQuotasResponse]
     """All changes of a call or none. What the cluster cannot honour is refused unless forced."""
     UpdateWeights: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdateWeightsRequest, _policy_service_pb2.UpdateWeightsResponse]
+    """All weights of a call or none."""
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListRoles: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListRolesRequest, _policy_service_pb2.ListRolesResponse]  # type: ignore[assignment]
+    """The roles that have a framework, a task, a quota, a weight or a reservation, and those above them, by name."""
     UpdateQuotas: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.UpdateQuotasRequest, _policy_service_pb2.UpdateQuotasResponse]  # type: ignore[assignment]
     """All changes of a call or none. What the cluster cannot honour is refused unless forced."""
     UpdateWeights: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.UpdateWeightsRequest, _policy_service_pb2.UpdateWeightsResponse]  # type: ignore[assignment]
+    """All weights of a call or none."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -50,7 +54,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _policy_service_pb2.ListRolesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_policy_service_pb2.ListRolesResponse, _abc.Awaitable[_policy_service_pb2.ListRolesResponse]]: ...
+    ) -> _typing.Union[_policy_service_pb2.ListRolesResponse, _abc.Awaitable[_policy_service_pb2.ListRolesResponse]]:
+        """The roles that have a framework, a task, a quota, a weight or a reservation, and those above them, by name."""
 
     @_abc_1.abstractmethod
     def UpdateQuotas(
@@ -65,6 +70,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _policy_service_pb2.UpdateWeightsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_policy_service_pb2.UpdateWeightsResponse, _abc.Awaitable[_policy_service_pb2.UpdateWeightsResponse]]: ...
+    ) -> _typing.Union[_policy_service_pb2.UpdateWeightsResponse, _abc.Awaitable[_policy_service_pb2.UpdateWeightsResponse]]:
+        """All weights of a call or none."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,7 +50,8 @@ class ReservationServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListReservations(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What is reserved at run time, by agent: by whom, until when, and what of it is used.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

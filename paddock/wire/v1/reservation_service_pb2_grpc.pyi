@@ -32,6 +32,7 @@ class ReservationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReservationServiceAsyncStub: ...
     ListReservations: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.ListReservationsRequest, _reservation_service_pb2.ListReservationsResponse]
+    """What is reserved at run time, by agent: by whom, until when, and what of it is used."""
     ApplyOperation: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.ApplyOperationRequest, _reservation_service_pb2.ApplyOperationResponse]
     """On what nobody uses; offers that have it are taken back. A refusal changes nothing."""
 
@@ -39,6 +40,7 @@ class ReservationServiceStub:
 class ReservationServiceAsyncStub(ReservationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListReservations: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.ListReservationsRequest, _reservation_service_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """What is reserved at run time, by agent: by whom, until when, and what of it is used."""
     ApplyOperation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.ApplyOperationRequest, _reservation_service_pb2.ApplyOperationResponse]  # type: ignore[assignment]
     """On what nobody uses; offers that have it are taken back. A refusal changes nothing."""
 
@@ -48,7 +50,8 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _reservation_service_pb2.ListReservationsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_reservation_service_pb2.ListReservationsResponse, _abc.Awaitable[_reservation_service_pb2.ListReservationsResponse]]: ...
+    ) -> _typing.Union[_reservation_service_pb2.ListReservationsResponse, _abc.Awaitable[_reservation_service_pb2.ListReservationsResponse]]:
+        """What is reserved at run time, by agent: by whom, until when, and what of it is used."""
 
     @_abc_1.abstractmethod
     def ApplyOperation(

@@ -60,7 +60,8 @@ class SandboxServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListFiles(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What is in a directory of the container's sandbox, by name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

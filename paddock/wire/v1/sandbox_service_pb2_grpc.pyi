@@ -32,6 +32,7 @@ class SandboxServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SandboxServiceAsyncStub: ...
     ListFiles: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListFilesRequest, _sandbox_service_pb2.ListFilesResponse]
+    """What is in a directory of the container's sandbox, by name."""
     ReadFile: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.ReadFileRequest, _sandbox_service_pb2.ReadFileResponse]
     """One piece, 1 MiB at most."""
     FollowFile: _grpc.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowFileRequest, _sandbox_service_pb2.FollowFileResponse]
@@ -45,6 +46,7 @@ class SandboxServiceStub:
 class SandboxServiceAsyncStub(SandboxServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFiles: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListFilesRequest, _sandbox_service_pb2.ListFilesResponse]  # type: ignore[assignment]
+    """What is in a directory of the container's sandbox, by name."""
     ReadFile: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.ReadFileRequest, _sandbox_service_pb2.ReadFileResponse]  # type: ignore[assignment]
     """One piece, 1 MiB at most."""
     FollowFile: _aio.UnaryStreamMultiCallable[_sandbox_service_pb2.FollowFileRequest, _sandbox_service_pb2.FollowFileResponse]  # type: ignore[assignment]
@@ -60,7 +62,8 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _sandbox_service_pb2.ListFilesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_sandbox_service_pb2.ListFilesResponse, _abc.Awaitable[_sandbox_service_pb2.ListFilesResponse]]: ...
+    ) -> _typing.Union[_sandbox_service_pb2.ListFilesResponse, _abc.Awaitable[_sandbox_service_pb2.ListFilesResponse]]:
+        """What is in a directory of the container's sandbox, by name."""
 
     @_abc_1.abstractmethod
     def ReadFile(

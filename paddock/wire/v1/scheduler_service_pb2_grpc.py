@@ -102,19 +102,23 @@ class SchedulerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Accept(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Tasks and operations on offers, which are over then. A malformed call is refused whole; an invalid task of a well-formed
+        one is answered by a status.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Decline(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The offers are over, and by the filters not made again for a while. Offers that are over already are passed over.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Kill(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A task of one's own, by the given kill policy or else the task's own. Its end comes as a status.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -128,25 +132,29 @@ class SchedulerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Acknowledge(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A status has arrived and need not be sent again. One without a uuid needs no acknowledgement.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reconcile(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The latest status of each named task, or without any of all, comes on the stream.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Revive(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Offers for these roles again, or without any for all, and what was declined is forgotten.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Suppress(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """No offers for these roles, or without any for all, until they are revived.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -159,7 +167,8 @@ class SchedulerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Teardown(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The framework ends: its tasks are killed, and its id is never accepted again.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

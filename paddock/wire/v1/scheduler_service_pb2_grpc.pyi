@@ -34,19 +34,29 @@ class SchedulerServiceStub:
     Subscribe: _grpc.UnaryStreamMultiCallable[_scheduler_service_pb2.SubscribeRequest, _scheduler_service_pb2.SchedulerEvent]
     """A second subscription under the same id takes over: the older stream ends with an error event."""
     Accept: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcceptRequest, _scheduler_service_pb2.AcceptResponse]
+    """Tasks and operations on offers, which are over then. A malformed call is refused whole; an invalid task of a well-formed
+    one is answered by a status.
+    """
     Decline: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.DeclineRequest, _scheduler_service_pb2.DeclineResponse]
+    """The offers are over, and by the filters not made again for a while. Offers that are over already are passed over."""
     Kill: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.KillRequest, _scheduler_service_pb2.KillResponse]
+    """A task of one's own, by the given kill policy or else the task's own. Its end comes as a status."""
     Resize: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ResizeRequest, _scheduler_service_pb2.ResizeResponse]
     """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
     REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
     """
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcknowledgeRequest, _scheduler_service_pb2.AcknowledgeResponse]
+    """A status has arrived and need not be sent again. One without a uuid needs no acknowledgement."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]
+    """The latest status of each named task, or without any of all, comes on the stream."""
     Revive: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]
+    """Offers for these roles again, or without any for all, and what was declined is forgotten."""
     Suppress: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.SuppressRequest, _scheduler_service_pb2.SuppressResponse]
+    """No offers for these roles, or without any for all, until they are revived."""
     AnswerInverseOffer: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.AnswerInverseOfferRequest, _scheduler_service_pb2.AnswerInverseOfferResponse]
     """Whether it will leave an agent in time; noted for operators, and nobody is held to it."""
     Teardown: _grpc.UnaryUnaryMultiCallable[_scheduler_service_pb2.TeardownRequest, _scheduler_service_pb2.TeardownResponse]
+    """The framework ends: its tasks are killed, and its id is never accepted again."""
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
@@ -54,19 +64,29 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     Subscribe: _aio.UnaryStreamMultiCallable[_scheduler_service_pb2.SubscribeRequest, _scheduler_service_pb2.SchedulerEvent]  # type: ignore[assignment]
     """A second subscription under the same id takes over: the older stream ends with an error event."""
     Accept: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcceptRequest, _scheduler_service_pb2.AcceptResponse]  # type: ignore[assignment]
+    """Tasks and operations on offers, which are over then. A malformed call is refused whole; an invalid task of a well-formed
+    one is answered by a status.
+    """
     Decline: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.DeclineRequest, _scheduler_service_pb2.DeclineResponse]  # type: ignore[assignment]
+    """The offers are over, and by the filters not made again for a while. Offers that are over already are passed over."""
     Kill: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.KillRequest, _scheduler_service_pb2.KillResponse]  # type: ignore[assignment]
+    """A task of one's own, by the given kill policy or else the task's own. Its end comes as a status."""
     Resize: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ResizeRequest, _scheduler_service_pb2.ResizeResponse]  # type: ignore[assignment]
     """Other cpus, mem or disk for a task that runs. What became of it comes as a status: REASON_TASK_RESIZED, or
     REASON_CONTAINER_UPDATE_FAILED with what is in force as it was.
     """
     Acknowledge: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AcknowledgeRequest, _scheduler_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
+    """A status has arrived and need not be sent again. One without a uuid needs no acknowledgement."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReconcileRequest, _scheduler_service_pb2.ReconcileResponse]  # type: ignore[assignment]
+    """The latest status of each named task, or without any of all, comes on the stream."""
     Revive: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.ReviveRequest, _scheduler_service_pb2.ReviveResponse]  # type: ignore[assignment]
+    """Offers for these roles again, or without any for all, and what was declined is forgotten."""
     Suppress: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.SuppressRequest, _scheduler_service_pb2.SuppressResponse]  # type: ignore[assignment]
+    """No offers for these roles, or without any for all, until they are revived."""
     AnswerInverseOffer: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.AnswerInverseOfferRequest, _scheduler_service_pb2.AnswerInverseOfferResponse]  # type: ignore[assignment]
     """Whether it will leave an agent in time; noted for operators, and nobody is held to it."""
     Teardown: _aio.UnaryUnaryMultiCallable[_scheduler_service_pb2.TeardownRequest, _scheduler_service_pb2.TeardownResponse]  # type: ignore[assignment]
+    """The framework ends: its tasks are killed, and its id is never accepted again."""
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -82,21 +102,26 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _scheduler_service_pb2.AcceptRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.AcceptResponse, _abc.Awaitable[_scheduler_service_pb2.AcceptResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.AcceptResponse, _abc.Awaitable[_scheduler_service_pb2.AcceptResponse]]:
+        """Tasks and operations on offers, which are over then. A malformed call is refused whole; an invalid task of a well-formed
+        one is answered by a status.
+        """
 
     @_abc_1.abstractmethod
     def Decline(
         self,
         request: _scheduler_service_pb2.DeclineRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.DeclineResponse, _abc.Awaitable[_scheduler_service_pb2.DeclineResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.DeclineResponse, _abc.Awaitable[_scheduler_service_pb2.DeclineResponse]]:
+        """The offers are over, and by the filters not made again for a while. Offers that are over already are passed over."""
 
     @_abc_1.abstractmethod
     def Kill(
         self,
         request: _scheduler_service_pb2.KillRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.KillResponse, _abc.Awaitable[_scheduler_service_pb2.KillResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.KillResponse, _abc.Awaitable[_scheduler_service_pb2.KillResponse]]:
+        """A task of one's own, by the given kill policy or else the task's own. Its end comes as a status."""
 
     @_abc_1.abstractmethod
     def Resize(
@@ -113,28 +138,32 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _scheduler_service_pb2.AcknowledgeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.AcknowledgeResponse, _abc.Awaitable[_scheduler_service_pb2.AcknowledgeResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.AcknowledgeResponse, _abc.Awaitable[_scheduler_service_pb2.AcknowledgeResponse]]:
+        """A status has arrived and need not be sent again. One without a uuid needs no acknowledgement."""
 
     @_abc_1.abstractmethod
     def Reconcile(
         self,
         request: _scheduler_service_pb2.ReconcileRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.ReconcileResponse, _abc.Awaitable[_scheduler_service_pb2.ReconcileResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.ReconcileResponse, _abc.Awaitable[_scheduler_service_pb2.ReconcileResponse]]:
+        """The latest status of each named task, or without any of all, comes on the stream."""
 
     @_abc_1.abstractmethod
     def Revive(
         self,
         request: _scheduler_service_pb2.ReviveRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.ReviveResponse, _abc.Awaitable[_scheduler_service_pb2.ReviveResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.ReviveResponse, _abc.Awaitable[_scheduler_service_pb2.ReviveResponse]]:
+        """Offers for these roles again, or without any for all, and what was declined is forgotten."""
 
     @_abc_1.abstractmethod
     def Suppress(
         self,
         request: _scheduler_service_pb2.SuppressRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.SuppressResponse, _abc.Awaitable[_scheduler_service_pb2.SuppressResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.SuppressResponse, _abc.Awaitable[_scheduler_service_pb2.SuppressResponse]]:
+        """No offers for these roles, or without any for all, until they are revived."""
 
     @_abc_1.abstractmethod
     def AnswerInverseOffer(
@@ -149,6 +178,7 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _scheduler_service_pb2.TeardownRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_scheduler_service_pb2.TeardownResponse, _abc.Awaitable[_scheduler_service_pb2.TeardownResponse]]: ...
+    ) -> _typing.Union[_scheduler_service_pb2.TeardownResponse, _abc.Awaitable[_scheduler_service_pb2.TeardownResponse]]:
+        """The framework ends: its tasks are killed, and its id is never accepted again."""
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

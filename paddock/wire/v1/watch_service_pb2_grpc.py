@@ -66,25 +66,29 @@ class WatchServiceServicer:
     """
 
     def WatchAgents(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The agents, as ListAgents tells them.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchFrameworks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The frameworks, as ListFrameworks tells them; those that have ended too, as long as they are remembered.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRoles(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The roles, as ListRoles tells them.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchOffers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The offers that wait for an answer, as ListOffers tells them.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

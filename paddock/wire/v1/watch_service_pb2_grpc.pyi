@@ -37,9 +37,13 @@ class WatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WatchServiceAsyncStub: ...
     WatchAgents: _grpc.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.AgentChange]
+    """The agents, as ListAgents tells them."""
     WatchFrameworks: _grpc.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.FrameworkChange]
+    """The frameworks, as ListFrameworks tells them; those that have ended too, as long as they are remembered."""
     WatchRoles: _grpc.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.RoleChange]
+    """The roles, as ListRoles tells them."""
     WatchOffers: _grpc.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.OfferChange]
+    """The offers that wait for an answer, as ListOffers tells them."""
 
 @_typing.type_check_only
 class WatchServiceAsyncStub(WatchServiceStub):
@@ -50,9 +54,13 @@ class WatchServiceAsyncStub(WatchServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchAgents: _aio.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.AgentChange]  # type: ignore[assignment]
+    """The agents, as ListAgents tells them."""
     WatchFrameworks: _aio.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.FrameworkChange]  # type: ignore[assignment]
+    """The frameworks, as ListFrameworks tells them; those that have ended too, as long as they are remembered."""
     WatchRoles: _aio.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.RoleChange]  # type: ignore[assignment]
+    """The roles, as ListRoles tells them."""
     WatchOffers: _aio.UnaryStreamMultiCallable[_watch_service_pb2.WatchRequest, _watch_service_pb2.OfferChange]  # type: ignore[assignment]
+    """The offers that wait for an answer, as ListOffers tells them."""
 
 class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """From version 0: everything, a bookmark, then each change. From a later one: what changed since, a bookmark, and on.
@@ -65,27 +73,31 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _watch_service_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.AgentChange], _abc.AsyncIterator[_watch_service_pb2.AgentChange]]: ...
+    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.AgentChange], _abc.AsyncIterator[_watch_service_pb2.AgentChange]]:
+        """The agents, as ListAgents tells them."""
 
     @_abc_1.abstractmethod
     def WatchFrameworks(
         self,
         request: _watch_service_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.FrameworkChange], _abc.AsyncIterator[_watch_service_pb2.FrameworkChange]]: ...
+    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.FrameworkChange], _abc.AsyncIterator[_watch_service_pb2.FrameworkChange]]:
+        """The frameworks, as ListFrameworks tells them; those that have ended too, as long as they are remembered."""
 
     @_abc_1.abstractmethod
     def WatchRoles(
         self,
         request: _watch_service_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.RoleChange], _abc.AsyncIterator[_watch_service_pb2.RoleChange]]: ...
+    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.RoleChange], _abc.AsyncIterator[_watch_service_pb2.RoleChange]]:
+        """The roles, as ListRoles tells them."""
 
     @_abc_1.abstractmethod
     def WatchOffers(
         self,
         request: _watch_service_pb2.WatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.OfferChange], _abc.AsyncIterator[_watch_service_pb2.OfferChange]]: ...
+    ) -> _typing.Union[_abc.Iterator[_watch_service_pb2.OfferChange], _abc.AsyncIterator[_watch_service_pb2.OfferChange]]:
+        """The offers that wait for an answer, as ListOffers tells them."""
 
 def add_WatchServiceServicer_to_server(servicer: WatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
