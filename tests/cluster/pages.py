@@ -9,11 +9,16 @@ behind it holds lines of what is shown, in their order: `…` stands for whateve
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from testbed.one_host import OneHost
+from tests.cluster.conftest import PADDOCK
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -90,6 +95,28 @@ def script_of(blocks: Iterable[Block]) -> str:
                 waits = "_asks" if "--offer-timeout" in line else "_begun"
                 parts.append(f"{waits} {shlex.quote(_name_in(line))}")
     return "\n".join([*parts, f"echo '{_MARK} 0'", ""])
+
+
+def run_page(page: Path, cluster: OneHost) -> tuple[int, str]:
+    """In namespaces of its own: nothing of the real /run is changed, nor this host's name."""
+    inside = (
+        "hostname agent1; mount -t tmpfs tmpfs /run; "
+        f'ln -s {shlex.quote(cluster.directory)} /run/paddock; exec bash -c "$1"'
+    )
+    script = script_of(block for block in blocks_of(page) if not block.place)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
+    done = subprocess.run(
+        ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", inside, "sh", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=ROOT,
+        env=environment | {"PATH": f"{os.path.dirname(PADDOCK)}:{os.environ['PATH']}"},
+    )
+    return done.returncode, done.stdout
 
 
 def _name_in(line: str) -> str:

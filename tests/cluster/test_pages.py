@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,10 @@ import pytest
 
 from testbed.one_host import OneHost
 from tests.cluster.conftest import PADDOCK
-from tests.cluster.pages import DOCS, ROOT, blocks_of, missing, script_of
+from tests.cluster.pages import DOCS, ROOT, blocks_of, missing, run_page, script_of
 
-# Its tools are stood in for by tests/cluster/test_inspection.py.
-RUN_ELSEWHERE = frozenset({"inspection.md"})
+# One needs tools, the other an engine: tests/cluster/test_inspection.py and tests/engine/test_page.py have them.
+RUN_ELSEWHERE = frozenset({"inspection.md", "docker.md"})
 PAGES = sorted(
     page
     for page in [*DOCS.glob("howto/*.md"), *DOCS.glob("operations/*.md"), DOCS / "doctor.md"]
@@ -40,28 +39,6 @@ def cluster() -> Iterator[OneHost]:
         yield host
     finally:
         host.stop()
-
-
-def run_page(page: Path, cluster: OneHost) -> tuple[int, str]:
-    """In namespaces of its own: nothing of the real /run is changed, nor this host's name."""
-    inside = (
-        "hostname agent1; mount -t tmpfs tmpfs /run; "
-        f'ln -s {shlex.quote(cluster.directory)} /run/paddock; exec bash -c "$1"'
-    )
-    script = script_of(block for block in blocks_of(page) if not block.place)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
-    done = subprocess.run(
-        ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", inside, "sh", script],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=ROOT,
-        env=environment | {"PATH": f"{os.path.dirname(PADDOCK)}:{os.environ['PATH']}"},
-    )
-    return done.returncode, done.stdout
 
 
 @pytest.mark.timeout(150)
