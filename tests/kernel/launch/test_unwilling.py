@@ -101,7 +101,7 @@ time.sleep(1000)
     shim.started()
     wait_for(lambda: shim.stdout() == b"ready\n", 20, "it does not trace")
     pids = [int(pid) for pid in (shim.directory("pids") / "cgroup.procs").read_text().split()]
-    assert sorted(map(state_of, pids)) == ["S", "t"]
+    wait_for(lambda: sorted(map(state_of, pids)) == ["S", "t"], 20, "it does not sleep")
     shim.ask("kill", grace_ms=50)
     assert os.WTERMSIG(shim.record()["wait_status"]) == signal.SIGKILL
     assert not any(is_running(pid) for pid in pids)
