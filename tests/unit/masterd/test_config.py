@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from masterd.config import MasterSettings
 from masterd.setting_kinds import parse_weights
@@ -134,3 +136,30 @@ def test_http_is_beside_grpc_or_where_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"http_listen: 0\.0\.0\.0:5052: other machines could ask"):
         load(tmp_path, "--http-listen=0.0.0.0:5052")
     assert load(tmp_path, "--http-listen=0.0.0.0:5052", "--insecure").http_addresses.is_exposed
+
+
+@given(
+    flag=st.sampled_from(
+        (
+            "min-allocatable-resources",
+            "fair-sharing-excluded-resource-names",
+            "allocator-agent-recovery-factor",
+            "allocator-recovery-timeout",
+            "roles",
+            "weights",
+            "whitelist",
+        )
+    ),
+    text=st.text(max_size=20) | st.text("ab12.:;|=,/* -e", max_size=12),
+)
+def test_any_text_is_a_value_or_a_configuration_error(flag: str, text: str) -> None:
+    try:
+        settings = load(Path("/nonexistent"), f"--{flag}={text}")
+    except ConfigError as error:
+        words = str(error)
+    else:
+        assert settings.core.roles is None or "*" in settings.core.roles
+        assert 0 <= settings.allocator_settings.recovery_share <= 1
+        assert all(milli >= 0 for each in settings.allocator_settings.minimum for milli in each.values())
+        return
+    assert flag in words

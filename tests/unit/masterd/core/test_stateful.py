@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from masterd.allocator.quota import NO_QUOTA, Quota
+from masterd.core.configuration_events import WhitelistChanged
 from masterd.core.effects import (
     Save,
     TellPing,
@@ -67,6 +68,8 @@ refusals = st.sampled_from((0, 1_000, 60_000))
 
 class MasterMachine(RuleBasedStateMachine):
     """`World.do` checks the invariants after every event; here the events are made up."""
+
+    allowed: set[str] | None = None
 
     @initialize(seed=st.integers(0, 1000))
     def begin(self, seed: int) -> None:
@@ -345,6 +348,21 @@ class MasterMachine(RuleBasedStateMachine):
         self.attempt(QuotasChanged(caller=ROOT, quotas=((role, quota),), force=force))
         assert self.world.state.quotas.get(role, NO_QUOTA) in (quota, before.get(role, NO_QUOTA))
 
+    @rule(hostnames=st.none() | st.sets(agents), chance=st.integers(0, 4))
+    def the_whitelist_changes(self, hostnames: set[str] | None, chance: int) -> None:
+        """Seldom: with most hosts off the list there is little to see."""
+        if not chance:
+            self.allowed = hostnames
+            self.read_whitelist()
+
+    def read_whitelist(self) -> None:
+        self.attempt(WhitelistChanged(hostnames=None if self.allowed is None else tuple(sorted(self.allowed))))
+
+    @invariant()
+    def offers_are_of_allowed_hosts(self) -> None:
+        if self.allowed is not None:
+            assert {entry.offer.hostname for entry in self.world.state.offers.values()} <= self.allowed
+
     @rule(name=agents, chance=st.integers(0, 19))
     def operator_gives_an_agent_up(self, name: str, chance: int) -> None:
         if not chance:
@@ -429,6 +447,7 @@ class MasterMachine(RuleBasedStateMachine):
         streams = self.world.streams
         self.world = World(remembered=remembered, epoch=self.epoch, settings=SETTINGS)
         self.world.streams = streams
+        self.read_whitelist()
         assert self.world.state.refused_framework_ids.keys() == refused
         assert self.world.state.quotas == dict(remembered.quotas)
         assert self.world.state.deactivated_agent_ids.keys() == deactivated.keys()
