@@ -10,8 +10,12 @@ from pathlib import Path
 
 from testbed.debian import ImageError
 from testbed.three_hosts import ADDRESSES, OUTSIDE, PLACES, Testbed
+from testbed.wrong_use import WrongUse, check_verb
 
 DEFAULT_DIRECTORY = "/var/tmp/paddock-testbed"  # noqa: S108 - root's own, made with mkdir
+_RATES_KBIT = range(8, 10_000_001)
+"""Up to what a link of this machine's can be told as 32 bits of bytes a second."""
+
 _TRY = """\
 three hosts are up: {hosts}
   {program} exec master paddock agents
@@ -23,7 +27,10 @@ three hosts are up: {hosts}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m testbed", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "--directory", type=Path, default=Path(DEFAULT_DIRECTORY), help=f"where it lives (default: {DEFAULT_DIRECTORY})"
+        "--directory",
+        type=_directory,
+        default=Path(DEFAULT_DIRECTORY),
+        help=f"where it lives (default: {DEFAULT_DIRECTORY})",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     names = tuple(ADDRESSES)
@@ -43,21 +50,48 @@ def _parser() -> argparse.ArgumentParser:
     partition.add_argument("--one-way", action="store_true", help="the reverse arrives")
     slow = verbs.add_parser("slow", help="what it sends leaves at this rate at most")
     slow.add_argument("host", choices=names)
-    slow.add_argument("kbit", type=int, help="kbit/s, at least 8")
+    slow.add_argument("kbit", type=_rate_kbit, help=f"kbit/s, from {_RATES_KBIT.start} to {_RATES_KBIT.stop - 1}")
     return parser
 
 
+def _directory(text: str) -> Path:
+    """Where its hosts work, relative paths mean nothing; and an overlay's options know no other way to say these."""
+    if found := {":", ",", "\\"}.intersection(text):
+        raise argparse.ArgumentTypeError(f"{text!r} has a {found.pop()!r}, by which mounts tell directories apart")
+    return Path(text).absolute()
+
+
+def _rate_kbit(text: str) -> int:
+    wanted = f"write a whole number from {_RATES_KBIT.start} to {_RATES_KBIT.stop - 1}"
+    try:
+        rate = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate in kbit/s: {wanted}") from None
+    if rate not in _RATES_KBIT:
+        raise argparse.ArgumentTypeError(f"{rate} kbit/s cannot be: {wanted}")
+    return rate
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """One verb. 0; 1 with a sentence; of exec the command's own code."""
+    """One verb. 0; 1 with a sentence, 2 when the words are wrong; of exec the command's own code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.verb == "partition" and options.host == options.other:
-        parser.error("argument other: name another host than the first")
-    if options.verb == "slow" and options.kbit < 8:
-        parser.error(f"argument kbit: {options.kbit}: write at least 8")
+    places = tuple(vars(options)[each] for each in ("host", "other") if each in options)
+    if len(places) != len(set(places)):
+        others = ", ".join(place for place in PLACES if place not in places)
+        parser.error(f"argument other: {options.other} cannot be parted from itself: name one of {others}")
+    try:
+        return _run(options, places)
+    except (WrongUse, ImageError, OSError, TimeoutError) as error:
+        print(f"testbed: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace, places: tuple[str, ...]) -> int:
     if options.verb == "up":
         return _up(options.directory)
     testbed = Testbed.load(options.directory)
+    check_verb(testbed, options.verb, places)
     if options.verb == "exec":
         words = options.words[1:] if options.words[:1] == ["--"] else options.words
         command = testbed.hosts[options.host].command(words or ["bash"])
@@ -99,8 +133,4 @@ def _do(testbed: Testbed, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ImageError, OSError, TimeoutError) as error:
-        print(f"testbed: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(main())

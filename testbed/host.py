@@ -63,6 +63,11 @@ class Host:
         return self.leader is not None and self.leader.is_alive
 
     @property
+    def is_frozen(self) -> bool:
+        """It hangs, by `freeze`."""
+        return HostCgroups(self.cgroup_name).is_frozen
+
+    @property
     def upper(self) -> Path:
         """Its disk: what differs from the shared root file system."""
         return self.directory / "upper"
@@ -125,10 +130,9 @@ class Host:
         """What runs the words inside, as root there, in its cgroups."""
         if self.leader is None or not self.is_up:
             raise ProcessLookupError(f"host {self.name} is down: `heal` boots it")
-        cgroups = HostCgroups(self.cgroup_name)
-        if cgroups.is_frozen:
+        if self.is_frozen:
             raise ProcessLookupError(f"host {self.name} is frozen: `heal` lets it go on")
-        directories = cgroups.directories
+        directories = HostCgroups(self.cgroup_name).directories
         environment = ["env", "-i", "-C", "/", f"PATH={_PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
         enter = ["sh", "-c", _ENTER, "sh", str(self.leader.pid), str(len(directories)), *directories]
         return [*enter, *environment, *words]

@@ -20,7 +20,6 @@ from testbed import network
 from testbed.debian import ImageError, require_programs
 from testbed.distribution import PREFIX, build_wheel, host_layers
 from testbed.host import Host
-from testbed.host_cgroups import HostCgroups
 from testbed.process_handle import ProcessHandle
 
 MASTER = "master"
@@ -102,21 +101,36 @@ class Testbed:
         try:
             state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ImageError(f"there is no testbed in {directory}: `up` makes one") from None
-        hosts = [
-            Host(
-                name=each["name"],
-                address=each["address"],
-                directory=directory / each["name"],
-                cgroup_name=each["cgroup_name"],
-                nspawn=_handle(each["nspawn"]),
-                leader=_handle(each["leader"]),
-            )
-            for each in state["hosts"]
-        ]
-        fabric = _handle(state["fabric"])
+            remedy = "`up` makes one"
+            if directory.exists():
+                # `up` would not touch it, and `down` does not know whose it is.
+                remedy = f"an `up` that was killed left {directory}, or it is something else: remove it, then `up`"
+            raise ImageError(f"there is no testbed in {directory}: {remedy}") from None
+        except ValueError as error:
+            raise _unreadable(directory, error) from None
+        try:
+            hosts = [
+                Host(
+                    name=each["name"],
+                    address=each["address"],
+                    directory=directory / each["name"],
+                    cgroup_name=each["cgroup_name"],
+                    nspawn=_handle(each["nspawn"]),
+                    leader=_handle(each["leader"]),
+                )
+                for each in state["hosts"]
+            ]
+            fabric = _handle(state["fabric"])
+            layers = [Path(layer) for layer in state["layers"]]
+        except (LookupError, TypeError) as error:
+            raise _unreadable(directory, error) from None
         assert fabric is not None
-        return cls(directory, [Path(layer) for layer in state["layers"]], fabric, hosts)
+        return cls(directory, layers, fabric, hosts)
+
+    @property
+    def is_up(self) -> bool:
+        """Its network is there, whatever its hosts do."""
+        return self._fabric.is_alive
 
     def boot(self, name: str) -> None:
         """A host that is down; its disk is as it was left."""
@@ -162,7 +176,7 @@ class Testbed:
         """The end of each daemon's journal."""
         told = []
         for host in self.hosts.values():
-            if host.is_up and not HostCgroups(host.cgroup_name).is_frozen:
+            if host.is_up and not host.is_frozen:
                 unit = "masterd" if host.name == MASTER else "agentd"
                 told.append(f"{host.name}:\n{self.exec(host.name, 'journalctl', '-u', unit, '-n', '30').stdout}")
         return "\n".join(told)
@@ -265,6 +279,11 @@ def _settled(pid: int) -> ProcessHandle:
             raise TimeoutError(f"process {pid} makes no network namespace")
         time.sleep(0.005)
     return ProcessHandle.of(pid)
+
+
+def _unreadable(directory: Path, error: Exception) -> ImageError:
+    what = f"{directory / _STATE} is not what `up` wrote ({type(error).__name__}: {error})"
+    return ImageError(f"{what}: remove {directory}, then `up`")
 
 
 def _handle(fields: Mapping[str, int] | None) -> ProcessHandle | None:
