@@ -10,6 +10,9 @@ _NOT_OF_FROZEN = {
 }
 
 
+_DOING = {"exec": "exec on"}
+
+
 class WrongUse(Exception):
     """Names host and state, and the remedy. Nothing was changed."""
 
@@ -26,6 +29,6 @@ def check_verb(testbed: Testbed, verb: str, places: tuple[str, ...]) -> None:
     for host in (testbed.hosts[place] for place in places if place != OUTSIDE):
         if not host.is_up:
             already = " already" if verb == "crash" else ""
-            raise WrongUse(f"cannot {verb} {host.name}: it is down{already}; `heal` boots it")
+            raise WrongUse(f"cannot {_DOING.get(verb, verb)} {host.name}: it is down{already}; `heal` boots it")
         if host.is_frozen and verb in _NOT_OF_FROZEN:
             raise WrongUse(_NOT_OF_FROZEN[verb].format(host.name))
