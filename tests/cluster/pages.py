@@ -97,10 +97,10 @@ def script_of(blocks: Iterable[Block]) -> str:
     return "\n".join([*parts, f"echo '{_MARK} 0'", ""])
 
 
-def run_page(page: Path, cluster: OneHost) -> tuple[int, str]:
-    """In namespaces of its own: nothing of the real /run is changed, nor this host's name."""
+def run_page(page: Path, cluster: OneHost, *, hostname: str = "agent1") -> tuple[int, str]:
+    """In namespaces of its own: nothing of the real /run is changed, nor this host's name. `hostname` is the agent's."""
     inside = (
-        "hostname agent1; mount -t tmpfs tmpfs /run; "
+        f"hostname {shlex.quote(hostname)}; mount -t tmpfs tmpfs /run; "
         f'ln -s {shlex.quote(cluster.directory)} /run/paddock; exec bash -c "$1"'
     )
     script = script_of(block for block in blocks_of(page) if not block.place)

@@ -17,7 +17,7 @@ from testbed.one_host import OneHost
 from tests.cluster.conftest import PADDOCK
 from tests.cluster.pages import DOCS, ROOT, blocks_of, missing, run_page, script_of
 
-# One needs tools, the other an engine: tests/cluster/test_inspection.py and tests/engine/test_page.py have them.
+# One needs tools, the other an engine: tests/cluster/test_inspection.py and tests/engine/test_tasks.py have them.
 RUN_ELSEWHERE = frozenset({"inspection.md", "docker.md"})
 PAGES = sorted(
     page

@@ -17,6 +17,7 @@ from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Background, Command
+from tests.cluster.pages import DOCS, blocks_of, missing, run_page
 from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
@@ -321,3 +322,16 @@ def test_what_is_written_into_the_image_counts_as_disk(paddock: Command) -> None
     text = paddock.text("describe", newest(paddock, "full"))
     assert "CONTAINER_LIMITATION_DISK" in text.upper(), text
     assert "/big " in text, text
+
+
+def test_the_page_of_docker_tasks_is_true(host: OneHost, engine: Engine) -> None:
+    """Each of its commands, as it stands. Nothing is fetched for it: the image is ours, under the page's name."""
+    page, (repository, tag) = DOCS / "howto/docker.md", ("busybox", "1.36")
+    with images.client(engine) as api:
+        api.tag(images.BUSYBOX, repository, tag)
+        try:
+            code, output = run_page(page, host, hostname=socket.gethostname())
+        finally:
+            api.remove_image(f"{repository}:{tag}")
+    assert f"{repository}:{tag}" in page.read_text(encoding="utf-8")
+    assert (code, missing(blocks_of(page), output)) == (0, []), output
