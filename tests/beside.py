@@ -78,7 +78,7 @@ class Beside:
         if item.nodeid not in self._ids:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._told_of(item):
+        for report in (*_ended_here(item), *self._told_of(item)):
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
@@ -132,3 +132,11 @@ class Beside:
             longrepr=words,
             when="call",
         )
+
+
+def _ended_here(item: pytest.Item) -> Iterator[pytest.TestReport]:
+    """What is still set up for the tests before is not waited with; says only what went wrong."""
+    state = item.session._setupstate
+    call = pytest.CallInfo.from_call(lambda: state.teardown_exact(None), "teardown")
+    if call.excinfo is not None:
+        yield item.ihook.pytest_runtest_makereport(item=item, call=call)

@@ -154,6 +154,27 @@ def test_meets():
     assert text.index("test_here.py::test_meets PASSED") < text.index("test_beside.py::test_meets PASSED")
 
 
+def test_what_was_set_up_for_all_tests_is_ended_before_leftovers_are_looked_for(tmp_path: Path) -> None:
+    left = Path(f"/tmp/paddock-session-rules-{os.getpid()}")
+    body = f"""import pathlib, pytest
+@pytest.fixture(scope="session")
+def file():
+    path = pathlib.Path({str(left)!r})
+    path.touch()
+    yield
+    path.unlink()
+    {{}}
+def test_uses_it(file): pass
+"""
+    for last_word, problem in (("pass", ""), ("raise RuntimeError('was not ended')", "1 error")):
+        tests = {"unit/test_here.py": body.format(last_word), "vm/test_beside.py": PASSES}
+        _, lines = run_suite(tmp_path, tests)
+        assert "2 passed" in lines[-1]
+        assert problem in lines[-1]
+        assert f"file {left}" not in lines
+        assert any("was not ended" in line for line in lines) is bool(problem)
+
+
 def test_a_session_beside_that_dies_fails_its_tests_with_its_last_words(tmp_path: Path) -> None:
     dies = "import os\ndef test_dies():\n    os.write(2, b'last words'); os._exit(3)\n"
     code, lines = run_suite(tmp_path, {"unit/test_here.py": PASSES, "vm/test_dies.py": dies}, "-s", REPORT)
