@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -132,10 +133,13 @@ class Caller:
         self, container: containers_pb2.Container, command: tasks_pb2.CommandInfo, *, stdin: bytes = b""
     ) -> tuple[bytes, bytes, int]:
         """stdout, stderr, wait status."""
+        has_started = asyncio.Event()
 
         async def requests() -> AsyncIterator[exec_service_pb2.ExecRequest]:
             start = exec_service_pb2.ExecStart(container_id=container.container_id, command=command)
             yield exec_service_pb2.ExecRequest(start=start)
+            # A write that meets a refusal makes gRPC forget the refusal's words.
+            await has_started.wait()
             if stdin:
                 yield exec_service_pb2.ExecRequest(stdin=stdin)
             yield exec_service_pb2.ExecRequest(stdin_closed=True)
@@ -143,6 +147,7 @@ class Caller:
         out, err, status = b"", b"", -1
         with remote_errors():
             async for response in self.exec.Exec(requests(), timeout=CALL_TIMEOUT_S):
+                has_started.set()
                 out += response.stdout
                 err += response.stderr
                 if response.WhichOneof("response") == "wait_status":
