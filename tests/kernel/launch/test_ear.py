@@ -1,5 +1,6 @@
 """The shim's ear: clients come and go, lie and sleep, and the container does not care."""
 
+import contextlib
 import json
 import os
 import socket
@@ -110,7 +111,11 @@ def test_an_ear_that_cannot_be_opened_is_a_problem_and_is_tried_again(shared: Ag
 
 def sockets_of(shim: Shim) -> int:
     directory = f"/proc/{shim.started()['shim_pid']}/fd"
-    return sum(os.readlink(f"{directory}/{fd}").startswith("socket:") for fd in os.listdir(directory))
+    found = 0
+    for fd in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(f"{directory}/{fd}").startswith("socket:")
+    return found
 
 
 def test_an_ear_that_cannot_take_its_name_leaves_no_socket_open(shared: Agent) -> None:
@@ -122,11 +127,11 @@ def test_an_ear_that_cannot_take_its_name_leaves_no_socket_open(shared: Agent) -
     begun_ns = taken.stat().st_mtime_ns
     # Each attempt makes a name here, and Python's come a second after the other.
     wait_for(lambda: taken.stat().st_mtime_ns > begun_ns + 500_000_000, 10, "nobody tries again")
-    wait_for(lambda: sockets_of(shim) == 1, 5, f"only the agent's connection may be there: {sockets_of(shim)}")
-    assert not (taken / "ear.new").exists()
+    wait_for(lambda: sockets_of(shim) == 1, 5, "only the agent's connection may be there")
+    wait_for(lambda: not (taken / "ear.new").exists(), 5, "what could not be renamed stays")
     (taken / "ear").rmdir()
     wait_for((taken / "ear").exists, 5, "no ear")
-    assert sockets_of(shim) == 2
+    wait_for(lambda: sockets_of(shim) == 2, 5, "the ear is not all that has come")
     end(shim)
 
 
