@@ -32,6 +32,10 @@ _LOOK_EVERY_S = 0.005
 _ENTRY = "tests.faults.stopping"
 
 
+class NobodyCame(AssertionError):
+    """A story that waits for somebody who does not come to its point shows nothing."""
+
+
 class AgentPlace:
     """One agentd with its launcher and shims; `start` is for a thread."""
 
@@ -241,7 +245,7 @@ class Stage:
                     if state_of(pid) == "T":
                         return pid
             await asyncio.sleep(_LOOK_EVERY_S)
-        raise AssertionError("no process came to the point")
+        raise NobodyCame("no process came to the point")
 
     def family(self, place: str) -> Iterator[int]:
         """The daemon of that directory, its launcher, shims, and their children."""

@@ -226,7 +226,7 @@ def test_the_verbs_work_from_another_process(whole: Testbed) -> None:
     assert verb("exec", "agent1", "false").returncode == 1
     assert verb("crash", "agent2").returncode == 0
     done = verb("exec", "agent2", "true")
-    assert (done.returncode, done.stderr) == (1, "testbed: host agent2 is down: `heal` boots it\n")
+    assert (done.returncode, done.stderr) == (1, "testbed: cannot exec on agent2: it is down; `heal` boots it\n")
     assert verb("heal").returncode == 0
     assert verb("partition", "agent1", "agent1").returncode == 2
     assert verb("slow", "agent1", "1").returncode == 2
@@ -241,7 +241,7 @@ def test_a_second_one_in_its_place_and_none_at_all_are_said(whole: Testbed, tmp_
     with pytest.raises(ImageError, match="`down` ends the testbed in it"):
         Testbed.up(whole.directory)
     with pytest.raises(ImageError, match="`up` makes one"):
-        Testbed.load(tmp_path)
+        Testbed.load(tmp_path / "none")
 
 
 def test_nothing_of_it_is_in_this_machines_network(whole: Testbed) -> None:
