@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if arguments is None else arguments
         found = configuration().load(words, os.environ)
         if isinstance(found, Shown):
-            sys.stdout.write(f"{found.text}\n")
+            found.tell()
             return 0
         if found.check_only:
             config_check.check(found.settings)

@@ -277,6 +277,8 @@ class Settings:
             message = f"work_dir: {self.work_dir} is in state_dir, which is root's alone; name one that tasks' users can reach"
             raise ConfigError((message,))
         _ = self.http_addresses
+        for index, address in enumerate(self.master):
+            parse_address(address, f"master[{index}]")
         _, tcp = self.addresses
         exposure.check(tcp, insecure=self.insecure)
         if self.tcp_uid is not None and not tcp:
@@ -295,8 +297,8 @@ class Settings:
     @property
     def http_addresses(self) -> http.HttpAddresses:
         """Where HTTP is served. Raises ConfigError or InvalidRequest."""
-        grpc_unix_path, _ = self.addresses
-        return http.http_addresses(self.http_listen, grpc_unix_path=grpc_unix_path, insecure=self.insecure)
+        unix_path, tcp = self.addresses
+        return http.http_addresses(self.http_listen, grpc_unix_path=unix_path, grpc_tcp=tcp, insecure=self.insecure)
 
     @property
     def sockets_dir(self) -> str:

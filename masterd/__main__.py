@@ -61,7 +61,7 @@ def main() -> int:
         print(f"masterd: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
     if isinstance(invocation, Shown):
-        print(invocation.text)  # noqa: T201 - it was asked for
+        invocation.tell()
         return 0
     settings = invocation.settings
     if invocation.check_only:

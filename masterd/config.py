@@ -202,7 +202,9 @@ class MasterSettings:
     @property
     def http_addresses(self) -> http.HttpAddresses:
         """Where HTTP is served. Raises ConfigError or InvalidRequest."""
-        return http.http_addresses(self.http_listen, grpc_unix_path=self.unix_path, insecure=self.insecure)
+        return http.http_addresses(
+            self.http_listen, grpc_unix_path=self.unix_path, grpc_tcp=self.tcp_address, insecure=self.insecure
+        )
 
     @property
     def core(self) -> Settings:

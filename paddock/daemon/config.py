@@ -7,6 +7,8 @@ Mesos' way of writing it, `--state_dir`, as a flag. An unknown name is an error 
 from __future__ import annotations
 
 import difflib
+import signal
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -35,6 +37,12 @@ class Shown:
     """The caller asked for words (--help, --version), not for a daemon."""
 
     text: str
+
+    def tell(self) -> None:
+        """On stdout. A reader that goes early (`agentd --help | head`) ends this process, as it ends any filter."""
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        sys.stdout.write(f"{self.text}\n")
+        sys.stdout.flush()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,13 +35,16 @@ class HttpAddresses:
         return ",".join(part for part in parts if part) or OFF
 
 
-def http_addresses(words: tuple[str, ...], *, grpc_unix_path: str, insecure: bool) -> HttpAddresses:
-    """Of the setting `http_listen`. Raises ConfigError, or InvalidRequest naming the word."""
+def http_addresses(words: tuple[str, ...], *, grpc_unix_path: str, grpc_tcp: str, insecure: bool) -> HttpAddresses:
+    """Of the setting `http_listen`, beside where gRPC listens. Raises ConfigError, or InvalidRequest naming the word."""
     if words == (OFF,):
         return HttpAddresses()
     if not words:
-        return HttpAddresses(unix_path=f"{grpc_unix_path}.http" if grpc_unix_path else "")
+        words = (f"unix:{grpc_unix_path}.http",) if grpc_unix_path else ()
     addresses = [parse_address(word, "http_listen") for word in words]
+    for address in addresses:
+        if (address.unix_path or address.tcp) in {grpc_unix_path, grpc_tcp}:
+            raise ConfigError((f"http_listen: {address}: gRPC listens there (listen); choose another address",))
     unix = [address.unix_path for address in addresses if address.unix_path]
     tcp = [address.tcp for address in addresses if address.tcp]
     if len(unix) > 1 or len(tcp) > 1:

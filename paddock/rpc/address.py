@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
 from paddock.model.errors import InvalidRequest
+
+PATH_LIMIT_BYTES = 107
+"""sockaddr_un.sun_path without its NUL."""
 
 _TCP = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
 
@@ -31,8 +35,10 @@ def parse_address(text: str, field: str = "address") -> Address:
     """`unix:/path`, `/path` or `host:port` (`[v6]:port`)."""
     path = text.removeprefix("unix://") if text.startswith("unix://") else text.removeprefix("unix:")
     if path.startswith("/") and "\0" not in path:
+        if (size_bytes := len(os.fsencode(path))) > PATH_LIMIT_BYTES:
+            raise InvalidRequest(field, text, f"a socket's path has at most {PATH_LIMIT_BYTES} bytes, not {size_bytes}")
         return Address(unix_path=path)
     match = _TCP.fullmatch(text)
     if match is None or not 1 <= int(match.group(2)) <= 65_535:
-        raise InvalidRequest(field, text, "use unix:/path or host:port")
+        raise InvalidRequest(field, text, "use unix:/path or host:port, with a port from 1 to 65535")
     return Address(tcp=text)

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paddock.model.errors import AlreadyExists, ConfigError
+from paddock.rpc.address import PATH_LIMIT_BYTES
 
 GROUP = "paddock"
 SOCKET_MODE = 0o660
-PATH_LIMIT_BYTES = 107
-"""sockaddr_un.sun_path without its NUL."""
 
 
 def claim_path(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -32,6 +33,38 @@ def test_what_is_in_order_says_nothing(flags: list[str], tmp_path: Path, capsys:
     assert main(flags) == 0
     assert capsys.readouterr() == ("", "")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "problem"),
+    [
+        ("--master=unix:/run/m.sock,nowhere", "master[1]: 'nowhere' is not accepted: use unix:/path or host:port"),
+        (f"--listen=/{'x' * 107}", "listen[0]: '/xxx"),
+        (f"--listen=/{'x' * 104}", "http_listen: 'unix:/xxx"),
+        ("--http-listen=/run/paddock/agentd.sock", "http_listen: unix:/run/paddock/agentd.sock: gRPC listens there"),
+    ],
+)
+@pytest.mark.parametrize("check", [["--check-config"], []])
+def test_an_address_that_cannot_be_used_is_said_before_anything_is_made(
+    check: list[str], flag: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.toml").touch()
+    own = [f"--config={tmp_path}/empty.toml", f"--state-dir={tmp_path}/state", f"--work-dir={tmp_path}/work"]
+    assert main([*check, *own, flag]) == 2
+    assert problem in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.toml"]
+
+
+@pytest.mark.parametrize("program", ["agentd", "masterd"])
+def test_a_reader_of_the_words_of_help_may_leave_early(program: str) -> None:
+    reader = subprocess.Popen(["/bin/true"], stdin=subprocess.PIPE)
+    reader.wait(30)
+    assert reader.stdin is not None
+    with reader.stdin as nobody_reads:
+        told = subprocess.run(
+            [sys.executable, "-m", program, "--help"], stdout=nobody_reads, stderr=subprocess.PIPE, check=False
+        )
+    assert (told.returncode, told.stderr) == (-signal.SIGPIPE, b"")
 
 
 def test_all_that_is_wrong_is_said_at_once(

@@ -11,7 +11,9 @@ from paddock.model.errors import ConfigError, InvalidRequest
 
 
 def read(*words: str, insecure: bool = False) -> HttpAddresses:
-    return http_addresses(words, grpc_unix_path="/run/paddock/agentd.sock", insecure=insecure)
+    return http_addresses(
+        words, grpc_unix_path="/run/paddock/agentd.sock", grpc_tcp="127.0.0.1:5051", insecure=insecure
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,20 @@ def test_what_is_accepted(words: tuple[str, ...], shown: str) -> None:
 
 
 def test_without_a_unix_socket_for_grpc_there_is_none_for_http() -> None:
-    assert not http_addresses((), grpc_unix_path="", insecure=False)
+    assert not http_addresses((), grpc_unix_path="", grpc_tcp="127.0.0.1:5051", insecure=False)
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1:5051", "unix:/run/paddock/agentd.sock", "/run/paddock/agentd.sock"])
+def test_where_grpc_listens_nothing_else_can(word: str) -> None:
+    with pytest.raises(ConfigError, match="gRPC listens there") as refused:
+        read(word)
+    assert word.removeprefix("unix:") in str(refused.value)
+
+
+def test_a_path_beside_the_grpc_socket_may_be_too_long() -> None:
+    path = f"/{'x' * 104}"
+    with pytest.raises(InvalidRequest, match="http_listen.*at most 107 bytes, not 110"):
+        http_addresses((), grpc_unix_path=path, grpc_tcp="", insecure=False)
 
 
 @pytest.mark.parametrize(

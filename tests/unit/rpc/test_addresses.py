@@ -34,6 +34,13 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         parse_address(text)
 
 
+def test_a_path_of_a_socket_is_as_long_as_the_kernel_takes_it() -> None:
+    longest = f"/{'é' * 53}"
+    assert parse_address(longest).unix_path == longest
+    with pytest.raises(InvalidRequest, match="listen: .*at most 107 bytes, not 108"):
+        parse_address(f"{longest}x", "listen")
+
+
 def test_masters_are_walked_round_and_a_named_leader_comes_first() -> None:
     masters = StaticMasters(("unix:/a", "unix:/b"))
     a, b, c = (parse_address(f"unix:/{name}") for name in "abc")
