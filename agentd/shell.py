@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import assert_never
 
 from agentd.change_feed import ChangeFeed
@@ -319,7 +318,7 @@ class Shell:
     def _begin_stage(self, container_id: ContainerId) -> None:
         self.meters.launches.begin(container_id, self._clock.monotonic_ns())
 
-    def _ids_of(self, container_id: ContainerId) -> AbstractContextManager[None]:
+    def _ids_of(self, container_id: ContainerId) -> log_ids:
         """Every line that is written of what begins here can be asked for by container, task and framework."""
         entry = self.state.containers.get(container_id)
         if entry is None:

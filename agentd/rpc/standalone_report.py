@@ -1,4 +1,4 @@
-"""What standalone containers use, told to the master: a change at once, of many quick ones the newest."""
+"""What standalone containers use, told to the master: the newest, soon after a change."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from agentd.core.effects import SendStandalone
 
-PAUSE_S = 0.05
-"""Between two reports. A short life changes the sum twice, and a report costs both daemons about what its own call costs."""
+DELAY_S = 0.05
+"""From a change to its report. A short life changes the sum and changes it back: that is no report, which would cost both
+daemons about what its own call costs. What is offered too much meanwhile is refused here.
+"""
 
 
 class StandaloneReport:
@@ -19,19 +21,13 @@ class StandaloneReport:
         self._send = send
         self._told: SendStandalone | None = None
         self._newest: SendStandalone | None = None
-        self._next_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, message: SendStandalone) -> None:
-        """At once, or at the end of the pause after the last one."""
+        """With what else changes until the delay is over."""
         self._newest = message
-        if self._timer is not None:
-            return
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._next_s:
-            self._tell_newest()
-        else:
-            self._timer = loop.call_at(self._next_s, self._tell_newest)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._tell_newest)
 
     def stop(self) -> None:
         """What was not sent is lost: the next registration says it."""
@@ -42,5 +38,4 @@ class StandaloneReport:
         self._timer = None
         if self._newest is not None and self._newest != self._told:
             self._told = self._newest
-            self._next_s = asyncio.get_running_loop().time() + PAUSE_S
             self._send(self._newest)
