@@ -27,6 +27,7 @@ from agentd.docker.images import Images
 from agentd.docker.launch_failures import launch_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
+from agentd.docker.oom_log import OomLog
 from agentd.docker.stand_in_order import order_words
 from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
@@ -61,6 +62,7 @@ class DockerContainerizer(Containerizer):
         self._post = post
         self._leftovers = Leftovers(engine, host)
         self._hierarchy = read_hierarchy()
+        self._oom_log = OomLog()
         self._configs: dict[ContainerId, ContainerConfig] = {}
         self._pulling: dict[ContainerId, asyncio.Task[None]] = {}
         self._creating: dict[ContainerId, asyncio.Task[None]] = {}
@@ -257,7 +259,8 @@ class DockerContainerizer(Containerizer):
             return
         if record is not None and note is not None:
             directory = self._host.place(container_id).directory("memory") or ""
-            record = await asyncio.to_thread(merged, record, note, self._hierarchy.kernel_path(directory))
+            path = self._hierarchy.kernel_path(directory)
+            record = await asyncio.to_thread(merged, record, note, path, self._oom_log.kills_in)
         self._post(Ended(container_id=container_id, record=record))
 
     def watch(self, container_id: ContainerId) -> None:
@@ -363,6 +366,7 @@ class DockerContainerizer(Containerizer):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._engine.calls.close()
+        self._oom_log.close()
         await asyncio.to_thread(empty_cgroups.remove, self._host, None)
 
     def _track(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

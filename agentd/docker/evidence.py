@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agentd.core.exit_record import ExitRecord
 from agentd.docker.notes import Note
-from paddock.kernel import kmsg
 from paddock.kernel.errors import KernelError
+from paddock.kernel.kmsg import OomKill
 from paddock.model.task import OomVictim
 
 _FLAT = re.compile(r"(?:[a-z_.]+ \d+\n)+")
@@ -20,8 +20,12 @@ _OOM_FILES = ("memory.oom_control", "memory.events")
 _MAX_VICTIMS = 64
 
 
-def merged(record: ExitRecord, note: Note, memory_path: str) -> ExitRecord:
-    """The record of the whole. `memory_path`: the task's memory cgroup, as the kernel's log names it, which is read if need be.
+KillsIn = Callable[[str], tuple[OomKill, ...]]
+"""What the kernel's log has of this memory cgroup. Raises KernelError."""
+
+
+def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) -> ExitRecord:
+    """The record of the whole. `memory_path`: the task's memory cgroup, as the kernel's log names it: asked if need be.
 
     Both cgroups have the same limits, and either may have been the first to hold something back: the larger count of the two.
     cgroup v1 counts an OOM kill only where its victim was; where that was gone before the stand-in could look, the log tells.
@@ -30,7 +34,7 @@ def merged(record: ExitRecord, note: Note, memory_path: str) -> ExitRecord:
     problems = (*record.problems, note.problem) if note.problem else record.problems
     victims = record.victims
     if _has_oom_kills(counters) or _may_have_oom_kills(record, note):
-        victims = _victims(note, memory_path)
+        victims = _victims(note, memory_path, kills_in)
         counters = {key: _at_least(text, len(victims or ())) for key, text in counters.items()}
     return replace(
         record, pid=note.pid or record.pid, counters=tuple(counters.items()), victims=victims, problems=problems
@@ -47,9 +51,9 @@ def _at_least(text: str, count: int) -> str:
     return _ANY_OOM_KILLS.sub(lambda found: f"oom_kill {max(int(found[1]), count)}", text) if count else text
 
 
-def _victims(note: Note, memory_path: str) -> tuple[OomVictim, ...] | None:
+def _victims(note: Note, memory_path: str, kills_in: KillsIn) -> tuple[OomVictim, ...] | None:
     try:
-        kills = kmsg.oom_kills_in(kmsg.read_messages(), memory_path)
+        kills = kills_in(memory_path)
     except KernelError:
         return None
     main = {note.pid, note.main_pid} - {0}

@@ -10,7 +10,7 @@ from paddock.kernel.errors import wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _RECORD_BYTES = 8192
 # Greedy up to the last of each: a task may name itself "x,pid=1,uid=0".
@@ -38,37 +38,46 @@ def parse_oom_kill(message: str) -> OomKill | None:
     return OomKill(match["path"], comm, int(match["pid"]))
 
 
+def is_within(kill: OomKill, memcg_path: str) -> bool:
+    """In this memory cgroup, or below it."""
+    return kill.task_memcg == memcg_path or kill.task_memcg.startswith(f"{memcg_path}/")
+
+
 def oom_kills_in(messages: Iterable[str], memcg_path: str) -> tuple[OomKill, ...]:
     """The kills in this memory cgroup and below it, in the log's order."""
-    found = []
-    for message in messages:
-        kill = parse_oom_kill(message)
-        if kill is not None and (kill.task_memcg == memcg_path or kill.task_memcg.startswith(f"{memcg_path}/")):
-            found.append(kill)
-    return tuple(found)
+    kills = (parse_oom_kill(message) for message in messages)
+    return tuple(kill for kill in kills if kill is not None and is_within(kill, memcg_path))
 
 
 def read_messages(path: str = "/dev/kmsg") -> tuple[str, ...]:
     """Every message that the kernel still keeps; raises KernelError where the log may not be read."""
+    fd = open_log(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise wrapped(error, "open", path) from None
-    messages = []
-    try:
-        while True:
-            try:
-                record = os.read(fd, _RECORD_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                # The oldest messages were overwritten while we read: go on with the next one.
-                if error.errno == errno.EPIPE:
-                    continue
-                raise wrapped(error, "read", path) from None
-            if not record:
-                break
-            messages.append(record.partition(b";")[2].partition(b"\n")[0].decode("utf-8", "replace"))
+        return tuple(read_on(fd, path))
     finally:
         os.close(fd)
-    return tuple(messages)
+
+
+def open_log(path: str = "/dev/kmsg") -> int:
+    """For `read_on`, from the oldest message on; raises KernelError where the log may not be read."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise wrapped(error, "open", path) from None
+
+
+def read_on(fd: int, path: str = "/dev/kmsg") -> Iterator[str]:
+    """What nobody has read from this descriptor yet. Raises KernelError."""
+    while True:
+        try:
+            record = os.read(fd, _RECORD_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # The oldest messages were overwritten while we read: go on with the next one.
+            if error.errno == errno.EPIPE:
+                continue
+            raise wrapped(error, "read", path) from None
+        if not record:
+            return
+        yield record.partition(b";")[2].partition(b"\n")[0].decode("utf-8", "replace")

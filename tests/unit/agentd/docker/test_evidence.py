@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from agentd.core.exit_record import ExitRecord
-from agentd.docker.evidence import merged
+from agentd.docker.evidence import KillsIn, merged
 from agentd.docker.notes import Note
 from paddock.kernel import kmsg
 from paddock.kernel.errors import KernelError
+from paddock.kernel.kmsg import OomKill
 from paddock.model.ids import ContainerId
 from paddock.model.task import OomVictim
 
@@ -26,6 +27,11 @@ def line(pid: int, comm: str, path: str) -> str:
     return f"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),task_memcg={path},task={comm},pid={pid},uid=0"
 
 
+def told(*lines: str) -> KillsIn:
+    """The kernel's log."""
+    return lambda path: kmsg.oom_kills_in(lines, path)
+
+
 def test_of_two_counts_the_larger_is_told() -> None:
     ours = record(cpu__cpu_DOT_stat="nr_periods 9\nnr_throttled 1\nthrottled_time 5\n", memory__peak="900\n")
     note = Note(
@@ -33,7 +39,7 @@ def test_of_two_counts_the_larger_is_told() -> None:
         has_ended=True,
         counters={"cpu/cpu.stat": "nr_periods 4\nnr_throttled 3\nthrottled_time 8\n", "memory/peak": "1000\n"},
     )
-    found = merged(ours, note, PATH)
+    found = merged(ours, note, PATH, told())
     assert dict(found.counters) == {
         "cpu/cpu.stat": "nr_periods 9\nnr_throttled 3\nthrottled_time 8\n",
         # Ours is over both.
@@ -42,15 +48,14 @@ def test_of_two_counts_the_larger_is_told() -> None:
     assert (found.pid, found.problems, found.victims) == (7, ("shim",), ())
 
 
-def test_victims_are_found_where_the_engines_cgroup_counted_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = (
+def test_victims_are_found_where_the_engines_cgroup_counted_them() -> None:
+    log = told(
         line(8, "java", f"{PATH}/{'e' * 64}"),
         line(9, "helper", f"{PATH}/{'e' * 64}"),
         line(10, "x", "/paddock-a1/c11"),
     )
-    monkeypatch.setattr(kmsg, "read_messages", lambda: log)
     note = Note(pid=7, main_pid=8, has_ended=True, counters={"memory/memory.oom_control": KILLED}, problem="late")
-    found = merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH)
+    found = merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH, log)
     assert dict(found.counters) == {"memory/memory.oom_control": KILLED}
     assert found.victims == (OomVictim(pid=8, comm="java", main=True), OomVictim(pid=9, comm="helper", main=False))
     assert found.problems == ("shim", "late")
@@ -59,26 +64,23 @@ def test_victims_are_found_where_the_engines_cgroup_counted_them(monkeypatch: py
 @pytest.mark.parametrize(
     ("status", "counters"), [(9, {"memory/memory.oom_control": NOT_KILLED}), (0, {}), (7 << 8, {})]
 )
-def test_what_nobody_counted_in_time_the_log_tells(
-    monkeypatch: pytest.MonkeyPatch, status: int, counters: dict[str, str]
-) -> None:
-    monkeypatch.setattr(kmsg, "read_messages", lambda: (line(8, "java", f"{PATH}/{'e' * 64}"),))
+def test_what_nobody_counted_in_time_the_log_tells(status: int, counters: dict[str, str]) -> None:
+    log = told(line(8, "java", f"{PATH}/{'e' * 64}"))
     note = Note(pid=7, main_pid=8, has_ended=True, counters=counters)
-    found = merged(replace(record(memory__memory_DOT_oom_control=NOT_KILLED), wait_status=status), note, PATH)
+    found = merged(replace(record(memory__memory_DOT_oom_control=NOT_KILLED), wait_status=status), note, PATH, log)
     assert dict(found.counters) == {"memory/memory.oom_control": NOT_KILLED.replace("oom_kill 0", "oom_kill 1")}
     assert found.victims == (OomVictim(pid=8, comm="java", main=True),)
 
 
-def test_where_the_log_may_not_be_read_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> tuple[str, ...]:
+def test_where_the_log_may_not_be_read_nobody_is_named() -> None:
+    def refuse(_path: str) -> tuple[OomKill, ...]:
         raise KernelError("open", "/dev/kmsg", "", 1)
 
-    monkeypatch.setattr(kmsg, "read_messages", refuse)
     note = Note(pid=7, has_ended=True, counters={"memory/memory.oom_control": KILLED})
-    assert merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH).victims is None
+    assert merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH, refuse).victims is None
 
 
-def test_without_a_kill_the_log_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmsg, "read_messages", lambda: pytest.fail("it was read"))
+def test_without_a_kill_the_log_is_not_read() -> None:
     note = Note(pid=7, has_ended=True, counters={"memory/memory.oom_control": NOT_KILLED})
-    assert merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH).victims == ()
+    found = merged(record(memory__memory_DOT_oom_control=NOT_KILLED), note, PATH, lambda _: pytest.fail("it was read"))
+    assert found.victims == ()
