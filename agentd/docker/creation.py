@@ -105,7 +105,8 @@ def limits(writes: Sequence[CgroupWrite]) -> Body:
         if key is not None and write.value not in _UNLIMITED:
             found[key] = int(write.value)
         elif write.file == "cpu.weight":
-            found["CpuShares"] = 2 + (int(write.value) - 1) * _SHARES_RANGE // _WEIGHT_RANGE
+            # Rounded up: runc rounds down, and is to come to the same weight.
+            found["CpuShares"] = 2 - (1 - int(write.value)) * _SHARES_RANGE // _WEIGHT_RANGE
         elif write.file == "cpu.max":
             quota, _, period = write.value.partition(" ")
             if quota not in _UNLIMITED:

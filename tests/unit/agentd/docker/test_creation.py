@@ -223,6 +223,14 @@ def test_limits_of_both_cgroup_versions(writes: list[tuple[str, str]], expected:
     assert found == expected
 
 
+def test_each_weight_comes_back_as_itself_from_what_the_engine_makes_of_shares() -> None:
+    """By runc's formula."""
+    for weight in range(1, 10_001):
+        found = creation.limits([CgroupWrite(controller="cpu", file="cpu.weight", value=str(weight))])["CpuShares"]
+        assert isinstance(found, int)
+        assert 1 + (found - 2) * 9999 // 262_142 == weight
+
+
 def test_each_parameter_that_a_task_may_give_has_its_place() -> None:
     assert {each.key for each in docker_parameters.PARAMETERS} == parameters.KNOWN
 
