@@ -316,7 +316,6 @@ class DockerContainerizer(Containerizer):
             await asyncio.wait([creating])
         if launched:
             await self._remove_soon(container_id, self._engine_ids.get(container_id, ""))
-            self._notes.forget(container_id)
         for known in (self._configs, self._started, self._engine_ids, self._removing, self._failures, self._sizes):
             known.pop(container_id, None)
         self._native.conclude(config, record, launched=launched)
@@ -329,7 +328,8 @@ class DockerContainerizer(Containerizer):
         return removing
 
     def discard(self, container_id: ContainerId) -> None:
-        """Record and socket."""
+        """Record and socket; and the note, which is a part of the record: an agent that dies earlier needs both."""
+        self._notes.forget(container_id)
         self._native.discard(container_id)
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agentd.containerizer.contract import Restored
 from agentd.core import events
-from paddock.model.container import ContainerConfig
+from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo
-from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject
+from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject, make
 
 EAT = "dd if=/dev/zero of=/dev/null bs=100M count=1"
 """More than it has."""
@@ -137,10 +138,40 @@ async def test_many_at_once(subject: Subject, count: int) -> None:
                     raise AssertionError(other)
 
 
+async def test_an_agent_that_dies_with_the_words_of_a_failure_finds_them_again(subject: Subject) -> None:
+    """Until it says that its own log has them."""
+    config = subject.config("/no/such/program")
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    subject.containerizer.launch(config.container_id)
+    first = await subject.hear(events.LaunchFailed)
+    assert isinstance(first, events.LaunchFailed)
+    subject.containerizer.conclude(config, None, launched=True)
+    await subject.hear(events.Concluded)
+    await subject.containerizer.stop()
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    view = Container(config=config, state=ContainerState.LAUNCHING)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    again = await subject.hear(events.LaunchFailed, events.Ended)
+    record = again.record if isinstance(again, events.Ended) else None
+    failure = again.failure if isinstance(again, events.LaunchFailed) else record and record.launch_error
+    assert failure == first.failure
+    subject.containerizer.conclude(config, record, launched=True)
+    await subject.hear(events.Concluded)
+    subject.containerizer.discard(config.container_id)
+    async with asyncio.timeout(TIMEOUT_S):
+        while [*Path(subject.directory).glob(f"*/{config.container_id}.*")]:
+            await asyncio.sleep(0.01)
+    await subject.containerizer.stop()
+    thread.close()
+
+
 async def test_a_word_that_comes_after_the_end_is_taken_away(subject: Subject) -> None:
     """A stand-in that was slow to notice that its shim is gone."""
     config, _ = await subject.started("/bin/true")
     await concluded(subject, config, await subject.ended())
+    subject.containerizer.discard(config.container_id)
     notes = Path(subject.directory, "docker")
     if subject.engine is None:
         assert not notes.exists(), "only an engine's containers have stand-ins"
