@@ -9,13 +9,32 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, Protocol
 
 from paddock.model.errors import Unavailable
 
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 _LOG_TAIL_BYTES = 2_000
+
+
+class Process(Protocol):
+    """What is asked of a Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it lives."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Harmless when it has ended."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
 
 
 class DaemonProcess:
@@ -30,7 +49,7 @@ class DaemonProcess:
         self.log_path = os.path.join(directory, f"{module}.log")
         self._command = [sys.executable, "-m", module, *arguments]
         self._notify_path = os.path.join(directory, f"{module}.notify")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._notify: socket.socket | None = None
         self.build: str | None = None
         """The directory of another build's packages, in place of ours, from the next start on."""
@@ -49,16 +68,19 @@ class DaemonProcess:
         # Kept until the end: a daemon also says when it stops.
         self._notify = notify
         with open(self.log_path, "ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "NOTIFY_SOCKET": self._notify_path},
-                cwd=self.build,
-                start_new_session=True,
-            )
+            self._process = self._begin(log, {**os.environ, "NOTIFY_SOCKET": self._notify_path})
         self._await_ready(notify, timeout_s)
+
+    def _begin(self, log: BinaryIO, environment: Mapping[str, str]) -> Process:
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=self.build,
+            start_new_session=True,
+        )
 
     def _await_ready(self, notify: socket.socket, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s

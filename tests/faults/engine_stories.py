@@ -15,7 +15,7 @@ from paddock.wire.v1 import containers_pb2
 from tests.faults import fetching, stories
 from tests.faults.engine_stage import EngineScene, EngineStage
 from tests.faults.holding import GONE, starts_anew
-from tests.faults.stage import WAIT_S
+from tests.faults.stage import WAIT_S, children_of, is_alive
 from tests.faults.stopping import FINISHING, LAUNCH, PREPARATION
 from tests.faults.stories import (
     COUNT,
@@ -78,7 +78,10 @@ def _is_told_to_start(act: Act) -> bool:
 
 
 def _has_ended(act: Act) -> bool:
-    """Its stand-in says so."""
+    """Its stand-in has said so, and has gone: a shim whose stand-in is still there takes a kill for the reason of its end."""
+    shims = act.agent.shims().values()
+    if any(is_alive(child) for shim in shims for child in children_of(shim)):
+        return act.is_over
     for path in glob.glob(f"{act.agent.directory}/state/docker/*.note"):
         with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
             if '"counters"' in file.read():

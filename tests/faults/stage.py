@@ -21,6 +21,7 @@ from testbed.one_host import remove_cgroups
 from testbed.our_processes import end_all, pids_naming
 from tests.agentd_process import TIME_SCALE, cgroup_points
 from tests.faults.framework import PLAIN, Framework
+from tests.faults.warm_start import WarmDaemon, WarmStarter
 from tests.held_filesystem import HeldFilesystem, held_filesystem
 
 Result = TypeVar("Result")
@@ -39,12 +40,21 @@ class NobodyCame(AssertionError):
 class AgentPlace:
     """One agentd with its launcher and shims; `start` is for a thread."""
 
-    def __init__(self, directory: str, master_address: str, resources: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: str,
+        starter: WarmStarter,
+        *,
+        master_address: str,
+        resources: str,
+        arguments: Sequence[str] = (),
+    ) -> None:
         os.makedirs(directory, mode=0o711)
         self.directory = directory
         self.boot_again()
         self.address = f"unix:{directory}/agentd.sock"
-        self.daemon = DaemonProcess(
+        self.daemon: DaemonProcess = WarmDaemon(
+            starter,
             _ENTRY,
             [
                 directory,
@@ -159,7 +169,9 @@ class Stage:
         os.makedirs(f"{directory}/m")
         with open(f"{directory}/empty.toml", "w", encoding="utf-8"):
             pass
-        self.masterd = DaemonProcess(
+        self._starter = WarmStarter(directory)
+        self.masterd: DaemonProcess = WarmDaemon(
+            self._starter,
             _ENTRY,
             [
                 f"{directory}/m",
@@ -173,7 +185,14 @@ class Stage:
         )
         resources = "cpus:4;mem:2048;disk:2048"
         self.agents = [
-            AgentPlace(f"{directory}/a{i}", self.master_address, resources, agent_arguments) for i in range(agent_count)
+            AgentPlace(
+                f"{directory}/a{i}",
+                self._starter,
+                master_address=self.master_address,
+                resources=resources,
+                arguments=agent_arguments,
+            )
+            for i in range(agent_count)
         ]
         self.framework = Framework(self.master_address)
         self.plain_framework = Framework(self.master_address, PLAIN)
@@ -289,6 +308,7 @@ class Stage:
         self._runner.close()
         for daemon in (*(agent.daemon for agent in self.agents), self.masterd):
             daemon.stop()
+        self._starter.stop()
         end_all(self.directory, 10.0)
         left = [f"process {pid}" for pid in pids_naming(self.directory)]
         for agent in self.agents:
