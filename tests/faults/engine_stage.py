@@ -22,7 +22,7 @@ from tests.faults.engine_watch import ANSWERS, ANSWERS_IT, ENGINE
 from tests.faults.stage import WAIT_S, AgentPlace, Stage, open_stage
 
 DISK_BYTES = 128 << 20
-PING_S = 0.25
+PING_S = 0.1
 _LOOK_EVERY_S = 0.1
 _GONE = (docker.errors.DockerException, requests.RequestException, OSError)
 """An engine that is being hurt, or has been just now."""
@@ -156,7 +156,7 @@ def open_scene() -> Iterator[EngineScene]:
 @contextmanager
 def open_engine_stage(scene: EngineScene, *, call_timeout_s: float = 2) -> Iterator[EngineStage]:
     """See open_stage."""
-    master: Sequence[str] = [f"--agent-ping-timeout={PING_S * 1000:g}ms", "--max-agent-ping-timeouts=240"]
+    master: Sequence[str] = [f"--agent-ping-timeout={PING_S * 1000:g}ms", "--max-agent-ping-timeouts=600"]
     agent: Sequence[str] = [
         "--containerizers=docker,native",
         f"--docker-socket={scene.engine.socket}",
