@@ -6,11 +6,18 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
-from paddock.model.errors import OutOfRange
+from paddock.model.errors import InvalidRequest, OutOfRange
 
 Changed = TypeVar("Changed")
 
 KEPT_COUNT = 4096
+
+
+def known_version(version: int, newest: int) -> int:
+    """As it was asked for. Raises InvalidRequest for one that is still to come: its watcher would miss all until then."""
+    if version > newest:
+        raise InvalidRequest("resource_version", version, f"the newest is {newest}; list again")
+    return version
 
 
 class ChangeFeed(Generic[Changed]):
@@ -35,10 +42,7 @@ class ChangeFeed(Generic[Changed]):
     def since(self, version: int) -> list[tuple[int, Changed]]:
         """The changes after this version. Raises OutOfRange when some of them are no longer kept."""
         if version < self._first_version:
-            message = (
-                f"changes after version {version} are no longer kept; watch from version 0: it begins with all there is"
-            )
-            raise OutOfRange(message)
+            raise OutOfRange(version, "watch from version 0: it begins with all there is")
         found = []
         for change in reversed(self._changes):
             if change[0] <= version:

@@ -30,9 +30,7 @@ class TaskFeed:
     def after(self, version: int) -> list[TaskChanged]:
         """What came after the version. OutOfRange when part of it is no longer kept."""
         if version < self._dropped_version:
-            raise OutOfRange(
-                f"changes after version {version} are no longer kept; watch from version 0 for a full list"
-            )
+            raise OutOfRange(version, "watch from version 0 for a full list")
         newest = self._changes[-1].version if self._changes else version
         missing_count = newest - version
         return list(self._changes)[-missing_count:] if missing_count > 0 else []

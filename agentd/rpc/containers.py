@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
+from agentd.change_feed import known_version
 from agentd.containerizer.contract import Containerizer
 from agentd.core import resizing
 from agentd.core.events import KillContainer, LaunchStandalone, ResizeContainer
@@ -209,7 +210,7 @@ class ContainerServicer(ContainerServiceServicer):
     ) -> AsyncIterator[pb.WatchContainersResponse]:
         """Until the caller goes away."""
         principal = current_principal()
-        version = request.resource_version
+        version = known_version(request.resource_version, self._shell.version)
         if version == 0:
             version = self._shell.version
             for container in self._visible(principal):

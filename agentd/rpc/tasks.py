@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from agentd.change_feed import known_version
 from agentd.core.effects import TaskView
 from agentd.rpc.access import Access
 from agentd.shell import Shell
@@ -60,7 +61,7 @@ class TaskServicer(AgentTaskServiceServicer):
     ) -> AsyncIterator[pb.WatchAgentTasksResponse]:
         """Until the caller goes away."""
         principal = current_principal()
-        version = request.resource_version
+        version = known_version(request.resource_version, self._shell.version)
         if version == 0:
             version = self._shell.version
             for task in list(self._shell.task_views.values()):

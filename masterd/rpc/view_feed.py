@@ -96,7 +96,7 @@ class ViewFeed(Generic[Shown]):
     def after(self, version: int) -> list[Change[Shown]]:
         """In the order of their versions; from 0: what is. OutOfRange for a version that says nothing any more."""
         if version and not max(self._first_version, self._dropped_version) <= version <= self.version:
-            raise OutOfRange(f"changes after version {version} are not known; watch from version 0 for a full list")
+            raise OutOfRange(version, "watch from version 0 for a full list")
         changes = [
             Change(version=known.version, key=key, shown=known.shown)
             for key, known in self._known.items()

@@ -83,7 +83,14 @@ class TimedOut(PaddockError):
 
 
 class OutOfRange(PaddockError):
-    """A place in a sequence that is no longer kept: list again, and watch from there."""
+    """A place in a sequence of changes that is not kept (any more): list again, and watch from there."""
+
+    def __init__(self, version: int, remedy: str) -> None:
+        """`remedy` says where to begin instead."""
+        super().__init__(f"resource_version: changes after {version} are not kept; {remedy}")
+        self.field = "resource_version"
+        self.value = str(version)
+        self.remedy = remedy
 
 
 class NotLeading(PaddockError):

@@ -1,7 +1,9 @@
 """The one table between Paddock's errors and gRPC's statuses, read by servers downwards and by clients upwards.
 
-A status carries google.rpc.ErrorInfo (domain `paddock`, a reason, the error's own fields), for a bad field also
-google.rpc.BadRequest, and for a master that does not lead the wire's NotLeader. A client rebuilds the same error.
+A status carries google.rpc.ErrorInfo (domain `paddock`, a reason, the error's own fields). Beside it stands what generic
+clients understand: BadRequest for a field, ResourceInfo for a thing that is not there or is there already, RetryInfo where
+the same call may succeed later, PreconditionFailure for a state that forbids it, and for a master that does not lead the
+wire's NotLeader. A client of ours rebuilds the same error.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
@@ -28,6 +31,9 @@ _MESSAGE_LIMIT_CHARACTERS = 1_500
 """Statuses travel in HTTP/2 trailers, which many clients cut off at 8 KiB for everything together."""
 
 _FIELD_LIMIT_CHARACTERS = 300
+
+_RETRY_DELAY = Duration(seconds=1)
+"""As long as a daemon that cannot make anything durable waits before it tries again itself."""
 
 
 class RemoteError(PaddockError):
@@ -75,7 +81,12 @@ _TABLE = (
     _Row(error=errors.ResourcesExhausted, code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="RESOURCES_EXHAUSTED"),
     _Row(error=errors.Unavailable, code=grpc.StatusCode.UNAVAILABLE, reason="UNAVAILABLE"),
     _Row(error=errors.TimedOut, code=grpc.StatusCode.DEADLINE_EXCEEDED, reason="TIMED_OUT"),
-    _Row(error=errors.OutOfRange, code=grpc.StatusCode.OUT_OF_RANGE, reason="OUT_OF_RANGE"),
+    _Row(
+        error=errors.OutOfRange,
+        code=grpc.StatusCode.OUT_OF_RANGE,
+        reason="OUT_OF_RANGE",
+        fields=("field", "value", "remedy"),
+    ),
     _Row(
         error=errors.NotLeading,
         code=grpc.StatusCode.FAILED_PRECONDITION,
@@ -135,17 +146,42 @@ def status_of(error: PaddockError) -> Status:
     """The status that tells this error."""
     row = next(row for row in _TABLE if isinstance(error, row.error))
     message = _cut(str(error), _MESSAGE_LIMIT_CHARACTERS)
-    fields = {name: _cut(str(getattr(error, name)), _FIELD_LIMIT_CHARACTERS) for name in row.fields}
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=fields)]
-    if isinstance(error, errors.InvalidRequest | errors.Unsupported):
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=fields["field"], description=_cut(error.remedy, _FIELD_LIMIT_CHARACTERS)
-        )
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, errors.NotLeading):
-        details.append(parties_pb2.NotLeader(leader_address=error.leader_address))
+    fields = {name: _short(str(getattr(error, name))) for name in row.fields}
+    info = error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=fields)
+    details = [info, *_for_any_client(error, message)]
     status = status_pb2.Status(code=row.code.value[0], message=message, details=[_packed(detail) for detail in details])
     return Status(code=row.code, message=message, details=status.SerializeToString())
+
+
+def _for_any_client(error: PaddockError, message: str) -> Iterator[Message]:
+    """What says the same to clients that know nothing of Paddock."""
+    match error:
+        case errors.InvalidRequest() | errors.Unsupported() | errors.OutOfRange():
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=_short(error.field), description=_short(error.remedy)
+            )
+            yield error_details_pb2.BadRequest(field_violations=[violation])
+        case errors.NotFound() | errors.AlreadyExists():
+            yield error_details_pb2.ResourceInfo(
+                resource_type=error.kind, resource_name=_short(error.name), description=_short(message)
+            )
+        case errors.Unavailable():
+            yield error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY)
+        case errors.NotLeading():
+            yield parties_pb2.NotLeader(leader_address=error.leader_address)
+        case errors.InvalidTransition():
+            yield _precondition("STATE", error.subject, message)
+        case errors.PlanConflict():
+            yield _precondition("ISOLATORS", error.subject, message)
+        case errors.ContainerizerError():
+            yield _precondition("CONTAINERIZER", f"container {error.container_id}, stage {error.stage}", message)
+
+
+def _precondition(kind: str, subject: str, message: str) -> error_details_pb2.PreconditionFailure:
+    violation = error_details_pb2.PreconditionFailure.Violation(
+        type=kind, subject=_short(subject), description=_short(message)
+    )
+    return error_details_pb2.PreconditionFailure(violations=[violation])
 
 
 def error_of(failed: grpc.aio.AioRpcError, subject: str = "") -> PaddockError:
@@ -210,6 +246,10 @@ def _packed(message: Message) -> AnyMessage:
     packed = AnyMessage()
     packed.Pack(message)
     return packed
+
+
+def _short(text: str) -> str:
+    return _cut(text, _FIELD_LIMIT_CHARACTERS)
 
 
 def _cut(text: str, limit_characters: int) -> str:

@@ -89,7 +89,7 @@ async def test_a_watcher_gets_what_came_after_its_version() -> None:
     assert feed.after(3) == []
     feed.publish(change(4))
     assert [each.version for each in feed.after(1)] == [2, 3, 4]
-    with pytest.raises(OutOfRange, match="no longer kept"):
+    with pytest.raises(OutOfRange, match="are not kept"):
         feed.after(0)
 
 

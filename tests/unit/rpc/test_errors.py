@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import status_pb2
 
 from paddock.model import errors
 from paddock.model.errors import PaddockError
@@ -22,7 +27,7 @@ CROSSING: list[PaddockError] = [
     errors.ResourcesExhausted("cpus: 3 asked, 2 free"),
     errors.Unavailable("starting"),
     errors.TimedOut("too late"),
-    errors.OutOfRange("version 3 is no longer kept"),
+    errors.OutOfRange(3, "watch from version 0"),
     errors.NotLeading("unix:/run/m2"),
     errors.InvalidTransition("container c1", "running", "Launched"),
     errors.PlanConflict("mount /tmp", "one", "two"),
@@ -106,3 +111,46 @@ async def test_a_task_that_is_cancelled_stays_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.InvalidRequest("a.b", "x", "use y"), "BadRequest a.b use y"),
+        (errors.Unsupported("task.check", "leave it out"), "BadRequest task.check leave it out"),
+        (errors.OutOfRange(3, "watch from 0"), "BadRequest resource_version watch from 0"),
+        (errors.NotFound("task", "t1"), "ResourceInfo task t1 task 't1' does not exist"),
+        (errors.AlreadyExists("container", "c1", "x"), "ResourceInfo container c1 container 'c1' already exists: x"),
+        (errors.Unavailable("starting"), "RetryInfo 1"),
+        (errors.NotLeading("unix:/run/m2"), "NotLeader unix:/run/m2"),
+        (
+            errors.InvalidTransition("container c1", "DONE", "exec"),
+            "PreconditionFailure STATE container c1 container c1 in state DONE has no transition for exec",
+        ),
+        (
+            errors.PlanConflict("mount /tmp", "one", "two"),
+            (
+                "PreconditionFailure ISOLATORS mount /tmp isolators one and two disagree about mount /tmp; "
+                "remove one of them from --isolation"
+            ),
+        ),
+        (
+            errors.ContainerizerError("c1", "cgroup", "write 5: no"),
+            "PreconditionFailure CONTAINERIZER container c1, stage cgroup write 5: no",
+        ),
+    ],
+    ids=lambda case: type(case).__name__ if isinstance(case, PaddockError) else "",
+)
+def test_a_client_that_knows_nothing_of_paddock_is_told_in_its_words(error: PaddockError, told: str) -> None:
+    status = status_pb2.Status.FromString(status_of(error).details)
+    info, detail = status.details
+    assert info.TypeName() == "google.rpc.ErrorInfo"
+    message = GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(detail.TypeName()))()
+    assert detail.Unpack(message)
+    assert " ".join([type(message).__name__, *_values(message)]) == told
+
+
+def _values(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        for each in value if field.is_repeated else [value]:
+            yield from _values(each) if isinstance(each, Message) else [str(each)]
