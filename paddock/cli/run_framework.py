@@ -80,7 +80,9 @@ class _Run:
             if status is None:
                 self._streams.stop()
             else:
-                await self._streams.drain()
+                await self._streams.drain(
+                    was_launched=status.evidence is None or status.evidence.launch_failure is None
+                )
         finally:
             for task in (*running, *self._kills):
                 task.cancel()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from paddock.cli.log_stream import LogWanted, log_bytes
-from paddock.model.errors import PaddockError
+from paddock.model.errors import NotFound, PaddockError
 
 DRAIN_TIMEOUT_S = 10.0
 """After the task's end: an agent that does not finish what it sends is not waited for longer."""
@@ -22,6 +22,7 @@ class OutputStreams:
         self.started = False
         self._on_broken_pipe = on_broken_pipe
         self._tasks: list[asyncio.Task[None]] = []
+        self._absent: dict[str, NotFound] = {}
 
     def start(self, agent_address: str, container_id: str) -> None:
         """Once."""
@@ -35,15 +36,18 @@ class OutputStreams:
         for task in self._tasks:
             task.cancel()
 
-    async def drain(self) -> None:
-        """Until all is copied."""
+    async def drain(self, *, was_launched: bool) -> None:
+        """Until all is copied. Of a command that never began there is no output, and its end says why."""
         if not self._tasks:
             return
         _, waiting = await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT_S)
         for task in waiting:
             task.cancel()
             words = f"its {task.get_name()} did not end within {DRAIN_TIMEOUT_S:.0f} s of the task's end"
-            print(f"paddock run: {words}", file=sys.stderr)
+            _tell(words)
+        if self._absent and was_launched:
+            why = next(iter(self._absent.values()))
+            _tell(f"the task's {' and '.join(self._absent)} cannot be followed: {why}")
 
     async def _copy(self, agent_address: str, container_id: str, path: str, descriptor: int) -> None:
         try:
@@ -60,8 +64,10 @@ class OutputStreams:
                 await asyncio.to_thread(_write, descriptor, data)
         except BrokenPipeError as error:
             self._on_broken_pipe(error)
+        except NotFound as error:
+            self._absent[path] = error
         except PaddockError as error:
-            print(f"paddock run: the task's {path} cannot be followed: {error}", file=sys.stderr)
+            _tell(f"the task's {path} cannot be followed: {error}")
 
 
 def _tell(words: str) -> None:

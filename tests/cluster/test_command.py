@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from paddock.cli.run_streams import OutputStreams
 from paddock.metrics.pages import FRESH_S
 from paddock.model.framework import FrameworkInfo
 from paddock.scheduler import Offered, Scheduler
@@ -88,6 +89,28 @@ def test_what_went_wrong_has_its_code_and_is_said(
     assert done.stderr.startswith(b"paddock run: ")
     assert said in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_launch_that_failed_is_told_in_one_line(paddock: Command) -> None:
+    """There is no output to follow, and its absence says nothing more."""
+    done = paddock("run", "--uri=file:///no-such-file", "--", "/bin/true")
+    assert (done.returncode, done.stdout) == (125, b"")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(b"paddock run: the launch stopped at fetch: file:///no-such-file")
+
+
+def test_output_that_is_not_there_is_said_once(paddock: Command, capfd: pytest.CaptureFixture[str]) -> None:
+    async def follow() -> None:
+        streams = OutputStreams(on_broken_pipe=lambda _: None)
+        streams.start(paddock.host.agent_address, "no-such-container")
+        await streams.drain(was_launched=True)
+
+    paddock.host.run(follow())
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"paddock run: the task's (stdout and stderr|stderr and stdout) cannot be followed: .*'no-such-container'.*",
+        line,
+    )
 
 
 def test_environment_name_directory_and_limits_arrive(paddock: Command) -> None:
