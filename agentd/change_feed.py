@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
-from paddock.model.errors import InvalidRequest, OutOfRange
+from paddock.model.errors import OutOfRange
 
 Changed = TypeVar("Changed")
 
@@ -14,9 +14,11 @@ KEPT_COUNT = 4096
 
 
 def known_version(version: int, newest: int) -> int:
-    """As it was asked for. Raises InvalidRequest for one that is still to come: its watcher would miss all until then."""
+    """As it was asked for. Raises OutOfRange for one that is still to come (its watcher has seen another life of this agent,
+    and would miss all until then).
+    """
     if version > newest:
-        raise InvalidRequest("resource_version", version, f"the newest is {newest}; list again")
+        raise OutOfRange(version, f"the newest is {newest}; watch from version 0: it begins with all there is")
     return version
 
 

@@ -81,7 +81,12 @@ def table(known: Known) -> dict[str, Refusals]:
         "ContainerService/ListEffectiveLimits": of_container(pb.ListEffectiveLimitsRequest),
         "ContainerService/ListContainers": page(pb.ListContainersRequest(page_size=-1), forbidden=OWN_ONLY),
         "ContainerService/WatchContainers": Refusals(
-            invalid=Bad(request=pb.WatchContainersRequest(resource_version=FAR), about="resource_version", value=FAR),
+            invalid=Bad(
+                request=pb.WatchContainersRequest(resource_version=FAR),
+                about="resource_version",
+                value=FAR,
+                code="OUT_OF_RANGE",
+            ),
             unknown=NOTHING_NAMED,
             forbidden=OWN_ONLY,
         ),
