@@ -1,4 +1,4 @@
-"""File systems that become full, really: on one the write fails, on the other the write succeeds and the sync fails."""
+"""File systems that become full, fail or lose their power, really: a full one fails at the write, or at the sync after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,3 +115,28 @@ def failing_disk(directory: Path) -> Iterator[FailingDisk]:
         yield disk
     finally:
         _unmount(disk.path)
+
+
+@contextmanager
+def power_cut(directory: Path, *, journal: bool) -> Iterator[tuple[Path, Callable[[], Path]]]:
+    """An ext4, and what cuts its power: it returns where what was on the disk at this moment is mounted."""
+    image, copy, disk, later = (directory / name for name in ("image", "copy", "disk", "later"))
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "has_journal" if journal else "^has_journal", image], check=True)
+    disk.mkdir()
+    # Nothing is written by the clock: only what is synced.
+    _mount("-o", "loop,commit=3600" if journal else "loop", str(image), str(disk))
+
+    def cut() -> Path:
+        shutil.copyfile(image, copy)
+        later.mkdir()
+        _mount("-o", "loop", str(copy), str(later))
+        return later
+
+    try:
+        yield disk, cut
+    finally:
+        for path in (disk, later):
+            if path.exists():
+                _unmount(path)

@@ -65,6 +65,7 @@ class Places:
             socket=self.ear(container_id),
             cgroup=host.place(container_id),
             spare_record=self.spares.take(container_id),
+            syncs_name=self.spares.are_steady,
         )
 
     def connect(self, container_id: ContainerId) -> socket.socket | None:

@@ -28,6 +28,7 @@ class PlanPlaces:
     socket: str
     cgroup: CgroupPlace
     spare_record: str | None = None
+    syncs_name: bool = False
 
 
 def plan_json(config: ContainerConfig, plan: LaunchPlan, places: PlanPlaces, facts: LauncherFacts) -> dict[str, object]:
@@ -74,6 +75,7 @@ def _shim_json(
         "container_id": config.container_id,
         "record": places.record,
         "spare_record": places.spare_record,
+        "syncs_name": places.syncs_name,
         "socket": places.socket,
         "writes": writes_json(plan.writes),
         "final_reads": reads_json(plan.final_reads),

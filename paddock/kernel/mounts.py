@@ -125,6 +125,18 @@ def read_mounts(pid: str = "self") -> tuple[Mount, ...]:
         return parse_mountinfo(file.read())
 
 
+def fs_type_of(path: str) -> str:
+    """Of the file system which this is on; "" where no mount has its device, as with a subvolume of btrfs. Raises OSError."""
+    device = os.stat(path).st_dev
+    name = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            left, _separator, right = line.partition(" - ")
+            if left.split(" ", 3)[2] == name:
+                return right.split(" ", 1)[0]
+    return ""
+
+
 def read_hierarchy() -> Hierarchy:
     """This host's cgroup layout."""
     mounts = read_mounts()

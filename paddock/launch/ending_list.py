@@ -178,7 +178,7 @@ class EndingList:
 
     def _record(self) -> Place:
         """Durable, with its name. Returns it as a message."""
-        calls, plan, fail = self._calls, self._plan, self._ends.ended
+        calls, fail = self._calls, self._ends.ended
         parts = [(self._report, self._known_bytes), *((place, 0) for place, _count in self._buffers)]
         vector = calls.put(b"".join(_VECTOR.pack(place[2], size) for place, size in parts))
         for index in range(len(parts)):
@@ -186,22 +186,29 @@ class EndingList:
         for index, (_place, count) in enumerate(self._buffers, 1):
             calls.store(result_of(count), within(vector, index * _VECTOR.size + 8))
         fd = self._fds.record_fd
-        written = self._call("pwritev", fd, vector, len(parts), 0, 0, fail=fail)
+        self._call("pwritev", fd, vector, len(parts), 0, 0, fail=fail)
         # The mark comes last: what has it is whole.
         calls.store(int.from_bytes(report.RECORD_MARK, "little"), self._report)
         self._call("pwrite64", fd, self._report, len(report.RECORD_MARK), 0, fail=fail)
-        self._call("ftruncate", fd, result_of(written), fail=fail)
-        self._call("fsync", fd, fail=fail)
-        temporary = calls.text(record.temporary_path(plan.record))
-        self._call("renameat2", AT_FDCWD, temporary, AT_FDCWD, calls.text(plan.record), 0, fail=fail)
-        directory = self._call(
-            "openat", AT_FDCWD, calls.text(os.path.dirname(plan.record)), _OPEN_DIRECTORY, 0, fail=fail
-        )
-        self._call("fsync", result_of(directory), fail=fail)
-        calls.call("close", result_of(directory))
+        self._make_durable()
         message = calls.put(_MESSAGE.pack(0, 0, vector[2], len(parts), 0, 0, 0))
         calls.relocate(within(message, 16), 1)
         return message
+
+    def _make_durable(self) -> None:
+        """The content, and its name. Each sync is several waits for the disk, and those are most of an idle host's launch."""
+        calls, plan, fail = self._calls, self._plan, self._ends.ended
+        fd, path = self._fds.record_fd, calls.text(plan.record)
+        if not plan.syncs_name:
+            self._call("fdatasync", fd, fail=fail)
+        self._call("renameat2", AT_FDCWD, calls.text(record.temporary_path(plan.record)), AT_FDCWD, path, 0, fail=fail)
+        if plan.syncs_name:
+            self._call("fsync", fd, fail=fail)
+            return
+        parent = calls.text(os.path.dirname(plan.record))
+        directory = self._call("openat", AT_FDCWD, parent, _OPEN_DIRECTORY, 0, fail=fail)
+        self._call("fsync", result_of(directory), fail=fail)
+        calls.call("close", result_of(directory))
 
     def _remove_and_tell(self, message: Place) -> None:
         calls, plan = self._calls, self._plan

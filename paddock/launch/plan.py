@@ -138,6 +138,8 @@ class KillPolicy:
 class Plan:
     """One container. `spare_record`: an empty file in the record's directory that becomes the record, instead of a new one.
 
+    `syncs_name`: where the record stands, an fsync of a file makes its new name durable too.
+
     `stand_in`: the command stands for processes that somebody else puts below the container's cgroups (a container
     engine). It is in none of them itself, and has time to tell how they ended.
     """
@@ -163,12 +165,14 @@ class Plan:
         "stand_in",
         "stderr",
         "stdout",
+        "syncs_name",
         "writes",
     )
     agent_id: str
     container_id: str
     record: str
     spare_record: str | None
+    syncs_name: bool
     socket: str
     cgroup: CgroupPlace
     writes: tuple[CgroupWrite, ...]
@@ -197,6 +201,7 @@ def decode_plan(fields: dict[str, object]) -> Plan:
     plan.record = protocol.absolute_path(fields.get("record"), "record")
     spare = fields.get("spare_record")
     plan.spare_record = None if spare is None else protocol.absolute_path(spare, "spare_record")
+    plan.syncs_name = protocol.boolean(fields.get("syncs_name", False), "syncs_name")
     plan.socket = protocol.absolute_path(fields.get("socket"), "socket")
     protocol.name(plan.socket.rpartition("/")[2], "socket")
     plan.cgroup = decode_place(fields.get("cgroup"), plan.agent_id, plan.container_id)

@@ -1,7 +1,9 @@
 """The exit record: one JSON file per container, durable before anybody hears of the end.
 
-Its space is taken at launch, so that a full disk cannot swallow it. Until the end it stands under a temporary name and holds
-the note: what somebody must know to clean up when the shim has died (`sweep`). The shim holds a lock on it all its life.
+Its space is taken at launch, so that a full disk cannot swallow it, and is kept: NULs stand behind the content. Space that is
+given back, or written to for the first time, is one more wait for the disk. Until the end the record stands under a temporary
+name and holds the note: what somebody must know to clean up when the shim has died (`sweep`). The shim holds a lock on it all
+its life.
 """
 
 from __future__ import annotations
@@ -20,12 +22,26 @@ if TYPE_CHECKING:
 
 PREALLOCATED_BYTES = 16 * 1024
 MAX_RECORD_BYTES = 1024 * 1024
+STEADY_FILE_SYSTEMS = frozenset({"ext4", "xfs"})
+"""They write a block anew where it stands, and a file's fsync makes its new name durable too (`Plan.syncs_name`)."""
 _SUFFIX = ".new"
 
 
 def temporary_path(path: str) -> str:
     """Where the record stands until the end."""
     return path + _SUFFIX
+
+
+def empty(path: str) -> None:
+    """Nothing but NULs stands there afterwards, and the space is the next record's. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        content = os.pread(fd, PREALLOCATED_BYTES, 0)
+        os.pwrite(fd, bytes(len(content.rstrip(b"\0"))), 0)
+        if os.fstat(fd).st_size > PREALLOCATED_BYTES:
+            os.ftruncate(fd, PREALLOCATED_BYTES)
+    finally:
+        os.close(fd)
 
 
 class RecordFile:
@@ -54,9 +70,8 @@ class RecordFile:
         content = protocol.encode(record)
         temporary = temporary_path(self.path)
         try:
-            os.pwrite(self._fd, content, 0)
-            os.ftruncate(self._fd, len(content))
-            os.fsync(self._fd)
+            os.pwrite(self._fd, content.ljust(os.fstat(self._fd).st_size, b"\0"), 0)
+            os.fdatasync(self._fd)
         except OSError as error:
             raise wrapped(error, "write", temporary) from None
         try:
@@ -111,9 +126,13 @@ def reopen(path: str) -> RecordFile:
 
 
 def is_held(path: str) -> bool:
-    """Whether somebody, the shim or a sweep, holds the lock of a record that is not finished."""
+    """Whether somebody, the shim or a sweep, holds the lock: what stands there is not finished, or perhaps not yet durable."""
+    return any(_is_locked(name) for name in (temporary_path(path), path))
+
+
+def _is_locked(path: str) -> bool:
     try:
-        fd = os.open(temporary_path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

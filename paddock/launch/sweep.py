@@ -76,11 +76,11 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
     something cannot be ended; then it is to be called again. ProtocolError when the record is damaged, FormatError when
     another build wrote it, and nothing is touched.
     """
-    finished = record.read_json(path)
+    finished = _read_finished(path, timeout_s)
     if finished is None and not _has_left_anything(path, planned):
         # Between the two looks another sweep may have given it its name. Where there is nothing at all, nothing was made,
         # or the agent has dealt with it already: a record that comes now would be nobody's.
-        finished = record.read_json(path)
+        finished = _read_finished(path, timeout_s)
         if finished is None:
             return None
     if finished is not None:
@@ -91,6 +91,23 @@ def sweep(path: str, planned: Remains | None = None, timeout_s: float = 5.0) -> 
         return _sweep_locked(path, planned, file, timeout_s)
     finally:
         file.close()
+
+
+def _read_finished(path: str, timeout_s: float) -> dict[str, object] | None:
+    """Durable: it has its name a moment before, and whoever gave it holds the lock until then."""
+    found = record.read_json(path)
+    if found is None:
+        return None
+    if found.get("state") == "running":
+        # Its name was on the disk before its content was, when the power was cut: nobody has heard of this end.
+        os.rename(path, record.temporary_path(path))
+        return None
+    deadline_s = time.monotonic() + timeout_s
+    while record.is_held(path):
+        if time.monotonic() > deadline_s:
+            raise KernelError("sweep", path, "its shim, or another sweep, has not made it durable", errno.EAGAIN)
+        time.sleep(_LOCK_POLL_S)
+    return found
 
 
 def _has_left_anything(path: str, planned: Remains | None) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from paddock.launch import ending_list, report, sweep, waiting_list
 from paddock.launch import record as records
+from tests.full_disk import power_cut
 from tests.kernel.launch.running import Agent, Json, Shim, read_record, wait_for
 
 
@@ -111,3 +112,30 @@ def test_a_record_without_its_name_is_kept(own: Agent) -> None:
     assert (found.wait_status, found.supervisor_lost, found.ended_ns) == (0, False, record["ended_ns"])
     assert shim.cgroups() == []
     assert read_record(shim.plan) == record
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize(("syncs_name", "is_spare"), [(True, True), (True, False), (False, True)])
+def test_whoever_hears_of_the_end_finds_the_record_after_a_power_cut(
+    shared: Agent, tmp_path: Path, journal: bool, syncs_name: bool, is_spare: bool
+) -> None:
+    """Its content and its name: by the one sync of a file system that syncs both, and by the two of any other."""
+    with power_cut(tmp_path, journal=journal) as (disk, cut):
+        spare, path = disk / "spare-1", disk / "c1.json"
+        if is_spare:
+            spare.write_bytes(bytes(records.PREALLOCATED_BYTES))
+            sync(spare)
+        sync(disk)
+        changes = {"spare_record": str(spare) if is_spare else None, "syncs_name": syncs_name}
+        shim = shared.run(["true"], record=str(path), **changes)
+        (disk / "unsynced").write_text("lost")
+        later = cut()
+        assert records.read_json(str(later / path.name)) == shim.record()
+        assert {each.name for each in later.iterdir()} == {path.name, "lost+found"}
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from agentd.containerizer import spare_records
 from agentd.containerizer.spare_records import MAX_COUNT, SpareRecords
 
 
-def test_a_record_becomes_an_empty_spare(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steady", [True, False])
+def test_a_record_becomes_an_empty_spare(tmp_path: Path, steady: bool) -> None:
+    """It keeps its space only where the file system writes into it again."""
     spares = SpareRecords(str(tmp_path))
+    spares.are_steady = steady
     assert spares.take("c9") is None
     record = tmp_path / "c1.json"
     record.write_text("{}")
@@ -17,7 +21,7 @@ def test_a_record_becomes_an_empty_spare(tmp_path: Path) -> None:
     assert not record.exists()
     taken = spares.take("c9")
     assert taken == str(tmp_path / "spare-c1")
-    assert Path(taken).read_bytes() == b""
+    assert Path(taken).read_bytes() == (b"\0\0" if steady else b"")
     assert spares.take("c9") is None
 
 
@@ -34,9 +38,17 @@ def test_the_next_agent_finds_them_and_nothing_else(tmp_path: Path) -> None:
     spares = SpareRecords(str(tmp_path))
     spares.find()
     assert spares.take("c9") == str(tmp_path / "spare-c1")
-    assert (tmp_path / "spare-c1").read_bytes() == b""
+    assert not (tmp_path / "spare-c1").read_bytes().strip(b"\0")
     assert spares.take("c9") is None
     assert (tmp_path / "spare-c4.json").read_text() == "content"
+
+
+def test_which_file_system_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spares = SpareRecords(str(tmp_path))
+    for fs_type, steady in (("ext4", True), ("btrfs", False), ("", False), ("xfs", True), ("tmpfs", False)):
+        monkeypatch.setattr(spare_records, "fs_type_of", lambda _path, name=fs_type: name)
+        spares.find()
+        assert spares.are_steady is steady, fs_type
 
 
 def test_no_more_than_are_useful_are_kept(tmp_path: Path) -> None:
@@ -57,18 +69,19 @@ def test_an_agent_that_dies_while_it_gives_one_leaves_a_spare_and_no_empty_recor
     record = tmp_path / "c1.json"
     record.write_text("{}")
 
-    def die(_path: str, _length: int) -> None:
+    def die(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "truncate", die)
+        patched.setattr(os, "pwrite", die)
         with pytest.raises(KeyboardInterrupt):
             SpareRecords(str(tmp_path)).give(str(record))
     assert [path.name for path in tmp_path.iterdir()] == ["spare-c1"]
     later = SpareRecords(str(tmp_path))
     later.find()
     assert later.take("c9") == str(tmp_path / "spare-c1")
-    assert (tmp_path / "spare-c1").read_bytes() == b""
+    assert not (tmp_path / "spare-c1").read_bytes().strip(b"\0")
 
 
 def test_a_spare_that_its_taker_has_not_used_is_one_again(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.kernel.mounts import hierarchy_of, parse_mountinfo
+from paddock.kernel.mounts import fs_type_of, hierarchy_of, parse_mountinfo
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup ro - tmpfs tmpfs rw,mode=755
@@ -63,3 +63,8 @@ def test_how_the_kernel_names_a_directory() -> None:
 @given(st.text())
 def test_any_text_is_parsed(text: str) -> None:
     hierarchy_of(parse_mountinfo(text))
+
+
+def test_on_which_file_system_something_is() -> None:
+    assert fs_type_of("/proc/self") == "proc"
+    assert fs_type_of("/sys/kernel") == "sysfs"

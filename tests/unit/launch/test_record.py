@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +86,28 @@ def test_the_file_is_preallocated_locked_and_named_at_the_end(tmp_path: Path) ->
     file.write_note({"format": 1, "state": "running"})
     assert records.read_json(str(temporary)) == {"format": 1, "state": "running"}
     assert records.read_json(path) is None
-    file.finish({"a": 1})
-    assert json.loads(Path(path).read_text()) == {"a": 1}
+    file.finish({"format": 1, "a": "long" * 10_000})
     assert not temporary.exists()
-    file.finish({"a": 2})
-    assert json.loads(Path(path).read_text()) == {"a": 2}
+    file.finish({"format": 1, "a": 2})
+    assert records.read_json(path) == {"format": 1, "a": 2}
+    assert records.is_held(path)
     file.close()
+    assert not records.is_held(path)
     with pytest.raises(FileExistsError):
         records.create(path)
+
+
+@pytest.mark.parametrize("size", [0, 100, records.PREALLOCATED_BYTES, 100_000])
+def test_what_is_emptied_keeps_its_space_and_nothing_else(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "c1"
+    path.write_bytes(b"x" * size)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    blocks = min(path.stat().st_blocks, records.PREALLOCATED_BYTES // 512)
+    records.empty(str(path))
+    assert path.read_bytes() == bytes(min(size, records.PREALLOCATED_BYTES))
+    assert path.stat().st_blocks == blocks
+    assert records.read_json(str(path)) is None
 
 
 def test_a_record_whose_directory_is_gone(tmp_path: Path) -> None:
@@ -116,6 +131,33 @@ def test_a_note_cut_short_and_no_plan_is_nothing(tmp_path: Path) -> None:
     Path(records.temporary_path(str(path))).write_bytes(b'{"format":1')
     assert sweep.sweep(str(path)) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_waits_until_a_record_is_durable(tmp_path: Path) -> None:
+    """It has its name a moment before; the lock is let go of when it is."""
+    path = str(tmp_path / "c1")
+    file = records.create(path)
+    file.finish(golden())
+    with pytest.raises(KernelError, match="has not made it durable") as busy:
+        sweep.sweep(path, timeout_s=0)
+    assert busy.value.errno == errno.EAGAIN
+    threading.Timer(0.05, file.close).start()
+    found = sweep.sweep(path, timeout_s=60)
+    assert found is not None
+    assert found.wait_status == 9
+
+
+def test_a_name_that_was_on_the_disk_before_its_record_when_the_power_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "c1"
+    note = {**golden(), "state": "running", "final_reads": [], "oom_events": None, "socket": f"{tmp_path}/c1.ear"}
+    path.write_text(json.dumps({**note, "boot_id": "another"}) + "\0" * 100)
+    found = sweep.sweep(str(path))
+    assert found is not None
+    assert (found.container_id, found.supervisor_lost, found.wait_status) == ("c1", True, None)
+    again = records.read_json(str(path))
+    assert again is not None
+    assert "state" not in again
+    assert not Path(records.temporary_path(str(path))).exists()
 
 
 def test_a_kill_may_only_be_hastened() -> None:
