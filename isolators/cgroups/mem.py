@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from isolators import cgroups_below
 from isolators.cgroup_isolator import CgroupIsolator
 from isolators.contract import CgroupEvent, CgroupPlace, HostFacts, Inotify, IsolatorSettings, Watch
 from isolators.counters import Names, byte_limit, integer, read_counters, recorded
@@ -264,14 +265,19 @@ class MemoryIsolator(CgroupIsolator):
         (found.memory_oom_kill_count,) = _OOM_KILLS.numbers(oom_text)
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:
-        """v1: the eventfd of memory.oom_control; v2: memory.events is modified when a counter in it grows."""
+        """v1: the eventfd of memory.oom_control, here and in the engine's cgroup below, which has the same limit and mostly meets
+        it first; v2: memory.events is modified when a counter in it, or in one below, grows.
+        """
         place = self.place_of(container_id)
         directory = place.directory("memory") if place else None
         if directory is None:
             return ()
         if self.is_v2:
             return (Inotify(path=f"{directory}/{self._oom.file}"),)
-        return (CgroupEvent(directory=directory, control=self._oom.file),)
+        return tuple(
+            CgroupEvent(directory=each, control=self._oom.file)
+            for each in (directory, *cgroups_below.children(directory))
+        )
 
     def limitation(self, container_id: ContainerId) -> Limitation | None:
         """OOM kills that were not yet told. Never fatal: whether the command died of it is settled at its exit."""
@@ -281,7 +287,9 @@ class MemoryIsolator(CgroupIsolator):
         counters, _ = read_counters(place, self.final_reads())
         found = ResourceStatistics()
         self.fill(found, counters)
-        count = found.memory_oom_kill_count or 0
+        directory = place.directory("memory")
+        below_count = 0 if self.is_v2 or directory is None else cgroups_below.oom_kill_count(directory, self._oom.file)
+        count = found.memory_oom_kill_count = (found.memory_oom_kill_count or 0) + below_count
         if count <= self._reported_kill_count.get(container_id, 0):
             return None
         self._reported_kill_count[container_id] = count
@@ -296,6 +304,12 @@ class MemoryIsolator(CgroupIsolator):
             fatal=False,
             memory=_evidence(found),
         )
+
+    def measure(self, container_id: ContainerId, found: ResourceStatistics) -> None:
+        """With the kills below that were told: v1 counts each in the cgroup of its victim."""
+        super().measure(container_id, found)
+        if (told_count := self._reported_kill_count.get(container_id)) and found.memory_oom_kill_count is not None:
+            found.memory_oom_kill_count = max(found.memory_oom_kill_count, told_count)
 
     def evidence(self, container_id: ContainerId, counters: Mapping[str, str]) -> Evidence:
         """Over the whole life; the victims are the shim's to name."""

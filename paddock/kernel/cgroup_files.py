@@ -100,6 +100,18 @@ def list_subgroups(path: str) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
+def list_children(path: str, most_count: int) -> tuple[str, ...]:
+    """The cgroups right below, so many at most; none of one that is gone. Raises KernelError."""
+    try:
+        with os.scandir(path) as entries:
+            below = (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+            return tuple(path for path, _ in zip(below, range(most_count), strict=False))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise wrapped(error, "scandir", path) from None
+
+
 def remove(path: str, timeout_s: float = 2.0) -> None:
     """Remove the cgroup and all below it; what is gone already is no error.
 

@@ -182,6 +182,19 @@ def test_memory_is_told_as_truthfully_as_for_native_tasks(paddock: Command) -> N
     assert re.search(r"the kernel killed 1 of its processes for memory \(dd \d+\)", text), text
 
 
+def test_a_child_that_the_kernel_kills_for_memory_is_told_while_its_task_runs(paddock: Command) -> None:
+    script = "dd if=/dev/zero of=/dev/null bs=100M count=1; while true; do sleep 0.05; done"
+    running = paddock.start(*docker("--name=lost-one", "--mem=40MiB", "--", "sh", "-c", script))
+    task = paddock.task("lost-one", "running")
+    deadline_s = time.monotonic() + PATIENCE_S
+    while "has ended 1 of the container's processes" not in (text := paddock.text("describe", task)):
+        assert time.monotonic() < deadline_s, text
+        time.sleep(0.05)
+    assert described(paddock, "lost-one")["state"] == "TASK_RUNNING"
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+
+
 def test_a_kill_goes_from_its_signal_to_sigkill(paddock: Command) -> None:
     script = "trap '' TERM; echo ready; while true; do sleep 0.05; done"
     running = paddock.start(*docker("--name=stubborn", "--grace=300ms", "--no-init", "--", "sh", "-c", script))

@@ -10,6 +10,7 @@ from cgroupspy.controllers import MemoryController
 from cgroupspy.nodes import Node
 
 from isolators.cgroups.mem import MIB, MemoryIsolator
+from isolators.cgroups_below import CHILDREN_COUNT
 from isolators.contract import IsolatorSettings
 from paddock.kernel.errors import KernelError
 from paddock.model.container import ContainerConfig
@@ -139,6 +140,43 @@ def test_usage_tells_memory_from_page_cache(
     assert used.memory_working_set_bytes is not None
     assert 30 * MIB < used.memory_working_set_bytes <= used.memory_usage_bytes <= 64 * MIB
     assert (used.memory_oom_kill_count, used.memory_swap_bytes) == (0, 0)
+
+
+@pytest.mark.v1_only
+def test_an_oom_kill_in_an_engines_cgroup_below_wakes_and_is_told(
+    isolator: MemoryIsolator, container: ContainerConfig, cgroup: LiveCgroup
+) -> None:
+    """v1 wakes and counts only there."""
+    below = cgroup.path("memory", "engines")
+    below.mkdir()
+    (below / "memory.limit_in_bytes").write_text(str(48 * MIB), encoding="ascii")
+    watches = isolator.watches(container.container_id)
+    assert len(watches) == 2
+    join = f"echo $$ > {below}/tasks; exec {sys.executable} -S -c '{TAKE.format(200)}'"
+    with watched(watches[0]) as ours, watched(watches[1]) as engines:
+        with cgroup.start("/bin/sh", "-c", join) as process:
+            assert process.wait(timeout=20 * TIME_SCALE) == -9
+        assert select.select([ours, engines], [], [], 10 * TIME_SCALE)[0] == [engines]
+    found = isolator.limitation(container.container_id)
+    assert found is not None
+    assert found.memory is not None
+    assert (found.memory.oom_kill_count, found.memory.limit_bytes) == (1, 64 * MIB)
+    assert isolator.usage(container.container_id).memory_oom_kill_count == 1
+    below.rmdir()
+    assert isolator.limitation(container.container_id) is None
+    assert isolator.usage(container.container_id).memory_oom_kill_count == 1
+
+
+@pytest.mark.v1_only
+def test_of_many_cgroups_below_some_are_looked_at(
+    isolator: MemoryIsolator, container: ContainerConfig, cgroup: LiveCgroup
+) -> None:
+    made = [cgroup.path("memory", f"below-{number}") for number in range(CHILDREN_COUNT + 3)]
+    for each in made:
+        each.mkdir()
+    assert len(isolator.watches(container.container_id)) == 1 + CHILDREN_COUNT
+    for each in made:
+        each.rmdir()
 
 
 @pytest.mark.v1_only
