@@ -345,9 +345,14 @@ def _write_all(fd: int, text: bytes) -> None:
 
 def main() -> None:
     """Its life."""
+    order = Order(sys.argv[1:])
     try:
-        status = StandIn(Order(sys.argv[1:])).run()
+        status = StandIn(order).run()
     except BrokenPipeError:
-        # The shim is gone, and its sweep ends the container.
+        # The shim is gone, and its sweep ends the container. The agent may have cleaned up before this was made.
+        try:
+            os.unlink(order.wake)
+        except OSError:
+            pass
         os._exit(1)
     ended_process.end_as(status)

@@ -208,6 +208,15 @@ def test_when_its_shim_is_gone_it_goes(engine: Engine, hold: Hold) -> None:
     assert held.process.wait(PATIENCE_S) == 1
 
 
+def test_without_a_shim_from_the_start_it_leaves_nothing_of_its_own(engine: Engine, hold: Hold) -> None:
+    """The agent may have cleaned up after the shim before the stand-in has come to anything."""
+    held = hold(engine, "true")
+    wait_for(lambda: os.path.exists(held.notes.wake_path(C1)), "it does not wait")
+    held.close_pipes()
+    assert held.process.wait(PATIENCE_S) == 1
+    assert held.notes.left() == ()
+
+
 COUNTING = "i=0; while test $i -lt 200; do i=$((i+1)); echo $i; sleep 0.005; done; echo end >&2"
 COUNTED = b"".join(b"%d\n" % number for number in range(1, 201))
 
