@@ -62,7 +62,7 @@ class Cell:
     async def hurt(self, stage: Stage, agent: AgentPlace, stopped: int) -> None:
         """While `stopped` stands at the point; and then it goes on."""
         await _kill(stage, agent, self.victim)
-        send(stopped, signal.SIGCONT)
+        stage.let_go(stopped)
 
     def is_true(self, verdict: Verdict, *, ran: bool) -> bool:
         """Whether it may be told how it ended in these words."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from tests.faults.cells import MOMENTS, VICTIMS, Cell
 from tests.faults.engine_stage import EngineScene, EngineStage
 from tests.faults.engine_stories import DockerStory, docker_stories
 from tests.faults.engine_watch import AGENT, STAND_IN
-from tests.faults.stage import WAIT_S, AgentPlace, Stage, send
+from tests.faults.stage import WAIT_S, AgentPlace, Stage
 from tests.faults.stopping import point_of
 from tests.faults.stories import ESCALATED, EXITED, FINISHED, KILLED, NEVER_RAN, NOT_LAUNCHED, Verdict
 
@@ -93,7 +92,7 @@ class EngineCell(Cell):
             return
         assert isinstance(stage, EngineStage)
         await asyncio.to_thread(self.fault.begin, stage.scene)
-        send(stopped, signal.SIGCONT)
+        stage.let_go(stopped)
         begun_s = time.monotonic()
         try:
             await stage.ensure(agent.daemon)

@@ -255,6 +255,12 @@ class Stage:
         for name in ("armed", "reached"):
             remove(f"{place}/{name}")
 
+    def let_go(self, stopped: int) -> None:
+        """Whoever stands at the point goes on."""
+        for place in (f"{self.directory}/m", *(agent.directory for agent in self.agents)):
+            remove(f"{place}/reached")
+        send(stopped, signal.SIGCONT)
+
     async def stopped(self, place: str) -> int:
         """The process that has stopped at the point that is armed there."""
         deadline_s = time.monotonic() + WAIT_S

@@ -110,9 +110,10 @@ class Points:
         return True
 
     def reached(self, point: str) -> None:
-        """Stop here, if this is what is armed."""
+        """Stop here, if this is what is armed, until the test has taken its file away: a kill's SIGCONT says nothing to it."""
         if self.is_armed(point) and self.disarm():
-            os.kill(os.getpid(), signal.SIGSTOP)
+            while os.path.exists(self._reached):
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     def wrap(self, target: str) -> None:
         """Make two points of a function, `module:name` or `module:Class.name`."""
