@@ -265,8 +265,8 @@ class MemoryIsolator(CgroupIsolator):
         (found.memory_oom_kill_count,) = _OOM_KILLS.numbers(oom_text)
 
     def watches(self, container_id: ContainerId) -> Sequence[Watch]:
-        """v1: the eventfd of memory.oom_control, here and in the engine's cgroup below, which has the same limit and mostly meets
-        it first; v2: memory.events is modified when a counter in it, or in one below, grows.
+        """v1: the eventfd of memory.oom_control, here and in the engine's cgroup below, which has the same limit and meets it
+        first; v2: memory.events is modified when a counter in it, or in one below, grows.
         """
         place = self.place_of(container_id)
         directory = place.directory("memory") if place else None
