@@ -138,9 +138,13 @@ class DockerContainerizer(Containerizer):
     def _stand_in_started(self, event: Started) -> None:
         container_id = event.container_id
         self._started[container_id] = event
-        if container_id not in self._creating and self._notes.read(container_id) is None:
+        note = self._notes.read(container_id)
+        if container_id not in self._creating and note is None:
             # An earlier agent has launched it, and died before the engine had created anything, or before it was told.
             self._create_soon(container_id)
+        elif note is not None and note.failed_stage:
+            # Or it died before it had ended what there was nothing to start for.
+            self._native.kill(container_id, 9, 0)
         self._look_at_note(container_id)
 
     def prepare(self, config: ContainerConfig) -> None:
@@ -209,7 +213,8 @@ class DockerContainerizer(Containerizer):
             engine_id = self._engine_ids[container_id] = await self._created(config, plan)
             self._notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
-            self._failures[container_id] = launch_failure_of(error)
+            failure = self._failures[container_id] = launch_failure_of(error)
+            self._notes.give_up(container_id, failure.stage, failure.message)
             self._native.kill(container_id, 9, 0)
 
     async def _created(self, config: ContainerConfig, plan: LaunchPlan) -> str:
@@ -391,5 +396,7 @@ def _docker(config: ContainerConfig) -> DockerInfo:
 def _start_failure(note: Note | None) -> LaunchFailure | None:
     if note is None or note.failed is None:
         return None
+    if note.failed_stage:
+        return LaunchFailure(stage=note.failed_stage, message=note.failed)
     words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
     return LaunchFailure(stage="start", message=words)

@@ -25,8 +25,8 @@ _GO, _WAKE, _NOTE, _NEW = ".go", ".wake", ".note", ".new"
 class Note:
     """`pid` 0: it had ended before anybody could look; `main_pid`: the command, where an init is between them. `writes`: where
     it writes on the host beside its sandbox, None: the engine is to be asked. `failed` None: it was started; `failed_status`:
-    the engine's, 0 for no answer. `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not
-    asked.
+    the engine's, 0 for no answer; `failed_stage`: what the agent itself has said, of one that was never created. `counters`: of
+    the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked.
     """
 
     engine_id: str = ""
@@ -35,6 +35,7 @@ class Note:
     writes: tuple[str, ...] | None = None
     failed: str | None = None
     failed_status: int = 0
+    failed_stage: str = ""
     has_ended: bool = False
     counters: Mapping[str, str] = field(default_factory=dict)
     oom_killed: bool | None = None
@@ -57,6 +58,7 @@ def parse_note(content: bytes) -> Note | None:
         writes=_paths(fields.get("writes")),
         failed=_text(failed.get("message")) if isinstance(failed, dict) else None,
         failed_status=_number(failed.get("status")) if isinstance(failed, dict) else 0,
+        failed_stage=_text(failed.get("stage")) if isinstance(failed, dict) else "",
         has_ended="counters" in fields,
         counters=_texts(fields.get("counters")),
         oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
@@ -103,6 +105,16 @@ class Notes:
             os.write(wake_fd, b"\n")
         finally:
             os.close(wake_fd)
+
+    def give_up(self, of: ContainerId, stage: str, message: str) -> None:
+        """In place of a stand-in's word: the next agent says the same. What cannot be written, only this one will say."""
+        path = self.note_path(of)
+        try:
+            with open(path + _NEW, "w", encoding="utf-8") as file:
+                json.dump({"format": FORMAT, "failed": {"status": 0, "stage": stage, "message": message}}, file)
+            os.rename(path + _NEW, path)
+        except OSError:
+            return
 
     def read(self, of: ContainerId) -> Note | None:
         """The stand-in's last word; None while there is none."""

@@ -2,16 +2,21 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agentd.containerizer.contract import Restored
+from agentd.containerizer.native import NativeContainerizer
 from agentd.core import events
+from agentd.docker.creation import name_of
 from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo
+from testbed.engine import images
 from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject, make
 
 EAT = "dd if=/dev/zero of=/dev/null bs=100M count=1"
@@ -163,6 +168,54 @@ async def test_an_agent_that_dies_with_the_words_of_a_failure_finds_them_again(s
     async with asyncio.timeout(TIMEOUT_S):
         while [*Path(subject.directory).glob(f"*/{config.container_id}.*")]:
             await asyncio.sleep(0.01)
+    await subject.containerizer.stop()
+    thread.close()
+
+
+@contextmanager
+def taken_name(subject: Subject, config: ContainerConfig) -> Iterator[None]:
+    """By a container that is not ours."""
+    assert subject.engine is not None
+    with images.client(subject.engine) as api:
+        name = name_of(config.agent_id, config.container_id)
+        foreign = api.create_container(images.BUSYBOX, ["true"], name=name)["Id"]
+        try:
+            yield
+        finally:
+            api.remove_container(foreign)
+
+
+@pytest.mark.parametrize("has_killed", [True, False])
+async def test_an_agent_that_dies_when_it_has_given_up_a_launch_leaves_the_reason(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, has_killed: bool
+) -> None:
+    """Also where it has not come to the end of what was there already."""
+    if subject.engine is None:
+        return  # nobody creates anything for it
+    config = subject.config("/bin/true")
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    with taken_name(subject, config):
+        if not has_killed:
+            monkeypatch.setattr(NativeContainerizer, "kill", lambda *_: None)
+        subject.containerizer.launch(config.container_id)
+        async with asyncio.timeout(TIMEOUT_S):
+            while not Path(subject.directory, "docker", f"{config.container_id}.note").exists():
+                await asyncio.sleep(0.01)
+        if has_killed:
+            await subject.hear(events.LaunchFailed)
+        monkeypatch.undo()
+        await subject.containerizer.stop()
+        subject.containerizer, thread = make(subject)
+        await subject.containerizer.start()
+        view = Container(config=config, state=ContainerState.LAUNCHING)
+        await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+        failed = await subject.hear(events.LaunchFailed, events.Ended)
+        assert isinstance(failed, events.LaunchFailed)
+        assert failed.failure.stage == "create"
+        assert "already exists: the engine's container" in failed.failure.message
+        subject.containerizer.conclude(config, None, launched=True)
+        await subject.hear(events.Concluded)
     await subject.containerizer.stop()
     thread.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from pathlib import Path
 
 from hypothesis import given
@@ -33,6 +34,16 @@ def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
         oom_killed=True,
         problem="late",
     )
+
+
+@given(st.text(max_size=100), st.text(max_size=1000))
+def test_what_an_agent_gave_up_is_read_as_it_was_said(stage: str, message: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        notes = Notes(directory)
+        notes.give_up(C1, stage, message)
+        assert notes.read(C1) == Note(failed=message, failed_stage=stage)
+        assert notes.left() == (C1,)
+        Notes(f"{directory}/none-such").give_up(C1, stage, message)  # a full disk keeps nobody from anything
 
 
 def test_what_another_format_says_is_not_guessed_at() -> None:
