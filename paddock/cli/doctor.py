@@ -62,7 +62,7 @@ async def run(arguments: argparse.Namespace) -> int:
     reader = host_reader(arguments)
     host, masters = reader.read(), reader.masters
     roots = [root for agent in host.agents if agent.state_dir for root in agent.cgroup_roots]
-    findings = [*judge_surroundings(read_surroundings(roots, masters)), *await agents_of(masters)]
+    findings = [*judge_surroundings(read_surroundings(roots, masters)), *await cluster_of(masters)]
     findings += judge(host, min_age_s=duration_ms(arguments.min_age, "--min-age") / 1000)
     show(COLUMNS, [row_of(each) for each in findings], arguments)
     wrong = [each for each in findings if each.verdict is Verdict.WRONG]
@@ -71,12 +71,29 @@ async def run(arguments: argparse.Namespace) -> int:
     return FAILURE if wrong else OK
 
 
-async def agents_of(masters: Sequence[str]) -> list[Finding]:
-    """Whether each agent that has a TCP address can be dialled from here: `logs` and `exec` on this host need it."""
+async def cluster_of(masters: Sequence[str]) -> list[Finding]:
+    """Whether each agent that has a TCP address can be dialled from here (`logs` and `exec` on this host need it), and what
+    time it is on the hosts of master and agents.
+    """
+    from paddock.doctor.clocks import read_clocks  # noqa: PLC0415 - loads gRPC
+    from paddock.doctor.judging_surroundings import of_clock, of_reached  # noqa: PLC0415 - not for --help
+    from paddock.doctor.surroundings import reach  # noqa: PLC0415 - the same
+    from paddock.rpc.address import parse_address  # noqa: PLC0415 - the same
+
+    agents = await _agents_elsewhere(masters)
+    # Who is reached by a socket of this host's has this host's clock.
+    asked = [("master", each) for each in masters if not parse_address(each, "master").unix_path]
+    asked += [("agent", each) for each in agents]
+    return [
+        *(of_reached(reach("agent", each)) for each in agents),
+        *(of_clock(each) for each in await read_clocks(asked)),
+    ]
+
+
+async def _agents_elsewhere(masters: Sequence[str]) -> list[str]:
     import asyncio  # noqa: PLC0415 - not for --help
 
-    from paddock.doctor.judging_surroundings import of_reached  # noqa: PLC0415 - not for --help
-    from paddock.doctor.surroundings import CONNECT_TIMEOUT_S, reach  # noqa: PLC0415 - the same
+    from paddock.doctor.surroundings import CONNECT_TIMEOUT_S  # noqa: PLC0415 - the same
     from paddock.rpc.clients.master import connect_master  # noqa: PLC0415 - loads gRPC
 
     if not masters:
@@ -87,7 +104,7 @@ async def agents_of(masters: Sequence[str]) -> list[Finding]:
     except (PaddockError, TimeoutError):
         # That a master is not there is a line of its own; one that answers root only on its own host is in order.
         return []
-    return [of_reached(reach("agent", each.info.tcp_address)) for each in agents if each.info.tcp_address]
+    return [each.info.tcp_address for each in agents if each.info.tcp_address]
 
 
 def examine(arguments: argparse.Namespace) -> tuple[Finding, ...]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from paddock.doctor.clocks import RemoteClock
 from paddock.doctor.finding import Finding, Verdict
 from paddock.doctor.surroundings import Reached, Surroundings
 
 LEAST_KERNEL = (5, 7)
 NEEDED = ("cpu", "memory", "pids")
+MOST_SKEW_S = 2.0
+"""Hosts whose clocks are kept are some thousandths of a second apart; times are shown to people in seconds."""
+
 _LONG_SLEEP_S = 60.0
 
 
@@ -74,6 +78,20 @@ def of_reached(each: Reached) -> Finding:
         f"is that {each.what} up, and its port open from this host? `listen` of its own configuration says where it is"
     )
     return _finding(each.what, each.address, Verdict.WRONG, f"it cannot be reached: {each.problem}", remedy)
+
+
+def of_clock(each: RemoteClock) -> Finding:
+    """Nothing goes wrong by it but what people and leases read."""
+    name = f"{each.what} {each.address}"
+    apart_s = abs(each.ahead_s)
+    if apart_s - each.uncertain_s < MOST_SKEW_S:
+        return _finding("clock", name, Verdict.FINE, "it is the time of this host")
+    why = (
+        f"its clock is {apart_s:.0f} s {'ahead of' if each.ahead_s > 0 else 'behind'} this host's: time-outs are right all the "
+        "same; times of statuses, leases and maintenance windows are not"
+    )
+    remedy = "run chrony or systemd-timesyncd on both hosts; `date` on each says which of them is wrong"
+    return _finding("clock", name, Verdict.WRONG, why, remedy)
 
 
 def _finding(kind: str, name: str, verdict: Verdict, why: str, remedy: str = "") -> Finding:

@@ -1,7 +1,8 @@
-"""grpc.health.v1: the daemon as a whole (the empty name) and each of its services."""
+"""grpc.health.v1: the daemon as a whole (the empty name) and each of its services. Its answers tell its clock, as HTTP's do."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -12,6 +13,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from paddock.model.errors import NotFound
 
 SERVICE_NAME: str = health.SERVICE_NAME
+
+CLOCK_KEY = "paddock-wall-clock-ns"
+"""Metadata of a Check's answer: what time it is there, in nanoseconds since 1970."""
 
 # The stubs do not have it yet.
 _ListResponse = cast("type[Message]", vars(health_pb2)["HealthListResponse"])
@@ -46,10 +50,13 @@ class _Servicer(health.aio.HealthServicer):
         self.told: dict[str, health_pb2.HealthCheckResponse] = {}
 
     async def Check(  # noqa: N802 - the wire's name
-        self, request: health_pb2.HealthCheckRequest, context: object
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse],
     ) -> health_pb2.HealthCheckResponse:
         if request.service not in self.told:
             raise NotFound("service", request.service)
+        await context.send_initial_metadata(((CLOCK_KEY, str(time.time_ns())),))
         return self.told[request.service]
 
     async def List(self, request: Message, context: object) -> Message:  # noqa: N802 - the wire's name
