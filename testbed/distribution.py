@@ -149,7 +149,8 @@ def _needed_names(distribution: str) -> set[str]:
 
 
 _HOST_FILES = {
-    # The host's own v1 controllers come read-only from systemd-nspawn, although they are its alone.
+    # The host's own v1 controllers come read-only from systemd-nspawn, although they are its alone. systemd looks at its start
+    # which ones it may use; one that learns of them later moves all that lives in system.slice into system.slice's own.
     "etc/systemd/system/paddock-controllers.service": """\
 [Unit]
 Description=Makes the controllers of this host writable
@@ -160,6 +161,7 @@ Before=sysinit.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'for point in /sys/fs/cgroup/*; do [ -d "$point" ] && mount -o remount,bind,rw "$point"; done; true'
+ExecStartPost=/bin/systemctl daemon-reexec
 """,
     "etc/systemd/journald.conf.d/paddock.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\n",
 }

@@ -13,8 +13,9 @@ from random import Random
 import pytest
 
 from testbed.three_hosts import AGENTS, MASTER, OUTSIDE, Testbed
+from tests.testbed.launcher import kill_launcher
 from tests.testbed.load import Load, ends, is_lost
-from tests.testbed.test_three_hosts import until
+from tests.testbed.patience import until
 
 SEED = "PADDOCK_TESTBED_SEED"
 _LONGEST_TROUBLE_S = 6.0
@@ -96,7 +97,7 @@ class Trouble:
         self.testbed.exec(MASTER, "systemctl", "restart", "masterd")
 
     def launcher_killed(self, agent: str) -> None:
-        self.testbed.exec(agent, "pkill", "-KILL", "-o", "-f", "paddock.launch.launcher")
+        kill_launcher(self.testbed, agent)
 
 
 def soak(testbed: Testbed, duration_s: float, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,12 @@ import pytest
 
 from testbed.debian import ImageError
 from testbed.three_hosts import AGENTS, MASTER, Testbed
+from tests.testbed.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.timeout(900)  # where nothing is in the cache yet
 
-PATIENCE_S = 60.0
 FRAMEWORK = (Path(__file__).parent / "counting_framework.py").read_text(encoding="utf-8")
 COUNT = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.2; done"
-
-
-def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, what()
-        time.sleep(0.2)
 
 
 class Counting:

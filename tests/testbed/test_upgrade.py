@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from setup.build_hook import UNITS
 from testbed.distribution import PREFIX, wheelhouse
 from testbed.three_hosts import AGENTS, MASTER, Testbed
 from tests.testbed.conftest import PREVIOUS_VERSION
+from tests.testbed.launcher import LOG, launcher_pid
 from tests.testbed.load import Load
 
 pytestmark = pytest.mark.timeout(900)
@@ -48,12 +48,11 @@ def files(testbed: Testbed, host: str) -> str:
 
 def replace_launcher(testbed: Testbed, host: str) -> None:
     """As docs/operations/upgrade.md says it."""
-    log = "/var/lib/paddock/agentd/launcher.log"
-    (*_, before) = re.findall(r"event=ready.*?pid=(\d+)", told(testbed, host, "cat", log))
+    before = launcher_pid(testbed, host)
     told(testbed, host, "kill", before)
     deadline_s = time.monotonic() + PATIENCE_S
-    while re.findall(r"event=ready.*?pid=(\d+)", told(testbed, host, "cat", log))[-1] == before:
-        assert time.monotonic() < deadline_s, told(testbed, host, "cat", log)
+    while launcher_pid(testbed, host) == before:
+        assert time.monotonic() < deadline_s, told(testbed, host, "cat", LOG)
         time.sleep(0.2)
 
 
