@@ -14,6 +14,7 @@ from paddock.cli.connect import agent_address
 from paddock.cli.exit_codes import INTERRUPTED
 from paddock.cli.outcome import ended_by_itself, exit_code_of_status, lost_something
 from paddock.cli.run_absence import Absence
+from paddock.cli.run_parted import end_of_task, is_parting, unlaunched
 from paddock.cli.run_request import RunRequest
 from paddock.cli.run_streams import OutputStreams
 from paddock.model.errors import PaddockError, TimedOut, Unavailable
@@ -48,7 +49,7 @@ async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
         offer_terms=(terms,) if request.docker else (),
     )
     async with Scheduler(masters, framework, first_deadline_s=_FIRST_DEADLINE_S) as scheduler:
-        run = _Run(request, scheduler)
+        run = _Run(request, scheduler, masters)
         with _interrupts(run.interrupt):
             status = await run.until_ended()
     if status is None:
@@ -61,8 +62,9 @@ async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
 class _Run:
     """The task's way: wanted, launched, running, ended."""
 
-    def __init__(self, request: RunRequest, scheduler: Scheduler) -> None:
+    def __init__(self, request: RunRequest, scheduler: Scheduler, masters: tuple[str, ...]) -> None:
         self._request = request
+        self._masters = masters
         self._scheduler = scheduler
         self._end: asyncio.Future[TaskStatus | None] = asyncio.get_running_loop().create_future()
         self._streams = OutputStreams(on_broken_pipe=self._fail)
@@ -71,6 +73,7 @@ class _Run:
         self._seen = Resources()
         self._kills: list[asyncio.Task[None]] = []
         self._has_master = False
+        self._is_parted = False
 
     async def until_ended(self) -> TaskStatus | None:
         """The terminal status, once all output is copied. None: interrupted when there was no task to reach."""
@@ -91,7 +94,7 @@ class _Run:
 
     def interrupt(self) -> None:
         """Ctrl-C: kill by the task's policy; again: at once. Without a task yet there is nothing to kill."""
-        if self._offer is None:
+        if self._offer is None or self._is_parted:
             self._settle(None)
         elif self._absence.is_under_way:
             self._absence.give_up()
@@ -105,6 +108,10 @@ class _Run:
     async def _kill(self, agent_id: AgentId, policy: KillPolicy) -> None:
         try:
             await self._scheduler.kill(self._request.task_id, agent_id=agent_id, policy=policy)
+        except Unavailable:
+            words = "the master is out of reach, and kills the task once it knows that this run has gone"
+            print(f"paddock run: given up; {words}", file=sys.stderr)
+            self._settle(None)
         except PaddockError as error:
             print(f"paddock run: the task could not be killed: {error}", file=sys.stderr)
 
@@ -137,7 +144,20 @@ class _Run:
         except Unavailable as error:
             self._fail(error if self._has_master else no_master(str(error)))
         except PaddockError as error:
+            await self._part(error)
+
+    async def _part(self, error: PaddockError) -> None:
+        """What ends the subscription for ever."""
+        if not self._has_master or not is_parting(error):
             self._fail(error)
+        elif self._offer is None:
+            self._fail(unlaunched(error))
+        else:
+            self._is_parted = True
+            try:
+                self._settle(await end_of_task(self._masters, self._scheduler.framework_id, self._request.task_id))
+            except PaddockError as failed:
+                self._fail(failed)
 
     async def _choose(self, offers: Sequence[Offer]) -> None:
         for offer in offers:
