@@ -149,6 +149,10 @@ def _main(words: list[str]) -> int:
     # What stands after -- is the task's, whatever it looks like; argparse would take part of it.
     separator = rest.index("--") if verb in _WITH_COMMAND and "--" in rest else len(rest)
     parser = parser_of(verb, module, summary)
+    if empty := next((word for word in rest[:separator] if word.startswith("-") and word.endswith("=--")), ""):
+        # argparse would drop it, and give an empty list in place of a text.
+        print(f"paddock {verb}: {empty[:-3]}: '--' is not accepted: it stands before a command", file=sys.stderr)
+        return USAGE
     arguments_of_verb, unknown = parser.parse_known_args(rest[:separator])
     if unknown:
         parser.error(_unrecognized(verb, unknown, separated=separator < len(rest)))

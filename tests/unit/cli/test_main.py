@@ -93,6 +93,7 @@ def test_a_wrong_argument_is_usage() -> None:
         (("--uri", "ftp://example.com/x"), "--uri.value"),
         (("--uri", "/x,exectuable"), "--uri"),
         (("--uri", "/x,sha256=12"), "--uri.checksum"),
+        (("--cap-add", "--"), "--cap-add"),
     ],
 )
 def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag: str) -> None:
