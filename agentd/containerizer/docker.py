@@ -13,12 +13,22 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
+from agentd.containerizer.engine_creations import EngineCreations, docker_of
+from agentd.containerizer.engine_preparations import EnginePreparations
 from agentd.containerizer.launcher_process import isolated
 from agentd.containerizer.native import NativeContainerizer
-from agentd.core.events import Ended, Event, LaunchFailed, LaunchProgressed, Prepared, PrepareRefused, Resized, Started
+from agentd.core.events import (
+    Concluded,
+    Ended,
+    Event,
+    LaunchFailed,
+    Prepared,
+    PrepareRefused,
+    Resized,
+    Started,
+)
 from agentd.core.exit_record import ExitRecord
 from agentd.docker import creation, empty_cgroups
-from agentd.docker.creating import create_once
 from agentd.docker.engine import DockerEngine, ExecOrder
 from agentd.docker.events import EventFollower
 from agentd.docker.evidence import merged
@@ -33,8 +43,7 @@ from agentd.docker.state import EngineState
 from isolators.contract import HostFacts
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.container import ContainerConfig, UserIdentity
-from paddock.model.docker import DockerInfo
-from paddock.model.errors import ContainerizerError, InvalidRequest, NotFound, PaddockError, Unavailable
+from paddock.model.errors import ContainerizerError, NotFound, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
@@ -55,24 +64,27 @@ class DockerContainerizer(Containerizer):
     ) -> None:
         """`sandbox_at`: where a container sees its sandbox. Touches nothing before `start`."""
         self._engine = engine
-        self._images = images
         self._notes = notes
         self._host = host
-        self._sandbox_at = sandbox_at
         self._post = post
         self._leftovers = Leftovers(engine, host)
         self._hierarchy = read_hierarchy()
         self._oom_log = OomLog()
         self._configs: dict[ContainerId, ContainerConfig] = {}
-        self._pulling: dict[ContainerId, asyncio.Task[None]] = {}
-        self._creating: dict[ContainerId, asyncio.Task[None]] = {}
+        self._preparations = EnginePreparations(bring=images.bring, post=post)
+        self._creations = EngineCreations(
+            engine=engine,
+            images=images,
+            notes=notes,
+            leftovers=self._leftovers,
+            host=host,
+            hierarchy=self._hierarchy,
+            sandbox_at=sandbox_at,
+        )
         self._started: dict[ContainerId, Started] = {}
         """What a shim has said of a stand-in, until that has said that it has started the container."""
-        self._engine_ids: dict[ContainerId, str] = {}
-        """Of what this agent had created."""
         self._removing: dict[ContainerId, asyncio.Task[None]] = {}
         """From the engine: what its stand-in has seen the end of."""
-        self._failures: dict[ContainerId, LaunchFailure] = {}
         self._sizes: dict[ContainerId, ContainerConfig] = {}
         """The size that is being tried, while the engine has not taken it."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,17 +131,21 @@ class DockerContainerizer(Containerizer):
                 (f"{read.controller}/{read.file}", place.directory(read.controller) or "", read.file)
                 for read in plan.final_reads
             ],
-            has_init=_docker(config).init,
+            has_init=docker_of(config).init,
         )
         return stand_in_command(order)
 
     def hear(self, event: Event) -> None:
         """What the native containerizer says, of its own containers too."""
         match event:
+            case Prepared() | PrepareRefused() if self._preparations.is_waiting_for(event):
+                self._preparations.planned(event)
             case Started() if event.container_id in self._configs:
                 self._stand_in_started(event)
             case Ended() if event.container_id in self._configs:
                 self._track(self._ended(event.container_id, event.record))
+            case Concluded() if event.container_id in self._configs or event.container_id in self._removing:
+                self._track(self._concluded(event))
             case Resized() if event.container_id in self._sizes:
                 self._track(self._resized(self._sizes.pop(event.container_id), event))
             case _:
@@ -139,7 +155,7 @@ class DockerContainerizer(Containerizer):
         container_id = event.container_id
         self._started[container_id] = event
         note = self._notes.read(container_id)
-        if container_id not in self._creating and note is None:
+        if not self._creations.has_begun(container_id) and note is None:
             # An earlier agent has launched it, and died before the engine had created anything, or before it was told.
             self._create_soon(container_id)
         elif note is not None and note.failed_stage:
@@ -148,38 +164,15 @@ class DockerContainerizer(Containerizer):
         self._look_at_note(container_id)
 
     def prepare(self, config: ContainerConfig) -> None:
-        """The image first: it may take minutes."""
+        """Its image may take minutes."""
         container_id = config.container_id
         self._configs[container_id] = config
-        task = asyncio.get_running_loop().create_task(self._prepare(config))
-        self._pulling[container_id] = task
-
-        def done(task: asyncio.Task[None]) -> None:
-            """Here, because one that is cancelled before its first step does none."""
-            self._pulling.pop(container_id, None)
-            if task.cancelled():
-                # It is to end: nothing was made, and the machine knows why.
-                self._post(Prepared(container_id=container_id))
-
-        task.add_done_callback(done)
-
-    async def _prepare(self, config: ContainerConfig) -> None:
-        container_id = config.container_id
         try:
             self._check_driver()
-            await self._bring_image(config)
-        except PaddockError as error:
+        except Unavailable as error:
             self._post(PrepareRefused(container_id=container_id, failure=launch_failure_of(error), error=error))
             return
-        self._native.prepare(config)
-
-    async def _bring_image(self, config: ContainerConfig) -> None:
-        container_id = config.container_id
-
-        def heard(words: str) -> None:
-            self._post(LaunchProgressed(container_id=container_id, message=words))
-
-        await self._images.bring(_docker(config), heard)
+        self._preparations.begin(config, self._native.prepare)
 
     def _check_driver(self) -> None:
         facts = self._engine.calls.state.facts
@@ -193,9 +186,7 @@ class DockerContainerizer(Containerizer):
 
     def cancel_fetch(self, container_id: ContainerId) -> None:
         """A pull is given up too."""
-        pulling = self._pulling.get(container_id)
-        if pulling is not None:
-            pulling.cancel()
+        self._preparations.give_up(container_id)
         self._native.cancel_fetch(container_id)
 
     def launch(self, container_id: ContainerId) -> None:
@@ -204,30 +195,8 @@ class DockerContainerizer(Containerizer):
         self._create_soon(container_id)
 
     def _create_soon(self, container_id: ContainerId) -> None:
-        self._creating[container_id] = asyncio.get_running_loop().create_task(self._create(container_id))
-
-    async def _create(self, container_id: ContainerId) -> None:
-        config = self._configs[container_id]
-        try:
-            plan = await self._native.plan(container_id, config)
-            engine_id = self._engine_ids[container_id] = await self._created(config, plan)
-            self._notes.go(container_id, engine_id)
-        except (PaddockError, OSError) as error:
-            failure = self._failures[container_id] = launch_failure_of(error)
-            self._notes.give_up(container_id, failure.stage, failure.message)
-            self._native.kill(container_id, 9, 0)
-
-    async def _created(self, config: ContainerConfig, plan: LaunchPlan) -> str:
-        directory = self._host.place(config.container_id).directory("memory") or ""
-        parent = self._hierarchy.kernel_path(directory)
-        place = creation.Place(cgroup_parent=parent, sandbox_at=self._sandbox_at)
-        order = creation.body(config, _docker(config), plan, place)
-        try:
-            return await create_once(self._engine, self._leftovers, config, order)
-        except NotFound:
-            # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
-            await self._bring_image(config)
-            return await create_once(self._engine, self._leftovers, config, order)
+        hearer = self._preparations.hearer(container_id)
+        self._creations.begin(self._configs[container_id], self._native, hearer)
 
     def _look_at_note(self, container_id: ContainerId) -> None:
         """A few hundred bytes on the way from the page cache."""
@@ -258,7 +227,7 @@ class DockerContainerizer(Containerizer):
         self._look_at_note(container_id)
         self._started.pop(container_id, None)
         note = self._notes.read(container_id)
-        failure = self._failures.pop(container_id, None) or _start_failure(note)
+        failure = self._creations.take_failure(container_id) or _start_failure(note)
         if failure is not None:
             self._post(LaunchFailed(container_id=container_id, failure=failure))
             return
@@ -311,19 +280,29 @@ class DockerContainerizer(Containerizer):
         await self._native.check_resize(config)
 
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
-        """The engine's part goes first, or is owed."""
+        """The engine's part goes beside ours, or is owed."""
         self._track(self._conclude(config, record, launched=launched))
 
     async def _conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         container_id = config.container_id
-        creating = self._creating.pop(container_id, None)
-        if creating is not None:
-            await asyncio.wait([creating])
+        await self._creations.settle(container_id)
         if launched:
-            await self._remove_soon(container_id, self._engine_ids.get(container_id, ""))
-        for known in (self._configs, self._started, self._engine_ids, self._removing, self._failures, self._sizes):
-            known.pop(container_id, None)
+            note = self._notes.read(container_id)
+            removing = self._remove_soon(container_id, self._creations.engine_id(container_id))
+            if note is None or not note.has_ended:
+                # The engine may still run it, below our cgroups.
+                await asyncio.wait([removing])
         self._native.conclude(config, record, launched=launched)
+
+    async def _concluded(self, event: Concluded) -> None:
+        """Of ours nothing is left; nor of the engine's part, then."""
+        container_id = event.container_id
+        if (removing := self._removing.get(container_id)) is not None:
+            await asyncio.wait([removing])
+        self._creations.forget(container_id)
+        for known in (self._configs, self._started, self._removing, self._sizes):
+            known.pop(container_id, None)
+        self._post(event)
 
     def _remove_soon(self, container_id: ContainerId, engine_id: str) -> asyncio.Task[None]:
         """Once. `engine_id` empty: it is looked for by its name."""
@@ -353,7 +332,7 @@ class DockerContainerizer(Containerizer):
         order = ExecOrder(
             arguments=command.argv,
             environment=tuple(f"{name}={value}" for name, value in command.environment),
-            user="" if _docker(config).image_user else creation.user_of(user),
+            user="" if docker_of(config).image_user else creation.user_of(user),
             working_directory=command.working_directory,
         )
         return await DockerExec.begin(self._engine, note.engine_id, order)
@@ -366,9 +345,9 @@ class DockerContainerizer(Containerizer):
         """All live on."""
         self._notes.close()
         self._leftovers.end()
-        tasks = (*self._tasks, *self._pulling.values(), *self._creating.values())
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
+        tasks = (*self._tasks, *self._preparations.cancel(), *self._creations.cancel())
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._engine.calls.close()
         self._oom_log.close()
@@ -384,13 +363,6 @@ class DockerContainerizer(Containerizer):
 def stand_in_command(order: Sequence[str]) -> tuple[str, ...]:
     """What is executed: `order` are `order_words`."""
     return (*isolated(_MAIN), *order)
-
-
-def _docker(config: ContainerConfig) -> DockerInfo:
-    docker = config.container.docker
-    if docker is None:
-        raise InvalidRequest("container.docker", docker, "name an image")
-    return docker
 
 
 def _start_failure(note: Note | None) -> LaunchFailure | None:

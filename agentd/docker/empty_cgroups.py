@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from isolators.contract import HostFacts
@@ -9,16 +10,22 @@ from paddock.kernel.mounts import read_hierarchy
 from paddock.model.ids import ContainerId
 
 
-def remove(host: HostFacts, container_id: ContainerId | None) -> None:
-    """Of one container, or of the agent; where something is in them they stay. v2 has one hierarchy, and that is ours."""
+def remove(host: HostFacts, container_id: ContainerId | None) -> bool:
+    """Of one container, or of the agent. False: something is in one of them, and it stays. v2 has one hierarchy, and that is
+    ours.
+    """
     if host.cgroup_mode != "v1":
-        return
+        return True
     hierarchy = read_hierarchy()
     name = f"paddock-{host.agent_id}" + (f"/{container_id}" if container_id else "")
     known = {os.path.dirname(root) for _, root in host.cgroup_roots}
-    for mount_point in hierarchy.roots:
-        if mount_point not in known:
-            try:
-                os.rmdir(f"{mount_point}/{name}")
-            except OSError:
-                continue
+    found = [_is_gone(f"{mount_point}/{name}") for mount_point in hierarchy.roots if mount_point not in known]
+    return all(found)
+
+
+def _is_gone(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True

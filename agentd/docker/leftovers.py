@@ -68,9 +68,15 @@ class Leftovers:
         if not engine_id:
             found = await self.find(container_id)
             engine_id = "" if found is None else found.engine_id
-        if engine_id:
-            await self._engine.remove(engine_id)
-        await asyncio.to_thread(empty_cgroups.remove, self._host, container_id)
+        # What has ended has left its cgroups before the engine removes it; what runs, not before that.
+        emptying = asyncio.create_task(asyncio.to_thread(empty_cgroups.remove, self._host, container_id))
+        try:
+            if engine_id:
+                await self._engine.remove(engine_id)
+        finally:
+            is_empty = await emptying
+        if not is_empty:
+            await asyncio.to_thread(empty_cgroups.remove, self._host, container_id)
 
     async def find(self, container_id: ContainerId) -> EngineContainer | None:
         """What the engine has under its name, if that is ours."""

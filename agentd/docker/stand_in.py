@@ -38,6 +38,7 @@ LAST_OUTPUT_S = 10.0
 
 STATUS_TIMEOUT_S = 60.0
 _RETRY_S = 0.2
+_ENDED = ("exited", "dead")
 _PASSED_ON = frozenset(signal.valid_signals()) - {
     *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGCONT),
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
@@ -62,6 +63,7 @@ class StandIn:
         self._counters: dict[str, str] = {}
         self._counter_fds: dict[str, int] = {}
         self._problem = ""
+        self._last_state: dict[str, object] = {}
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         for number in _PASSED_ON:
@@ -84,9 +86,11 @@ class StandIn:
         self._open_logs(logs)
         found = self._inspect()
         if self._pidfd < 0:
-            self._hold(_number(_inside(found, "State").get("Pid")))
+            self._meet(_inside(found, "State"))
         self._writes = _writes_of(found) if found else None
-        self._write_note(self._whom())
+        if not self._last_state:
+            # Else the end is told as soon as the output has come, and both are one word.
+            self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
         end = {"counters": self._counters, "oom_killed": oom_killed, "problem": self._problem}
@@ -170,6 +174,13 @@ class StandIn:
             return exchange.status, body
         finally:
             exchange.close()
+
+    def _meet(self, state: dict[str, object]) -> None:
+        """It has started: so it runs, or this is the last that there is to be said of it."""
+        self._hold(_number(state.get("Pid")))
+        if state.get("Status") in _ENDED:
+            self._last_state = state
+            self._ended_at_s = time.monotonic()
 
     def _hold(self, pid: int) -> None:
         """Whatever becomes of engine and pid numbers: this is the process. Who has ended already cannot be held."""
@@ -264,7 +275,7 @@ class StandIn:
             # An init says 128 + n for a command that signal n has ended.
             is_second_hand = self._order.has_init and not exact & 0x7F
             return ended_process.status_of_code(exact >> 8) if is_second_hand else exact, None
-        state = self._state()
+        state = self._last_state or self._state()
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
         while state.get("Running") and time.monotonic() < deadline_s:
             self._turn([], _RETRY_S / 10)

@@ -136,12 +136,8 @@ class KillPolicy:
 
 
 class Plan:
-    """One container. `spare_record`: an empty file in the record's directory that becomes the record, instead of a new one.
-
-    `syncs_name`: where the record stands, an fsync of a file makes its new name durable too.
-
-    `stand_in`: the command stands for processes that somebody else puts below the container's cgroups (a container
-    engine). It is in none of them itself, and has time to tell how they ended.
+    """One container. `spare_record`: an empty file beside the record, which becomes it; `syncs_name`: an fsync of it makes its
+    new name durable too. `stand_in`: the command is in none of the cgroups: it stands for what an engine puts below them.
     """
 
     __slots__ = (

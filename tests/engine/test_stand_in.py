@@ -19,6 +19,7 @@ from agentd.docker.stand_in_order import order_words
 from paddock.model.ids import ContainerId
 from testbed.engine import images
 from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
+from tests.engine.listener import Listener
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
@@ -32,10 +33,17 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def has_ended(engine: Engine, engine_id: str) -> bool:
+    with images.client(engine) as api:
+        return bool(api.inspect_container(engine_id)["State"]["Status"] == "exited")
+
+
 class Held:
     """A container of the engine and the process that stands in for it, whose pipes are ours as they would be a shim's."""
 
-    def __init__(self, engine: Engine, directory: Path, script: str, *, has_init: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, directory: Path, script: str, *, has_init: bool = False, socket: Path | None = None
+    ) -> None:
         self.engine = engine
         self.notes = Notes(f"{directory}/notes")
         self.notes.make()
@@ -48,7 +56,7 @@ class Held:
         self.engine_id: str = created["Id"]
         directory_of = {point: f"/sys/fs/cgroup/{point}/{engine.name}/{C1}" for point in ("memory", "pids")}
         order = order_words(
-            socket=str(engine.socket),
+            socket=str(socket or engine.socket),
             api=API_VERSION,
             go=self.notes.go_path(C1),
             wake=self.notes.wake_path(C1),
@@ -119,8 +127,8 @@ class Held:
 def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
     made: list[Held] = []
 
-    def make(engine: Engine, script: str, **options: bool) -> Held:
-        made.append(Held(engine, tmp_path, script, **options))
+    def make(engine: Engine, script: str, *, has_init: bool = False, socket: Path | None = None) -> Held:
+        made.append(Held(engine, tmp_path, script, has_init=has_init, socket=socket))
         return made[-1]
 
     yield make
@@ -174,6 +182,18 @@ def test_an_oom_kill_is_read_before_the_engines_cgroup_is_gone(engine: Engine, h
     held = hold(engine, "echo ready; sleep 0.2; exec dd if=/dev/zero of=/dev/null bs=100M count=1").go()
     assert held.end() == -signal.SIGKILL
     assert "oom_kill 1\n" in held.note().counters["memory/memory.oom_control"]
+
+
+def test_what_has_ended_before_it_was_looked_at_is_looked_at_once(engine: Engine, hold: Hold, tmp_path: Path) -> None:
+    with Listener(engine, tmp_path / "socket") as listener:
+        held = hold(engine, "echo short; exit 3", socket=listener.path)
+        listener.delay("/start", lambda: wait_for(lambda: has_ended(engine, held.engine_id), "it has not ended"))
+        held.go()
+        assert held.end() == 3
+    assert held.output[1] == b"short\n"
+    assert held.note().has_ended
+    assert held.note().writes, "what the engine said is known, though nobody was told of the start before the end"
+    assert [path.rpartition("/")[2].partition("?")[0] for path in sorted(listener.heard)] == ["json", "logs", "start"]
 
 
 def test_to_end_before_it_begins(engine: Engine, hold: Hold) -> None:

@@ -13,6 +13,7 @@ from agentd.containerizer.contract import Containerizer
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand
 from agentd.core import events
+from agentd.docker import creation
 from agentd.fetcher.cache import FetchCache
 from agentd.isolation import Isolation
 from agentd.isolation_thread import IsolationThread
@@ -90,7 +91,16 @@ class Subject:
     async def conclude(self, config: ContainerConfig, ended: events.Ended) -> None:
         self.containerizer.conclude(config, ended.record, launched=True)
         await self.hear(events.Concluded)
+        self.assert_gone(config)
+
+    def assert_gone(self, config: ContainerConfig) -> None:
+        """From the kernel, and from the engine."""
         assert not self.cgroups(config)
+        if self.engine is not None:
+            with images.client(self.engine) as api:
+                labels = {"label": f"{creation.CONTAINER_LABEL}={config.container_id}"}
+                found = api.containers(all=True, filters=labels)
+            assert [each for each in found if each["Labels"][creation.AGENT_LABEL] == self.agent_id] == []
 
     def cgroups(self, config: ContainerConfig) -> list[str]:
         name = f"paddock-{self.agent_id}/{config.container_id}"

@@ -78,7 +78,7 @@ async def test_a_launch_that_fails_leaves_nothing(subject: Subject) -> None:
     assert "/no/such/program" in failed.failure.message
     subject.containerizer.conclude(config, None, launched=True)
     await subject.hear(events.Concluded)
-    assert not subject.cgroups(config)
+    subject.assert_gone(config)
 
 
 async def test_a_preparation_that_is_refused_says_why(subject: Subject) -> None:

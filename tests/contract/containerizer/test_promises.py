@@ -27,7 +27,7 @@ async def concluded(subject: Subject, config: ContainerConfig, ended: events.End
     subject.containerizer.conclude(config, ended.record, launched=True)
     event = await subject.hear(events.Concluded)
     assert isinstance(event, events.Concluded)
-    assert not subject.cgroups(config)
+    subject.assert_gone(config)
     return event
 
 
@@ -61,7 +61,7 @@ async def test_killed_while_it_is_prepared_it_is_never_launched(subject: Subject
     await subject.hear(events.Prepared)
     subject.containerizer.conclude(config, None, launched=False)
     await subject.hear(events.Concluded)
-    assert not subject.cgroups(config)
+    subject.assert_gone(config)
 
 
 async def test_killed_while_it_is_launched_it_ends(subject: Subject) -> None:

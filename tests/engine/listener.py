@@ -1,0 +1,70 @@
+"""Between an engine and who asks it: hears what is asked, and may hold an answer back until something has happened."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from testbed.engine.engine import PATIENCE_S, Engine
+
+_PORTION_BYTES = 65_536
+
+
+class Listener:
+    """`path`: where it is asked instead of the engine. One request for each connection, as stand-ins ask."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self.path = path
+        self.heard: list[str] = []
+        self._engine = engine
+        self._delays: dict[str, Callable[[], None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._server = socket.socket(socket.AF_UNIX)
+
+    def delay(self, ending: str, until: Callable[[], None]) -> None:
+        """Answers to paths that end so are held back until this returns."""
+        self._delays[ending] = until
+
+    def __enter__(self) -> Self:
+        self._server.bind(str(self.path))
+        self._server.listen()
+        self._begin(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                asker, _ = self._server.accept()
+            except OSError:
+                return
+            self._begin(lambda asker=asker: self._pass_on(asker))  # type: ignore[misc]
+
+    def _pass_on(self, asker: socket.socket) -> None:
+        with asker, socket.socket(socket.AF_UNIX) as engine:
+            request = asker.recv(_PORTION_BYTES)
+            path = request.split(b" ", 2)[1].decode()
+            self.heard.append(path)
+            engine.connect(str(self._engine.socket))
+            engine.sendall(request)
+            while answer := engine.recv(_PORTION_BYTES):
+                for ending, until in self._delays.items():
+                    if path.endswith(ending):
+                        until()
+                asker.sendall(answer)
