@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
@@ -10,7 +11,7 @@ from agentd.core.exit_record import ExitRecord
 from agentd.metrics.meters import IsolatorMeters
 from isolators.contract import Isolator, LiveContainer, Source, Watch, is_measuring
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import ContainerizerError, PaddockError
+from paddock.model.errors import ContainerizerError, PaddockError, PlanConflict
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import CgroupWrite, LaunchPlan, PlanMerger
 from paddock.model.statistics import EffectiveLimit, Limitation, ResourceStatistics
@@ -34,6 +35,7 @@ class Isolation:
         self._sourced = tuple(i for i in isolators if type(i).sources is not Isolator.sources)
         self.concludes_briefly = all(_ends_briefly(isolator) for isolator in isolators)
         """`conclude` waits for nothing."""
+        self._cleaning = tuple(i for i in reversed(self._isolators) if type(i).cleanup is not Isolator.cleanup)
         self._witnessing = tuple(i for i in isolators if type(i).evidence is not Isolator.evidence)
 
     def recover(self, live: Sequence[LiveContainer], orphans: Sequence[ContainerId]) -> None:
@@ -44,13 +46,19 @@ class Isolation:
     def prepare(self, config: ContainerConfig) -> LaunchPlan:
         """All plans as one. Raises what an isolator raises, or PlanConflict; `cleanup` must follow either way."""
         merger = PlanMerger()
+        now_ns = time.monotonic_ns()
         for isolator in self._isolators:
             try:
-                plan = self.meters.timed(isolator.name, "prepare", lambda one=isolator: one.prepare(config))  # type: ignore[misc]
+                plan = isolator.prepare(config)
+                now_ns = self.meters.took(isolator.name, "prepare", now_ns)
                 merger.add(isolator.name, plan)
-            except PaddockError:
+            except PlanConflict:
                 raise
             except Exception as error:
+                self.meters.took(isolator.name, "prepare", now_ns)
+                self.meters.failed(isolator.name, "prepare")
+                if isinstance(error, PaddockError):
+                    raise
                 message = f"isolator {isolator.name} failed while planning: {type(error).__name__}: {error}"
                 raise ContainerizerError(config.container_id, "prepare", message) from error
         plan = merger.merged
@@ -132,11 +140,14 @@ class Isolation:
                 parts.append(isolator.evidence(container_id, counters))
             except Exception:  # noqa: BLE001 - the next one must have its turn
                 _log.exception("isolator failed to read counters", extra=_named(isolator, container_id))
-        for isolator in reversed(self._isolators):
+        now_ns = time.monotonic_ns()
+        for isolator in self._cleaning:
             try:
-                self.meters.timed(isolator.name, "cleanup", lambda one=isolator: one.cleanup(container_id))  # type: ignore[misc]
+                isolator.cleanup(container_id)
             except Exception:  # noqa: BLE001 - the next one must have its turn
+                self.meters.failed(isolator.name, "cleanup")
                 _log.exception("isolator failed to clean up", extra=_named(isolator, container_id))
+            now_ns = self.meters.took(isolator.name, "cleanup", now_ns)
         return merge_evidence(parts)
 
 

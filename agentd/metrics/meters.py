@@ -104,7 +104,19 @@ class IsolatorMeters:
             self.failed(isolator, operation)
             raise
         finally:
-            self._histogram(isolator, operation).observe((time.monotonic_ns() - begun_ns) / _NS_PER_S)
+            self.took(isolator, operation, begun_ns)
+
+    def took(self, isolator: str, operation: str, begun_ns: int) -> int:
+        """It has just ended, whatever came of it. Says when: for the next isolator's beginning."""
+        now_ns = time.monotonic_ns()
+        key = (isolator, operation)
+        found = self.times.get(key)
+        if found is None:
+            # A new dict: another thread may be going through this one.
+            found = Histogram()
+            self.times = {**self.times, key: found}
+        found.observe((now_ns - begun_ns) / _NS_PER_S)
+        return now_ns
 
     def failed(self, isolator: str, operation: str) -> None:
         """It raised."""
@@ -117,12 +129,3 @@ class IsolatorMeters:
         """
         self._usage_count += 1
         return self._usage_count % _MEASURED_OF_COUNT == 0
-
-    def _histogram(self, isolator: str, operation: str) -> Histogram:
-        key = (isolator, operation)
-        found = self.times.get(key)
-        if found is None:
-            # A new dict: another thread may be going through this one.
-            found = Histogram()
-            self.times = {**self.times, key: found}
-        return found

@@ -6,7 +6,7 @@ order; two that disagree are an error naming both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -84,6 +84,18 @@ class LaunchPlan:
 
 
 _Key = tuple[str, ...]
+_Claims = Callable[[LaunchPlan], list[tuple[_Key, object]]]
+
+_CLAIMS: dict[str, _Claims] = {
+    "writes": lambda plan: [(("cgroup file", write.controller, write.file), write.value) for write in plan.writes],
+    "mounts": lambda plan: [(("mount", mount.target), mount) for mount in plan.mounts],
+    "rlimits": lambda plan: [(("rlimit", rlimit.resource), rlimit) for rlimit in plan.rlimits],
+    "environment": lambda plan: [(("environment variable", name), value) for name, value in plan.environment],
+    "capabilities": lambda plan: [(("capabilities",), plan.capabilities)],
+    "no_new_privileges": lambda plan: [(("no_new_privileges",), plan.no_new_privileges)],
+    "oom_events": lambda plan: [(("oom_events",), plan.oom_events)],
+}
+"""By field, what a plan wants of everything that only one may decide."""
 
 
 class PlanMerger:
@@ -92,18 +104,19 @@ class PlanMerger:
     def __init__(self) -> None:
         """Nothing is decided."""
         self._plans: list[LaunchPlan] = []
-        self._decided: dict[_Key, tuple[str, object]] = {}
+        self._deciding: dict[str, list[tuple[str, LaunchPlan]]] = {}
+        """By field, who says something of it. Mostly one does: then nothing is compared."""
 
     def add(self, isolator: str, plan: LaunchPlan) -> None:
         """Raises PlanConflict; then nothing of this plan is in."""
-        claims = _claims(plan)
-        for key, value in claims:
-            owner, present = self._decided.get(key, (isolator, value))
-            if owner != isolator and present != value:
-                raise PlanConflict(_subject(key), owner, isolator)
-        for key, value in claims:
-            owner, _ = self._decided.get(key, (isolator, None))
-            self._decided[key] = (owner, value)
+        fields = [field for field in _CLAIMS if getattr(plan, field) not in _NOTHING]
+        for field in fields:
+            for owner, earlier in self._deciding.get(field, ()):
+                subject = _disputed(_CLAIMS[field], earlier, plan)
+                if subject and owner != isolator:
+                    raise PlanConflict(subject, owner, isolator)
+        for field in fields:
+            self._deciding.setdefault(field, []).append((isolator, plan))
         self._plans.append(plan)
 
     @property
@@ -125,29 +138,15 @@ class PlanMerger:
         )
 
 
-def _claims(plan: LaunchPlan) -> list[tuple[_Key, object]]:
-    """What this plan wants of everything that only one may decide."""
-    claims: list[tuple[_Key, object]] = []
-    if plan.writes:
-        claims += [(("cgroup file", write.controller, write.file), write.value) for write in plan.writes]
-    if plan.mounts:
-        claims += [(("mount", mount.target), mount) for mount in plan.mounts]
-    if plan.rlimits:
-        claims += [(("rlimit", rlimit.resource), rlimit) for rlimit in plan.rlimits]
-    if plan.environment:
-        claims += [(("environment variable", name), value) for name, value in plan.environment]
-    for name, value in (
-        ("capabilities", plan.capabilities),
-        ("no_new_privileges", plan.no_new_privileges),
-        ("oom_events", plan.oom_events),
-    ):
-        if value is not None:
-            claims.append(((name,), value))
-    return claims
+_NOTHING: tuple[object, ...] = (None, ())
 
 
-def _subject(key: _Key) -> str:
-    return key[0] if len(key) == 1 else f"{key[0]} {key[-1]}"
+def _disputed(claims: _Claims, earlier: LaunchPlan, later: LaunchPlan) -> str:
+    decided = dict(claims(earlier))
+    for key, value in claims(later):
+        if decided.get(key, value) != value:
+            return key[0] if len(key) == 1 else f"{key[0]} {key[-1]}"
+    return ""
 
 
 def _once(parts: Sequence[tuple[Step, ...]]) -> tuple[Step, ...]:

@@ -27,6 +27,7 @@ from paddock.wire.convert.container_info import container_info_from_wire, contai
 from paddock.wire.convert.docker import docker_info_to_wire
 from paddock.wire.convert.evidence import evidence_from_wire, evidence_to_wire
 from paddock.wire.convert.health import health_check_from_wire, health_check_to_wire, health_evidence_to_wire
+from paddock.wire.convert.remembered import same_remembered
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
 from paddock.wire.convert.statuses import reason_to_wire, task_state_from_wire, task_state_to_wire
 from paddock.wire.v1 import container_service_pb2
@@ -145,19 +146,14 @@ def container_update_from_wire(message: container_service_pb2.UpdateContainerReq
 def container_to_wire(container: Container) -> pb.Container:
     """The whole container. The environment's values stay on the agent: they may be secrets, and lists go to anybody."""
     config = container.config
-    command = command_to_wire(config.command)
     docker = config.container.docker
-    for variable in command.environment:
-        variable.ClearField("value")
-    return pb.Container(
+    message = pb.Container(
         container_id=container_id_to_wire(config.container_id),
         state=_STATES_TO_WIRE[container.state],
         agent_id=config.agent_id,
         framework_id=config.framework_id,
         task_id=config.task_id,
         type=container_type_to_wire(config.container.type),
-        resources=resources_to_wire(config.resources),
-        limits=limits_to_wire(config.limits),
         pid=container.pid,
         shim_pid=container.shim_pid,
         user=config.user.name,
@@ -171,12 +167,24 @@ def container_to_wire(container: Container) -> pb.Container:
         unapplied=[bounds.shown(line) for line in container.unapplied],
         labels=dict(config.labels),
         name=config.name,
-        command=command,
         health_check=None if config.health_check is None else health_check_to_wire(config.health_check),
         healthy=container.healthy,
         health=None if container.health is None else health_evidence_to_wire(container.health),
         docker=None if docker is None else docker_info_to_wire(docker),
     )
+    message.MergeFrom(_asked_to_wire(config.command, config.resources, config.limits))
+    return message
+
+
+@same_remembered
+def _asked_to_wire(command: CommandInfo, resources: Resources, limits: ResourceLimits) -> pb.Container:
+    """What containers of one service have in common."""
+    message = pb.Container(
+        command=command_to_wire(command), resources=resources_to_wire(resources), limits=limits_to_wire(limits)
+    )
+    for variable in message.command.environment:
+        variable.ClearField("value")
+    return message
 
 
 def container_state_from_wire(number: int, field: str = "state") -> ContainerState:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 
 from google.protobuf.message import Message
 
 More = ParamSpec("More")
+Parts = TypeVarTuple("Parts")
 One = TypeVar("One", bound=Message)
 Value = TypeVar("Value")
 
@@ -55,6 +56,27 @@ def all_remembered(
             found = convert(messages, *more, **named)
             _remember(known, contents, found)
         return found
+
+    return converted
+
+
+def same_remembered(convert: Callable[[*Parts], One]) -> Callable[[*Parts], One]:
+    """Around the other direction: the message of the very same frozen values is the very same one, so take parts of it by copy
+    and change nothing in it.
+    """
+    known: dict[tuple[int, ...], tuple[tuple[*Parts], One]] = {}
+
+    @wraps(convert)
+    def converted(*parts: *Parts) -> One:
+        key = tuple(map(id, parts))
+        found = known.get(key)
+        if found is not None:
+            return found[1]
+        message = convert(*parts)
+        if message.ByteSize() <= MAX_BYTES:
+            # With its parts, so that nothing else can come to have their numbers.
+            _remember(known, key, (parts, message))
+        return message
 
     return converted
 

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paddock.model.container import Container, ContainerConfig, ContainerState, UserIdentity
 from paddock.model.errors import InvalidRequest
+from paddock.model.ids import AgentId, ContainerId
+from paddock.model.resources import Resources
+from paddock.model.task import CommandInfo
 from paddock.wire.convert import remembered
 from paddock.wire.convert.commands import command_from_wire, limits_from_wire
+from paddock.wire.convert.containers import container_to_wire
 from paddock.wire.convert.resources import resources_from_wire
 from paddock.wire.v1 import resources_pb2, tasks_pb2
 
@@ -58,3 +63,39 @@ def test_what_is_right_for_an_image_is_remembered_for_images_only() -> None:
     assert command_from_wire(nothing, of_image=True).argv == ()
     with pytest.raises(InvalidRequest):
         command_from_wire(nothing)
+
+
+def container_of(command: CommandInfo, resources: Resources) -> Container:
+    user = UserIdentity(name="root", uid=0, gid=0, groups=(), home="/")
+    config = ContainerConfig(
+        container_id=ContainerId("c"),
+        agent_id=AgentId("a"),
+        command=command,
+        resources=resources,
+        user=user,
+        sandbox="/s",
+    )
+    return Container(config=config, state=ContainerState.RUNNING)
+
+
+def test_what_one_reader_does_to_an_answer_is_not_in_the_next_and_no_answer_has_a_variables_value() -> None:
+    command = CommandInfo(arguments=("/bin/true",), environment=(("PASSWORD", "secret"),))
+    container = container_of(command, Resources.scalars({"cpus": 500}))
+    first = container_to_wire(container)
+    whole = first.SerializeToString()
+    first.command.arguments.append("more")
+    first.resources[0].scalar_milli = 7
+    again = container_to_wire(container)
+    assert again.SerializeToString() == whole
+    assert [(each.name, each.value) for each in again.command.environment] == [("PASSWORD", "")]
+    assert b"secret" not in whole
+
+
+def test_other_values_make_another_answer_though_each_lives_for_a_moment_only() -> None:
+    for number in range(2 * remembered.MAX_COUNT):
+        container = container_of(
+            CommandInfo(arguments=("/bin/true", str(number))), Resources.scalars({"cpus": number + 1})
+        )
+        answer = container_to_wire(container)
+        assert list(answer.command.arguments) == ["/bin/true", str(number)]
+        assert [each.scalar_milli for each in answer.resources] == [number + 1]
