@@ -24,9 +24,9 @@ from agentd.docker.answers import (
     list_from,
 )
 from agentd.docker.calls import Calls
-from agentd.docker.events import exit_code_of, open_counted
+from agentd.docker.events import open_counted
 from agentd.docker.exec_stream import ExecStream
-from agentd.docker.failures import ContainerNotRunning, RemovalUnderWay, unresponsive
+from agentd.docker.failures import RemovalUnderWay, unresponsive
 from agentd.docker.parameters import Body
 from agentd.docker.streams import Request
 from paddock.model.errors import NotFound
@@ -79,20 +79,6 @@ class DockerEngine:
         call = self.calls.call("create", "container", name)
         found = await self.calls.change(call, lambda client: client.create(name, body))
         return created_from(found)
-
-    async def start(self, container: str) -> None:
-        """One that runs already is no error. Raises NotFound, InvalidRequest (a program that is not there), PortInUse."""
-        call = self.calls.call("start", "container", container)
-        await self.calls.change(call, lambda client: client.start(container))
-
-    async def kill(self, container: str, signal: int) -> bool:
-        """False: it does not run. Raises NotFound."""
-        call = self.calls.call(f"send signal {signal} to", "container", container)
-        try:
-            await self.calls.look(call, lambda client: client.kill(container, signal))
-        except ContainerNotRunning:
-            return False
-        return True
 
     async def remove(self, container: str) -> bool:
         """Running or not, with the volumes that have no name. False: it is not there, or somebody removes it already."""
@@ -149,9 +135,3 @@ class DockerEngine:
                 )
             await asyncio.sleep(_LOOK_AGAIN_S)
         return code
-
-    async def exit_code(self, container: str) -> int:
-        """Waits as long as it runs, and holds no thread. Raises NotFound, and EngineUnresponsive when the engine goes away
-        first: look, and wait anew.
-        """
-        return await exit_code_of(self.calls, container)

@@ -1,4 +1,4 @@
-"""What happens to containers, as the engine tells it; and how one of them ends. Both read on the event loop.
+"""What happens to containers, as the engine tells it. Read on the event loop.
 
 Events may be missed, while the engine is away: whoever follows them is told when a connection begins, and looks for himself.
 """
@@ -10,12 +10,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from agentd.docker.answers import EngineEvent, event_from
 from agentd.docker.calls import Calls
 from agentd.docker.failures import Call, EngineFailure
-from agentd.docker.fields import Fields
 from agentd.docker.streams import Request, Stream, open_stream
 from paddock.model.errors import PaddockError
 
@@ -65,29 +64,6 @@ class EventFollower:
                     self.heard(event)
         finally:
             stream.close()
-
-
-async def exit_code_of(calls: Calls, container: str) -> int:
-    """Its exit code, once it does not run; at once when it has ended already, or was never started.
-
-    Raises NotFound, and EngineUnresponsive when the engine goes away first: look, and wait anew.
-    """
-    call = calls.call("wait for", "container", container)
-    path = f"/containers/{quote(container, safe='')}/wait"
-    stream = await open_counted(calls, call, Request(method="POST", path=path))
-    try:
-        line = await stream.line()
-    except OSError as error:
-        raise calls.failed(call, error) from error
-    finally:
-        stream.close()
-    if line is None:
-        raise calls.failed(call, ConnectionResetError("its end was not told"))
-    fields = Fields(line, "wait")
-    said = fields.inside("Error").text("Message")
-    if said:
-        raise EngineFailure(f"cannot {call}: the Docker engine says: {said}")
-    return fields.number("StatusCode")
 
 
 async def open_counted(calls: Calls, call: Call, request: Request) -> Stream:

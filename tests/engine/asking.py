@@ -13,6 +13,7 @@ from pathlib import Path
 from agentd.docker.breaker import BreakerPolicy
 from agentd.docker.calls import Calls
 from agentd.docker.engine import DockerEngine
+from agentd.docker.failures import ContainerNotRunning
 from agentd.docker.state import EngineLimits, EngineState
 from paddock.daemon.clock import SystemClock
 
@@ -36,6 +37,20 @@ class Asker:
     @property
     def calls(self) -> Calls:
         return self.engine.calls
+
+    async def start(self, container: str) -> None:
+        """What a stand-in does for an agent. One that runs already is no error."""
+        call = self.calls.call("start", "container", container)
+        await self.calls.change(call, lambda client: client.start(container))
+
+    async def kill(self, container: str, signal: int) -> bool:
+        """What an agent does without the engine. False: it does not run."""
+        call = self.calls.call(f"send signal {signal} to", "container", container)
+        try:
+            await self.calls.look(call, lambda client: client.kill(container, signal))
+        except ContainerNotRunning:
+            return False
+        return True
 
 
 @asynccontextmanager

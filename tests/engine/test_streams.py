@@ -1,10 +1,9 @@
-"""What goes on for long: commands in containers, events, waiting for an end; and the engine that goes away in the middle."""
+"""What goes on for long: commands in containers, events; and the engine that goes away in the middle."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -38,7 +37,7 @@ async def asker(engine: Engine) -> AsyncIterator[Asker]:
 
 async def running(asker: Asker, *words: str) -> str:
     engine_id, _ = await asker.engine.create("paddock-s-c", {**SLEEPER, "Cmd": list(words or ("sleep", "1000"))})
-    await asker.engine.start(engine_id)
+    await asker.start(engine_id)
     return engine_id
 
 
@@ -165,18 +164,6 @@ async def test_closed_at_once_nothing_is_left_of_it_here(asker: Asker) -> None:
         assert await all_of(stream.stdout_fd) == b""
 
 
-async def test_an_end_is_waited_for_without_a_thread(asker: Asker) -> None:
-    container = await running(asker)
-    waits = [asyncio.create_task(asker.engine.exit_code(container)) for _ in range(50)]
-    assert (await asker.engine.inspect(container)).pid, "others are asked meanwhile"
-    assert not any(task.done() for task in waits)
-    await asker.engine.kill(container, signal.SIGKILL)
-    assert set(await asyncio.gather(*waits)) == {128 + signal.SIGKILL}
-    assert await asker.engine.exit_code(container) == 128 + signal.SIGKILL, "one that has ended already"
-    with pytest.raises(NotFound, match="container 'nobody'"):
-        await asker.engine.exit_code("nobody")
-
-
 @asynccontextmanager
 async def following(asker: Asker) -> AsyncIterator[list[str | EngineEvent]]:
     told: list[str | EngineEvent] = []
@@ -196,7 +183,7 @@ async def test_events_of_containers_with_the_label_are_told_and_no_others(asker:
     async with following(asker) as told:
         foreign, _ = await asker.engine.create("paddock-other", {**SLEEPER, "Labels": {}})
         container = await running(asker, "sh", "-c", "exit 3")
-        await asker.engine.exit_code(container)
+        await until(lambda: any(isinstance(event, EngineEvent) and event.action == "die" for event in told))
         await asker.engine.remove(container)
         await asker.engine.remove(foreign)
         await until(lambda: any(isinstance(event, EngineEvent) and event.action == "destroy" for event in told))
@@ -216,12 +203,8 @@ async def test_an_engine_that_is_killed_ends_what_went_on_and_events_begin_anew(
         hurt_engine.restart(live_restore=True)
         container = await running(asker)
         async with following(asker) as told, executing(asker, container, "sleep", "1000") as (exec_id, stream):
-            waiting = asyncio.create_task(asker.engine.exit_code(container))
-            await asyncio.sleep(0.2)
             hurt_engine.kill()
             assert await said(stream) == (b"", b""), "its pipes end"
-            with pytest.raises((EngineUnresponsive, EngineAbsent)):
-                await waiting
             with pytest.raises((EngineUnresponsive, EngineAbsent)):
                 await asker.engine.exec_exit_code(exec_id)
             assert told.count("connected") == 1

@@ -38,7 +38,7 @@ async def asker(engine: Engine) -> AsyncIterator[Asker]:
 
 async def running(asker: Asker, name: str = "paddock-a-c", **host: str) -> str:
     engine_id, _ = await asker.engine.create(name, {**SLEEPER, "HostConfig": dict(host)})
-    await asker.engine.start(engine_id)
+    await asker.start(engine_id)
     return engine_id
 
 
@@ -73,9 +73,9 @@ async def test_a_container_s_life(asker: Asker) -> None:
         EngineContainerState.CREATED,
     )
     assert (created.pid, created.started_at, dict(created.labels)) == (0, "", LABELS)
-    assert not await engine.kill(engine_id, signal.SIGKILL), "it was not started"
-    await engine.start(engine_id)
-    await engine.start(engine_id)
+    assert not await asker.kill(engine_id, signal.SIGKILL), "it was not started"
+    await asker.start(engine_id)
+    await asker.start(engine_id)
     started = await engine.inspect(engine_id)
     assert started.state is EngineContainerState.RUNNING
     assert b"sleep\x001000" in Path(f"/proc/{started.pid}/cmdline").read_bytes()
@@ -83,12 +83,12 @@ async def test_a_container_s_life(asker: Asker) -> None:
     (listed,) = await engine.list_containers(LABELS)
     assert (listed.engine_id, listed.name, listed.state) == (engine_id, "paddock-a-c", EngineContainerState.RUNNING)
     assert await engine.list_containers({**LABELS, "other": "x"}) == ()
-    assert await engine.kill(engine_id, signal.SIGKILL)
+    assert await asker.kill(engine_id, signal.SIGKILL)
     await until(lambda: not os.path.exists(f"/proc/{started.pid}"))
     last = await ended(asker, engine_id)
     assert (last.state, last.exit_code, last.pid) == (EngineContainerState.EXITED, 128 + signal.SIGKILL, 0)
     assert last.finished_at > last.started_at
-    assert not await engine.kill(engine_id, signal.SIGKILL), "it has ended"
+    assert not await asker.kill(engine_id, signal.SIGKILL), "it has ended"
     assert await engine.remove(engine_id)
     assert not await engine.remove(engine_id), "it is gone already"
     with pytest.raises(NotFound, match="container 'paddock-a-c' does not exist"):
@@ -121,7 +121,7 @@ async def test_an_exec_is_made_and_looked_at(asker: Asker) -> None:
     exec_id = await asker.engine.create_exec(engine_id, ExecOrder(arguments=("true",), user="guest"))
     found = await asker.engine.inspect_exec(exec_id)
     assert (found.running, found.pid, found.exit_code) == (False, 0, None)
-    await asker.engine.kill(engine_id, signal.SIGKILL)
+    await asker.kill(engine_id, signal.SIGKILL)
     await ended(asker, engine_id)
     with pytest.raises(ContainerNotRunning, match="it has ended, or was not started"):
         await asker.engine.create_exec(engine_id, ExecOrder(arguments=("true",)))
@@ -144,8 +144,8 @@ async def test_an_image_is_told_as_it_was_built(asker: Asker) -> None:
 async def test_names_that_are_not_there_are_named(asker: Asker) -> None:
     nobody = "container 'paddock-a-nobody' does not exist"
     for asked in (
-        asker.engine.start("paddock-a-nobody"),
-        asker.engine.kill("paddock-a-nobody", 9),
+        asker.start("paddock-a-nobody"),
+        asker.kill("paddock-a-nobody", 9),
         asker.engine.update("paddock-a-nobody", {"CpuShares": 99}),
         asker.engine.create_exec("paddock-a-nobody", ExecOrder(arguments=("true",))),
     ):
@@ -155,7 +155,7 @@ async def test_names_that_are_not_there_are_named(asker: Asker) -> None:
         await asker.engine.create("paddock-a-c", {**SLEEPER, "Image": "nope:1"})
     engine_id, _ = await asker.engine.create("paddock-a-c", {**SLEEPER, "HostConfig": {"NetworkMode": "none-such"}})
     with pytest.raises(NotFound, match="network 'none-such' does not exist"):
-        await asker.engine.start(engine_id)
+        await asker.start(engine_id)
 
 
 async def test_a_name_that_somebody_else_has_is_told_with_whose_it_is(asker: Asker) -> None:
@@ -170,9 +170,9 @@ async def test_a_port_in_use_is_told(asker: Asker) -> None:
     ports: Body = {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8090"}]}}
     for name in ("paddock-a-first", "paddock-a-second"):
         await asker.engine.create(name, {**SLEEPER, "ExposedPorts": {"80/tcp": {}}, "HostConfig": ports})
-    await asker.engine.start("paddock-a-first")
+    await asker.start("paddock-a-first")
     with pytest.raises(PortInUse) as refused:
-        await asker.engine.start("paddock-a-second")
+        await asker.start("paddock-a-second")
     assert "8090" in str(refused.value)
     assert "give the task another one" in str(refused.value)
 
@@ -185,10 +185,10 @@ async def test_what_cannot_be_started_is_told_in_the_engine_s_words(asker: Asker
         await asker.engine.create("paddock-a-c", {**SLEEPER, "HostConfig": mount})
     await asker.engine.create("paddock-a-c", {**SLEEPER, "Cmd": ["no-such-program"]})
     with pytest.raises(InvalidRequest, match="executable file not found"):
-        await asker.engine.start("paddock-a-c")
+        await asker.start("paddock-a-c")
     engine_id = await running(asker, "paddock-a-d")
     with pytest.raises(EngineFailure, match="does not support signal 99"):
-        await asker.engine.kill(engine_id, 99)
+        await asker.kill(engine_id, 99)
 
 
 async def test_many_at_once_all_get_their_answer(asker: Asker) -> None:
