@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from paddock.kernel import notify
 from paddock.model.ids import ContainerId
 
 MAX_NOTE_BYTES = 1 << 20
+_log = logging.getLogger(__name__)
 _GO, _WAKE, _NOTE, _NEW = ".go", ".wake", ".note", ".new"
 
 
@@ -42,14 +44,20 @@ class Note:
     problem: str = ""
 
 
-def parse_note(content: bytes) -> Note | None:
-    """None for what no stand-in of ours has written. A newer one's further fields are left alone."""
+class NoteError(Exception):
+    """What this agent cannot read. The message says what it is."""
+
+
+def parse_note(content: bytes) -> Note:
+    """Raises NoteError for what no stand-in of ours has written. A newer one's further fields are left alone."""
     try:
         fields = json.loads(content)
-    except ValueError:
-        return None
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        return None
+    except (ValueError, RecursionError) as error:
+        raise NoteError(f"it is no JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise NoteError("it is no object")
+    if fields.get("format") != FORMAT:
+        raise NoteError(f"its format is {str(fields.get('format'))[:40]}, and this agentd reads {FORMAT}")
     oom_killed, failed = fields.get("oom_killed"), fields.get("failed")
     return Note(
         engine_id=_text(fields.get("engine_id")),
@@ -73,6 +81,7 @@ class Notes:
         """Touches nothing."""
         self.directory = directory
         self._inotify_fd = -1
+        self._warned_of: set[ContainerId] = set()
 
     def make(self) -> None:
         """Raises OSError."""
@@ -117,15 +126,22 @@ class Notes:
             return
 
     def read(self, of: ContainerId) -> Note | None:
-        """The stand-in's last word; None while there is none."""
+        """The stand-in's last word; None while there is none. One that makes no sense is as none, and that is said once."""
+        path = self.note_path(of)
         try:
-            with open(self.note_path(of), "rb") as file:
+            with open(path, "rb") as file:
                 return parse_note(file.read(MAX_NOTE_BYTES))
         except OSError:
+            return None
+        except NoteError as error:
+            if of not in self._warned_of:
+                self._warned_of.add(of)
+                _log.warning("a stand-in's note is not understood", extra={"file": path, "error": str(error)})
             return None
 
     def forget(self, of: ContainerId) -> None:
         """All of it. Idempotent."""
+        self._warned_of.discard(of)
         go, note = self.go_path(of), self.note_path(of)
         for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW):
             try:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.docker.notes import Note, Notes, parse_note
+from agentd.docker.notes import Note, NoteError, Notes, parse_note
 from paddock.model.ids import ContainerId
 
 C1 = ContainerId("c.1-a")
@@ -46,16 +48,39 @@ def test_what_an_agent_gave_up_is_read_as_it_was_said(stage: str, message: str) 
         Notes(f"{directory}/none-such").give_up(C1, stage, message)  # a full disk keeps nobody from anything
 
 
-def test_what_another_format_says_is_not_guessed_at() -> None:
-    assert parse_note(b'{"format": 2, "engine_id": "ab"}') is None
-    assert parse_note(b"[]") is None
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"format": 2, "engine_id": "ab"}', "its format is 2, and this agentd reads 1"),
+        (b'{"engine_id": "ab"}', "its format is None"),
+        (b"[]", "no object"),
+        (b'{"format": 1', "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+    ],
+)
+def test_what_is_no_note_of_ours_is_not_guessed_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, words: str
+) -> None:
+    notes = Notes(str(tmp_path))
+    Path(notes.note_path(C1)).write_bytes(content)
+    assert notes.read(C1) is None
+    assert notes.read(C1) is None, "and said once"
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING"
+    assert words in vars(warning)["error"]
+    assert vars(warning)["file"] == notes.note_path(C1)
+    notes.forget(C1)
+    Path(notes.note_path(C1)).write_bytes(content)
+    notes.read(C1)
+    assert len(caplog.records) == 2, "this is another one's"
 
 
 @given(
     st.binary(max_size=200) | st.from_regex(rb'\{"format": 1, "[a-z_]{1,12}": [0-9"\[\]{}a-z]{0,20}\}', fullmatch=True)
 )
-def test_any_bytes_are_a_note_or_none(content: bytes) -> None:
-    assert parse_note(content) is None or isinstance(parse_note(content), Note)
+def test_any_bytes_are_a_note_or_an_error(content: bytes) -> None:
+    with suppress(NoteError):
+        assert isinstance(parse_note(content), Note)
 
 
 def test_whoever_waits_for_the_word_is_woken_by_it(tmp_path: Path) -> None:
