@@ -102,6 +102,8 @@ class DockerContainerizer(Containerizer):
         follower = EventFollower(
             calls=self._engine.calls,
             labels={creation.AGENT_LABEL: self._host.agent_id},
+            # What matters is whether the engine is there. All else of a container its stand-in tells.
+            actions=("oom",),
             connected=self._leftovers.look_again,
             heard=lambda event: _log.debug("the engine tells", extra={"action": event.action}),
         )

@@ -26,13 +26,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFollower:
-    """`connected`: from now on nothing is missed, before there may have been anything. `heard`: each event after that.
+    """`connected`: from now on nothing is missed, before there may have been anything. `heard`: each event after that, if
+    its action is one of these.
 
     Both are called on the event loop, in order.
     """
 
     calls: Calls
     labels: Mapping[str, str]
+    actions: tuple[str, ...]
     connected: Callable[[], None]
     heard: Callable[[EngineEvent], None]
 
@@ -49,7 +51,8 @@ class EventFollower:
             await asyncio.sleep(_AGAIN_S)
 
     async def _follow_once(self) -> None:
-        filters = {"type": ["container"], "label": [f"{name}={value}" for name, value in self.labels.items()]}
+        labels = [f"{name}={value}" for name, value in self.labels.items()]
+        filters = {"type": ["container"], "event": self.actions, "label": labels}
         query = urlencode({"filters": json.dumps(filters)})
         call = self.calls.call("follow", "events of", "containers")
         stream = await open_counted(self.calls, call, Request(method="GET", path=f"/events?{query}"))

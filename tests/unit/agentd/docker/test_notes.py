@@ -75,6 +75,25 @@ def test_what_is_no_note_of_ours_is_not_guessed_at(
     assert len(caplog.records) == 2, "this is another one's"
 
 
+def test_each_word_is_read_once_and_a_later_one_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = Notes(str(tmp_path))
+    parsed: list[bytes] = []
+
+    def noted(content: bytes) -> Note:
+        parsed.append(content)
+        return parse_note(content)
+
+    monkeypatch.setattr("agentd.docker.notes.parse_note", noted)
+    for pid in (3, 4, 5):
+        (tmp_path / "new").write_text(f'{{"format": 1, "pid": {pid}}}')
+        (tmp_path / "new").rename(notes.note_path(C1))
+        for _ in range(3):
+            assert notes.read(C1) == Note(pid=pid)
+    assert len(parsed) == 3
+    notes.forget(C1)
+    assert notes.read(C1) is None
+
+
 @given(
     st.binary(max_size=200) | st.from_regex(rb'\{"format": 1, "[a-z_]{1,12}": [0-9"\[\]{}a-z]{0,20}\}', fullmatch=True)
 )
