@@ -17,7 +17,7 @@ import select
 import sys
 import time
 
-from agentd.docker import ended_process, plain_http
+from agentd.docker import ended_process, plain_http, plain_json
 from agentd.docker.log_frames import FrameError, LogFrames
 from agentd.docker.stand_in_order import Order
 
@@ -319,12 +319,10 @@ class StandIn:
 
     def _write_note(self, fields: dict[str, object]) -> None:
         """Whole or not at all. What is not written costs the agent only what stands in it."""
-        import json  # noqa: PLC0415 - has come with the engine's first answer
-
         temporary = f"{self._order.note}.new"
         try:
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump({"format": FORMAT, **fields}, file)
+                file.write(plain_json.text_of({"format": FORMAT, **fields}))
             os.rename(temporary, self._order.note)
         except OSError as error:
             sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
