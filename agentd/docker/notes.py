@@ -131,13 +131,13 @@ class Notes:
         path = self.note_path(of)
         try:
             found = os.stat(path)
+            # A word is a file of its own; a launch asks for it six times.
+            which = (found.st_ino, found.st_mtime_ns, found.st_size)
+            read = self._read.get(of)
+            if read is None or read[0] != which:
+                read = self._read[of] = which, _read(path)
         except OSError:
             return None
-        # A word is a file of its own; a launch asks for it six times.
-        which = (found.st_ino, found.st_mtime_ns, found.st_size)
-        read = self._read.get(of)
-        if read is None or read[0] != which:
-            read = self._read[of] = which, _read(path)
         return read[1]
 
     def forget(self, of: ContainerId) -> None:
@@ -175,11 +175,11 @@ class Notes:
 
 
 def _read(path: str) -> Note | None:
+    """Raises OSError."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_NOTE_BYTES)
     try:
-        with open(path, "rb") as file:
-            return parse_note(file.read(MAX_NOTE_BYTES))
-    except OSError:
-        return None
+        return parse_note(content)
     except NoteError as error:
         _log.warning("a stand-in's note is not understood", extra={"file": path, "error": str(error)})
         return None

@@ -1,6 +1,7 @@
 """What agent and stand-in leave for each other, whatever else is in their place."""
 
 import asyncio
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -75,6 +76,10 @@ def test_what_is_no_note_of_ours_is_not_guessed_at(
     assert len(caplog.records) == 2, "this is another one's"
 
 
+def refuse(*_words: object, **_named: object) -> None:
+    raise OSError(errno.EMFILE, "too many open files")
+
+
 def test_each_word_is_read_once_and_a_later_one_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = Notes(str(tmp_path))
     parsed: list[bytes] = []
@@ -90,6 +95,12 @@ def test_each_word_is_read_once_and_a_later_one_too(tmp_path: Path, monkeypatch:
         for _ in range(3):
             assert notes.read(C1) == Note(pid=pid)
     assert len(parsed) == 3
+    (tmp_path / "new").write_text('{"format": 1, "pid": 6}')
+    (tmp_path / "new").rename(notes.note_path(C1))
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refuse)
+        assert notes.read(C1) is None
+    assert notes.read(C1) == Note(pid=6), "what could not be read once is read when it can be"
     notes.forget(C1)
     assert notes.read(C1) is None
 
