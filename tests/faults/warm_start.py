@@ -22,11 +22,14 @@ from typing import BinaryIO
 from testbed.daemon_process import DaemonProcess, Process
 
 IMPORTED = ("agentd.__main__", "agentd.daemon", "masterd.__main__")
+DAEMONS = ("agentd", "masterd")
 _MAX_BYTES = 64 << 10
 
 
 class WarmStarter:
-    """Its process names `directory` on its command line, and so do all that it starts: who ends those ends it too."""
+    """Its process names `directory` and the daemons on its command line, and so do all that it starts: who looks for what is
+    left of those finds it, and them (testbed.our_processes).
+    """
 
     def __init__(self, directory: str) -> None:
         """It takes orders when this returns, and answers them when it has imported everything."""
@@ -36,7 +39,7 @@ class WarmStarter:
             listening.bind(self._path)
             listening.listen(16)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(listening.fileno()), directory],
+                [sys.executable, "-m", __name__, str(listening.fileno()), directory, *DAEMONS],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()], start_new_session=True,
             )  # fmt: skip
 
@@ -71,12 +74,13 @@ class Warm(Process):
             return None
 
     def wait(self, timeout: float | None = None) -> int:
-        """As Popen's. With the starter all of its children are gone."""
+        """As Popen's. Without the starter nobody can say how it ended: as if it had been killed."""
         if self._code is None:
             readable, _, _ = select.select([self._connection], [], [], timeout)
-            if not readable:
+            told = self._connection.recv(64) if readable else b""
+            if not told and not (readable and select.select([self._pidfd], [], [], timeout)[0]):
                 raise subprocess.TimeoutExpired("a daemon", timeout or 0)
-            self._code = int(self._connection.recv(64) or -signal.SIGKILL)
+            self._code = int(told or -signal.SIGKILL)
             self._connection.close()
             os.close(self._pidfd)
         return self._code
