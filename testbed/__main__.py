@@ -12,6 +12,7 @@ from testbed.debian import ImageError
 from testbed.three_hosts import ADDRESSES, OUTSIDE, PLACES, Testbed
 from testbed.wrong_use import WrongUse, check_verb
 
+DIRECTORY_VARIABLE = "PADDOCK_TESTBED"
 DEFAULT_DIRECTORY = "/var/tmp/paddock-testbed"  # noqa: S108 - root's own, made with mkdir
 _RATES_KBIT = range(8, 10_000_001)
 """Up to what a link of this machine's can be told as 32 bits of bytes a second."""
@@ -29,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--directory",
         type=_directory,
-        default=Path(DEFAULT_DIRECTORY),
-        help=f"where it lives (default: {DEFAULT_DIRECTORY})",
+        default=os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY,
+        help=f"where it lives (default: ${DIRECTORY_VARIABLE}, else {DEFAULT_DIRECTORY})",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     names = tuple(ADDRESSES)
