@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-from paddock.rpc.channel import open_channel
+from paddock.rpc.address import parse_address
 from paddock.rpc.health import CLOCK_KEY, SERVICE_NAME
 
 ASK_TIMEOUT_S = 2.0
 _NS_PER_S = 1_000_000_000
 _DIGITS_COUNT = 20
+_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,8 @@ async def read_clocks(asked: Iterable[tuple[str, str]]) -> tuple[RemoteClock, ..
 
 async def _read_clock(what: str, address: str) -> RemoteClock | None:
     try:
-        async with open_channel(address) as channel:
+        # A channel of gRPC's own: ours gives the answers alone, without what is told beside them.
+        async with grpc.aio.insecure_channel(parse_address(address, what).target, options=_OPTIONS) as channel:
             check: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
             check = channel.unary_unary(
                 f"/{SERVICE_NAME}/Check",

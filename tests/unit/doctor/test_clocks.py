@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.doctor.clocks import RemoteClock, ahead_of, read_clocks
@@ -78,6 +78,7 @@ def test_a_slow_answer_accuses_nobody() -> None:
     assert of_clock(clock).verdict is Verdict.FINE
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=30), st.integers(0, 2**63), st.integers(0, 2**40))
 def test_whatever_is_told_is_a_time_or_none(text: str, before_ns: int, took_ns: int) -> None:
     assert ahead_of(text, before_ns, took_ns) is None or text.isdecimal()
