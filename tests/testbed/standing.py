@@ -23,17 +23,24 @@ STAY = (
 class Standing:
     """Use it as `with`: its framework is outside of the three hosts."""
 
-    def __init__(self, testbed: Testbed, name: str) -> None:
-        """Nothing is started yet."""
+    def __init__(self, testbed: Testbed, name: str, refuse_s: float = 0.5) -> None:
+        """Nothing is started yet. `refuse_s`: for how long it refuses what it has no task for."""
         self.testbed = testbed
         # A testbed lives through many tests, and its master remembers their tasks.
         self.name = f"{name}-{secrets.token_hex(2)}"
+        self._refuse_s = refuse_s
         self.hosts: dict[str, str] = {}
         self._heard = testbed.directory / f"{self.name}.heard"
 
     def __enter__(self) -> Self:
         """Subscribes."""
-        words = [sys.executable, standing_framework.__file__, f"{ADDRESSES[MASTER]}:{MASTER_PORT}", self.name]
+        words = [
+            sys.executable,
+            standing_framework.__file__,
+            f"{ADDRESSES[MASTER]}:{MASTER_PORT}",
+            self.name,
+            str(self._refuse_s),
+        ]
         with self._heard.open("wb") as heard:
             self._process = subprocess.Popen(
                 self.testbed.outside(words), stdin=subprocess.PIPE, stdout=heard, stderr=heard, text=True
@@ -79,6 +86,10 @@ class Standing:
     def heard(self, task: str) -> list[dict[str, Any]]:
         """Of one task."""
         return [line for line in self.lines() if line.get("task") == self.id(task)]
+
+    def offered_s(self, host: str) -> list[float]:
+        """When it was offered that host, on this machine's monotonic clock."""
+        return [line["at_s"] for line in self.lines() if line.get("offered") == host]
 
     def states(self, task: str) -> list[str]:
         """Of one task, oldest first."""

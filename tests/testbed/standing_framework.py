@@ -1,7 +1,8 @@
 """A framework outside the three hosts: launches what it is asked for where it is asked for, and tells all that it hears.
 
-usage: MASTER NAME. A line of stdin is a task, {"task": …, "host": …, "line": …}; a line of stdout a status of one, or the words
-with which a call was refused, {"refused": …}: then it is made again. Ends with its stdin.
+usage: MASTER NAME REFUSE_S. A line of stdin is a task, {"task": …, "host": …, "line": …}; a line of stdout a status of one, the
+words with which a call was refused, {"refused": …} (then it is made again), or an offer, {"offered": …}, refused for so long
+where nothing waits for it. Ends with its stdin.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 
 from paddock.model.errors import Unavailable
 from paddock.model.framework import FrameworkCapability, FrameworkInfo
@@ -47,7 +49,7 @@ async def _asked(waiting: dict[str, list[TaskInfo]], scheduler: Scheduler) -> No
         waiting.setdefault(asked["host"], []).append(_task(asked["task"], asked["line"]))
 
 
-async def run(master: str, name: str) -> None:
+async def run(master: str, name: str, refuse_s: float) -> None:
     """Until stdin has ended."""
     waiting: dict[str, list[TaskInfo]] = {}
     framework = FrameworkInfo(
@@ -55,28 +57,29 @@ async def run(master: str, name: str) -> None:
     )
     async with Scheduler(master, framework) as scheduler:
         asking = asyncio.create_task(_asked(waiting, scheduler))
-        listening = asyncio.create_task(_listen(waiting, scheduler))
+        listening = asyncio.create_task(_listen(waiting, scheduler, refuse_s))
         await asyncio.wait((asking, listening), return_when=asyncio.FIRST_COMPLETED)
         listening.cancel()
 
 
-async def _listen(waiting: dict[str, list[TaskInfo]], scheduler: Scheduler) -> None:
+async def _listen(waiting: dict[str, list[TaskInfo]], scheduler: Scheduler, refuse_s: float) -> None:
     async for event in scheduler:
         if isinstance(event, Offered):
             for offer in event.offers:
-                await _use(offer, waiting.setdefault(offer.hostname, []), scheduler)
+                print(json.dumps({"offered": offer.hostname, "at_s": time.monotonic()}), flush=True)
+                await _use(offer, waiting.setdefault(offer.hostname, []), scheduler, refuse_s)
         elif isinstance(event, Updated):
             print(_told(event.status), flush=True)
 
 
-async def _use(offer: Offer, waiting: list[TaskInfo], scheduler: Scheduler) -> None:
+async def _use(offer: Offer, waiting: list[TaskInfo], scheduler: Scheduler, refuse_s: float) -> None:
     before = tuple(waiting)
     try:
-        await scheduler.accept(offer, pack(offer, waiting), refuse_s=0.5)
+        await scheduler.accept(offer, pack(offer, waiting), refuse_s=refuse_s)
     except Unavailable as error:
         waiting[:0] = [task for task in before if task not in waiting]
         print(json.dumps({"refused": str(error)}), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], sys.argv[2]))
+    asyncio.run(run(sys.argv[1], sys.argv[2], float(sys.argv[3])))

@@ -109,3 +109,30 @@ def test_stopping_the_scope_ends_the_tasks_and_each_end_is_told_as_it_was(standi
     assert told["trapping"]["exit_code"] == 23, told
     assert standing.run("next", HOST, "exit 7")["exit_code"] == 7
     assert on_host(testbed, "systemctl", "is-active", SCOPE) == "active"
+
+
+@pytest.fixture
+def impatient(whole: Testbed) -> Iterator[Testbed]:
+    """systemd gives the scope's processes two seconds, not ninety."""
+    place = f"/run/systemd/system/{SCOPE}.d"
+    write = f"mkdir -p {place} && printf '[Scope]\\nTimeoutStopSec=2s\\n' >{place}/impatient.conf && systemctl daemon-reload"
+    on_host(whole, "sh", "-c", write)
+    yield whole
+    on_host(whole, "sh", "-c", f"rm -r {place} && systemctl daemon-reload")
+
+
+def test_an_agent_that_was_away_tells_who_ended_with_the_scope_and_whose_shim_was_killed(
+    impatient: Testbed, standing: Standing
+) -> None:
+    for task, line in (("heeds", "exec sleep 1000"), ("deaf", "trap '' TERM; while :; do sleep 0.2; done")):
+        standing.launch(task, HOST, line)
+        standing.becomes(task, "RUNNING")
+    on_host(impatient, "systemctl", "stop", "agentd")
+    impatient.exec(HOST, "systemctl", "stop", SCOPE)
+    until(lambda: impatient.exec(HOST, "systemctl", "is-active", SCOPE).stdout != "active\n", impatient.last_words)
+    on_host(impatient, "systemctl", "start", "agentd")
+    for task in ("heeds", "deaf"):
+        standing.becomes(task, "FAILED")
+    assert standing.heard("heeds")[-1]["signal"] == 15, standing.words()
+    assert standing.heard("deaf")[-1]["reason"] == "SUPERVISOR_LOST", standing.words()
+    assert standing.run("next", HOST, "exit 7")["exit_code"] == 7
