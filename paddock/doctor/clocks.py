@@ -36,6 +36,7 @@ async def read_clocks(asked: Iterable[tuple[str, str]]) -> tuple[RemoteClock, ..
 
 
 async def _read_clock(what: str, address: str) -> RemoteClock | None:
+    told, before_ns, took_ns = "", 0, 0
     try:
         # A channel of gRPC's own: ours gives the answers alone, without what is told beside them.
         async with grpc.aio.insecure_channel(parse_address(address, what).target, options=_OPTIONS) as channel:
@@ -49,11 +50,11 @@ async def _read_clock(what: str, address: str) -> RemoteClock | None:
             for _ in range(2):
                 before_ns, began_ns = time.time_ns(), time.monotonic_ns()
                 call = check(health_pb2.HealthCheckRequest(), timeout=ASK_TIMEOUT_S)
-                told = {str(key): str(value) for key, value in await call.initial_metadata()}
+                told = next((str(value) for key, value in await call.initial_metadata() if key == CLOCK_KEY), "")
                 took_ns = time.monotonic_ns() - began_ns
     except (grpc.aio.AioRpcError, OSError):
         return None
-    ahead_s = ahead_of(told.get(CLOCK_KEY, ""), before_ns, took_ns)
+    ahead_s = ahead_of(told, before_ns, took_ns)
     if ahead_s is None:
         return None
     return RemoteClock(what=what, address=address, ahead_s=ahead_s, uncertain_s=took_ns / 2 / _NS_PER_S)
