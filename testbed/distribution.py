@@ -148,7 +148,7 @@ def _needed_names(distribution: str) -> set[str]:
     return found
 
 
-_HOST_FILES = {
+HOST_FILES = {
     # The host's own v1 controllers come read-only from systemd-nspawn, although they are its alone. systemd looks at its start
     # which ones it may use; one that learns of them later moves all that lives in system.slice into system.slice's own.
     "etc/systemd/system/paddock-controllers.service": """\
@@ -165,7 +165,7 @@ ExecStartPost=/bin/systemctl daemon-reexec
 """,
     "etc/systemd/journald.conf.d/paddock.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\n",
 }
-_HOST_LINKS = {
+HOST_LINKS = {
     "etc/tmpfiles.d/paddock.conf": f"{PREFIX}/lib/tmpfiles.d/paddock.conf",
     "usr/local/bin/paddock": f"{PREFIX}/bin/paddock",
     "etc/systemd/system/sysinit.target.wants/paddock-controllers.service": "../paddock-controllers.service",
@@ -195,10 +195,10 @@ def host_layers(wheel: Path, layer: Path) -> list[Path]:
             shutil.copy(needed, name)
         enter(lowers, layer, Path(name), install("--no-deps", f"{WHEELS}/{wheel.name}"))
         enter(lowers, layer, Path(name), ["systemd-sysusers", f"{PREFIX}/lib/sysusers.d/paddock.conf"])
-    for path, content in _HOST_FILES.items():
+    for path, content in HOST_FILES.items():
         (layer / path).parent.mkdir(parents=True, exist_ok=True)
         (layer / path).write_text(content, encoding="utf-8")
-    for path, target in _HOST_LINKS.items():
+    for path, target in HOST_LINKS.items():
         (layer / path).parent.mkdir(parents=True, exist_ok=True)
         (layer / path).symlink_to(target)
     return [layer, *lowers]

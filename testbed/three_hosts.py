@@ -132,6 +132,11 @@ class Testbed:
         """Its network is there, whatever its hosts do."""
         return self._fabric.is_alive
 
+    @property
+    def fabric_pid(self) -> int:
+        """Of a process in the network that joins the hosts: a further one may be joined to it."""
+        return self._fabric.pid
+
     def boot(self, name: str) -> None:
         """A host that is down; its disk is as it was left."""
         self.hosts[name].boot(self._layers, self._fabric.pid)

@@ -24,7 +24,8 @@ PAGES = sorted(
     for page in [*DOCS.glob("howto/*.md"), *DOCS.glob("operations/*.md"), DOCS / "doctor.md"]
     if page.name not in RUN_ELSEWHERE and any(not block.place for block in blocks_of(page))
 )
-PLACES = {"", "testbed", "master", "agent1"}
+PLACES = {"", "testbed", "master", "agent1", "host"}
+"""`host`: a Debian with a systemd of its own, see tests/testbed/test_pages.py."""
 _COMMAND = re.compile(r"^ {4}(?:paddock|agentd|masterd|systemctl|journalctl|curl) ", re.MULTILINE)
 
 
