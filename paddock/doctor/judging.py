@@ -138,7 +138,7 @@ def _sockets(agent: AgentTraces) -> Iterator[Finding]:
 
 def _files(agent: AgentTraces) -> Iterator[Finding]:
     if agent.spare_count:
-        why = f"{agent.spare_count} empty files for the next containers' records"
+        why = f"{agent.spare_count} spare files for the next containers' records"
         verdict = Verdict.FINE if agent.spare_count <= SPARE_LIMIT_COUNT else Verdict.WAITS
         remedy = "" if verdict is Verdict.FINE else "agentd removes what is too much at its next start"
         yield _finding(agent.agent_id, "records", agent.records_dir, verdict, why, remedy)
