@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from testbed.debian import PACKAGES, SUITE, ImageError, cached, require_programs, root_tree, run_tool
@@ -88,6 +88,9 @@ Restart=no
 WantedBy=multi-user.target
 """
 
+# Those that come with Docker: the tests start an engine of their own.
+_ENGINE_UNITS = ("docker.service", "docker.socket", "containerd.service", "docker-registry.service")
+
 RECIPE = Recipe(
     suite=SUITE,
     kernel_package="linux-image-cloud-amd64",
@@ -125,6 +128,13 @@ RECIPE = Recipe(
         ),
     ),
     size_bytes=2 << 30,
+)
+
+# A Docker engine is what most hosts need not have: an image of its own, so that the others' does not grow.
+ENGINE_RECIPE = replace(
+    RECIPE,
+    packages=(*PACKAGES, "docker.io", "docker-registry", "busybox-static"),
+    files=(*RECIPE.files, *(_masked(unit) for unit in _ENGINE_UNITS)),
 )
 
 

@@ -6,6 +6,7 @@ user and the directories are those of systemd/, word for word; only what the uni
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ import pytest
 from paddock.wire.v1 import containers_pb2, tasks_pb2
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 from tests.kernel.launch.running import wait_for
+from tests.scraping import scrape
 
 ROOT = Path(__file__).resolve().parents[2]
 SCOPE = Path("/sys/fs/cgroup/system.slice/paddock-tasks.scope")
@@ -141,6 +143,29 @@ async def test_agentd_makes_the_scope_and_tells_systemd_that_it_is_ready(agent: 
     scores = [Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in (shown("MainPID"), container.pid)]
     assert scores == ["-900", "0"], "the agent outlives a shortage of memory, its tasks do not"
     assert Path(container.sandbox).stat().st_uid == Path(f"/proc/{container.pid}").stat().st_uid != 0
+
+
+async def test_io_and_pressure_are_in_the_metrics(agent: Caller) -> None:
+    """The sandbox is on a disk: its traffic is counted, and that somebody waited for it."""
+    size_bytes = 1 << 20
+    line = f"dd if=/dev/zero of=written bs={size_bytes} count=1 conv=fsync; echo written; exec sleep 1000"
+    container = await agent.launch(shell(line), until=RUNNING)
+    deadline_s = time.monotonic() + RESTART_TIMEOUT_S
+    while await agent.read(container, "stdout") != b"written\n":
+        assert time.monotonic() < deadline_s, await agent.read(container, "stderr")
+        await asyncio.sleep(0.5)
+    found = await asyncio.to_thread(scrape, f"{ADDRESS.removeprefix('unix:')}.http")
+    own = ("container_id=" + container.container_id.value, "task_id=")
+    assert found["agentd_container_io_bytes_total", own[0], "direction=write", own[1]] >= size_bytes
+    waited = {
+        (resource, waiting): found[
+            "agentd_container_pressure_seconds_total", own[0], f"resource={resource}", own[1], f"waiting={waiting}"
+        ]
+        for resource in ("cpu", "memory", "io")
+        for waiting in ("some", "full")
+    }
+    assert waited["io", "some"] > 0
+    assert all(some >= waited[resource, "full"] for (resource, waiting), some in waited.items() if waiting == "some")
 
 
 async def test_a_killed_agentd_finds_scope_launcher_and_task_again(agent: Caller) -> None:

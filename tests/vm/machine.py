@@ -29,7 +29,7 @@ from enum import Enum
 from pathlib import Path
 
 from tests.vm.guest import PORT_NAME
-from tests.vm.image import Image, image, make_disk
+from tests.vm.image import ENGINE_RECIPE, RECIPE, Image, Recipe, image, make_disk
 
 SLOWDOWN = 11  # measured: Python inside against Python outside
 TIME_SCALE_VARIABLE = "PADDOCK_TEST_TIME_SCALE"  # tests multiply their deadlines by it
@@ -156,10 +156,10 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def booted(layout: CgroupLayout = CgroupLayout.V2) -> Iterator[Machine]:
+def booted(layout: CgroupLayout = CgroupLayout.V2, recipe: Recipe = RECIPE) -> Iterator[Machine]:
     """A machine that answers, with this tree in it; killed and gone, with its files, at the end of the block."""
     with ExitStack() as stack:
-        base = image()
+        base = image(recipe)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="paddock-machine-")))
         disk = work / "tree.img"
         _make_tree_disk(disk, work)
@@ -262,12 +262,14 @@ def main() -> int:
     """Run the command of the command line in a machine and return its exit code: for people, `--v1` for cgroup v1."""
     arguments = argparse.ArgumentParser(prog="python -m tests.vm.machine", description=main.__doc__)
     arguments.add_argument("--v1", action="store_true", help="boot with cgroup v1")
+    arguments.add_argument("--engine", action="store_true", help="boot the image that has docker.io")
     arguments.add_argument("--timeout-s", type=float, default=600.0)
     arguments.add_argument("command", nargs="+", help="after `--`")
     asked = arguments.parse_args()
     # By default SIGTERM would end us without the clean-up.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
-    with booted(CgroupLayout.V1 if asked.v1 else CgroupLayout.V2) as machine:
+    layout = CgroupLayout.V1 if asked.v1 else CgroupLayout.V2
+    with booted(layout, ENGINE_RECIPE if asked.engine else RECIPE) as machine:
         return machine.run(asked.command, timeout_s=asked.timeout_s, on_output=show).exit_code
 
 
