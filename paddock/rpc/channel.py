@@ -57,7 +57,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 class _BoundedChannel:
     """gRPC's channel, but for calls with one answer. An interceptor would see to those too: in a task, and a call, of its own
-    around each call, which is a fifth of what a call costs its caller.
+    around each call, which is a tenth of what a call costs its caller. Such a call is a coroutine that gives the answer, and no
+    call object: who wants what is told beside the answer asks over a channel of gRPC's own.
     """
 
     def __init__(self, channel: Channel, source: IdentitySource | None) -> None:
