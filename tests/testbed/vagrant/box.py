@@ -51,6 +51,11 @@ _FILES = {
     "etc/network/interfaces": "auto lo\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\n",
     "etc/hosts": "127.0.0.1 localhost\n",
     "etc/ssh/sshd_config.d/vagrant.conf": "UseDNS no\n",
+    # On a busy host an emulated processor takes minutes to start a daemon.
+    **{
+        f"etc/systemd/system/{unit}.service.d/emulated.conf": "[Service]\nTimeoutStartSec=1800\nWatchdogSec=600\n"
+        for unit in ("masterd", "agentd")
+    },
     "etc/sudoers.d/vagrant": "vagrant ALL=(ALL) NOPASSWD: ALL\n",
 }
 # Before the kernel's package makes its initrd: the disk's modules alone, where all that any machine might need takes long.
