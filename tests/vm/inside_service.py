@@ -218,3 +218,24 @@ async def test_to_stop_the_service_ends_no_task(agent: Caller) -> None:
     async with calling(ADDRESS) as again:
         assert (await again.get(container)).pid == container.pid
         assert_in_place(container)
+
+
+async def test_ten_tasks_outlive_whatever_systemd_does_but_the_end_of_their_scope(agent: Caller) -> None:
+    ten = [await sleeper(agent) for _ in range(10)]
+    pids = {container.container_id.value: container.pid for container in ten}
+    for words in (["daemon-reload"], ["daemon-reexec"], ["restart", "agentd.service"]):
+        systemctl(*words)
+        async with calling(ADDRESS) as again:
+            found = await again.list()
+            assert {each.container_id.value: each.pid for each in found} == pids, words
+            assert {each.state for each in found} == {containers_pb2.CONTAINER_RUNNING}, words
+            for container in found:
+                assert_in_place(container)
+            assert (await again.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+    systemctl("stop", SCOPE.name)
+    async with calling(ADDRESS) as again:
+        for container in ten:
+            ended = (await again.wait(container)).termination
+            assert (ended.wait_status, ended.state) == (signal.SIGTERM, tasks_pb2.TASK_FAILED), ended
+        assert (await again.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+    assert systemctl("is-active", SCOPE.name) == "active"
