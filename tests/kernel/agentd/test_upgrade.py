@@ -1,7 +1,8 @@
 """Real older builds: what they launched is found, followed and ended by this one; their launchers serve it, or are replaced.
 
-`builds/` has them as they were (see its README): `plans-1`, a whole agent with the layout of plans before today's, and
-`plans-2`, the launcher and shims of the first build with today's. Who changes a layout and not its number breaks that test.
+`builds/` has them as they were (see its README): `plans-1` and `plans-2-agent`, whole agents with the layouts of plans before
+today's, and `plans-3`, the launcher and shims of the first build with today's. Who changes a layout and not its number breaks
+that test.
 """
 
 import asyncio
@@ -43,13 +44,18 @@ def builds() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(params=["plans-1", "plans-2-agent"])
+def build(builds: Path, request: pytest.FixtureRequest) -> Path:
+    return builds / str(request.param)
+
+
 @pytest.fixture
-def older(builds: Path) -> Iterator[AgentdProcess]:
+def older(build: Path) -> Iterator[AgentdProcess]:
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     directory.chmod(0o711)
     agentd = AgentdProcess(directory)
     try:
-        agentd.use_build(builds / "plans-1")
+        agentd.use_build(build)
         agentd.start()
         yield agentd
     finally:
@@ -66,8 +72,8 @@ def record_of(agentd: AgentdProcess, container: Container) -> Path:
     return agentd.directory / "state" / "records" / f"{container.container_id.value}.json"
 
 
-async def test_what_an_agent_of_the_last_layout_launched_goes_on_and_ends_truly(
-    older: AgentdProcess, builds: Path
+async def test_what_an_agent_of_an_older_layout_launched_goes_on_and_ends_truly(
+    older: AgentdProcess, build: Path
 ) -> None:
     agentd = older
     async with calling(agentd.address) as agent:
@@ -79,7 +85,7 @@ async def test_what_an_agent_of_the_last_layout_launched_goes_on_and_ends_truly(
         await asyncio.to_thread(wait_for_path, Path(unwilling.sandbox, "stdout"))
         await agent.kill(unwilling, grace_ms=1000)
     launcher = agentd.launcher_pid()
-    assert root_of(launcher) == str(builds / "plans-1")
+    assert root_of(launcher) == str(build)
     agentd.crash()
     assert not any(path.suffix == ".json" for path in record_of(agentd, counting).parent.iterdir())
     Path(ending.sandbox, "go").touch()
@@ -109,22 +115,39 @@ async def test_what_an_agent_of_the_last_layout_launched_goes_on_and_ends_truly(
         assert_gone(orphaned.pid)
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
         newer = await agent.launch(COUNT, until=RUNNING)
-    # Back again: that build knows no change of size. It says so and touches nothing.
+        ending = await agent.launch(shell("until [ -e go ]; do sleep 0.01; done; exit 7"), until=RUNNING)
     assert agentd.stop() == 0
-    log = agentd.directory / "state" / "log"
-    content = log.read_bytes()
-    agentd.use_build(builds / "plans-1")
-    with pytest.raises(
-        PaddockError, match=r"state/log .*a newer agent wrote this. Start the version of agentd that wrote"
-    ):
-        agentd.start()
-    assert log.read_bytes() == content
+    Path(ending.sandbox, "go").touch()
+    await asyncio.to_thread(wait_for_path, record_of(agentd, ending))
+    agentd.use_build(build)
+    await (assert_it_is_refused(agentd) if build.name == "plans-1" else assert_it_ended_there(agentd, ending, newer))
     agentd.use_build(None)
     agentd.start()
     async with calling(agentd.address) as agent:
         assert (await agent.get(newer)).pid == newer.pid
         await agent.kill(newer)
         await assert_it_ended(agent, newer, tasks_pb2.TASK_KILLED, 5)
+
+
+async def assert_it_is_refused(agentd: AgentdProcess) -> None:
+    """Back again: that build knows no change of size. It says so and touches nothing."""
+    log = agentd.directory / "state" / "log"
+    content = log.read_bytes()
+    with pytest.raises(
+        PaddockError, match=r"state/log .*a newer agent wrote this. Start the version of agentd that wrote"
+    ):
+        agentd.start()
+    assert log.read_bytes() == content
+
+
+async def assert_it_ended_there(agentd: AgentdProcess, ending: Container, newer: Container) -> None:
+    """Back again: the newer one's end is read, its shims are spoken to, and what is launched is that build's own."""
+    agentd.start()
+    async with calling(agentd.address) as agent:
+        await assert_it_ended(agent, ending, tasks_pb2.TASK_FAILED, 7)
+        await assert_it_goes_on(agent, newer)
+        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+    assert agentd.stop() == 0
 
 
 async def assert_it_goes_on(agent: Caller, before: Container) -> None:
@@ -166,7 +189,7 @@ async def test_a_launcher_of_the_first_build_with_todays_layout_serves_this_one(
     assert agentd.stop() == 0
     os.kill(first, signal.SIGTERM)
     await asyncio.to_thread(assert_gone, first)
-    words = [word.replace(str(OURS), str(builds / "plans-2")) for word in words]
+    words = [word.replace(str(OURS), str(builds / "plans-3")) for word in words]
     with subprocess.Popen(words, stderr=subprocess.PIPE) as other:
         assert other.stderr is not None
         assert b"event=ready" in await asyncio.to_thread(other.stderr.readline)
@@ -175,7 +198,7 @@ async def test_a_launcher_of_the_first_build_with_todays_layout_serves_this_one(
             async with calling(agentd.address) as agent:
                 counting = await agent.launch(COUNT, until=RUNNING)
                 assert other.poll() is None
-                assert root_of(counting.shim_pid) == str(builds / "plans-2")
+                assert root_of(counting.shim_pid) == str(builds / "plans-3")
                 await assert_it_goes_on(agent, counting)
                 orphaned = await agent.launch(SLEEP, until=RUNNING)
                 os.kill(orphaned.shim_pid, signal.SIGKILL)
@@ -199,7 +222,7 @@ async def test_an_end_that_a_newer_build_wrote_is_shown_and_waited_for(agentd: A
     record = record_of(agentd, ending)
     await asyncio.to_thread(wait_for_path, record)
     content = record.read_bytes()
-    assert json.loads(content)["format"] == 1
+    assert json.loads(content.rstrip(b"\0"))["format"] == 1
     record.write_bytes(content.replace(b'"format":1', b'"format":2', 1))
     agentd.start()
     async with calling(agentd.address) as agent:
