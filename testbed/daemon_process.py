@@ -83,19 +83,20 @@ class DaemonProcess:
         )
 
     def _await_ready(self, notify: socket.socket, timeout_s: float) -> None:
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s, has_ended = time.monotonic() + timeout_s, False
         descriptor = os.pidfd_open(self.pid)
         try:
             while (left_s := deadline_s - time.monotonic()) > 0:
                 readable, _, _ = select.select([notify.fileno(), descriptor], [], [], left_s)
                 if notify.fileno() in readable and b"READY=1" in notify.recv(4096).split(b"\n"):
                     return
-                if descriptor in readable:
+                if has_ended := descriptor in readable:
                     break
         finally:
             os.close(descriptor)
         assert self._process is not None
-        code = self._process.poll()
+        # Whose child it is may take a moment to tell how it ended.
+        code = self._process.wait(STOP_TIMEOUT_S) if has_ended else None
         what = f"was not ready within {timeout_s:.0f} s" if code is None else f"ended with code {code}"
         raise Unavailable(f"{self.module} {what}; the end of {self.log_path}:\n{self.log_tail()}")
 

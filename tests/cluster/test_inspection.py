@@ -101,4 +101,4 @@ def test_what_is_refused_says_why_with_details(cluster: OneHost, tcp: dict[str, 
     assert done.returncode == 5 * 8, "NOT_FOUND"
     said = json.loads(done.stderr)
     assert said["message"] == "task 'nobody' does not exist"
-    assert [each["type"] for each in said["details"]] == ["google.rpc.ErrorInfo"]
+    assert [each["type"] for each in said["details"]] == ["google.rpc.ErrorInfo", "google.rpc.ResourceInfo"]
