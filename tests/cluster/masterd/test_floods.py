@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +18,9 @@ from masterd.streams import LIMIT_COUNT
 from paddock.model.framework import FrameworkInfo
 from paddock.scheduler import Scheduler, Subscribed
 from paddock.wire.v1 import agent_registry_service_pb2 as registry_pb
-from paddock.wire.v1 import offers_pb2, tasks_pb2
 from paddock.wire.v1 import operator_service_pb2 as operator_pb
 from paddock.wire.v1 import scheduler_service_pb2 as scheduler_pb
+from paddock.wire.v1 import tasks_pb2
 from tests.cluster.masterd.speakers import AgentSpeaker, FrameworkSpeaker, task
 from tests.cluster.masterd.stage import stage
 from tests.masterd_process import ROOT, MasterdProcess
@@ -155,11 +156,12 @@ asyncio.run(main())
 
 
 async def test_who_dies_in_mid_call_leaves_nothing_held(masterd: MasterdProcess) -> None:
-    """Its offer was accepted or it was not; either way all of the agent is offered to the next one, to the unit."""
+    """Its offer was accepted or it was not; either way all of the agent is offered to the next one, to the unit, perhaps in
+    pieces, as it comes back.
+    """
     async with stage(masterd) as on:
         agent, operator = await on.agent("a1"), await on.operator()
         await agent.register()
-        whole = {"cpus", "mem", "ports"}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", DIES_IN_MID_CALL, masterd.address, cwd=ROOT, stdout=asyncio.subprocess.PIPE
         )
@@ -173,14 +175,9 @@ async def test_who_dies_in_mid_call_leaves_nothing_held(masterd: MasterdProcess)
             agent.report(framework_id, launched, tasks_pb2.TASK_KILLED, uuid=launched.encode().rjust(16, b"-"))
         heir = await on.framework("heir")
         await heir.subscribe()
-        async with asyncio.timeout(WAIT_S):
-            heard = 0
-            while True:
-                offer = await heir.offer("a1", after=heard)
-                heard = len(heir.heard.messages)
-                if {each.name for each in offer.resources} == whole and cpus_milli(offer) == 4000:
-                    break
-                await heir.accept(offer)
+        await heir.heard.wait_for(
+            scheduler_pb.SchedulerEvent, lambda _event: offered(heir) == {"cpus": 4000, "mem": 1024 * 1000, "ports": 10}
+        )
         assert not await is_connected(operator, framework_id)
 
 
@@ -189,8 +186,15 @@ def tasks_of(agent: AgentSpeaker) -> list[str]:
     return [each.task_id for message in messages for each in message.launch_tasks.tasks]
 
 
-def cpus_milli(offer: offers_pb2.Offer) -> int:
-    return sum(each.scalar_milli for each in offer.resources if each.name == "cpus")
+def offered(framework: FrameworkSpeaker) -> dict[str, int]:
+    """By name, of all its offers together: thousandths, of ports their number."""
+    found: Counter[str] = Counter()
+    for event in framework.heard.messages:
+        assert isinstance(event, scheduler_pb.SchedulerEvent)
+        assert not event.HasField("rescind")
+        for each in (resource for offer in event.offers.offers for resource in offer.resources):
+            found[each.name] += each.scalar_milli + sum(range_.end - range_.begin + 1 for range_ in each.ranges.ranges)
+    return dict(found)
 
 
 async def test_the_framework_over_the_limit_is_told_so_and_the_others_go_on(tmp_path: Path) -> None:
