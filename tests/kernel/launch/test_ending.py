@@ -94,7 +94,9 @@ def test_whoever_hears_of_the_end_finds_no_cgroup_any_more(shared: Agent, script
         shim.control.setblocking(False)
         while not any(event["event"] == "exited" for event in shim.events):
             with contextlib.suppress(BlockingIOError):
-                shim.events.append(report.decode_message(shim.control.recv(300_000)))
+                content = shim.control.recv(300_000)
+                assert content, shim.events
+                shim.events.append(report.decode_message(content))
         assert shim.cgroups() == []
         shim.wait_end_of_connection()
 
