@@ -84,7 +84,10 @@ async def said(agent: Caller, container: containers_pb2.Container, words: str) -
         lines[:] = (await agent.read(container, "stdout")).decode().splitlines()
         return words in lines
 
-    await until(has_said, f"it says {words!r}, and not only {lines}")
+    try:
+        await until(has_said, f"it says {words!r}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it says {lines}, and {await agent.read(container, 'stderr')!r}") from None
     return lines
 
 
