@@ -131,7 +131,8 @@ async def test_output_that_nobody_reads_holds_the_command_and_not_the_memory(ask
     async with executing(asker, container, "sh", "-c", command) as (exec_id, stream):
         await asyncio.sleep(1)
         assert (await asker.engine.inspect_exec(exec_id)).running, "it waits in its write"
-        assert len(stream._stream.reader._buffer) <= 3 * 65536  # type: ignore[attr-defined]
+        # It is paused above twice its limit, by what asyncio reads at once.
+        assert len(stream._stream.reader._buffer) <= 2 * 65536 + 256 * 1024  # type: ignore[attr-defined]
         out, err = await said(stream)
         assert (len(out), err) == (size, b"done\n")
 
