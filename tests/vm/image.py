@@ -133,7 +133,8 @@ RECIPE = Recipe(
 # A Docker engine is what most hosts need not have: an image of its own, so that the others' does not grow.
 ENGINE_RECIPE = replace(
     RECIPE,
-    packages=(*PACKAGES, "docker.io", "docker-registry", "busybox-static"),
+    # With AppArmor in the kernel an engine starts nothing without its parser.
+    packages=(*PACKAGES, "docker.io", "docker-registry", "busybox-static", "apparmor"),
     files=(*RECIPE.files, *(_masked(unit) for unit in _ENGINE_UNITS)),
 )
 
