@@ -88,8 +88,11 @@ Restart=no
 WantedBy=multi-user.target
 """
 
-# Those that come with Docker: the tests start an engine of their own.
-_ENGINE_UNITS = ("docker.service", "docker.socket", "containerd.service", "docker-registry.service")
+# Those that come with Docker: the tests start an engine of their own. AppArmor's compiles profiles while the machine boots.
+_ENGINE_UNITS = (
+    *("docker.service", "docker.socket", "containerd.service", "docker-registry.service"),
+    "apparmor.service",
+)
 
 RECIPE = Recipe(
     suite=SUITE,
