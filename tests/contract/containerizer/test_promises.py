@@ -13,6 +13,7 @@ from agentd.containerizer.contract import Restored
 from agentd.containerizer.native import NativeContainerizer
 from agentd.core import events
 from agentd.docker.creation import name_of
+from agentd.isolation_thread import IsolationThread
 from paddock.model.container import Container, ContainerConfig, ContainerState
 from paddock.model.resources import Resources
 from paddock.model.task import CommandInfo
@@ -143,6 +144,16 @@ async def test_many_at_once(subject: Subject, count: int) -> None:
                     raise AssertionError(other)
 
 
+async def next_agent(subject: Subject, config: ContainerConfig) -> IsolationThread:
+    """In place of the one that has died while it launched this."""
+    await subject.containerizer.stop()
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    view = Container(config=config, state=ContainerState.LAUNCHING)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    return thread
+
+
 async def test_an_agent_that_dies_with_the_words_of_a_failure_finds_them_again(subject: Subject) -> None:
     """Until it says that its own log has them."""
     config = subject.config("/no/such/program")
@@ -153,11 +164,7 @@ async def test_an_agent_that_dies_with_the_words_of_a_failure_finds_them_again(s
     assert isinstance(first, events.LaunchFailed)
     subject.containerizer.conclude(config, None, launched=True)
     await subject.hear(events.Concluded)
-    await subject.containerizer.stop()
-    subject.containerizer, thread = make(subject)
-    await subject.containerizer.start()
-    view = Container(config=config, state=ContainerState.LAUNCHING)
-    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    thread = await next_agent(subject, config)
     again = await subject.hear(events.LaunchFailed, events.Ended)
     record = again.record if isinstance(again, events.Ended) else None
     failure = again.failure if isinstance(again, events.LaunchFailed) else record and record.launch_error
@@ -185,13 +192,13 @@ def taken_name(subject: Subject, config: ContainerConfig) -> Iterator[None]:
             api.remove_container(foreign)
 
 
+# For a native one nobody creates anything.
+@pytest.mark.parametrize("subject", [pytest.param("docker", marks=pytest.mark.no_cgroups)], indirect=True)
 @pytest.mark.parametrize("has_killed", [True, False])
 async def test_an_agent_that_dies_when_it_has_given_up_a_launch_leaves_the_reason(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, has_killed: bool
 ) -> None:
     """Also where it has not come to the end of what was there already."""
-    if subject.engine is None:
-        return  # nobody creates anything for it
     config = subject.config("/bin/true")
     subject.containerizer.prepare(config)
     await subject.hear(events.Prepared)
@@ -205,11 +212,7 @@ async def test_an_agent_that_dies_when_it_has_given_up_a_launch_leaves_the_reaso
         if has_killed:
             await subject.hear(events.LaunchFailed)
         monkeypatch.undo()
-        await subject.containerizer.stop()
-        subject.containerizer, thread = make(subject)
-        await subject.containerizer.start()
-        view = Container(config=config, state=ContainerState.LAUNCHING)
-        await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+        thread = await next_agent(subject, config)
         failed = await subject.hear(events.LaunchFailed, events.Ended)
         assert isinstance(failed, events.LaunchFailed)
         assert failed.failure.stage == "create"
