@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import time
 
 from tests.faults import engine_watch, haste
@@ -110,10 +111,14 @@ class Points:
         return True
 
     def reached(self, point: str) -> None:
-        """Stop here, if this is what is armed, until the test has taken its file away: a kill's SIGCONT says nothing to it."""
+        """Stop here, if this is what is armed, until the test has taken its file away: a kill's SIGCONT says nothing to it.
+
+        The signal goes to this thread: to the process, another thread may take it, and this one would have looked at the file
+        once more before it stops, and stop again when it is let go.
+        """
         if self.is_armed(point) and self.disarm():
             while os.path.exists(self._reached):
-                os.kill(os.getpid(), signal.SIGSTOP)
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def wrap(self, target: str) -> None:
         """Make two points of a function, `module:name` or `module:Class.name`."""
