@@ -1,4 +1,4 @@
-"""File systems that become full, fail or lose their power, really: a full one fails at the write, or at the sync after it."""
+"""File systems that become full, fail, hang or lose their power, really. A full one fails at the write, or at the sync after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 KINDS = ("write", "sync")
@@ -140,3 +140,37 @@ def power_cut(directory: Path, *, journal: bool) -> Iterator[tuple[Path, Callabl
         for path in (disk, later):
             if path.exists():
                 _unmount(path)
+
+
+class HangingDisk:
+    """Mounted at `path`. From `hang` to `go_on` whoever syncs waits, and nobody else."""
+
+    def __init__(self, path: Path, below: Path) -> None:
+        self.path = path
+        self._below = below
+
+    def hang(self) -> None:
+        subprocess.run(["fsfreeze", "--freeze", self._below], check=True)
+
+    def go_on(self) -> None:
+        """Once it hangs, or not."""
+        subprocess.run(["fsfreeze", "--unfreeze", self._below], check=False, capture_output=True)
+
+
+@contextmanager
+def hanging_disk(directory: Path) -> Iterator[HangingDisk]:
+    """An ext4 in a file of another one: what that does not write hangs."""
+    with ExitStack() as stack:
+        places = [directory / "below", directory / "disk"]
+        for place, image, size_mib in zip(
+            places, (directory / "below-image", places[0] / "image"), (64, 32), strict=True
+        ):
+            with image.open("wb") as file:
+                file.truncate(size_mib << 20)
+            subprocess.run(["mkfs.ext4", "-q", image], check=True)
+            place.mkdir()
+            _mount("-o", "loop", str(image), str(place))
+            stack.callback(_unmount, place)
+        disk = HangingDisk(places[1], places[0])
+        stack.callback(disk.go_on)
+        yield disk

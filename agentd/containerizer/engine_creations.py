@@ -93,7 +93,7 @@ class EngineCreations:
             return await create_once(self.engine, self.leftovers, config, order)
         except NotFound:
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
-            await self.images.bring(docker, heard)
+            await self.images.bring_again(docker, heard)
             return await create_once(self.engine, self.leftovers, config, order)
 
 

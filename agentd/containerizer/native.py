@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 
 from agentd.bulk_usage import BulkUsage
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
+from agentd.containerizer.discards import Discards
 from agentd.containerizer.exec_sessions import ExecSessions
 from agentd.containerizer.exit_records import record_from
 from agentd.containerizer.fetches import Fetches
@@ -40,9 +41,6 @@ from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import CommandInfo, ContainerType, LaunchFailure
 
 _log = logging.getLogger(__name__)
-
-DISCARD_AFTER_S = 0.2
-"""Records and sockets of that time go together."""
 
 
 class NativeContainerizer(Containerizer):
@@ -79,12 +77,14 @@ class NativeContainerizer(Containerizer):
         self._receiver = Receiver(protocol.MAX_MESSAGE_BYTES)
         self._removed: set[ContainerId] = set()
         """Whose shim has said its last word, and that nothing is left of it."""
+        self._told: dict[ContainerId, Concluded | None] = {}
+        """Whose shim has told its end, until the record is durable; and what is to be said then."""
         self._execs = ExecSessions()
         self._unheard = UnheardPlans()
         self._settling: dict[ContainerId, list[tuple[int, int]]] = {}
         """Whose connection is gone, until it is known why; and the kills, signal and grace, that came meanwhile."""
-        self._discarding: list[ContainerId] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._discards = Discards(places, self._track)
         self._resizer = Resizer(isolation, thread, post, self._watcher, links=self._links, configs=self._configs)
 
     async def start(self) -> None:
@@ -157,7 +157,7 @@ class NativeContainerizer(Containerizer):
         """By its shim; a container whose shim is gone is swept."""
         self._unheard.withdraw(container_id)
         link = self._links.get(container_id)
-        if link is not None and not link.is_closed:
+        if link is not None and not link.is_closed and container_id not in self._told:
             link.tell("kill", signal=signal, grace_ms=grace_ms)
         else:
             self._begin_to_settle(container_id)
@@ -186,9 +186,8 @@ class NativeContainerizer(Containerizer):
         """
         container_id = config.container_id
         self._watcher.forget(container_id)
-        link = self._links.pop(container_id, None)
-        if link is not None:
-            link.close()
+        if container_id not in self._told:
+            self._drop(container_id)
         self._unheard.forget(container_id)
         ready = self._ready.pop(container_id, None)
         if ready is not None:
@@ -215,24 +214,20 @@ class NativeContainerizer(Containerizer):
         submit(
             "conclude",
             lambda: self._isolation.conclude(container_id, record),
-            lambda evidence: self._post(Concluded(container_id=container_id, evidence=evidence)),
+            lambda evidence: self._concluded(Concluded(container_id=container_id, evidence=evidence)),
             lambda error: self._post(Held(container_id=container_id, what=str(error))),
         )
 
-    def discard(self, container_id: ContainerId) -> None:
-        """Record and socket; missing ones are no error. Beside the loop, and those of a moment together: a disk takes its time
-        to forget a file, and a hop to another thread costs more than the file.
-        """
-        self._discarding.append(container_id)
-        if len(self._discarding) == 1:
-            self._track(self._discard_all())
+    def _concluded(self, event: Concluded) -> None:
+        """Nobody is told of an end before its record is durable; the shim sees to that meanwhile, and closes then."""
+        if event.container_id in self._told:
+            self._told[event.container_id] = event
+        else:
+            self._post(event)
 
-    async def _discard_all(self) -> None:
-        while self._discarding:
-            await asyncio.sleep(DISCARD_AFTER_S)
-            wanted = tuple(self._discarding)
-            await asyncio.to_thread(self._places.discard, wanted)
-            del self._discarding[: len(wanted)]
+    def discard(self, container_id: ContainerId) -> None:
+        """Record and socket; see Discards."""
+        self._discards.add(container_id)
 
     async def usage(self, container_ids: Sequence[ContainerId]) -> list[ResourceStatistics]:
         """Some dozens at a time: a launch that comes meanwhile has its turn on the isolation thread in between."""
@@ -259,7 +254,7 @@ class NativeContainerizer(Containerizer):
         """The shim forks it; its pipes are ours."""
         link = self._links.get(container_id)
         entry = self._configs.get(container_id)
-        if link is None or link.is_closed or entry is None:
+        if link is None or link.is_closed or entry is None or container_id in self._told:
             raise NotFound("container", container_id)
         wanted = exec_json(entry, command, user, await self.plan(container_id, entry))
         return await self._execs.begin(link, wanted, lambda: self._links.get(container_id) is link)
@@ -270,7 +265,7 @@ class NativeContainerizer(Containerizer):
         await self._fetches.close()
         for link in self._links.values():
             link.close()
-        await asyncio.to_thread(self._places.discard, tuple(self._discarding))
+        await self._discards.finish()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -317,13 +312,17 @@ class NativeContainerizer(Containerizer):
 
     def _exited(self, link: ShimLink, message: Message) -> None:
         container_id = link.container_id
+        if container_id in self._told:
+            # Again: its record could not be made durable at once.
+            return
         fields = message.get("record")
         try:
             record = record_from(fields if isinstance(fields, dict) else {}, container_id, "of the shim's last word")
         except ContainerizerError as error:
             _log.exception("exit record is not understood", extra={"container_id": container_id, "error": str(error)})
             return  # the connection's end follows, and then the file is read
-        self._drop(container_id)
+        self._execs.lose(container_id)
+        self._told[container_id] = None
         if not record.problems:
             # It speaks when its cgroups are gone; one that stays is a problem, and is looked for.
             self._removed.add(container_id)
@@ -340,11 +339,15 @@ class NativeContainerizer(Containerizer):
         self._execs.lose(container_id)
 
     def _on_end(self, link: ShimLink) -> None:
-        """The shim has closed without a last word."""
+        """The shim has closed: what it has told is durable, or it has told nothing of its end."""
         container_id = link.container_id
-        if self._links.get(container_id) is link:
-            self._drop(container_id)
+        if self._links.get(container_id) is not link:
+            return
+        self._drop(container_id)
+        if container_id not in self._told:
             self._begin_to_settle(container_id)
+        elif (event := self._told.pop(container_id)) is not None:
+            self._post(event)
 
     def _begin_to_settle(self, container_id: ContainerId) -> None:
         """Once at a time: of two, one would launch anew what the other takes for ended."""

@@ -2,7 +2,7 @@
 
 Nothing of note: nobody has called, the command has ended by itself before its ear was due, left nothing behind, and the
 kernel killed nobody in it for memory. Whatever else is the case, or fails, ends the list, and Python goes on from where it
-stands: the command still to be waited for, or its end to be recorded, or the record to be told.
+stands: the command still to be waited for, or its end to be recorded, or the record to be made durable, and told.
 """
 
 from __future__ import annotations
@@ -75,7 +75,18 @@ def may_end(plan: Plan) -> bool:
 class EndingList:
     """The part in the making. `told`: the report, and its length without the counters. `begin`: where it begins."""
 
-    __slots__ = ("_buffers", "_calls", "_ends", "_fds", "_known_bytes", "_nothing_there", "_plan", "_report", "begin")
+    __slots__ = (
+        "_buffers",
+        "_calls",
+        "_ends",
+        "_fds",
+        "_known_bytes",
+        "_message",
+        "_nothing_there",
+        "_plan",
+        "_report",
+        "begin",
+    )
 
     def __init__(self, calls: CallList, plan: Plan, fds: Descriptors, told: tuple[Place, int], ends: Ends) -> None:
         self._calls = calls
@@ -94,7 +105,11 @@ class EndingList:
             self._splice(index, ends.ended, zero=calls.here + 2)
             calls.land(ends.ended)
         self._read_counters()
-        self._remove_and_tell(self._record())
+        self._write_record()
+        self._remove_and_tell()
+        self._make_durable()
+        calls.call("close", fds.record_fd)
+        calls.call("exit_group", 0)
 
     def _call(self, name: str, *arguments: Argument, fail: int, zero: int = 0) -> int:
         return self._calls.call(name, *arguments, fail=fail, zero=zero)
@@ -176,9 +191,9 @@ class EndingList:
             if oom is not None and wanted.key == oom.key:
                 self._unless_same(buffer, _NO_KILL[oom.file], ended)
 
-    def _record(self) -> Place:
-        """Durable, with its name. Returns it as a message."""
-        calls, fail = self._calls, self._ends.ended
+    def _write_record(self) -> None:
+        """Whole, and under its name: whoever looks for it from now on finds it, unless the power is cut."""
+        calls, plan, fail = self._calls, self._plan, self._ends.ended
         parts = [(self._report, self._known_bytes), *((place, 0) for place, _count in self._buffers)]
         vector = calls.put(b"".join(_VECTOR.pack(place[2], size) for place, size in parts))
         for index in range(len(parts)):
@@ -190,31 +205,29 @@ class EndingList:
         # The mark comes last: what has it is whole.
         calls.store(int.from_bytes(report.RECORD_MARK, "little"), self._report)
         self._call("pwrite64", fd, self._report, len(report.RECORD_MARK), 0, fail=fail)
-        self._make_durable()
-        message = calls.put(_MESSAGE.pack(0, 0, vector[2], len(parts), 0, 0, 0))
-        calls.relocate(within(message, 16), 1)
-        return message
-
-    def _make_durable(self) -> None:
-        """The content, and its name. Each sync is several waits for the disk, and those are most of an idle host's launch."""
-        calls, plan, fail = self._calls, self._plan, self._ends.ended
-        fd, path = self._fds.record_fd, calls.text(plan.record)
         if not plan.syncs_name:
             self._call("fdatasync", fd, fail=fail)
-        self._call("renameat2", AT_FDCWD, calls.text(record.temporary_path(plan.record)), AT_FDCWD, path, 0, fail=fail)
+        names = (calls.text(record.temporary_path(plan.record)), calls.text(plan.record))
+        self._call("renameat2", AT_FDCWD, names[0], AT_FDCWD, names[1], 0, fail=fail)
+        self._message = calls.put(_MESSAGE.pack(0, 0, vector[2], len(parts), 0, 0, 0))
+        calls.relocate(within(self._message, 16), 1)
+
+    def _remove_and_tell(self) -> None:
+        """The agent sees to its part meanwhile; that the record is durable, the connection's end tells it."""
+        calls, plan = self._calls, self._plan
+        for path in dict.fromkeys(plan.cgroup.directories.values()):
+            self._call("unlinkat", AT_FDCWD, calls.text(path), _AT_REMOVEDIR, fail=self._ends.recorded)
+        calls.call("sendmsg", self._fds.connection_fd, self._message, DONTWAIT_NOSIGNAL)
+
+    def _make_durable(self) -> None:
+        """The name; where the file system takes it along, the content too. Each sync is several waits for the disk, and those
+        are much of an idle host's launch.
+        """
+        calls, plan, fail = self._calls, self._plan, self._ends.recorded
         if plan.syncs_name:
-            self._call("fsync", fd, fail=fail)
+            self._call("fsync", self._fds.record_fd, fail=fail)
             return
         parent = calls.text(os.path.dirname(plan.record))
         directory = self._call("openat", AT_FDCWD, parent, _OPEN_DIRECTORY, 0, fail=fail)
         self._call("fsync", result_of(directory), fail=fail)
         calls.call("close", result_of(directory))
-
-    def _remove_and_tell(self, message: Place) -> None:
-        calls, plan = self._calls, self._plan
-        for path in dict.fromkeys(plan.cgroup.directories.values()):
-            self._call("unlinkat", AT_FDCWD, calls.text(path), _AT_REMOVEDIR, fail=self._ends.recorded)
-        # Whoever hears of the end may use the file again.
-        calls.call("close", self._fds.record_fd)
-        calls.call("sendmsg", self._fds.connection_fd, message, DONTWAIT_NOSIGNAL)
-        calls.call("exit_group", 0)

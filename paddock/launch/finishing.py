@@ -60,7 +60,8 @@ def _go_on_from_record(container: Container) -> None:
     container.ending.counters = {
         key: str(text) for key, text in protocol.mapping(written.get("counters"), "counters").items()
     }
-    _remove_and_tell(container, written)
+    # It is written and named; and has been told, perhaps. What is not known to be durable is written anew.
+    _remove_and_tell(container, write_record(container))
 
 
 def is_empty(container: Container) -> bool:

@@ -1,4 +1,4 @@
-"""The exit record: one JSON file per container, durable before anybody hears of the end.
+"""The exit record: one JSON file per container, durable before anybody but its agent hears of the end.
 
 Its space is taken at launch, so that a full disk cannot swallow it, and is kept: NULs stand behind the content. Space that is
 given back, or written to for the first time, is one more wait for the disk. Until the end the record stands under a temporary

@@ -119,7 +119,7 @@ def test_a_record_without_its_name_is_kept(own: Agent) -> None:
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("journal", [True, False])
 @pytest.mark.parametrize(("syncs_name", "is_spare"), [(True, True), (True, False), (False, True)])
-def test_whoever_hears_of_the_end_finds_the_record_after_a_power_cut(
+def test_whoever_sees_the_connections_end_finds_the_record_after_a_power_cut(
     shared: Agent, tmp_path: Path, journal: bool, syncs_name: bool, is_spare: bool
 ) -> None:
     """Its content and its name: by the one sync of a file system that syncs both, and by the two of any other."""
@@ -131,6 +131,7 @@ def test_whoever_hears_of_the_end_finds_the_record_after_a_power_cut(
         sync(disk)
         changes = {"spare_record": str(spare) if is_spare else None, "syncs_name": syncs_name}
         shim = shared.run(["true"], record=str(path), **changes)
+        shim.wait_end_of_connection()
         (disk / "unsynced").write_text("lost")
         later = cut()
         assert records.read_json(str(later / path.name)) == shim.record()
