@@ -1,4 +1,4 @@
-"""File systems that become full, fail, hang or lose their power, really. A full one fails at the write, or at the sync after it."""
+"""File systems that become full, fail, hang or lose their power, really. A full one fails at the write or at the sync."""
 
 from __future__ import annotations
 
