@@ -36,28 +36,20 @@ from masterd.core.effects import (
 from masterd.core.events import (
     Accept,
     AgentActivated,
-    AgentAnswered,
     AgentMarkedGone,
     AgentRegistered,
     CancelDrain,
     CycleDue,
     DrainAgent,
     Event,
-    LaunchRefused,
     MaintenanceUpdated,
     OperatorTeardown,
-    ProblemReported,
     QuotasChanged,
     QuotasUpdated,
     ResourcesChanged,
-    StandaloneChanged,
-    StatusReported,
     Subscribe,
-    TaskResized,
     Teardown,
     Tick,
-    VolumesFound,
-    VolumesRemoved,
     WeightsChanged,
 )
 from masterd.core.machine import Machine
@@ -90,8 +82,8 @@ class Answer:
     """The effect that tells the caller: everything before it was done, durably where it had to be."""
 
     answer: asyncio.Future[None]
-    tells_nothing: bool = False
-    """It only lets an agent's next message in."""
+    promises: bool = False
+    """That it lasts. While nothing can be made durable this one is refused, and the others are given: none of them waits."""
 
 
 _REFUSED_WHILE_BLOCKED = (
@@ -111,17 +103,6 @@ _REFUSED_WHILE_BLOCKED = (
     | CancelDrain
 )
 """What must be durable, or promises something. Kills, statuses, liveness and everything that is only asked go on."""
-
-_OF_AGENTS = (
-    AgentAnswered
-    | StatusReported
-    | StandaloneChanged
-    | LaunchRefused
-    | ProblemReported
-    | VolumesRemoved
-    | VolumesFound
-    | TaskResized
-)
 
 
 class MasterShell:
@@ -185,11 +166,11 @@ class MasterShell:
         self._shell.submit(Posted(event=event))
 
     async def call(self, event: Event) -> None:
-        """Returns when the event was handled and what had to be durable is. Raises the core's PaddockError."""
+        """Returns when the event was handled and what had to be durable is. Raises the core's PaddockError, or Unavailable when
+        what must be durable cannot be: then it was not begun, or it is kept and done later, and the error says which.
+        """
         if self._is_stopping:
             raise Unavailable("masterd is stopping; call again when it is back")
-        if self.problem and isinstance(event, _REFUSED_WHILE_BLOCKED):
-            raise Unavailable(f"masterd cannot make anything durable: {self.problem}")
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shell.submit(Posted(event=event, answer=answer))
         await answer
@@ -239,6 +220,8 @@ class MasterShell:
             # The caller is gone before anything was done: better nothing is.
             return ()
         event = posted.event
+        if self.problem and isinstance(event, _REFUSED_WHILE_BLOCKED):
+            raise self._blocked()
         if isinstance(event, CycleDue) and not event.batch:
             self._cycle_is_queued = False
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
@@ -252,14 +235,22 @@ class MasterShell:
             self._cycle_is_queued = True
             self.post(CycleDue(batch=False))
         if posted.answer is not None:
-            effects.append(Answer(answer=posted.answer, tells_nothing=isinstance(event, _OF_AGENTS)))
+            effects.append(Answer(answer=posted.answer, promises=isinstance(event, _REFUSED_WHILE_BLOCKED)))
         return effects
+
+    def _blocked(self, and_now: str = "") -> Unavailable:
+        return Unavailable(f"masterd cannot make anything durable: {self.problem}{and_now}")
 
     def _perform(self, effect: Effect | Answer) -> None:
         match effect:
+            case Answer(answer=answer) if answer.done():
+                pass
+            case Answer(answer=answer, promises=True) if self.problem:
+                answer.set_exception(
+                    self._blocked("; what was asked is kept, and done when that is over unless masterd ends first")
+                )
             case Answer(answer=answer):
-                if not answer.done():
-                    answer.set_result(None)
+                answer.set_result(None)
             case ToAgent(stream=stream, message=to_agent):
                 self.agents.send(stream, to_agent)
             case ToFramework(stream=stream, message=to_framework):
@@ -333,11 +324,9 @@ def _record_of(effect: Effect | Answer) -> Save | None:
 
 
 def _may_overtake(effect: Effect | Answer, waiting: Iterable[Effect | Answer]) -> bool:
-    """Liveness, and kills, unless the launch of something waits on the same stream."""
+    """Answers, liveness, and kills, unless the launch of something waits on the same stream."""
     match effect:
-        case Answer(tells_nothing=tells_nothing):
-            return tells_nothing
-        case ToAgent(message=TellPing()) | ToFramework(message=NoteHeartbeat()):
+        case Answer() | ToAgent(message=TellPing()) | ToFramework(message=NoteHeartbeat()):
             return True
         case ToAgent(stream=stream, message=TellKill()):
             return not any(

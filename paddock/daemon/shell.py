@@ -131,6 +131,8 @@ class Shell(Generic[Event, Effect, Record]):
         self._wake.set()
 
     def _blocked(self, error: CheckpointBlocked) -> None:
+        # What has become durable just before waits for nothing, and is not taken for what does.
+        self._drain()
         if not self.problem:
             _log.error("nothing can be made durable; it is tried again", extra={"error": str(error)})
         self.problem = str(error)

@@ -161,6 +161,44 @@ async def test_what_may_overtake_does_so_while_it_is_blocked_and_only_then() -> 
 
 
 @pytest.mark.usefixtures("soon")
+async def test_what_became_durable_just_before_is_performed_before_the_problem_is_known() -> None:
+    attempts = [threading.Event() for _ in range(3)]
+
+    class FullAfterOne(Disk):
+        def write(self, records: Sequence[str]) -> None:
+            next(event for event in attempts if not event.is_set() or event is attempts[-1]).set()
+            self.blocked = bool(self.groups)
+            super().write(records)
+
+    class Held(Daemon):
+        problems: tuple[str, ...] = ()
+
+        def _handle(self, event: str) -> Sequence[str]:
+            if event == "hold":
+                # With the third attempt the loop has got the words about the first two, and has heard neither.
+                self.disk.open.set()
+                assert attempts[2].wait(5)
+                return ()
+            return super()._handle(event)
+
+        def _perform(self, effect: str) -> None:
+            self.problems = (*self.problems, self.shell.problem)
+
+    daemon = Held(FullAfterOne())
+    daemon.disk.open.clear()
+    running = asyncio.create_task(daemon.shell.run())
+    daemon.shell.submit("Aa")
+    await asyncio.to_thread(attempts[0].wait, 5)
+    for event in ("Bk", "hold"):
+        daemon.shell.submit(event)
+    await problem_of(daemon, there=True)
+    daemon.shell.stop()
+    await asyncio.wait_for(running, 5)
+    assert daemon.problems[0] == ""
+    assert "make room" in daemon.problems[1]
+
+
+@pytest.mark.usefixtures("soon")
 async def test_a_daemon_that_is_blocked_can_be_stopped() -> None:
     disk = Disk()
     disk.blocked = True

@@ -12,12 +12,13 @@ import pytest
 
 from masterd.allocator.drf_allocator import DrfAllocator
 from masterd.allocator.interface import AllocatorSettings, Grant, Shuffler
-from masterd.core.effects import NoteOffers, NoteSubscribed, Save, SaveAgent, SaveFramework, TellRegistered
+from masterd.core.effects import NoteOffers, NoteSubscribed, Save, SaveAgent, SaveFramework, SaveWeights, TellRegistered
 from masterd.core.events import (
     AgentAnswered,
     AgentRegistered,
     FrameworkStreamLost,
     Reconcile,
+    Revive,
     Subscribe,
     WeightsChanged,
 )
@@ -142,10 +143,12 @@ async def test_a_disk_that_cannot_be_written_ends_the_master() -> None:
 
 async def test_while_the_disk_is_full_what_must_be_durable_is_refused_and_the_rest_goes_on() -> None:
     is_full = threading.Event()
+    written: list[Save] = []
 
-    def write(_: Sequence[Save]) -> None:
+    def write(records: Sequence[Save]) -> None:
         if is_full.is_set():
             raise CheckpointBlocked("registry", 0, "no space; make room")
+        written.extend(records)
 
     async with running(write) as (shell, _):
         stream = shell.agents.open(1)
@@ -153,19 +156,36 @@ async def test_while_the_disk_is_full_what_must_be_durable_is_refused_and_the_re
         await shell.call(registered(1, "a1"))
         assert isinstance(await asyncio.wait_for(anext(heard), 5), TellRegistered)
         is_full.set()
-        found_out = asyncio.ensure_future(shell.call(subscribe(2)))
-        await asyncio.wait_for(shell.problem_changed.wait(), 5)
+        weights = WeightsChanged(caller=ROOT, weights_milli=(("found", 2000),))
+        found_out = [asyncio.ensure_future(shell.call(event)) for event in (subscribe(2), weights)]
+        # Those that found it out do not wait for room, either.
+        for call in found_out:
+            with pytest.raises(Unavailable, match="make room; what was asked is kept"):
+                await asyncio.wait_for(call, 5)
         for event in (subscribe(3), registered(4, "a2"), WeightsChanged(caller=ROOT, weights_milli=(("r", 2000),))):
-            with pytest.raises(Unavailable, match="make room"):
+            with pytest.raises(Unavailable, match="make room$"):
                 await asyncio.wait_for(shell.call(event), 5)
-        # An agent is listened to, and hears that the master lives.
+        # An agent is listened to, and hears that the master lives; who only asks, or has something ended, is answered.
         await asyncio.wait_for(shell.call(AgentAnswered(stream=1, sequence=0)), 5)
+        (framework,) = shell.machine.state.frameworks.values()
+        revive = Revive(
+            caller=ROOT, framework_id=framework.info.framework_id, subscription_id=framework.subscription_id
+        )
+        await asyncio.wait_for(shell.call(revive), 5)
         assert len(shell.machine.state.agents) == 1
-        assert not found_out.done()
+        assert shell.machine.state.weights_milli == {"found": 2000}
         is_full.clear()
-        await asyncio.wait_for(found_out, 10)
-        assert shell.problem == ""
+        await freed(shell)
         await asyncio.wait_for(shell.call(registered(5, "a2")), 5)
+    kinds = [type(record) for record in written]
+    assert kinds == [SaveAgent, SaveFramework, SaveWeights, SaveAgent]
+
+
+async def freed(shell: MasterShell) -> None:
+    async with asyncio.timeout(10):
+        while shell.problem:
+            shell.problem_changed.clear()
+            await shell.problem_changed.wait()
 
 
 async def test_connections_that_end_because_we_stop_are_nobodys_end() -> None:
