@@ -11,7 +11,7 @@ from paddock.model.errors import PaddockError
 from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import ContainerId, FrameworkId, TaskId
 from paddock.model.resources import Resources
-from paddock.model.task import ResourceLimits, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import Reason, ResourceLimits, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 
@@ -242,10 +242,11 @@ class SendProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendLaunchRefused:
-    """To the master: these tasks no longer fit here."""
+    """To the master: these tasks no longer fit here, or no new work is taken."""
 
     framework_id: FrameworkId
     task_ids: tuple[TaskId, ...]
+    reason: Reason
     message: str
     at_once: bool = False
 

@@ -113,7 +113,10 @@ def launch_tasks(turn: Turn, event: LaunchTasks) -> None:
     if refused:
         turn.effects.append(
             SendLaunchRefused(
-                framework_id=event.framework.framework_id, task_ids=tuple(refused), message="; ".join(lacks)
+                framework_id=event.framework.framework_id,
+                task_ids=tuple(refused),
+                reason=Reason.RESOURCES_UNKNOWN,
+                message="; ".join(lacks),
             )
         )
 
@@ -136,6 +139,7 @@ def _refuse_all(turn: Turn, event: LaunchTasks) -> None:
         SendLaunchRefused(
             framework_id=framework_id,
             task_ids=tuple(task_id for task_id in asked if (framework_id, task_id) not in turn.state.tasks),
+            reason=Reason.AGENT_PROBLEM,
             message=no_work(turn.state),
             at_once=True,
         )

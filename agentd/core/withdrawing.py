@@ -10,7 +10,7 @@ from agentd.core.launching import no_work
 from agentd.core.state import ContainerEntry
 from agentd.core.turn import Turn
 from paddock.model.errors import Unavailable
-from paddock.model.task import LaunchFailure
+from paddock.model.task import LaunchFailure, Reason
 
 
 def withdraw(turn: Turn, container: ContainerEntry) -> None:
@@ -39,6 +39,12 @@ def _refuse(turn: Turn, container: ContainerEntry, message: str) -> None:
         return
     framework_id, task_id = task.framework_id, task.info.task_id
     turn.effects.append(
-        SendLaunchRefused(framework_id=framework_id, task_ids=(task_id,), message=message, at_once=True)
+        SendLaunchRefused(
+            framework_id=framework_id,
+            task_ids=(task_id,),
+            reason=Reason.AGENT_PROBLEM,
+            message=message,
+            at_once=True,
+        )
     )
     turn.commit(TaskWithdrawn(framework_id=framework_id, task_id=task_id))

@@ -65,10 +65,13 @@ def standalone_to_wire(message: SendStandalone) -> pb.AgentMessage:
 
 
 def launch_refused_to_wire(message: SendLaunchRefused) -> pb.AgentMessage:
-    """With the reason in words."""
+    """With the reason, also in words."""
     return pb.AgentMessage(
         launch_refused=pb.LaunchRefused(
-            framework_id=message.framework_id, task_ids=message.task_ids, message=message.message
+            framework_id=message.framework_id,
+            task_ids=message.task_ids,
+            message=message.message,
+            reason=convert.reason_to_wire(message.reason),
         )
     )
 

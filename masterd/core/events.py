@@ -127,11 +127,12 @@ class TaskResized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRefused:
-    """The agent had no room any more for these tasks."""
+    """The agent had no room any more for these tasks, or takes no new work."""
 
     stream: int
     framework_id: FrameworkId
     task_ids: tuple[TaskId, ...]
+    reason: int
     message: str
 
 

@@ -20,7 +20,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Offer, Unavailability
 from paddock.model.resource_text import Attribute
 from paddock.model.resources import Resources, excess
-from paddock.model.task import Reason, ResourceLimits, StatusSource, TaskInfo, TaskState, TaskStatus
+from paddock.model.task import ResourceLimits, StatusSource, TaskInfo, TaskState, TaskStatus
 from paddock.model.volumes import DestroyedVolume, VolumeKey
 
 NS_PER_MS = 1_000_000
@@ -332,7 +332,7 @@ class Turn:
         self.state.task_version += 1
         self.effects.append(TaskChanged(version=self.state.task_version, task=self.state.view(task)))
 
-    def status(self, task_id: TaskId, agent_id: AgentId, state: TaskState, reason: Reason, message: str) -> TaskStatus:
+    def status(self, task_id: TaskId, agent_id: AgentId, state: TaskState, reason: int, message: str) -> TaskStatus:
         """A status of the master's own: without uuid, so it is not acknowledged and not repeated."""
         said = TaskStatus(
             task_id=task_id,

@@ -91,9 +91,7 @@ def conclude(turn: Turn, agent: AgentEntry, framework: FrameworkEntry, task: Tas
         turn.changed(task)
 
 
-def end_by_master(
-    turn: Turn, agent: AgentEntry, task: TaskEntry, state: TaskState, reason: Reason, message: str
-) -> None:
+def end_by_master(turn: Turn, agent: AgentEntry, task: TaskEntry, state: TaskState, reason: int, message: str) -> None:
     """The task will not be heard of again: the master says so itself."""
     framework = turn.state.framework(task.framework_id)
     assert framework is not None, "a task's framework is remembered as long as the task"
@@ -110,7 +108,7 @@ def launch_refused(turn: Turn, event: LaunchRefused, agent: AgentEntry) -> None:
     for task_id in event.task_ids:
         task = agent.tasks.get((event.framework_id, task_id))
         if task is not None and not task.state.is_terminal:
-            end_by_master(turn, agent, task, TaskState.DROPPED, Reason.RESOURCES_UNKNOWN, event.message)
+            end_by_master(turn, agent, task, TaskState.DROPPED, event.reason, event.message)
 
 
 def acknowledge(turn: Turn, event: Acknowledge, framework: FrameworkEntry) -> None:

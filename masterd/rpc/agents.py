@@ -41,7 +41,7 @@ from masterd.streams import Stream
 from paddock.model import ids
 from paddock.model.errors import InvalidRequest, PaddockError, Unavailable
 from paddock.model.ids import ContainerId
-from paddock.model.task import ResourceLimits
+from paddock.model.task import Reason, ResourceLimits
 from paddock.rpc.principal import ROOT_UID, Authorizer, current_principal
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
@@ -191,6 +191,7 @@ def event_of(message: pb.AgentMessage, number: int) -> Event:
                     ids.task_id(task_id, f"launch_refused.task_ids[{index}]")
                     for index, task_id in enumerate(refused.task_ids)
                 ),
+                reason=refused.reason or Reason.RESOURCES_UNKNOWN,
                 message=refused.message[:4096],
             )
         case "register":

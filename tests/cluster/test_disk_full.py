@@ -59,8 +59,9 @@ def test_an_agents_full_disk_is_shown_and_its_launch_refused_and_it_is_not_offer
     paddock, disk = agents_disk
     large = [f"--env=LARGE{number}={'x' * 100_000}" for number in range(9)]
     disk.fill()
-    refused = paddock("run", *large, "--", "/bin/true")
+    refused = paddock("run", "--name=large", *large, "--", "/bin/true")
     assert refused.returncode == 125, refused.stderr
+    assert "dropped [master] agent_problem" in paddock.text("describe", paddock.task("large", "dropped"))
     assert b"the agent takes no new work: " in refused.stderr
     assert b"No space left on device" in refused.stderr
     wait_until(lambda: b"takes no new work" in paddock("agents").stderr, "the problem is not shown")

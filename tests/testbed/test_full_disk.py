@@ -55,7 +55,7 @@ def test_an_agents_disk_is_full_and_nothing_is_lost(whole: Testbed) -> None:
         started(standing, stays=f"{STAY}3", ends=WAITING, killed="exec sleep 1000")
         disk.fill()
         found_out = standing.run("finds-out", HOST, LARGE)
-        assert found_out["state"] == "DROPPED", found_out
+        assert (found_out["state"], found_out["reason"]) == ("DROPPED", "AGENT_PROBLEM"), found_out
         assert SAID in found_out["message"], found_out
         assert "make room" in found_out["message"], found_out
         until(lambda: SAID in whole.exec(MASTER, "paddock", "agents").stderr, whole.last_words)

@@ -27,7 +27,7 @@ from paddock.wire.v1 import resources_pb2 as paddock_dot_wire_dot_v1_dot_resourc
 from paddock.wire.v1 import tasks_pb2 as paddock_dot_wire_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,paddock/wire/v1/agent_registry_service.proto\x12\x0fpaddock.wire.v1\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\x87\x04\n\x0c\x41gentMessage\x12\x32\n\x08register\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.RegisterAgentH\x00\x12\x36\n\rupdate_status\x18\x02 \x01(\x0b\x32\x1d.paddock.wire.v1.UpdateStatusH\x00\x12*\n\x04pong\x18\x03 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentPongH\x00\x12>\n\x11update_standalone\x18\x04 \x01(\x0b\x32!.paddock.wire.v1.UpdateStandaloneH\x00\x12\x38\n\x0elaunch_refused\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.LaunchRefusedH\x00\x12\x30\n\x07problem\x18\x14 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentProblemH\x00\x12:\n\x0fvolumes_removed\x18\x15 \x01(\x0b\x32\x1f.paddock.wire.v1.VolumesRemovedH\x00\x12\x36\n\rvolumes_found\x18\x16 \x01(\x0b\x32\x1d.paddock.wire.v1.VolumesFoundH\x00\x12\x34\n\x0ctask_resized\x18\x17 \x01(\x0b\x32\x1c.paddock.wire.v1.TaskResizedH\x00\x42\t\n\x07message\"\xe8\x01\n\rRegisterAgent\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12.\n\x05tasks\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.RegisteredTask\x12\x32\n\nframeworks\x18\x03 \x03(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x37\n\x14standalone_resources\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x0f\n\x07problem\x18\x14 \x01(\t\"\xf7\x01\n\x0eRegisteredTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\x04task\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12+\n\x08resizing\x18\x14 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x38\n\x0flimits_in_force\x18\x15 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\"\x83\x01\n\x0cUpdateStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x30\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\"\x1d\n\tAgentPong\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"@\n\x10UpdateStandalone\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"H\n\rLaunchRefused\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1f\n\x0c\x41gentProblem\x12\x0f\n\x07message\x18\x01 \x01(\t\"%\n\x0eVolumesRemoved\x12\x13\n\x0b\x64\x65stroy_ids\x18\x01 \x03(\t\"m\n\x0cVolumesFound\x12\x30\n\x08troubled\x18\x01 \x03(\x0b\x32\x1e.paddock.wire.v1.VolumeTrouble\x12+\n\x07unknown\x18\x02 \x03(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"L\n\rVolumeTrouble\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\xa2\x01\n\x0bTaskResized\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x04 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xb2\x04\n\rMasterMessage\x12+\n\x06master\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterInfo\x12\x36\n\nregistered\x18\x02 \x01(\x0b\x32 .paddock.wire.v1.AgentRegisteredH\x00\x12\x34\n\x0claunch_tasks\x18\x03 \x01(\x0b\x32\x1c.paddock.wire.v1.LaunchTasksH\x00\x12.\n\tkill_task\x18\x04 \x01(\x0b\x32\x19.paddock.wire.v1.KillTaskH\x00\x12@\n\x12\x61\x63knowledge_status\x18\x05 \x01(\x0b\x32\".paddock.wire.v1.AcknowledgeStatusH\x00\x12+\n\x04ping\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterPingH\x00\x12<\n\x10remove_framework\x18\x07 \x01(\x0b\x32 .paddock.wire.v1.RemoveFrameworkH\x00\x12\x38\n\x0ereconcile_task\x18\x08 \x01(\x0b\x32\x1e.paddock.wire.v1.ReconcileTaskH\x00\x12\x30\n\x07volumes\x18\t \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumesH\x00\x12\x32\n\x0bresize_task\x18\x14 \x01(\x0b\x32\x1b.paddock.wire.v1.ResizeTaskH\x00\x42\t\n\x07message\"\x87\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10ping_interval_ms\x18\x02 \x01(\x04\x12\x18\n\x10ping_limit_count\x18\x03 \x01(\r\x12.\n\x07volumes\x18\x04 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumes\"o\n\x0c\x41gentVolumes\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x33\n\tdestroyed\x18\x02 \x03(\x0b\x32 .paddock.wire.v1.DestroyedVolume\"Q\n\x0f\x44\x65stroyedVolume\x12\x12\n\ndestroy_id\x18\x01 \x01(\t\x12*\n\x06volume\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"j\n\x0bLaunchTasks\x12\x31\n\tframework\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12(\n\x05tasks\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\"\x9e\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t\x12\'\n\x06reason\x18\x05 \x01(\x0e\x32\x17.paddock.wire.v1.Reason\"H\n\x11\x41\x63knowledgeStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\"\x1e\n\nMasterPing\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\'\n\x0fRemoveFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\"6\n\rReconcileTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"s\n\nResizeTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t2d\n\x14\x41gentRegistryService\x12L\n\x07\x43onnect\x12\x1d.paddock.wire.v1.AgentMessage\x1a\x1e.paddock.wire.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,paddock/wire/v1/agent_registry_service.proto\x12\x0fpaddock.wire.v1\x1a\x1dpaddock/wire/v1/parties.proto\x1a\x1fpaddock/wire/v1/resources.proto\x1a\x1bpaddock/wire/v1/tasks.proto\"\x87\x04\n\x0c\x41gentMessage\x12\x32\n\x08register\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.RegisterAgentH\x00\x12\x36\n\rupdate_status\x18\x02 \x01(\x0b\x32\x1d.paddock.wire.v1.UpdateStatusH\x00\x12*\n\x04pong\x18\x03 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentPongH\x00\x12>\n\x11update_standalone\x18\x04 \x01(\x0b\x32!.paddock.wire.v1.UpdateStandaloneH\x00\x12\x38\n\x0elaunch_refused\x18\x05 \x01(\x0b\x32\x1e.paddock.wire.v1.LaunchRefusedH\x00\x12\x30\n\x07problem\x18\x14 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentProblemH\x00\x12:\n\x0fvolumes_removed\x18\x15 \x01(\x0b\x32\x1f.paddock.wire.v1.VolumesRemovedH\x00\x12\x36\n\rvolumes_found\x18\x16 \x01(\x0b\x32\x1d.paddock.wire.v1.VolumesFoundH\x00\x12\x34\n\x0ctask_resized\x18\x17 \x01(\x0b\x32\x1c.paddock.wire.v1.TaskResizedH\x00\x42\t\n\x07message\"\xe8\x01\n\rRegisterAgent\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.AgentInfo\x12.\n\x05tasks\x18\x02 \x03(\x0b\x32\x1f.paddock.wire.v1.RegisteredTask\x12\x32\n\nframeworks\x18\x03 \x03(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12\x37\n\x14standalone_resources\x18\x04 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x0f\n\x07problem\x18\x14 \x01(\t\"\xf7\x01\n\x0eRegisteredTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\x04task\x18\x02 \x01(\x0b\x32\x19.paddock.wire.v1.TaskInfo\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12+\n\x08resizing\x18\x14 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x38\n\x0flimits_in_force\x18\x15 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\"\x83\x01\n\x0cUpdateStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0b\x32\x1b.paddock.wire.v1.TaskStatus\x12\x30\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x1a.paddock.wire.v1.TaskState\"\x1d\n\tAgentPong\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"@\n\x10UpdateStandalone\x12,\n\tresources\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\"q\n\rLaunchRefused\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\'\n\x06reason\x18\x04 \x01(\x0e\x32\x17.paddock.wire.v1.Reason\"\x1f\n\x0c\x41gentProblem\x12\x0f\n\x07message\x18\x01 \x01(\t\"%\n\x0eVolumesRemoved\x12\x13\n\x0b\x64\x65stroy_ids\x18\x01 \x03(\t\"m\n\x0cVolumesFound\x12\x30\n\x08troubled\x18\x01 \x03(\x0b\x32\x1e.paddock.wire.v1.VolumeTrouble\x12+\n\x07unknown\x18\x02 \x03(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"L\n\rVolumeTrouble\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\xa2\x01\n\x0bTaskResized\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12/\n\x06limits\x18\x04 \x01(\x0b\x32\x1f.paddock.wire.v1.ResourceLimits\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xb2\x04\n\rMasterMessage\x12+\n\x06master\x18\x01 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterInfo\x12\x36\n\nregistered\x18\x02 \x01(\x0b\x32 .paddock.wire.v1.AgentRegisteredH\x00\x12\x34\n\x0claunch_tasks\x18\x03 \x01(\x0b\x32\x1c.paddock.wire.v1.LaunchTasksH\x00\x12.\n\tkill_task\x18\x04 \x01(\x0b\x32\x19.paddock.wire.v1.KillTaskH\x00\x12@\n\x12\x61\x63knowledge_status\x18\x05 \x01(\x0b\x32\".paddock.wire.v1.AcknowledgeStatusH\x00\x12+\n\x04ping\x18\x06 \x01(\x0b\x32\x1b.paddock.wire.v1.MasterPingH\x00\x12<\n\x10remove_framework\x18\x07 \x01(\x0b\x32 .paddock.wire.v1.RemoveFrameworkH\x00\x12\x38\n\x0ereconcile_task\x18\x08 \x01(\x0b\x32\x1e.paddock.wire.v1.ReconcileTaskH\x00\x12\x30\n\x07volumes\x18\t \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumesH\x00\x12\x32\n\x0bresize_task\x18\x14 \x01(\x0b\x32\x1b.paddock.wire.v1.ResizeTaskH\x00\x42\t\n\x07message\"\x87\x01\n\x0f\x41gentRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x18\n\x10ping_interval_ms\x18\x02 \x01(\x04\x12\x18\n\x10ping_limit_count\x18\x03 \x01(\r\x12.\n\x07volumes\x18\x04 \x01(\x0b\x32\x1d.paddock.wire.v1.AgentVolumes\"o\n\x0c\x41gentVolumes\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x33\n\tdestroyed\x18\x02 \x03(\x0b\x32 .paddock.wire.v1.DestroyedVolume\"Q\n\x0f\x44\x65stroyedVolume\x12\x12\n\ndestroy_id\x18\x01 \x01(\t\x12*\n\x06volume\x18\x02 \x01(\x0b\x32\x1a.paddock.wire.v1.VolumeKey\"j\n\x0bLaunchTasks\x12\x31\n\tframework\x18\x01 \x01(\x0b\x32\x1e.paddock.wire.v1.FrameworkInfo\x12(\n\x05tasks\x18\x02 \x03(\x0b\x32\x19.paddock.wire.v1.TaskInfo\"\x9e\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x30\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x1b.paddock.wire.v1.KillPolicy\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t\x12\'\n\x06reason\x18\x05 \x01(\x0e\x32\x17.paddock.wire.v1.Reason\"H\n\x11\x41\x63knowledgeStatus\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\"\x1e\n\nMasterPing\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\'\n\x0fRemoveFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\"6\n\rReconcileTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"s\n\nResizeTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12,\n\tresources\x18\x03 \x03(\x0b\x32\x19.paddock.wire.v1.Resource\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t2d\n\x14\x41gentRegistryService\x12L\n\x07\x43onnect\x12\x1d.paddock.wire.v1.AgentMessage\x1a\x1e.paddock.wire.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,39 +47,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATESTANDALONE']._serialized_start=1330
   _globals['_UPDATESTANDALONE']._serialized_end=1394
   _globals['_LAUNCHREFUSED']._serialized_start=1396
-  _globals['_LAUNCHREFUSED']._serialized_end=1468
-  _globals['_AGENTPROBLEM']._serialized_start=1470
-  _globals['_AGENTPROBLEM']._serialized_end=1501
-  _globals['_VOLUMESREMOVED']._serialized_start=1503
-  _globals['_VOLUMESREMOVED']._serialized_end=1540
-  _globals['_VOLUMESFOUND']._serialized_start=1542
-  _globals['_VOLUMESFOUND']._serialized_end=1651
-  _globals['_VOLUMETROUBLE']._serialized_start=1653
-  _globals['_VOLUMETROUBLE']._serialized_end=1729
-  _globals['_TASKRESIZED']._serialized_start=1732
-  _globals['_TASKRESIZED']._serialized_end=1894
-  _globals['_MASTERMESSAGE']._serialized_start=1897
-  _globals['_MASTERMESSAGE']._serialized_end=2459
-  _globals['_AGENTREGISTERED']._serialized_start=2462
-  _globals['_AGENTREGISTERED']._serialized_end=2597
-  _globals['_AGENTVOLUMES']._serialized_start=2599
-  _globals['_AGENTVOLUMES']._serialized_end=2710
-  _globals['_DESTROYEDVOLUME']._serialized_start=2712
-  _globals['_DESTROYEDVOLUME']._serialized_end=2793
-  _globals['_LAUNCHTASKS']._serialized_start=2795
-  _globals['_LAUNCHTASKS']._serialized_end=2901
-  _globals['_KILLTASK']._serialized_start=2904
-  _globals['_KILLTASK']._serialized_end=3062
-  _globals['_ACKNOWLEDGESTATUS']._serialized_start=3064
-  _globals['_ACKNOWLEDGESTATUS']._serialized_end=3136
-  _globals['_MASTERPING']._serialized_start=3138
-  _globals['_MASTERPING']._serialized_end=3168
-  _globals['_REMOVEFRAMEWORK']._serialized_start=3170
-  _globals['_REMOVEFRAMEWORK']._serialized_end=3209
-  _globals['_RECONCILETASK']._serialized_start=3211
-  _globals['_RECONCILETASK']._serialized_end=3265
-  _globals['_RESIZETASK']._serialized_start=3267
-  _globals['_RESIZETASK']._serialized_end=3382
-  _globals['_AGENTREGISTRYSERVICE']._serialized_start=3384
-  _globals['_AGENTREGISTRYSERVICE']._serialized_end=3484
+  _globals['_LAUNCHREFUSED']._serialized_end=1509
+  _globals['_AGENTPROBLEM']._serialized_start=1511
+  _globals['_AGENTPROBLEM']._serialized_end=1542
+  _globals['_VOLUMESREMOVED']._serialized_start=1544
+  _globals['_VOLUMESREMOVED']._serialized_end=1581
+  _globals['_VOLUMESFOUND']._serialized_start=1583
+  _globals['_VOLUMESFOUND']._serialized_end=1692
+  _globals['_VOLUMETROUBLE']._serialized_start=1694
+  _globals['_VOLUMETROUBLE']._serialized_end=1770
+  _globals['_TASKRESIZED']._serialized_start=1773
+  _globals['_TASKRESIZED']._serialized_end=1935
+  _globals['_MASTERMESSAGE']._serialized_start=1938
+  _globals['_MASTERMESSAGE']._serialized_end=2500
+  _globals['_AGENTREGISTERED']._serialized_start=2503
+  _globals['_AGENTREGISTERED']._serialized_end=2638
+  _globals['_AGENTVOLUMES']._serialized_start=2640
+  _globals['_AGENTVOLUMES']._serialized_end=2751
+  _globals['_DESTROYEDVOLUME']._serialized_start=2753
+  _globals['_DESTROYEDVOLUME']._serialized_end=2834
+  _globals['_LAUNCHTASKS']._serialized_start=2836
+  _globals['_LAUNCHTASKS']._serialized_end=2942
+  _globals['_KILLTASK']._serialized_start=2945
+  _globals['_KILLTASK']._serialized_end=3103
+  _globals['_ACKNOWLEDGESTATUS']._serialized_start=3105
+  _globals['_ACKNOWLEDGESTATUS']._serialized_end=3177
+  _globals['_MASTERPING']._serialized_start=3179
+  _globals['_MASTERPING']._serialized_end=3209
+  _globals['_REMOVEFRAMEWORK']._serialized_start=3211
+  _globals['_REMOVEFRAMEWORK']._serialized_end=3250
+  _globals['_RECONCILETASK']._serialized_start=3252
+  _globals['_RECONCILETASK']._serialized_end=3306
+  _globals['_RESIZETASK']._serialized_start=3308
+  _globals['_RESIZETASK']._serialized_end=3423
+  _globals['_AGENTREGISTRYSERVICE']._serialized_start=3425
+  _globals['_AGENTREGISTRYSERVICE']._serialized_end=3525
 # @@protoc_insertion_point(module_scope)

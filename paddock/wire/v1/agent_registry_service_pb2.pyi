@@ -224,15 +224,20 @@ Global___UpdateStandalone: _TypeAlias = UpdateStandalone  # noqa: Y015
 
 @_typing.final
 class LaunchRefused(_message.Message):
-    """The tasks of a launch that can no longer be run here (a standalone container took the resources meanwhile)."""
+    """The tasks of a launch that can no longer be run here (a standalone container took the resources meanwhile, or the agent takes no
+    new work).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FRAMEWORK_ID_FIELD_NUMBER: _builtins.int
     TASK_IDS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     framework_id: _builtins.str
     message: _builtins.str
+    reason: _tasks_pb2.Reason.ValueType
+    """Unspecified by agents that know no other: RESOURCES_UNKNOWN."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -241,10 +246,11 @@ class LaunchRefused(_message.Message):
         framework_id: _builtins.str = ...,
         task_ids: _abc.Iterable[_builtins.str] | None = ...,
         message: _builtins.str = ...,
+        reason: _tasks_pb2.Reason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "message", b"message", "task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["framework_id", b"framework_id", "message", b"message", "reason", b"reason", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

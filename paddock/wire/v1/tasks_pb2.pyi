@@ -138,6 +138,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
     REASON_TASK_RESIZED: _Reason.ValueType  # 107
     """Another size was asked for, and is in force."""
+    REASON_AGENT_PROBLEM: _Reason.ValueType  # 108
+    """The agent takes no new work, and the message says why: it cannot write its log (a full disk)."""
     REASON_IMAGE_NOT_FOUND: _Reason.ValueType  # 110
     """The registry has no such repository, tag or digest."""
     REASON_IMAGE_ACCESS_DENIED: _Reason.ValueType  # 111
@@ -204,6 +206,8 @@ REASON_HEALTH_CHECK_FAILED: Reason.ValueType  # 106
 """So many health checks in a row failed that the task was killed; evidence.health tells of the last."""
 REASON_TASK_RESIZED: Reason.ValueType  # 107
 """Another size was asked for, and is in force."""
+REASON_AGENT_PROBLEM: Reason.ValueType  # 108
+"""The agent takes no new work, and the message says why: it cannot write its log (a full disk)."""
 REASON_IMAGE_NOT_FOUND: Reason.ValueType  # 110
 """The registry has no such repository, tag or digest."""
 REASON_IMAGE_ACCESS_DENIED: Reason.ValueType  # 111

@@ -360,8 +360,14 @@ def _event_of(sent: Sent, stream: int) -> Event:
             return StatusReported(stream=stream, framework_id=framework_id, status=status, latest_state=latest_state)
         case agent_effects.SendStandalone(resources=resources):
             return StandaloneChanged(stream=stream, resources=resources)
-        case agent_effects.SendLaunchRefused(framework_id=framework_id, task_ids=task_ids, message=message):
-            return LaunchRefused(stream=stream, framework_id=framework_id, task_ids=task_ids, message=message)
+        case agent_effects.SendLaunchRefused(framework_id=framework_id, task_ids=task_ids):
+            return LaunchRefused(
+                stream=stream,
+                framework_id=framework_id,
+                task_ids=task_ids,
+                reason=sent.reason,
+                message=sent.message,
+            )
         case agent_effects.SendVolumesRemoved(destroy_ids=destroy_ids):
             return VolumesRemoved(stream=stream, destroy_ids=destroy_ids)
         case agent_effects.SendVolumesFound(troubled=troubled, unknown=unknown):

@@ -206,6 +206,7 @@ async def test_standalone_containers_are_told_and_what_no_longer_fits_is_given_b
         refused = (await connection.next("launch_refused")).launch_refused
         assert list(refused.task_ids) == ["t1"]
         assert "is free here" in refused.message
+        assert refused.reason == tasks_pb2.REASON_RESOURCES_UNKNOWN
         await agent.kill(running, grace_ms=0)
         assert not (await connection.next("update_standalone")).update_standalone.resources
 

@@ -9,7 +9,7 @@ from agentd.core.launching import NO_WORK
 from paddock.model.container import ContainerState
 from paddock.model.errors import Unavailable
 from paddock.model.ids import ContainerId, TaskId
-from paddock.model.task import Evidence, LaunchFailure
+from paddock.model.task import Evidence, LaunchFailure, Reason
 from paddock.model.uri import CommandUri
 from tests.unit.agentd.core import made
 from tests.unit.agentd.core.test_machine import Story
@@ -48,6 +48,7 @@ def test_a_masters_launch_is_refused_by_name_but_for_what_is_known() -> None:
     assert refused == effects.SendLaunchRefused(
         framework_id=made.FRAMEWORK.framework_id,
         task_ids=(TaskId("t1"), TaskId("t2")),
+        reason=Reason.AGENT_PROBLEM,
         message=f"{NO_WORK}: {WHY}",
         at_once=True,
     )
@@ -85,6 +86,7 @@ def test_so_is_a_task_and_it_is_forgotten(steps: str) -> None:
     found = story.tell(events.LogBlocked(problem=WHY, unwritten=(C,)))
     (refused,) = [each for each in found if isinstance(each, effects.SendLaunchRefused)]
     assert (refused.task_ids, refused.message, refused.at_once) == ((TaskId("t1"),), f"{NO_WORK}: {WHY}", True)
+    assert refused.reason is Reason.AGENT_PROBLEM
     assert not story.state.tasks
     assert not story.state.frameworks
     # It is said again with each attempt to write.

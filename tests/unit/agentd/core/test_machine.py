@@ -337,7 +337,7 @@ def test_a_task_that_no_longer_fits_is_given_back_and_the_others_run() -> None:
     )
     found = story.tell(events.LaunchTasks(framework=made.FRAMEWORK, launches=launches))
     (refused,) = [effect for effect in found if isinstance(effect, effects.SendLaunchRefused)]
-    assert refused.task_ids == ("t2",)
+    assert (refused.task_ids, refused.reason) == (("t2",), Reason.RESOURCES_UNKNOWN)
     assert "t2" in refused.message
     assert [task_id for _, task_id in story.state.tasks] == ["t1"]
 

@@ -186,10 +186,16 @@ def test_a_refused_launch_gives_everything_back() -> None:
     world = World()
     agent, framework = launched(world)
     world.do(
-        LaunchRefused(stream=agent, framework_id=framework[0], task_ids=(TaskId("t1"), TaskId("x")), message="full")
+        LaunchRefused(
+            stream=agent,
+            framework_id=framework[0],
+            task_ids=(TaskId("t1"), TaskId("x")),
+            reason=Reason.AGENT_PROBLEM,
+            message="full",
+        )
     )
     (status,) = world.statuses(framework[2])
-    assert (status.state, status.message) == (TaskState.LOST, "full")
+    assert (status.state, status.reason, status.message) == (TaskState.LOST, Reason.AGENT_PROBLEM, "full")
     assert world.state.frameworks[framework[0]].completed
 
 

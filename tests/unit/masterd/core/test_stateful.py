@@ -45,7 +45,7 @@ from paddock.model.ids import AgentId, ContainerId, FrameworkId, OfferId, TaskId
 from paddock.model.offer import Filters, Launch, Reserve, Unavailability, Unreserve
 from paddock.model.resource_text import parse_resources
 from paddock.model.resources import Reservation, Resource, Resources, Scalar
-from paddock.model.task import ResourceLimits, TaskState
+from paddock.model.task import Reason, ResourceLimits, TaskState
 from tests.unit.masterd.core.world import ROOT, Subscription, World, call, remembered_of, task_info
 
 AGENTS = ("a1", "a2", "a3")
@@ -207,6 +207,7 @@ class MasterMachine(RuleBasedStateMachine):
                 stream=self.stream(name, newest=True),
                 framework_id=self.frameworks[-1][0],
                 task_ids=tuple(TaskId(task) for task in refused),
+                reason=Reason.AGENT_PROBLEM,
                 message="full",
             )
         )

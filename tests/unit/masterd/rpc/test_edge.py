@@ -10,9 +10,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from masterd.core.events import LaunchRefused
 from masterd.rpc.agents import event_of, registration
 from paddock.model.errors import InvalidRequest, PaddockError
-from paddock.model.task import ResourceLimits
+from paddock.model.ids import FrameworkId, TaskId
+from paddock.model.task import Reason, ResourceLimits
 from paddock.wire import convert
 from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import parties_pb2, resources_pb2, tasks_pb2
@@ -53,7 +55,12 @@ def messages(draw: st.DrawFn) -> pb.AgentMessage:
     standalone = pb.UpdateStandalone()
     for raw in draw(st.lists(resources(), max_size=3)):
         standalone.resources.add().MergeFromString(raw)
-    refused = pb.LaunchRefused(framework_id=draw(text), task_ids=draw(st.lists(text, max_size=3)), message=draw(text))
+    refused = pb.LaunchRefused(
+        framework_id=draw(text),
+        task_ids=draw(st.lists(text, max_size=3)),
+        message=draw(text),
+        reason=draw(states),  # type: ignore[arg-type]
+    )
     resized = pb.TaskResized(framework_id=draw(text), task_id=draw(text), error=draw(text))
     for raw in draw(st.lists(resources(), max_size=3)):
         resized.resources.add().MergeFromString(raw)
@@ -138,6 +145,22 @@ def test_a_resize_that_cannot_be_is_refused_by_the_name_of_its_field(said: pb.Ta
     with pytest.raises(InvalidRequest) as refused:
         event_of(pb.AgentMessage(task_resized=said), 1)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (tasks_pb2.REASON_AGENT_PROBLEM, Reason.AGENT_PROBLEM),
+        (999, 999),
+        # As an agent of an older version says it.
+        (tasks_pb2.REASON_UNSPECIFIED, Reason.RESOURCES_UNKNOWN),
+    ],
+)
+def test_a_refused_launch_arrives_with_its_reason(said: tasks_pb2.Reason.ValueType, heard: int) -> None:
+    refused = pb.LaunchRefused(framework_id="f", task_ids=["t1"], message="no", reason=said)
+    assert event_of(pb.AgentMessage(launch_refused=refused), 7) == LaunchRefused(
+        stream=7, framework_id=FrameworkId("f"), task_ids=(TaskId("t1"),), reason=heard, message="no"
+    )
 
 
 def test_what_an_agent_registers_arrives_whole() -> None:
