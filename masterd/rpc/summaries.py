@@ -66,6 +66,7 @@ def state_to_wire(shell: MasterShell, summary: Summary, *, started_ns: int) -> p
         offer_count=len(state.offers),
         recovering=books is not None and books.agenda.is_paused,
         resources=_resources(summary),
+        problem=shell.problem,
     )
 
 

@@ -89,6 +89,7 @@ async def _explain_task(arguments: argparse.Namespace) -> int:
         task = await find_task(master, arguments)
         frameworks = await master.list_frameworks()
         agents = await master.list_agents()
+        await explain_offers.tell_problem(master)
     framework = next((each for each in frameworks if each.info.framework_id == task.framework_id), None)
     agent = next((each for each in agents if each.info.agent_id == task.agent_id), None)
     known = Known(task=task, framework=framework, agent=agent)

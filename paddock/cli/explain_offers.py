@@ -14,9 +14,11 @@ from paddock.cli.describe import Line, show_lines
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_agent
 from paddock.cli.output import Column, Row, json_list, moment, show
+from paddock.cli.status import NOTHING_NEW
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.explanations import ExplanationView
+    from paddock.rpc.clients.master import MasterClient
     from paddock.rpc.clients.views import AgentView
 
 COLUMNS = (
@@ -42,6 +44,7 @@ async def run(kind: str, name: str, arguments: argparse.Namespace) -> int:
             agent = await find_agent(master, name)
         agent_id = arguments.agent if agent is None else agent.info.agent_id
         found = await ExplainClient(master).explain_offers(framework_id=framework_id, role=role, agent_id=agent_id)
+        await tell_problem(master)
     if agent is not None and arguments.output == "json":
         sys.stdout.write(document_of(agent, found))
         return OK
@@ -50,6 +53,13 @@ async def run(kind: str, name: str, arguments: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     show(COLUMNS, [row_of(view) for view in found], arguments)
     return OK
+
+
+async def tell_problem(master: MasterClient) -> None:
+    """The master's own, on stderr: offers come all the same, and nothing comes of them; ends wait at their agents."""
+    problem = (await master.get_state()).problem
+    if problem:
+        print(f"paddock explain: {NOTHING_NEW}: {problem}", file=sys.stderr)
 
 
 def document_of(agent: AgentView, found: Sequence[ExplanationView]) -> str:

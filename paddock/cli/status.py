@@ -27,6 +27,8 @@ COLUMNS = (
     Column(title="STANDALONE", wide=True),
 )
 
+NOTHING_NEW = "the master promises nothing new"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
@@ -63,6 +65,8 @@ def lines_of(state: StateView, now_ns: int) -> Iterator[Line]:
     yield "Offers", str(state.offer_count)
     if state.recovering:
         yield "Offers wait", "for the agents to come back, because roles have quotas"
+    if state.problem:
+        yield "Problem", f"{NOTHING_NEW}: {state.problem}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

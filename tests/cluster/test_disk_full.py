@@ -109,6 +109,10 @@ def test_a_masters_full_disk_refuses_what_is_new_and_keeps_what_there_is(
     # What only asks is answered, and a kill goes through.
     assert task in paddock.text("ps", "-o", "name")
     assert paddock.text("logs", task) == "up\n"
+    for verb in (("status",), ("explain", "role", "*"), ("explain", task)):
+        said = paddock(*verb)
+        assert said.returncode == 0, said.stderr
+        assert b"the master promises nothing new: " in said.stdout + said.stderr, verb
     before = paddock("describe", task).stdout.decode()
     pid = int(re.search(r"pid (\d+) on the host", before)[1])  # type: ignore[index]
     killed = paddock("kill", task)
@@ -118,3 +122,4 @@ def test_a_masters_full_disk_refuses_what_is_new_and_keeps_what_there_is(
     sleeper.communicate(timeout=PATIENCE_S)
     assert paddock.task("sleeper", "killed") == task
     wait_until(lambda: paddock("run", "--", "/bin/true").returncode == 0, "it does not recover")
+    assert not paddock("explain", "role", "*").stderr

@@ -109,6 +109,7 @@ class StateView:
     role_count: int
     offer_count: int
     recovering: bool
+    problem: str
     total_milli: Mapping[str, int]
     used_milli: Mapping[str, int]
     standalone_milli: Mapping[str, int]

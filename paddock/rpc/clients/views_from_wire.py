@@ -65,6 +65,7 @@ def state_view(message: pb.MasterState) -> StateView:
         role_count=message.role_count,
         offer_count=message.offer_count,
         recovering=message.recovering,
+        problem=message.problem,
         total_milli=dict(resources.total.milli),
         used_milli=dict(resources.used.milli),
         standalone_milli=dict(resources.standalone.milli),

@@ -108,11 +108,14 @@ class MasterState(_message.Message):
     OFFER_COUNT_FIELD_NUMBER: _builtins.int
     RECOVERING_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     role_count: _builtins.int
     offer_count: _builtins.int
     """That wait for an answer."""
     recovering: _builtins.bool
     """It offers nothing yet: it waits for its agents, because roles have quotas."""
+    problem: _builtins.str
+    """Why it can make nothing durable (its disk is full), and so promises nothing new; empty when it can."""
     @_builtins.property
     def master(self) -> _parties_pb2.MasterInfo: ...
     @_builtins.property
@@ -141,10 +144,11 @@ class MasterState(_message.Message):
         offer_count: _builtins.int = ...,
         recovering: _builtins.bool = ...,
         resources: Global___ClusterResources | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "frameworks", b"frameworks", "master", b"master", "resources", b"resources", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "frameworks", b"frameworks", "master", b"master", "offer_count", b"offer_count", "recovering", b"recovering", "resources", b"resources", "role_count", b"role_count", "started", b"started", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "frameworks", b"frameworks", "master", b"master", "offer_count", b"offer_count", "problem", b"problem", "recovering", b"recovering", "resources", b"resources", "role_count", b"role_count", "started", b"started", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,6 +26,7 @@ def test_everything_at_one_look() -> None:
         role_count=2,
         offer_count=5,
         recovering=True,
+        problem="its disk is full",
         resources=pb.ClusterResources(
             total=amounts(cpus=4_000, mem=10), used=amounts(cpus=1_500), free=amounts(cpus=1)
         ),
@@ -42,6 +43,7 @@ def test_everything_at_one_look() -> None:
         ("Roles", "2"),
         ("Offers", "5"),
         ("Offers wait", "for the agents to come back, because roles have quotas"),
+        ("Problem", "the master promises nothing new: its disk is full"),
     ]
     assert row_of(state, "cpus").cells == ("cpus", "4", "1.5", "0", "0.001", "0", "0")
 
@@ -49,4 +51,4 @@ def test_everything_at_one_look() -> None:
 def test_an_empty_cluster() -> None:
     told = dict(lines_of(state_view(pb.MasterState(master=parties_pb2.MasterInfo(master_id="m"))), 0))
     assert (told["Agents"], told["Frameworks"], told["Tasks"], told["Offers"]) == ("none", "none", "none", "0")
-    assert "Offers wait" not in told
+    assert not {"Offers wait", "Problem"} & told.keys()
