@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,17 +104,30 @@ def run_page(page: Path, cluster: OneHost, *, hostname: str = "agent1") -> tuple
         f'ln -s {shlex.quote(cluster.directory)} /run/paddock; exec bash -c "$1"'
     )
     script = script_of(block for block in blocks_of(page) if not block.place)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
-    done = subprocess.run(
+    return run_shell(
         ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", inside, "sh", script],
+        timeout_s=120,
+        environment={"PATH": f"{os.path.dirname(PADDOCK)}:{os.environ['PATH']}"},
+    )
+
+
+def run_shell(
+    words: Sequence[str], *, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Its exit code and all that it says, from where a clone is; `environment` beside this process' own, without settings of
+    Paddock's that a reader of a page does not have.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
+    done = subprocess.run(
+        words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout_s,
         cwd=ROOT,
-        env=environment | {"PATH": f"{os.path.dirname(PADDOCK)}:{os.environ['PATH']}"},
+        env=own | dict(environment or {}),
     )
     return done.returncode, done.stdout
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 
 from testbed.one_host import OneHost
 from tests.cluster.conftest import PADDOCK
-from tests.cluster.pages import DOCS, ROOT, blocks_of, missing, run_page, script_of
+from tests.cluster.pages import DOCS, ROOT, blocks_of, missing, run_page, run_shell, script_of
 
 # One needs tools, the other an engine: tests/cluster/test_inspection.py and tests/engine/test_tasks.py have them.
 RUN_ELSEWHERE = frozenset({"inspection.md", "docker.md"})
@@ -76,18 +75,8 @@ def test_a_page_that_is_not_true_is_found(tmp_path: Path, cluster: OneHost) -> N
 def test_the_tutorial_is_true() -> None:
     """From a clone and a bare environment; what it does with three hosts is run in tests/testbed."""
     blocks = [block for block in blocks_of(DOCS / "tutorial.md") if not block.place]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PADDOCK_")}
-    environment["PATH"] = ":".join(part for part in environment["PATH"].split(":") if part != os.path.dirname(PADDOCK))
+    path = ":".join(part for part in os.environ["PATH"].split(":") if part != os.path.dirname(PADDOCK))
     stop = "trap 'kill $(jobs -p) 2>/dev/null; .venv/bin/python -m testbed.one_host stop \"$PADDOCK_DIRECTORY\"' ERR"
-    done = subprocess.run(
-        ["bash", "-c", f"{stop}\n{script_of(blocks)}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=ROOT,
-        env=environment,
-    )
-    assert (done.returncode, missing(blocks, done.stdout)) == (0, []), done.stdout
+    words = ["bash", "-c", f"{stop}\n{script_of(blocks)}"]
+    code, output = run_shell(words, timeout_s=300, environment={"PATH": path})
+    assert (code, missing(blocks, output)) == (0, []), output

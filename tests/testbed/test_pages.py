@@ -16,7 +16,7 @@ from testbed.debian import root_tree
 from testbed.distribution import HOST_FILES, HOST_LINKS, PREFIX, wheelhouse
 from testbed.host import Host
 from testbed.three_hosts import Testbed
-from tests.cluster.pages import DOCS, blocks_of, missing, script_of
+from tests.cluster.pages import DOCS, blocks_of, missing, run_shell, script_of
 
 pytestmark = pytest.mark.timeout(1800)  # where nothing is in the cache yet
 
@@ -57,24 +57,16 @@ def _files_of(*packages: str) -> list[Path]:
     return [path for path in map(Path, listed.split("\n")) if path.is_file() and "python" in path.parts[3]]
 
 
-def run(host: Host, script: str) -> subprocess.CompletedProcess[str]:
+def run(host: Host, script: str) -> tuple[int, str]:
     environment = ["env", "-C", "/root", "PIP_NO_INDEX=1", f"PIP_FIND_LINKS={_WHEELS}", "PIP_ROOT_USER_ACTION=ignore"]
-    return subprocess.run(
-        host.command([*environment, "bash", "-c", script]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    return run_shell(host.command([*environment, "bash", "-c", script]), timeout_s=600)
 
 
 def play(host: Host, page: str) -> None:
     blocks = [block for block in blocks_of(DOCS / f"operations/{page}.md") if block.place == "host"]
     assert blocks, f"{page} has no commands for a host"
-    done = run(host, script_of(blocks))
-    assert (done.returncode, missing(blocks, done.stdout)) == (0, []), f"{page}: {done.returncode}\n{done.stdout}"
+    code, output = run(host, script_of(blocks))
+    assert (code, missing(blocks, output)) == (0, []), f"{page}: {code}\n{output}"
 
 
 def test_every_operators_page_does_what_it_says(bare: Host, previous_wheel: Path) -> None:
@@ -84,13 +76,13 @@ def test_every_operators_page_does_what_it_says(bare: Host, previous_wheel: Path
     leader = bare.leader
     assert leader is not None
     shutil.copy(previous_wheel, f"/proc/{leader.pid}/root/root")
-    older = run(
+    _, older = run(
         bare,
         f"set -e; {PREFIX}/bin/pip install {previous_wheel.name}; systemctl restart agentd masterd; paddock --version",
     )
-    assert older.stdout.endswith("paddock 0.0.1\n"), older.stdout
+    assert older.endswith("paddock 0.0.1\n"), older
     play(bare, PAGES[-1])
-    assert run(bare, "paddock --version; systemctl --failed --no-legend").stdout == "paddock 0.1.0\n"
+    assert run(bare, "paddock --version; systemctl --failed --no-legend") == (0, "paddock 0.1.0\n")
 
 
 def test_no_page_has_commands_for_a_host_that_is_not_played() -> None:
