@@ -20,7 +20,7 @@ from isolators.host import read_host_facts
 from paddock.daemon import open_files
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
-from paddock.daemon.logging import set_up_logging
+from paddock.daemon.log_output import set_up_logging
 from paddock.doctor.agents import AgentPlaces, write_places
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.model.task import ContainerType

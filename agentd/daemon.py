@@ -42,7 +42,7 @@ from isolators import table
 from isolators.contract import HostFacts
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.lag import measure_lag
-from paddock.daemon.logging import set_up_logging
+from paddock.daemon.log_output import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
 from paddock.http.listener import HttpListener

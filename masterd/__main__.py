@@ -31,7 +31,7 @@ from paddock.daemon import open_files
 from paddock.daemon.clock import SystemClock
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
-from paddock.daemon.logging import set_up_logging
+from paddock.daemon.log_output import set_up_logging
 from paddock.daemon.readiness import Readiness
 from paddock.daemon.reload import Reload
 from paddock.http.listener import HttpListener

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import sys
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TextIO
 
 _ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("paddock_log_ids", default=())
 
@@ -107,40 +104,3 @@ def _printable(line: str) -> str:
 def _logfmt(value: object) -> str:
     text = str(value)
     return text if _is_plain(text) else _to_json(text)
-
-
-def goes_to_journal(stream: TextIO) -> bool:
-    """Whether systemd connected this stream to the journal: JOURNAL_STREAM names its device and inode."""
-    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
-    try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return (device, inode) == (str(found.st_dev), str(found.st_ino))
-
-
-def set_up_logging(log_format: LogFormat, level: str, stream: TextIO | None = None, *, program: str = "") -> None:
-    """At the start, and again when it is to change. `level`: debug, info, warning, error. stderr unless another stream is
-    given; where that is the journal, each field can be asked for there, and `program` is who speaks.
-    """
-    from paddock.daemon.journal import JournalHandler  # noqa: PLC0415 - it formats as we do
-
-    # No line of ours says the caller's place, thread or process: for each line the stack would be walked through.
-    logging._srcfile = None  # noqa: SLF001 - as the library's manual says it
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-
-    stream = stream or sys.stderr
-    is_journal = goes_to_journal(stream)
-    handler: logging.Handler = logging.StreamHandler(stream)
-    formatter = FieldFormatter(log_format, priorities=is_journal)
-    handler.setFormatter(formatter)
-    if is_journal and program:
-        handler = JournalHandler(formatter, program, handler)
-    root = logging.getLogger()
-    for before in root.handlers:
-        if isinstance(before, JournalHandler):
-            before.close()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # asyncio's debug lines tell about selectors, never about our work.
-    logging.getLogger("asyncio").setLevel(max(root.level, logging.INFO))

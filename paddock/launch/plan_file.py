@@ -16,7 +16,7 @@ from paddock.kernel.mapping import Mapping
 from paddock.launch import plan, protocol, report
 from paddock.launch.launch_list import OUTCOME, LaunchList
 from paddock.launch.protocol import FormatError, ProtocolError
-from paddock.launch.summary import Summary, summary_json
+from paddock.launch.summary import Summary
 
 FORMAT = 3
 """Of the file, with the list's steps and the report in it: what a launcher of another build cannot carry out, it refuses.
@@ -45,12 +45,37 @@ def seal(document: dict[str, object]) -> bytes:
         made = LaunchList(planned)
     except KernelError as error:
         raise ProtocolError("argv", str(error)) from None
-    summary = protocol.encode(summary_json(planned, made))
+    summary = protocol.encode(_summary_of(planned, made))
     lengths = (made.calls.length, len(summary), len(content))
     first = made.first | made.shares_memory << _SHARES_BIT
     places = (made.calls.size + place[2] for place in (made.report, made.outcome))
     made.calls.set_header(_MARK | FORMAT, first, *lengths, *places)
     return bytes(made.to_bytes()) + summary + content
+
+
+def _summary_of(planned: plan.Plan, made: LaunchList) -> dict[str, object]:
+    """The part of the plan, and of the list made from it, that outlives the start."""
+    oom_events = planned.oom_events
+    return {
+        "agent_id": planned.agent_id,
+        "container_id": planned.container_id,
+        "record": planned.record,
+        "socket": planned.socket,
+        "sandbox": planned.sandbox,
+        "program": planned.command.argv[0][:256],
+        "namespaces": planned.namespaces,
+        "cgroup": (planned.cgroup.mode, planned.cgroup.directories),
+        "final_reads": [(read.controller, read.file) for read in planned.final_reads],
+        "oom_events": None if oom_events is None else (oom_events.controller, oom_events.file),
+        "kill": (planned.kill.signal, planned.kill.grace_ms),
+        "log_limits": (planned.log_limits.file_bytes, planned.log_limits.file_count),
+        "max_completion_ms": planned.max_completion_ms,
+        "barrier": planned.barrier,
+        "stand_in": planned.stand_in,
+        "optional": [(write.controller, write.file, write.value, *steps) for write, *steps in made.optional],
+        "opened_logs": list(zip((planned.stdout, planned.stderr), made.opened_logs, strict=True)),
+        "allocated": made.allocated,
+    }
 
 
 class Header:

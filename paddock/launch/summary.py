@@ -10,11 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypedDict
 
-    from paddock.launch.launch_list import LaunchList
-    from paddock.launch.plan import Plan
-
     class SummaryFields(TypedDict):
-        """As `summary_json` makes them."""
+        """As `plan_file` makes them."""
 
         agent_id: str
         container_id: str
@@ -87,28 +84,3 @@ class Summary:
             self.allocated = fields["allocated"]
         except (KeyError, TypeError) as error:
             raise ProtocolError("plan", f"its summary is none: {error}") from None
-
-
-def summary_json(plan: Plan, made: LaunchList) -> dict[str, object]:
-    """The part of the plan, and of the list made from it, that outlives the start."""
-    oom_events = plan.oom_events
-    return {
-        "agent_id": plan.agent_id,
-        "container_id": plan.container_id,
-        "record": plan.record,
-        "socket": plan.socket,
-        "sandbox": plan.sandbox,
-        "program": plan.command.argv[0][:256],
-        "namespaces": plan.namespaces,
-        "cgroup": (plan.cgroup.mode, plan.cgroup.directories),
-        "final_reads": [(read.controller, read.file) for read in plan.final_reads],
-        "oom_events": None if oom_events is None else (oom_events.controller, oom_events.file),
-        "kill": (plan.kill.signal, plan.kill.grace_ms),
-        "log_limits": (plan.log_limits.file_bytes, plan.log_limits.file_count),
-        "max_completion_ms": plan.max_completion_ms,
-        "barrier": plan.barrier,
-        "stand_in": plan.stand_in,
-        "optional": [(write.controller, write.file, write.value, *steps) for write, *steps in made.optional],
-        "opened_logs": list(zip((plan.stdout, plan.stderr), made.opened_logs, strict=True)),
-        "allocated": made.allocated,
-    }

@@ -4,6 +4,7 @@ That they hold on the real tree is shown by test_checks, which runs lint-imports
 """
 
 import ast
+import graphlib
 import os
 import re
 import shutil
@@ -85,6 +86,35 @@ def test_the_contracts_refuse_each_forbidden_import(clean_tree: Path) -> None:
     for path in VIOLATIONS:
         name = path.removesuffix(".py").replace("/", ".")
         assert f" {name} -> " in words, f"{name} was not found out:\n{done.stdout}"
+
+
+def circle(paths: list[Path], root: Path) -> list[str]:
+    """The modules of one, from one back to itself, imports for annotations included; empty when there is none."""
+    files = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    graph = {}
+    for module, path in files.items():
+        names = imported_modules(path) & files.keys() - {module}
+        # Who takes a module from a package does not take the package.
+        graph[module] = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circle(modules(*PRODUCT), ROOT) == []
+
+
+def test_a_circle_is_found_out(tmp_path: Path) -> None:
+    texts = {"a": "if TYPE_CHECKING:\n    from p.b import B", "b": "def f():\n    import p.c", "c": "from p import a"}
+    (tmp_path / "p").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "p" / f"{name}.py").write_text(text)
+    (tmp_path / "p/__init__.py").write_text("import p.a")
+    assert set(circle(sorted(tmp_path.rglob("*.py")), tmp_path)) == {"p.a", "p.b", "p.c"}
 
 
 def knows_protobuf(path: Path) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from paddock.daemon.logging import LogFormat, goes_to_journal, log_ids, set_up_logging
+from paddock.daemon.log_output import goes_to_journal, set_up_logging
+from paddock.daemon.logging import LogFormat, log_ids
 
 
 @pytest.fixture(autouse=True)
