@@ -1,4 +1,4 @@
-"""How a process ended that is not our child, by its pidfd; and ending in the same way."""
+"""A process that is not our child, held by its pidfd until it ends: how it ended; and ending in the same way."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Sequence
 else:
     # The same functions without the enums around them, which cost the stand-in's start 5 ms.
     import _signal as signal
@@ -24,7 +25,61 @@ _REAPED_AFTER_S = 2.0
 _CHILD_AFTER_S = 0.05
 _SIGNAL_LIMIT = 64
 _SHELL_SIGNAL = 128
-_NANOSECOND_DIGITS = 9
+
+
+class Held:
+    """A container's process: whatever becomes of the engine, and of pid numbers, this is the one. Before `take`: nobody."""
+
+    __slots__ = ("_counter_fds", "counters", "main_pid", "pid", "pidfd")
+
+    def __init__(self) -> None:
+        self.pidfd = -1
+        self.pid = self.main_pid = 0
+        self.counters: dict[str, str] = {}
+        self._counter_fds: dict[str, int] = {}
+
+    def take(self, pid: int, engine_id: str, reads: Sequence[tuple[str, str, str]], *, has_init: bool) -> bool:
+        """`reads` and `has_init`: as in an Order. False: it is in no such container; who has ended already cannot be held."""
+        if pid <= 0:
+            return False
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        if not is_in(pid, engine_id):
+            os.close(pidfd)
+            return False
+        self.pidfd, self.pid = pidfd, pid
+        self.main_pid = first_child(pid) if has_init else pid
+        for key, directory, file in reads:
+            try:
+                self._counter_fds[key] = os.open(f"{directory}/{engine_id}/{file}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+        return True
+
+    def send(self, numbers: Sequence[int]) -> None:
+        """Signals, as far as it still takes them."""
+        for number in numbers:
+            try:
+                signal.pidfd_send_signal(self.pidfd, number)
+            except OSError:
+                return
+
+    def see_end(self) -> bool:
+        """Whether it has ended. Then its counters have been read: they vanish with the engine's cgroup."""
+        if self.pidfd < 0 or not has_ended(self.pidfd):
+            return False
+        for key, fd in self._counter_fds.items():
+            try:
+                self.counters[key] = os.pread(fd, 8192, 0).decode("ascii", "replace")
+            except OSError:
+                continue
+        return True
+
+    def wait_status(self) -> int | None:
+        """Of who has ended, as `wait_status` has it; None: nobody is held."""
+        return None if self.pidfd < 0 else wait_status(self.pidfd)
 
 
 def is_in(pid: int, engine_id: str) -> bool:
@@ -109,26 +164,3 @@ def end_as(status: int) -> None:
         os.kill(os.getpid(), number)
         time.sleep(1)
     os._exit((status >> 8) & 0xFF)
-
-
-def since_of(text: str) -> str:
-    """The engine's `since` for a time as it writes it: seconds and nanoseconds. Empty for none, or for nonsense."""
-    seconds, dot, rest = text.partition(".")
-    fraction = rest.rstrip("Z")
-    if not dot or not fraction.isdigit():
-        return ""
-    try:
-        whole = _seconds(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return ""
-    return f"&since={whole}.{fraction[:_NANOSECOND_DIGITS].ljust(_NANOSECOND_DIGITS, '0')}"
-
-
-def _seconds(moment: time.struct_time) -> int:
-    """Since 1970, of a time in UTC (calendar.timegm, without importing it)."""
-    year, month, day = moment[:3]
-    year -= month <= 2
-    era, of_era = divmod(year, 400)
-    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    day_of_era = of_era * 365 + of_era // 4 - of_era // 100 + day_of_year
-    return (era * 146_097 + day_of_era - 719_468) * 86_400 + moment[3] * 3600 + moment[4] * 60 + moment[5]

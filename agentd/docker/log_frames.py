@@ -7,11 +7,13 @@ is asked for everything since the last time, and what was written of that very t
 from __future__ import annotations
 
 import struct
+import time
 
 _HEADER = struct.Struct(">BxxxI")
 _STDOUT, _STDERR = 1, 2
 MAX_FRAME_BYTES = 1 << 20
 _TIME_BYTES = 64
+_NANOSECOND_DIGITS = 9
 
 
 class FrameError(Exception):
@@ -61,15 +63,38 @@ class LogFrames:
 
     def _new_of(self, message: bytes) -> bytes:
         """Without its time; nothing where it was there before."""
-        time, space, text = message.partition(b" ")
-        if not space or len(time) > _TIME_BYTES:
+        moment, space, text = message.partition(b" ")
+        if not space or len(moment) > _TIME_BYTES:
             raise FrameError(f"a message without a time: {message[:40]!r}")
-        if time != self._last:
+        if moment != self._last:
             self._skip_count = 0
-            self._last = time
+            self._last = moment
             self._seen_count = 0
         elif self._skip_count:
             self._skip_count -= 1
             return b""
         self._seen_count += 1
         return text
+
+
+def since_of(text: str) -> str:
+    """The engine's `since` for a time as it writes it: seconds and nanoseconds. Empty for none, or for nonsense."""
+    seconds, dot, rest = text.partition(".")
+    fraction = rest.rstrip("Z")
+    if not dot or not fraction.isdigit():
+        return ""
+    try:
+        whole = _seconds(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return ""
+    return f"&since={whole}.{fraction[:_NANOSECOND_DIGITS].ljust(_NANOSECOND_DIGITS, '0')}"
+
+
+def _seconds(moment: time.struct_time) -> int:
+    """Since 1970, of a time in UTC (calendar.timegm, without importing it)."""
+    year, month, day = moment[:3]
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    day_of_era = of_era * 365 + of_era // 4 - of_era // 100 + day_of_year
+    return (era * 146_097 + day_of_era - 719_468) * 86_400 + moment[3] * 3600 + moment[4] * 60 + moment[5]

@@ -18,7 +18,7 @@ import sys
 import time
 
 from agentd.docker import ended_process, plain_http, plain_json
-from agentd.docker.log_frames import FrameError, LogFrames
+from agentd.docker.log_frames import FrameError, LogFrames, since_of
 from agentd.docker.stand_in_order import Order
 
 TYPE_CHECKING = False
@@ -51,17 +51,13 @@ class StandIn:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._engine_id = ""
-        self._pid = 0
-        self._main_pid = 0
+        self._held = ended_process.Held()
         self._writes: list[str] | None = None
-        self._pidfd = -1
         self._frames = LogFrames()
         self._logs: plain_http.Exchange | None = None
         self._retry_at_s = 0.0
         self._ended_at_s = 0.0
         self._waiting_signals: list[int] = []
-        self._counters: dict[str, str] = {}
-        self._counter_fds: dict[str, int] = {}
         self._problem = ""
         self._last_state: dict[str, object] = {}
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -85,7 +81,7 @@ class StandIn:
         logs = f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1"
         self._open_logs(logs)
         found = self._inspect()
-        if self._pidfd < 0:
+        if self._held.pidfd < 0:
             self._meet(_inside(found, "State"))
         self._writes = _writes_of(found) if found else None
         if not self._last_state:
@@ -93,12 +89,12 @@ class StandIn:
             self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
-        end = {"counters": self._counters, "oom_killed": oom_killed, "problem": self._problem}
+        end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
         self._write_note({**self._whom(), **end})
         return status
 
     def _whom(self) -> dict[str, object]:
-        who = {"engine_id": self._engine_id, "pid": self._pid, "main_pid": self._main_pid}
+        who = {"engine_id": self._engine_id, "pid": self._held.pid, "main_pid": self._held.main_pid}
         return {**who, "writes": self._writes}
 
     def _wait_for_go(self) -> str:
@@ -183,24 +179,9 @@ class StandIn:
             self._ended_at_s = time.monotonic()
 
     def _hold(self, pid: int) -> None:
-        """Whatever becomes of engine and pid numbers: this is the process. Who has ended already cannot be held."""
-        if pid <= 0:
-            return
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            return
-        if not ended_process.is_in(pid, self._engine_id):
-            os.close(pidfd)
-            return
-        self._pidfd, self._pid = pidfd, pid
-        self._main_pid = ended_process.first_child(pid) if self._order.has_init else pid
-        for key, directory, file in self._order.reads:
-            try:
-                self._counter_fds[key] = os.open(f"{directory}/{self._engine_id}/{file}", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                continue
-        self._pass_on()
+        order = self._order
+        if self._held.take(pid, self._engine_id, order.reads, has_init=order.has_init):
+            self._pass_on()
 
     def _follow(self, path: str) -> None:
         """Until the container has ended and its output has come, or can come no more."""
@@ -214,7 +195,8 @@ class StandIn:
             if self._logs is not None and self._logs.sock.fileno() in ready:
                 self._carry(self._logs)
             self._see_end()
-            if self._pidfd < 0 and self._logs is None and not self._ended_at_s and not self._state().get("Running"):
+            is_unseen = self._held.pidfd < 0 and self._logs is None and not self._ended_at_s
+            if is_unseen and not self._state().get("Running"):
                 self._ended_at_s = time.monotonic()
             if self._ended_at_s and (self._logs is None or self._is_late()):
                 if self._logs is None and not self._is_late() and self._problem:
@@ -225,13 +207,12 @@ class StandIn:
         return time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
 
     def _see_end(self) -> None:
-        """Of a process that is held, at once: its counters vanish with the engine's cgroup."""
-        if self._pidfd >= 0 and not self._ended_at_s and ended_process.has_ended(self._pidfd):
-            self._read_counters()
+        """Of a process that is held, at once."""
+        if not self._ended_at_s and self._held.see_end():
             self._ended_at_s = time.monotonic()
 
     def _open_logs(self, path: str) -> None:
-        since = ended_process.since_of(self._frames.since)
+        since = since_of(self._frames.since)
         try:
             self._logs = plain_http.begin(
                 self._order.socket, "GET", f"/v{self._order.api}{path}{since}", CALL_TIMEOUT_S
@@ -270,7 +251,7 @@ class StandIn:
 
     def _status(self) -> tuple[int, bool | None]:
         """As waitpid would give it, and whether the engine saw an OOM kill (None: it was not asked in time)."""
-        exact = ended_process.wait_status(self._pidfd) if self._pidfd >= 0 else None
+        exact = self._held.wait_status()
         if exact is not None:
             # An init says 128 + n for a command that signal n has ended.
             is_second_hand = self._order.has_init and not exact & 0x7F
@@ -284,18 +265,12 @@ class StandIn:
             return EXIT_START_FAILED << 8, None
         return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
 
-    def _read_counters(self) -> None:
-        """Now, before the engine removes its cgroup."""
-        for key, fd in self._counter_fds.items():
-            try:
-                self._counters[key] = os.pread(fd, 8192, 0).decode("ascii", "replace")
-            except OSError:
-                continue
-
     def _turn(self, sources: list[int], timeout_s: float) -> set[int]:
         """Wait for one of these, a signal, the end, or the time. The shim's death closes our output: then so do we."""
         poll = select.poll()
-        for fd in (*sources, self._wake_fd, *((self._pidfd,) if self._pidfd >= 0 and not self._ended_at_s else ())):
+        if self._held.pidfd >= 0 and not self._ended_at_s:
+            sources = [*sources, self._held.pidfd]
+        for fd in (*sources, self._wake_fd):
             poll.register(fd, select.POLLIN)
         for fd in (1, 2):
             poll.register(fd, 0)
@@ -308,14 +283,9 @@ class StandIn:
         return ready
 
     def _pass_on(self) -> None:
-        if self._pidfd < 0:
-            return
-        waiting, self._waiting_signals = self._waiting_signals, []
-        for number in waiting:
-            try:
-                signal.pidfd_send_signal(self._pidfd, number)
-            except OSError:
-                return
+        if self._held.pidfd >= 0:
+            waiting, self._waiting_signals = self._waiting_signals, []
+            self._held.send(waiting)
 
     def _write_note(self, fields: dict[str, object]) -> None:
         """Whole or not at all. What is not written costs the agent only what stands in it."""

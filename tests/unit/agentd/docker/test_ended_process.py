@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentd.docker import ended_process
 
@@ -75,12 +73,41 @@ def test_who_is_first_in_a_namespace_is_found_among_others(tmp_path: Path) -> No
         maker.wait()
 
 
-@given(st.integers(0, 7_258_118_400))
-def test_the_engines_times_are_seconds_since_1970(moment_s: int) -> None:
-    text = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime(moment_s))
-    assert ended_process.since_of(text) == f"&since={moment_s}.123456789"
+@pytest.fixture
+def cgroup(tmp_path: Path) -> str:
+    """The name of a cgroup that we are in; below `tmp_path` its counters."""
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        name = file.readline().strip().rpartition("/")[2]
+    (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / name / "pids.events").write_text("max 1\n")
+    return name
 
 
-@given(st.text(max_size=40))
-def test_any_other_time_asks_for_everything(text: str) -> None:
-    assert ended_process.since_of(text) == "" or ended_process.since_of(text).startswith("&since=")
+def test_who_is_held_gets_signals_and_leaves_its_counters(tmp_path: Path, cgroup: str) -> None:
+    reads = [("pids/pids.events", str(tmp_path), "pids.events"), ("none", str(tmp_path), "none-such")]
+    held = ended_process.Held()
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            assert held.take(process.pid, cgroup, reads, has_init=False)
+            assert (held.pid, held.main_pid, held.see_end(), held.counters) == (process.pid, process.pid, False, {})
+            (tmp_path / cgroup / "pids.events").write_text("max 2\n")
+            held.send([signal.SIGTERM])
+            deadline_s = time.monotonic() + 20
+            while not held.see_end():
+                assert time.monotonic() < deadline_s
+                time.sleep(0.005)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGTERM
+    assert held.wait_status() in {signal.SIGTERM, None}
+    assert held.counters == {"pids/pids.events": "max 2\n"}
+    held.send([signal.SIGTERM])  # too late, and no error
+    os.close(held.pidfd)
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**22 + 1])
+def test_nobody_else_is_held(pid: int, cgroup: str) -> None:
+    held = ended_process.Held()
+    assert not held.take(pid, cgroup, (), has_init=False)
+    assert not held.take(os.getpid(), "0" * 64, (), has_init=False)
+    assert (held.pidfd, held.pid, held.see_end(), held.wait_status()) == (-1, 0, False, None)

@@ -1,12 +1,13 @@
 """A container's output over an engine that goes and comes back: no gap, nothing twice."""
 
 import struct
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.docker.log_frames import FrameError, LogFrames
+from agentd.docker.log_frames import FrameError, LogFrames, since_of
 
 Message = tuple[int, int, bytes]
 """Time, stream, text."""
@@ -64,3 +65,14 @@ def test_any_bytes_are_frames_or_refused(content: bytes) -> None:
             assert fd in {1, 2}
     except FrameError:
         return
+
+
+@given(st.integers(0, 7_258_118_400))
+def test_the_engines_times_are_seconds_since_1970(moment_s: int) -> None:
+    text = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime(moment_s))
+    assert since_of(text) == f"&since={moment_s}.123456789"
+
+
+@given(st.text(max_size=40))
+def test_any_other_time_asks_for_everything(text: str) -> None:
+    assert since_of(text) == "" or since_of(text).startswith("&since=")
