@@ -31,12 +31,20 @@ class Address:
         return f"unix:{self.unix_path}" if self.unix_path else self.tcp
 
 
+def path_problem(path: str) -> str:
+    """Why no socket can be at this absolute path; empty when one can."""
+    size_bytes = len(os.fsencode(path))
+    if size_bytes <= PATH_LIMIT_BYTES:
+        return ""
+    return f"a socket's path has at most {PATH_LIMIT_BYTES} bytes, not {size_bytes}"
+
+
 def parse_address(text: str, field: str = "address") -> Address:
     """`unix:/path`, `/path` or `host:port` (`[v6]:port`)."""
     path = text.removeprefix("unix://") if text.startswith("unix://") else text.removeprefix("unix:")
     if path.startswith("/") and "\0" not in path:
-        if (size_bytes := len(os.fsencode(path))) > PATH_LIMIT_BYTES:
-            raise InvalidRequest(field, text, f"a socket's path has at most {PATH_LIMIT_BYTES} bytes, not {size_bytes}")
+        if problem := path_problem(path):
+            raise InvalidRequest(field, text, problem)
         return Address(unix_path=path)
     match = _TCP.fullmatch(text)
     if match is None or not 1 <= int(match.group(2)) <= 65_535:

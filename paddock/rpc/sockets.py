@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paddock.model.errors import AlreadyExists, ConfigError
-from paddock.rpc.address import PATH_LIMIT_BYTES
+from paddock.rpc.address import path_problem
 
 GROUP = "paddock"
 SOCKET_MODE = 0o660
@@ -19,11 +19,9 @@ SOCKET_MODE = 0o660
 
 def claim_path(path: str) -> None:
     """Make the path free for a bind: removes a socket on which nobody answers. Raises ConfigError or AlreadyExists."""
-    size_bytes = len(os.fsencode(path))
-    if not os.path.isabs(path) or size_bytes > PATH_LIMIT_BYTES:
-        raise ConfigError(
-            (f"socket {path}: use an absolute path of at most {PATH_LIMIT_BYTES} bytes, not {size_bytes}",)
-        )
+    # A socket beside one that has been asked for has a longer name.
+    if problem := path_problem(path):
+        raise ConfigError((f"socket {path}: {problem}",))
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -28,6 +29,7 @@ from paddock.model.errors import (
     Unauthenticated,
     Unavailable,
 )
+from paddock.rpc.address import PATH_LIMIT_BYTES
 from paddock.rpc.channel import open_channel
 from paddock.rpc.errors import remote_errors
 from paddock.rpc.identity import identity_path
@@ -230,6 +232,17 @@ async def test_a_file_at_the_sockets_path_is_left_alone(tmp_path: Path) -> None:
         async with serving(tmp_path):
             pass
     assert (tmp_path / "d.sock").read_text() == "precious"
+
+
+async def test_the_socket_beside_a_long_path_is_too_long_itself_and_nothing_is_left() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        name = "x" * (PATH_LIMIT_BYTES - len("/d.sock") - len(short) - 1)
+        directory = Path(short, name)
+        directory.mkdir()
+        with pytest.raises(ConfigError, match=r"socket /tmp/.*x/d\.sock\.id: .* at most 107 bytes, not 110"):
+            async with serving(directory):
+                pass
+        assert list(directory.iterdir()) == []
 
 
 async def test_two_daemons_on_one_port_is_an_error_of_the_second(tmp_path: Path) -> None:
