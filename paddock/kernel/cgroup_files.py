@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from itertools import islice
 
 from paddock.kernel.errors import KernelError, wrapped
 
@@ -105,7 +106,7 @@ def list_children(path: str, most_count: int) -> tuple[str, ...]:
     try:
         with os.scandir(path) as entries:
             below = (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-            return tuple(path for path, _ in zip(below, range(most_count), strict=False))
+            return tuple(islice(below, most_count))
     except FileNotFoundError:
         return ()
     except OSError as error:
