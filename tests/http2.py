@@ -7,9 +7,10 @@ import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, PING, CONTINUATION = 0, 1, 3, 4, 6, 9
-END_STREAM, END_HEADERS = 1, 4
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
 CANCEL = struct.pack(">I", 8)
 WRITE_TIMEOUT_S = 0.3
+READ_TIMEOUT_S = 30.0
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -55,6 +56,15 @@ def connect(address: str) -> socket.socket:
         made = socket.create_connection((host, int(port)))
     made.settimeout(WRITE_TIMEOUT_S)
     return made
+
+
+def heard_until(connection: socket.socket, last: bytes) -> bytes:
+    """All that comes until this has, or the other side hangs up."""
+    connection.settimeout(READ_TIMEOUT_S)
+    heard = b""
+    while last not in heard and (piece := connection.recv(65536)):
+        heard += piece
+    return heard
 
 
 def pour(connection: socket.socket, piece: bytes, count: int) -> bool:

@@ -149,12 +149,14 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
     # gRPC's own default, which channelz needs.
     ("grpc.enable_channelz", 1),
-    # A peer that vanished without a word is noticed; a client may ping as often as ours does.
+    # A peer that vanished without a word is noticed.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Nobody is sent away for pinging too often (GOAWAY too_many_pings). Beside its keepalive a client pings to measure the
+    # connection, ten times a second at first while much comes to it.
+    ("grpc.http2.max_ping_strikes", 0),
     # By itself gRPC ends calls that wait to be taken with CANCELLED and no reason: by chance from 1,000 on, all from 3,000 on,
     # of whatever connection. A thousand tasks that begin at once are enough for it. Each connection has its own bound.
     ("grpc.server.max_pending_requests", _WAITING_CALLS_LIMIT_COUNT),

@@ -44,7 +44,7 @@ from paddock.wire.v1.operator_service_pb2 import (
     WatchTasksRequest,
 )
 from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
-from tests.http2 import HELLO, PING, connect, frame, pour
+from tests.http2 import ACK, HELLO, PING, connect, frame, heard_until, pour
 from tests.unit.rpc.serving import ENDED, bare_channel, serving
 
 ME = f"uid:{os.geteuid()}"
@@ -347,6 +347,18 @@ async def test_a_caller_that_goes_away_ends_its_stream_at_the_service_too(tmp_pa
         async with asyncio.timeout(5):
             while not ENDED:
                 await asyncio.sleep(0.01)
+
+
+async def test_no_caller_is_sent_away_for_its_pings(tmp_path: Path) -> None:
+    """One after the other, as a client sends them that measures its connection, and without a call."""
+    async with serving(tmp_path):
+        with connect(f"unix:{tmp_path}/d.sock") as pinging:
+            pinging.sendall(HELLO)
+            for number in range(100):
+                pinging.sendall(frame(PING, 0, 0, b"%08d" % number))
+                answer = frame(PING, ACK, 0, b"%08d" % number)
+                heard = await asyncio.to_thread(heard_until, pinging, answer)
+                assert answer in heard, f"ping {number}: {heard!r}"
 
 
 async def test_a_caller_who_reads_nothing_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
