@@ -26,7 +26,11 @@ MAKER = "systemd-run"
 _ATTEMPTS_COUNT = 8
 _ATTEMPT_AGAIN_S = 0.1
 _HOLD = ("cat",)
-_MAKE = (MAKER, "--scope", "--quiet", f"--unit={SCOPE}", "-p", "Delegate=yes", "--collect", "--")
+_DESCRIPTION = "Paddock tasks of this host, with their launchers and shims"
+_MAKE = (
+    *(MAKER, "--scope", "--quiet", f"--unit={SCOPE}", f"--description={_DESCRIPTION}"),
+    *("-p", "Delegate=yes", "--collect", "--"),
+)
 
 
 def main() -> None:

@@ -284,7 +284,7 @@ def _oom(evidence: Evidence) -> str:
 
 def _names(victims: tuple[OomVictim, ...] | None) -> str:
     if victims is None:
-        return " (its log could not be read, so their names are unknown)"
+        return " (the kernel's log could not be read, so their names are unknown)"
     return f" ({', '.join(f'{victim.comm} {victim.pid}' for victim in victims[:5])})" if victims else ""
 
 

@@ -244,7 +244,7 @@ def test_victims_are_told_and_never_guessed() -> None:
     unknown = terminate(EndFacts(record=ended(0, victims=None), evidence=oom(1)))
     assert unknown.evidence.memory is not None
     assert unknown.evidence.memory.victims is None
-    assert "unknown" in unknown.message
+    assert "(the kernel's log could not be read, so their names are unknown)" in unknown.message
 
 
 def test_what_could_not_be_applied_is_told() -> None:
