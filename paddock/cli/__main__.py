@@ -155,7 +155,7 @@ def _main(words: list[str]) -> int:
         return USAGE
     arguments_of_verb, unknown = parser.parse_known_args(rest[:separator])
     if unknown:
-        parser.error(_unrecognized(verb, unknown, separated=separator < len(rest)))
+        parser.error(_unrecognized(verb, parser, unknown, separated=separator < len(rest)))
     arguments_of_verb.command = rest[separator + 1 :]
     return _run(verb, module, arguments_of_verb)
 
@@ -179,10 +179,18 @@ def _verb_first(words: list[str]) -> list[str]:
     return [*words[taken : taken + 1], *words[:taken], *words[taken + 1 :]] if len(words) > taken else words
 
 
-def _unrecognized(verb: str, unknown: list[str], *, separated: bool) -> str:
+def _unrecognized(verb: str, parser: argparse.ArgumentParser, unknown: list[str], *, separated: bool) -> str:
     if verb in _WITH_COMMAND and not separated and not unknown[0].startswith("-"):
         return f"write the command after --, as in: -- {' '.join(unknown)}"
-    return f"unrecognized arguments: {' '.join(unknown)}"
+    flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")
+    if not flag:
+        return f"unrecognized arguments: {' '.join(unknown)}; `paddock {verb} --help` lists them"
+    import difflib  # noqa: PLC0415 - only a mistyped flag pays for it
+
+    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - it has no other list
+    nearest = difflib.get_close_matches(flag, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"`paddock {verb} --help` lists the flags"
+    return f"there is no flag {flag}; {hint}"
 
 
 def _unknown(verb: str) -> str:

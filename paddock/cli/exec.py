@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
-from paddock.cli.find import find_task
+from paddock.cli.find import find_task, not_ended
 from paddock.cli.outcome import Conflict, exit_code_of_wait_status
 from paddock.cli.quantities import environment_variable
 from paddock.model.errors import InvalidRequest
@@ -41,9 +41,7 @@ async def run(arguments: argparse.Namespace) -> int:
         working_directory=arguments.workdir,
     )
     async with master_of(arguments) as master:
-        task = await find_task(master, arguments)
-    if task.state.is_terminal:
-        raise Conflict(f"task {task.task.task_id!r} has ended already: {task.state.name.lower()}")
+        task = not_ended(await find_task(master, arguments))
     async with agent_of(task) as agent:
         stdin = read_stdin() if arguments.stdin else None
         async for output in agent.exec(container_of(task), command, stdin=stdin):

@@ -52,6 +52,9 @@ async def run(kind: str, name: str, arguments: argparse.Namespace) -> int:
         show_lines(agent_lines(agent, time.time_ns()))
         sys.stdout.write("\n")
     show(COLUMNS, [row_of(view) for view in found], arguments)
+    if not found:
+        nobody = "none of the frameworks that are subscribed is meant, so no offer is missed; `paddock frameworks` lists them"
+        print(f"paddock explain: {nobody}", file=sys.stderr)
     return OK
 
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from paddock.rpc.clients.views import AgentView, TaskView
 
 _NAMED_COUNT = 5
+_TASKS = (
+    "`paddock ps -a` lists the tasks; what still waits for an offer is none yet, and "
+    "`paddock explain role ROLE` says why it waits"
+)
+_AGENTS = "`paddock agents` lists them"
 
 
 async def find_task(master: MasterClient, arguments: argparse.Namespace) -> TaskView:
@@ -29,7 +34,7 @@ def choose(tasks: tuple[TaskView, ...], text: str) -> TaskView:
     whole = [task for task in tasks if task.task.task_id == text]
     candidates = whole or [task for task in tasks if task.task.task_id.startswith(text)]
     if not candidates:
-        raise NotFound("task", text)
+        raise NotFound("task", text, _TASKS)
     if len(candidates) == 1:
         return candidates[0]
     if whole:
@@ -42,6 +47,13 @@ def choose(tasks: tuple[TaskView, ...], text: str) -> TaskView:
     )
 
 
+def not_ended(task: TaskView) -> TaskView:
+    """The task, for what can only be done to one that goes on. Raises Conflict with the state in which it ended."""
+    if task.state.is_terminal:
+        raise Conflict(f"task {task.task.task_id!r} has ended already: {task.state.name.lower()}")
+    return task
+
+
 async def find_agent(master: MasterClient, text: str) -> AgentView:
     """By id, a prefix of it, or its host's name. Raises NotFound, or Conflict naming the candidates."""
     if not text:
@@ -50,7 +62,7 @@ async def find_agent(master: MasterClient, text: str) -> AgentView:
     whole = [agent for agent in agents if text in {agent.info.agent_id, agent.info.hostname}]
     found = whole or [agent for agent in agents if agent.info.agent_id.startswith(text)]
     if not found:
-        raise NotFound("agent", text)
+        raise NotFound("agent", text, _AGENTS)
     if len(found) > 1:
         names = ", ".join(sorted(agent.info.agent_id for agent in found)[:_NAMED_COUNT])
         raise Conflict(f"{text!r} means {len(found)} agents ({names}, …): write an id")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from paddock.cli.connect import add_master_argument, add_task_argument, master_of
 from paddock.cli.exit_codes import OK
-from paddock.cli.find import find_task
-from paddock.cli.outcome import Conflict
+from paddock.cli.find import find_task, not_ended
 from paddock.cli.quantities import duration_ms, signal_name, signal_number
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ async def run(arguments: argparse.Namespace) -> int:
     signal = signal_number(arguments.signal, "--signal") if arguments.signal else None
     grace_ms = duration_ms(arguments.grace, "--grace") if arguments.grace else None
     async with master_of(arguments) as master:
-        task = await find_task(master, arguments)
-        if task.state.is_terminal:
-            raise Conflict(f"task {task.task.task_id!r} has ended already: {task.state.name.lower()}")
+        task = not_ended(await find_task(master, arguments))
         kill = await master.kill_task(
             framework_id=task.framework_id,
             task_id=task.task.task_id,

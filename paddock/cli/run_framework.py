@@ -245,7 +245,10 @@ class _Run:
         await asyncio.sleep(min(_TELL_AFTER_S, timeout_s))
         if self._offer is None and timeout_s > _TELL_AFTER_S:
             seen = f"; the last offer had {format_resources(self._seen.unallocated())}" if self._seen else ""
-            print(f"paddock run: waiting for an offer with {wanted} in role {request.role}{seen}", file=sys.stderr)
+            why = f"`paddock explain role '{request.role}'` says why"
+            print(
+                f"paddock run: waiting for an offer with {wanted} in role {request.role}{seen}; {why}", file=sys.stderr
+            )
             await asyncio.sleep(timeout_s - _TELL_AFTER_S)
         if self._offer is None:
             words = f"no offer with {wanted} came for role {request.role} within {timeout_s:g} s"

@@ -17,7 +17,7 @@ from paddock.cli.connect import (
 )
 from paddock.cli.exit_codes import OK
 from paddock.cli.explain import COLUMNS, row_of
-from paddock.cli.find import find_task
+from paddock.cli.find import find_task, not_ended
 from paddock.cli.output import add_style_arguments, show
 from paddock.cli.quantities import count_or_none, size_or_none_bytes
 from paddock.model.errors import InvalidRequest
@@ -75,7 +75,7 @@ async def _tried(arguments: argparse.Namespace, amounts: dict[str, int], limits:
             await agent.update_container(arguments.task, amounts, limits, validate_only=True)
         return
     async with master_of(arguments) as master:
-        task = await find_task(master, arguments)
+        task = not_ended(await find_task(master, arguments))
         async with agent_of(task) as agent:
             if limits != ResourceLimits():
                 await agent.update_container(container_of(task), {}, limits, validate_only=True)
@@ -94,7 +94,7 @@ async def _updated(
         async with agent_at(await named_agent_address(arguments)) as agent:
             return await agent.update_container(arguments.task, amounts, limits, validate_only=False)
     async with master_of(arguments) as master:
-        task = await find_task(master, arguments)
+        task = not_ended(await find_task(master, arguments))
         async with agent_of(task) as agent:
             container_id = container_of(task)
             if limits != ResourceLimits():

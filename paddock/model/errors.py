@@ -44,9 +44,9 @@ class Unsupported(PaddockError):
 class NotFound(PaddockError):
     """The thing named does not exist (any more)."""
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, kind: str, name: str, remedy: str = "") -> None:
         """`kind` is the field's standard word: task, container, offer, framework, agent, file."""
-        super().__init__(f"{kind} {name!r} does not exist")
+        super().__init__(f"{kind} {name!r} does not exist{': ' if remedy else ''}{remedy}")
         self.kind = kind
         self.name = name
 

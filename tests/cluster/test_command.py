@@ -384,6 +384,8 @@ def test_kill_and_wait(paddock: Command, sleeper: Background) -> None:
     again = paddock("kill", sleeper.task_id)
     assert again.returncode == 4
     assert b"has ended already" in again.stderr
+    changed = paddock("update", sleeper.task_id, "--mem=64MiB")
+    assert (changed.returncode, b"has ended already: killed" in changed.stderr) == (4, True)
 
 
 def test_what_the_master_knows(paddock: Command, sleeper: Background) -> None:
@@ -418,7 +420,7 @@ def test_what_is_not_there_and_what_is_ambiguous(paddock: Command, sleeper: Back
         done = paddock(verb, "no-such-task")
         assert done.returncode == 3, (verb, done.stderr)
         assert done.stdout == b""
-        assert done.stderr == f"paddock {verb}: task 'no-such-task' does not exist\n".encode()
+        assert done.stderr.startswith(f"paddock {verb}: task 'no-such-task' does not exist: `paddock ps -a` ".encode())
     assert paddock("exec", "no-such-task", "--", "true").returncode == 3
     common = sleeper.task_id[:5]
     again = paddock.start("run", f"--name={sleeper.task_id[:20]}", "--", "/bin/sleep", "60")

@@ -98,7 +98,9 @@ def test_ctrl_c_gives_it_up_and_the_master_kills_the_task_when_it_is_back(paddoc
 def test_without_a_task_nothing_is_lost(paddock: Command) -> None:
     process = paddock.start("run", "--cpus=5000", "--", "/bin/true")
     assert process.stderr is not None
-    assert b"waiting for an offer" in process.stderr.readline()
+    waiting = process.stderr.readline()
+    assert b"waiting for an offer" in waiting
+    assert b"; `paddock explain role '*'` says why" in waiting
     part(paddock, process)
     paddock.host.masterd.resume()
     code, words = ended(process)

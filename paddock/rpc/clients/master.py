@@ -49,7 +49,7 @@ async def connect_master(addresses: tuple[str, ...]) -> AsyncIterator[MasterClie
 def no_master(tried: str) -> Unavailable:
     """What a person is told who called the wrong address, or too early."""
     return Unavailable(
-        f"no master answers as the leader ({tried}): is masterd running, and is --master or PADDOCK_MASTER its address?"
+        f"no master answers as the leader ({tried}): start masterd, or say its address by --master or PADDOCK_MASTER"
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from paddock.cli.find import choose
+from paddock.cli.find import choose, not_ended
 from paddock.cli.outcome import Conflict
 from paddock.model.errors import InvalidRequest, NotFound
+from paddock.model.task import TaskState
 from tests.unit.cli.views import task_view
 
 
@@ -33,7 +36,14 @@ def test_one_id_in_two_frameworks_asks_for_the_framework() -> None:
 
 
 def test_nothing_is_not_found() -> None:
-    with pytest.raises(NotFound, match="task 'x' does not exist"):
+    with pytest.raises(NotFound, match="task 'x' does not exist: `paddock ps -a` lists .*waits for an offer"):
         choose((task_view("y"),), "x")
     with pytest.raises(InvalidRequest):
         choose((task_view("y"),), "")
+
+
+def test_what_has_ended_is_told_with_its_state() -> None:
+    ended = replace(task_view("gone"), state=TaskState.FAILED)
+    with pytest.raises(Conflict, match="task 'gone' has ended already: failed"):
+        not_ended(ended)
+    assert not_ended(replace(ended, state=TaskState.RUNNING)).state == TaskState.RUNNING

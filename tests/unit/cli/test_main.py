@@ -163,7 +163,7 @@ def test_no_master_is_unavailable_and_named(words: tuple[str, ...]) -> None:
     assert done.returncode == 6, done.stderr
     assert done.stdout == ""
     assert NOWHERE.removeprefix("unix:") in done.stderr
-    assert "is --master or PADDOCK_MASTER its address?" in done.stderr
+    assert "): start masterd, or say its address by --master or PADDOCK_MASTER" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -207,3 +207,20 @@ def test_there_are_no_colours_on_a_terminal_either(no_color: str) -> None:
     finally:
         os.close(ours)
         os.close(its)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--cpu", "0.5", "--", "true"], "there is no flag --cpu; did you mean --cpus?"),
+        (["kill", "t", "--graec=1s"], "there is no flag --graec; did you mean --grace?"),
+        (["ps", "--zzzzzz"], "there is no flag --zzzzzz; `paddock ps --help` lists the flags"),
+        (["ps", "web"], "unrecognized arguments: web; `paddock ps --help` lists them"),
+    ],
+)
+def test_a_mistyped_flag_is_named_with_the_nearest(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert (ended.value.code, said in capsys.readouterr().err) == (2, True)
