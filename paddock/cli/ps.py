@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from paddock.model.resource_text import format_resources
 from paddock.model.task import Reason
 
 if TYPE_CHECKING:
-    from paddock.rpc.clients.views import TaskView
+    from paddock.rpc.clients.views import StateView, TaskView
 
 COLUMNS = (
     Column(title="TASK"),
@@ -46,9 +47,23 @@ async def run(arguments: argparse.Namespace) -> int:
         return await follow(watched(arguments.framework, include_ended=arguments.all), arguments)
     async with master_of(arguments) as master:
         tasks = await master.list_tasks(framework_id=arguments.framework, include_terminated=arguments.all)
+        state = await master.get_state()
     now_ns = time.time_ns()
     show(COLUMNS, [row_of(task, now_ns) for task in sorted(tasks, key=first_seen_ns)], arguments)
+    if words := missing_words(state):
+        print(f"paddock ps: {words}", file=sys.stderr)
     return OK
+
+
+def missing_words(state: StateView) -> str:
+    """Empty, or why not all tasks are listed: a master hears of them from their agents."""
+    from paddock.rpc.clients.views import AWAITED  # noqa: PLC0415 - not for --help
+
+    count = state.agents.get(AWAITED, 0)
+    if not count:
+        return ""
+    agents = "1 agent is" if count == 1 else f"{count} agents are"
+    return f"{agents} {AWAITED}; what runs there is listed when they are: `paddock agents` shows them"
 
 
 def first_seen_ns(task: TaskView) -> int:

@@ -18,6 +18,9 @@ from paddock.model.resources import Resources
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import KillPolicy, ResourceLimits, TaskInfo, TaskState, TaskStatus
 
+AWAITED = "not back since the master's start"
+"""Of a state's agents and frameworks: known from the registry, and not heard of yet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from paddock.model.errors import InvalidRequest
 from paddock.rpc.clients.views import (
+    AWAITED,
     AgentView,
     ContainerView,
     DrainView,
@@ -46,7 +47,7 @@ def state_view(message: pb.MasterState) -> StateView:
             "active": agents.active,
             "disconnected": agents.disconnected,
             "unreachable": agents.unreachable,
-            "not back since the master's start": agents.awaited,
+            AWAITED: agents.awaited,
         },
         special_agents={
             "deactivated": agents.deactivated,
@@ -58,7 +59,7 @@ def state_view(message: pb.MasterState) -> StateView:
         frameworks={
             "active": frameworks.active,
             "disconnected": frameworks.disconnected,
-            "not back since the master's start": frameworks.awaited,
+            AWAITED: frameworks.awaited,
             "ended": frameworks.ended,
         },
         tasks={task_state_name(each.state): each.count for each in message.tasks},

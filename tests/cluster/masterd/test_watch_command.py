@@ -104,6 +104,9 @@ async def test_agents_over_a_restart(masterd: MasterdProcess) -> None:
                 assert not any(change == "gone" for change, _ in found)
                 status = await asyncio.to_thread(paddock, masterd, "status")
                 assert "1 active, 2 not back since the master's start" in status.stdout, status.stderr
+                tasks = await asyncio.to_thread(paddock, masterd, "ps", "--no-headers")
+                words = "paddock ps: 2 agents are not back since the master's start; what runs there is listed when they are"
+                assert (tasks.stdout, words in tasks.stderr) == ("", True)
             assert await agents.interrupted() == 130
 
 
