@@ -70,7 +70,7 @@ class NativeContainerizer(Containerizer):
         self._preparation = Preparation(host, places, isolation, launcher, stand_ins or {})
         self._bulk_usage = BulkUsage(isolation)
         self._ready: dict[ContainerId, Ready] = {}
-        self._plans: dict[ContainerId, LaunchPlan] = {}
+        self._plans: dict[ContainerId, tuple[ContainerConfig, LaunchPlan]] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
@@ -115,7 +115,7 @@ class NativeContainerizer(Containerizer):
 
         def done(ready: Ready) -> None:
             self._ready[container_id] = ready
-            self._plans[container_id] = ready.plan
+            self._plans[container_id] = (config, ready.plan)
             self._configs[container_id] = config
             self._post(Prepared(container_id=container_id))
 
@@ -244,10 +244,10 @@ class NativeContainerizer(Containerizer):
 
     async def plan(self, container_id: ContainerId, config: ContainerConfig) -> LaunchPlan:
         """Of a container that is prepared, or was launched by an earlier agent: what isolators want of this configuration."""
-        plan = self._plans.get(container_id)
-        if plan is None or config is not self._configs.get(container_id):
+        planned, plan = self._plans.get(container_id, (None, None))
+        if plan is None or planned is not config:
             plan = await self._thread.run("prepare", lambda: self._isolation.prepare(config))
-            self._plans[container_id] = plan
+            self._plans[container_id] = (config, plan)
         return plan
 
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:

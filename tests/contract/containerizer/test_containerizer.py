@@ -9,6 +9,7 @@ import pytest
 from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Restored
 from agentd.core import events
+from agentd.docker import creation
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerState
 from paddock.model.docker import DockerInfo
@@ -16,6 +17,7 @@ from paddock.model.errors import InvalidRequest, NotFound, Unavailable
 from paddock.model.ids import ContainerId
 from paddock.model.image import parse_image
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
+from testbed.engine import images
 from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject, make
 from tests.faults.stage import name_of
 
@@ -40,6 +42,11 @@ async def test_a_resize_is_answered_and_may_come_twice(subject: Subject) -> None
         assert await subject.hear(events.Resized) == events.Resized(container_id=config.container_id)
         limits = {each.resource: each for each in await subject.containerizer.limits(config.container_id)}
         assert (limits["pids limit"].planned, limits["pids limit"].in_force) == ("17", "17")
+        if subject.engine is not None:
+            # What is smaller holds: the engine's own limit is below ours.
+            with images.client(subject.engine) as api:
+                name = creation.name_of(config.agent_id, config.container_id)
+                assert api.inspect_container(name)["HostConfig"]["PidsLimit"] == 17
     subject.containerizer.resize(replace(wanted, limits=ResourceLimits(pids_count=-7)))
     refused = await subject.hear(events.Resized)
     assert isinstance(refused, events.Resized)
