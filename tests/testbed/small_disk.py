@@ -26,6 +26,12 @@ find "$1" -mindepth 1 -delete
 cp -a "$2/." "$1"
 umount "$2"
 """
+_KEEP_FULL = """\
+while [ -e "$1/filler" ]; do
+    for size in 4096 1; do dd if=/dev/zero of="$1/filler" bs=$size oflag=append conv=notrunc,nocreat; done
+    sleep 0.05
+done >/dev/null 2>&1 </dev/null &
+"""
 
 
 class SmallDisk:
@@ -56,6 +62,10 @@ class SmallDisk:
         self._do("sh", "-c", script, "sh", self._state)
         done = self._testbed.exec(self._host, "sh", "-c", f"dd if=/dev/zero bs=1 count=1 >>{self._state}/filler")
         assert "No space left on device" in done.stderr, done
+
+    def keep_full(self) -> None:
+        """Until `free`: what becomes free is taken soon, by a process on the host that ends by itself."""
+        self._do("sh", "-c", _KEEP_FULL, "sh", self._state)
 
     def free(self) -> None:
         """What filled it is gone."""
