@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.debian import ImageError
+from testbed.distribution import build_wheel
+from testbed.installation import install
 from testbed.three_hosts import ADDRESSES, OUTSIDE, PLACES, Testbed
 from testbed.wrong_use import WrongUse, check_verb
 
@@ -40,7 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("heal", help="boot what crashed, let go on what froze, join what is apart, at full speed")
     for verb, words in (("crash", "its power is gone; its disk stays"), ("freeze", "it hangs: nothing of it runs")):
         verbs.add_parser(verb, help=words).add_argument("host", choices=names)
-    execute = verbs.add_parser("exec", help="run a command there, as root")
+    installing = verbs.add_parser(
+        "install", help="put the package of this tree there, as it is now; daemons have it from their restart on"
+    )
+    installing.add_argument("host", choices=names)
+    execute = verbs.add_parser("exec", help="run a command there, as root; without one, a shell")
     execute.add_argument("host", choices=names)
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     partition = verbs.add_parser("partition", help="what the first sends to the second is lost, and the reverse")
@@ -127,6 +134,9 @@ def _do(testbed: Testbed, options: argparse.Namespace) -> None:
             testbed.freeze(options.host)
         case "partition":
             testbed.partition(options.host, options.other, one_way=options.one_way)
+        case "install":
+            with tempfile.TemporaryDirectory(prefix="paddock-wheel-") as place:
+                install(testbed, options.host, build_wheel(Path(place)))
         case "slow":
             testbed.slow(options.host, options.kbit)
         case _:

@@ -7,10 +7,11 @@ from testbed.three_hosts import OUTSIDE, Testbed
 _NOT_OF_FROZEN = {
     "freeze": "cannot freeze {}: it is frozen already; `heal` lets it go on",
     "exec": "cannot exec on {}: it is frozen, and nothing would run; `heal` lets it go on",
+    "install": "cannot install on {}: it is frozen, and nothing would run; `heal` lets it go on",
 }
 
 
-_DOING = {"exec": "exec on"}
+_DOING = {"exec": "exec on", "install": "install on"}
 
 
 class WrongUse(Exception):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from setup.build_hook import UNITS
-from testbed.distribution import PREFIX, wheelhouse
+from testbed.distribution import PREFIX
+from testbed.installation import install
 from testbed.three_hosts import AGENTS, MASTER, Testbed
 from tests.testbed.conftest import PREVIOUS_VERSION
 from tests.testbed.launcher import LOG, launcher_pid
@@ -18,19 +18,6 @@ from tests.testbed.load import Load
 pytestmark = pytest.mark.timeout(900)
 
 PATIENCE_S = 120.0
-
-
-def install(testbed: Testbed, host: str, wheel: Path) -> None:
-    """As an operator does it: the wheel is copied there, and pip told to install it."""
-    leader = testbed.hosts[host].leader
-    assert leader is not None
-    place = Path(f"/proc/{leader.pid}/root/root")
-    pip = next(wheelhouse().glob("pip-*.whl"))
-    for needed in (wheel, pip):
-        shutil.copy(needed, place / needed.name)
-    words = ["--python", f"{PREFIX}/bin/python", "install", "--quiet", "--no-index", "--no-deps", f"/root/{wheel.name}"]
-    done = testbed.exec(host, "python3", f"/root/{pip.name}/pip", *words, "--root-user-action=ignore", timeout_s=300)
-    assert done.returncode == 0, done.stderr
 
 
 def told(testbed: Testbed, host: str, *words: str) -> str:

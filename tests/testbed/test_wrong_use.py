@@ -58,6 +58,7 @@ def said(directory: Path, words: str, capsys: pytest.CaptureFixture[str]) -> str
         ("crash agent2", "cannot crash agent2: it is down already; `heal` boots it"),
         ("freeze agent2", "cannot freeze agent2: it is down; `heal` boots it"),
         ("exec agent2 true", "cannot exec on agent2: it is down; `heal` boots it"),
+        ("install agent2", "cannot install on agent2: it is down; `heal` boots it"),
         ("slow agent2 100", "cannot slow agent2: it is down; `heal` boots it"),
         ("partition agent2 master", "cannot partition agent2: it is down; `heal` boots it"),
         ("partition master agent2", "cannot partition agent2: it is down; `heal` boots it"),
