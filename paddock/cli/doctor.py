@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from paddock.cli.connect import DEFAULT_MASTER
 from paddock.cli.exit_codes import FAILURE, OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
 from paddock.cli.quantities import duration_ms
@@ -60,7 +61,7 @@ async def run(arguments: argparse.Namespace) -> int:
     from paddock.doctor.surroundings import read_surroundings  # noqa: PLC0415 - the same
 
     reader = host_reader(arguments)
-    host, masters = reader.read(), reader.masters
+    host, masters = reader.read(), tuple(dict.fromkeys((*reader.masters, *_of_this_host())))
     roots = [root for agent in host.agents if agent.state_dir for root in agent.cgroup_roots]
     findings = [*judge_surroundings(read_surroundings(roots, masters)), *await cluster_of(masters)]
     findings += judge(host, min_age_s=duration_ms(arguments.min_age, "--min-age") / 1000)
@@ -69,6 +70,11 @@ async def run(arguments: argparse.Namespace) -> int:
     if wrong:
         print(f"paddock doctor: {len(wrong)} of {len(findings)} things are out of place", file=sys.stderr)
     return FAILURE if wrong else OK
+
+
+def _of_this_host() -> tuple[str, ...]:
+    """The master's address where masterd is installed and was not stopped: its host may have no agent that names it."""
+    return (DEFAULT_MASTER,) if os.path.exists(DEFAULT_MASTER.removeprefix("unix:")) else ()
 
 
 async def cluster_of(masters: Sequence[str]) -> list[Finding]:

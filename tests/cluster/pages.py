@@ -25,6 +25,10 @@ DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^( *)```(\S*) *(.*?)\s*$")
 _MARK = "@@ block at line"
+_STATE = "/var/lib/paddock/agentd"
+"""An installed agent's. There for pages that name it only: elsewhere `agentd --check-config` would find what the cluster's
+agent was started with.
+"""
 _BEGUN = """
 _begun() { _until 'ps -a' '$2 == name && $3 != "staging" && $3 != "starting" { found = 1 } END { exit !found }' "$1"; }
 _asks() { _until frameworks '$0 ~ name { found = 1 } END { exit !found }' "$1"; }
@@ -99,11 +103,15 @@ def script_of(blocks: Iterable[Block]) -> str:
 
 def run_page(page: Path, cluster: OneHost, *, hostname: str = "agent1") -> tuple[int, str]:
     """In namespaces of its own: nothing of the real /run is changed, nor this host's name. `hostname` is the agent's."""
-    inside = (
-        f"hostname {shlex.quote(hostname)}; mount -t tmpfs tmpfs /run; "
-        f'ln -s {shlex.quote(cluster.directory)} /run/paddock; exec bash -c "$1"'
-    )
     script = script_of(block for block in blocks_of(page) if not block.place)
+    directory = shlex.quote(cluster.directory)
+    state = ""
+    if f"--state-dir={_STATE}" in script:
+        state = f"mount -t tmpfs tmpfs /var/lib; mkdir {os.path.dirname(_STATE)}; ln -s {directory}/agent {_STATE}; "
+    inside = (
+        f"hostname {shlex.quote(hostname)}; mount -t tmpfs tmpfs /run; ln -s {directory} /run/paddock; {state}"
+        'exec bash -c "$1"'
+    )
     return run_shell(
         ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", inside, "sh", script],
         timeout_s=120,
