@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc.aio
 
-from paddock.model.errors import NotLeading, Unavailable
+from paddock.model.errors import NotLeading, TimedOut, Unavailable
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.clients.views import AgentView, FrameworkView, KillView, OfferView, StateView, TaskView
 from paddock.rpc.clients.views_from_wire import agent_view, framework_view, offer_view, state_view, task_view
@@ -27,8 +27,11 @@ async def connect_master(addresses: tuple[str, ...]) -> AsyncIterator[MasterClie
     """The first master of the list that leads, or the leader that one names. Unavailable names those that were tried."""
     masters = StaticMasters(addresses)
     failures: list[str] = []
+    silent: set[Address] = set()
     for _ in range(len(addresses) + 1):
         address = masters.current()
+        if address in silent:
+            break
         async with open_channel(address) as channel:
             client = MasterClient(channel, address)
             try:
@@ -40,6 +43,12 @@ async def connect_master(addresses: tuple[str, ...]) -> AsyncIterator[MasterClie
             except Unavailable as error:
                 failures.append(f"{address}: {error}")
                 masters.failed(address)
+                continue
+            except TimedOut:
+                # As when its whole host is away: asked once, because each time costs all of the time-out.
+                failures.append(f"{address}: no answer within {_CONNECT_TIMEOUT_S:g} s")
+                masters.failed(address)
+                silent.add(address)
                 continue
             yield client
             return
@@ -64,7 +73,7 @@ class MasterClient:
         self._subject = f"master at {address}"
 
     async def check(self) -> None:
-        """Raises Unavailable or NotLeading."""
+        """Raises Unavailable, NotLeading, or TimedOut."""
         with remote_errors(self._subject):
             await self._stub.GetMaster(pb.GetMasterRequest(), timeout=_CONNECT_TIMEOUT_S)
 
