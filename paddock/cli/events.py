@@ -242,9 +242,10 @@ class EventLines:
             cell, was = cells[place], before[place] if before is not None else ""
             if column.title in _NO_NEWS:
                 continue
+            name = column.title.lower().replace(" ", "_")
             if before is None:
                 if cell and (self._printer.is_wide or not column.wide):
-                    words.append(f"{column.title.lower()}={cell}")
+                    words.append(f"{name}={cell}")
             elif cell != was:
-                words.append(f"{column.title.lower()}={was or '-'}{_ARROW}{cell or '-'}")
+                words.append(f"{name}={was or '-'}{_ARROW}{cell or '-'}")
         return " ".join(words)

@@ -7,11 +7,16 @@ import sys
 
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
+from paddock.cli.find import find_agent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument("agent", metavar="AGENT", help="the agent's id; it is never admitted again")
+    parser.add_argument(
+        "agent",
+        metavar="AGENT",
+        help="the agent's id, a prefix of it that is unique, or its host's name; its id is never admitted again",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say how many tasks it would end, and change nothing")
     add_master_argument(parser)
 
@@ -21,7 +26,8 @@ async def run(arguments: argparse.Namespace) -> int:
     from paddock.rpc.clients.lifecycle import LifecycleClient  # noqa: PLC0415 - loads gRPC
 
     async with master_of(arguments) as master:
-        count = await LifecycleClient(master).mark_agent_gone(arguments.agent, validate_only=arguments.dry_run)
+        agent_id = (await find_agent(master, arguments.agent)).info.agent_id
+        count = await LifecycleClient(master).mark_agent_gone(agent_id, validate_only=arguments.dry_run)
     would = "would end" if arguments.dry_run else "ended"
-    print(f"paddock gone: {would} {count} tasks of agent {arguments.agent}", file=sys.stderr)
+    print(f"paddock gone: {would} {count} tasks of agent {agent_id}", file=sys.stderr)
     return OK

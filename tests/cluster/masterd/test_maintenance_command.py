@@ -92,7 +92,7 @@ async def test_agents_out_of_use_and_maintenance_outlive_a_crash(masterd: Master
         await run(masterd, "reactivate", "a1")
         await other.offer("a1")
         assert await run(masterd, "teardown", framework.framework_id) == []
-        assert await run(masterd, "gone", "a1", "--dry-run") == []
+        assert await run(masterd, "gone", "a", "--dry-run") == []
         assert await run(masterd, "gone", "a1") == []
         assert await run(masterd, "agents", "--no-headers") == []
         again = await asyncio.to_thread(paddock, masterd, "gone", "a1")

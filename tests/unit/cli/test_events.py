@@ -53,6 +53,15 @@ def test_what_is_different_is_told_and_what_was_there_is_not(capsys: pytest.Capt
     ]
 
 
+def test_what_a_column_tells_is_one_word(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(argparse.Namespace(output="table", no_headers=True))
+    lines = EventLines("framework", (Column(title="FRAMEWORK"), Column(title="MEM MiB")), printer)
+    lines.show([])
+    lines.show([("new", Row(name="f", cells=("f", "64"), document="{}"))])
+    lines.show([("changed", Row(name="f", cells=("f", "96"), document="{}"))])
+    assert told(capsys) == [["framework", "new", "f", "mem_mib=64"], ["framework", "changed", "f", "mem_mib=64→96"]]
+
+
 def test_all_of_what_is_new_with_wide_and_a_header_once(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of("wide", no_headers=False)
     assert capsys.readouterr().out == ""
