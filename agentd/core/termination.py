@@ -205,7 +205,12 @@ def _killed(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
         return None
     by = _by(facts.stopping) if facts.stopping else ""
     if stop.escalated:
-        message = f"killed{by}: {signal_name(stop.signal)} did not end it within its grace period{_stop(evidence)}"
+        late = (
+            f": {signal_name(stop.signal)} did not end it within its grace period"
+            if stop.grace_period_ms
+            else " at once"
+        )
+        message = f"killed{by}{late}{_stop(evidence)}"
         return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_GRACE_EXPIRED), message + _oom(evidence))
     message = f"killed{by}{_stop(evidence)}"
     return _Verdict(TaskState.KILLED, _reason(facts.stopping, Reason.KILL_REQUESTED), message + _oom(evidence))

@@ -336,4 +336,4 @@ def _evidence(found: ResourceStatistics) -> MemoryEvidence:
 
 
 def _bytes_text(amount_bytes: int | None) -> str:
-    return "unknown" if amount_bytes is None else f"{amount_bytes} bytes"
+    return "unknown" if amount_bytes is None else f"{amount_bytes / (1 << 20):.1f} MiB"

@@ -202,6 +202,12 @@ ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
         Reason.AGENT_DRAINING,
         ("who drains the agent", "did not end it within its grace period"),
     ),
+    "drained without a grace period": (
+        EndFacts(record=ended(9, kill=KillOutcome(signal=15, grace_ms=0, escalated=True, took_ms=1)), stopping=DRAIN),
+        TaskState.KILLED,
+        Reason.AGENT_DRAINING,
+        ("who drains the agent at once (SIGTERM, grace 0 ms, ended after 1 ms)",),
+    ),
     "drained during its launch": (
         EndFacts(record=None, stopping=DRAIN),
         TaskState.KILLED,

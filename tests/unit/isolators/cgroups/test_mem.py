@@ -214,7 +214,7 @@ def test_an_oom_kill_is_told_once_per_growth_and_is_not_fatal(v2: tuple[MemoryIs
     assert found.memory is not None
     assert (found.memory.oom_kill_count, found.memory.peak_bytes, found.memory.limit_bytes) == (2, 64 * MIB, 64 * MIB)
     assert found.memory.victims is None
-    assert "2 of the container's processes" in found.message
+    assert found.message.endswith("2 of the container's processes: memory limit 64.0 MiB, peak 64.0 MiB")
     assert isolator.limitation(container_id) is None
     fill(directory, events="oom 2\noom_kill 3\n")
     assert isolator.limitation(container_id) is not None
