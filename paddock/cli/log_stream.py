@@ -61,7 +61,7 @@ async def log_bytes(wanted: LogWanted, tell: Callable[[str], None]) -> AsyncIter
                 raise
             if not is_told:
                 is_told = True
-                tell(f"the connection was lost ({error}); waiting for the agent")
+                tell(f"the connection that brings its {wanted.stream} was lost ({error}); waiting for the agent")
         else:
             return
         await asyncio.sleep(delay_s)

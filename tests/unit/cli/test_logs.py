@@ -67,7 +67,7 @@ def test_each_byte_comes_once_however_often_the_agent_goes(content: bytes, patie
     with pytest.MonkeyPatch.context() as patch:
         found, told = streamed(Agent(content, patience), patch, position=0)
     assert found == content
-    assert all("waiting for the agent" in words for words in told)
+    assert all("that brings its stdout was lost" in words and "waiting for the agent" in words for words in told)
 
 
 def test_going_on_is_from_the_next_byte_and_not_from_the_tail_again(monkeypatch: pytest.MonkeyPatch) -> None:
