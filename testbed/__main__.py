@@ -13,7 +13,7 @@ from testbed.debian import ImageError
 from testbed.distribution import build_wheel
 from testbed.installation import install
 from testbed.three_hosts import ADDRESSES, OUTSIDE, PLACES, Testbed
-from testbed.wrong_use import WrongUse, check_verb
+from testbed.wrong_use import WrongUse, check_root, check_verb
 
 DIRECTORY_VARIABLE = "PADDOCK_TESTBED"
 DEFAULT_DIRECTORY = "/var/tmp/paddock-testbed"  # noqa: S108 - root's own, made with mkdir
@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others = ", ".join(place for place in PLACES if place not in places)
         parser.error(f"argument other: {options.other} cannot be parted from itself: name one of {others}")
     try:
+        check_root(os.geteuid())
         return _run(options, places)
     except (WrongUse, ImageError, OSError, TimeoutError) as error:
         print(f"testbed: {error}", file=sys.stderr)

@@ -18,6 +18,12 @@ class WrongUse(Exception):
     """Names host and state, and the remedy. Nothing was changed."""
 
 
+def check_root(uid: int) -> None:
+    """Raises WrongUse: hosts, cgroups and networks are root's to make."""
+    if uid != 0:
+        raise WrongUse(f"it makes hosts, cgroups and networks, and uid {uid} may not: run it as root")
+
+
 def check_verb(testbed: Testbed, verb: str, places: tuple[str, ...]) -> None:
     """`places` are those that the verb names. Raises WrongUse."""
     if verb == "down":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -121,3 +122,11 @@ def test_words_that_are_wrong(words: str, wrong: str, capsys: pytest.CaptureFixt
 
 def test_a_second_up_leaves_the_first_alone(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is there already: `down` ends the testbed in it" in said(directory, "up", capsys)
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "exec master true"])
+def test_who_is_not_root(
+    verb: str, directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    assert said(directory, verb, capsys).endswith("and uid 65534 may not: run it as root\n")
