@@ -81,7 +81,7 @@ def _rate_kbit(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """One verb. 0; 1 with a sentence, 2 when the words are wrong; of exec the command's own code."""
+    """One verb. 0; 1 with a sentence, 2 when the words are wrong, 130 after Ctrl-C; of exec the command's own code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     places = tuple(vars(options)[each] for each in ("host", "other") if each in options)
@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WrongUse, ImageError, OSError, TimeoutError) as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _run(options: argparse.Namespace, places: tuple[str, ...]) -> int:

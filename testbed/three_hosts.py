@@ -72,8 +72,7 @@ class Testbed:
             directory.mkdir(parents=True)
         except FileExistsError:
             raise ImageError(f"{directory} is there already: `down` ends the testbed in it") from None
-        (directory / "layer").mkdir()
-        layers = host_layers(wheel or build_wheel(_made(directory / "dist")), directory / "layer")
+        layers = _layers(directory, wheel)
         holder = subprocess.Popen(
             ["unshare", "--net", "sleep", "infinity"],
             cwd="/",
@@ -274,6 +273,15 @@ def _installed(host: Host, further: str) -> tuple[dict[str, str], dict[str, str]
     files = {f"etc/paddock/{unit}.toml": own + further, "etc/hosts": "\n".join(["127.0.0.1 localhost", *names, ""])}
     places = (f"etc/systemd/system/{unit}.service", f"etc/systemd/system/multi-user.target.wants/{unit}.service")
     return files, dict.fromkeys(places, installed)
+
+
+def _layers(directory: Path, wheel: Path | None) -> list[Path]:
+    """The hosts' own. Without them nothing of the directory is left, also when somebody has not the patience."""
+    try:
+        return host_layers(wheel or build_wheel(_made(directory / "dist")), _made(directory / "layer"))
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def _settled(pid: int) -> ProcessHandle:

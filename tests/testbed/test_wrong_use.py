@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from testbed.__main__ import main
+from testbed.distribution import REPOSITORY
 from testbed.host_cgroups import HostCgroups
 from testbed.process_handle import ProcessHandle
 from testbed.three_hosts import ADDRESSES, Testbed
@@ -130,3 +134,24 @@ def test_who_is_not_root(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     assert said(directory, verb, capsys).endswith("and uid 65534 may not: run it as root\n")
+
+
+def test_an_up_that_comes_to_no_host_leaves_no_directory(tmp_path: Path) -> None:
+    """Of another one it would be said that a testbed is there already, which `down` would not find."""
+    hosts = tmp_path / "hosts"
+    with pytest.raises(FileNotFoundError, match=r"none\.whl"):
+        Testbed.up(hosts, wheel=tmp_path / "none.whl")
+    assert not hosts.exists()
+
+
+def test_ctrl_c_while_it_is_made_leaves_no_directory(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    words = [sys.executable, "-m", "testbed", f"--directory={hosts}", "up"]
+    with subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        while not (hosts / "dist").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (130, "")
+    assert not hosts.exists()
