@@ -23,6 +23,7 @@ from agentd.containerizer.preparation import Preparation, Ready, StandIn
 from agentd.containerizer.resizer import Resizer
 from agentd.containerizer.shim_link import Message, ShimLink
 from agentd.containerizer.shim_words import as_refusal, ask_what_it_said, failure_of_event, started_event
+from agentd.containerizer.told_ends import ToldEnds
 from agentd.containerizer.unheard_plans import UnheardPlans
 from agentd.core.events import Concluded, Ended, Held, HoldersFound, LaunchFailed, Prepared, PrepareRefused
 from agentd.core.exit_record import ExitRecord
@@ -77,8 +78,7 @@ class NativeContainerizer(Containerizer):
         self._receiver = Receiver(protocol.MAX_MESSAGE_BYTES)
         self._removed: set[ContainerId] = set()
         """Whose shim has said its last word, and that nothing is left of it."""
-        self._told: dict[ContainerId, Concluded | None] = {}
-        """Whose shim has told its end, until the record is durable; and what is to be said then."""
+        self._told = ToldEnds(post)
         self._execs = ExecSessions()
         self._unheard = UnheardPlans()
         self._settling: dict[ContainerId, list[tuple[int, int]]] = {}
@@ -157,7 +157,9 @@ class NativeContainerizer(Containerizer):
         """By its shim; a container whose shim is gone is swept."""
         self._unheard.withdraw(container_id)
         link = self._links.get(container_id)
-        if link is not None and not link.is_closed and container_id not in self._told:
+        if container_id in self._told:
+            self._told.tell_again(container_id)
+        elif link is not None and not link.is_closed:
             link.tell("kill", signal=signal, grace_ms=grace_ms)
         else:
             self._begin_to_settle(container_id)
@@ -214,16 +216,9 @@ class NativeContainerizer(Containerizer):
         submit(
             "conclude",
             lambda: self._isolation.conclude(container_id, record),
-            lambda evidence: self._concluded(Concluded(container_id=container_id, evidence=evidence)),
+            lambda evidence: self._told.conclude(Concluded(container_id=container_id, evidence=evidence)),
             lambda error: self._post(Held(container_id=container_id, what=str(error))),
         )
-
-    def _concluded(self, event: Concluded) -> None:
-        """Nobody is told of an end before its record is durable; the shim sees to that meanwhile, and closes then."""
-        if event.container_id in self._told:
-            self._told[event.container_id] = event
-        else:
-            self._post(event)
 
     def discard(self, container_id: ContainerId) -> None:
         """Record and socket; see Discards."""
@@ -262,6 +257,7 @@ class NativeContainerizer(Containerizer):
     async def stop(self) -> None:
         """Every shim goes on by itself."""
         self._watcher.close()
+        self._told.close()
         await self._fetches.close()
         for link in self._links.values():
             link.close()
@@ -322,15 +318,14 @@ class NativeContainerizer(Containerizer):
             _log.exception("exit record is not understood", extra={"container_id": container_id, "error": str(error)})
             return  # the connection's end follows, and then the file is read
         self._execs.lose(container_id)
-        self._told[container_id] = None
         if not record.problems:
             # It speaks when its cgroups are gone; one that stays is a problem, and is looked for.
             self._removed.add(container_id)
         refused = self._refused.pop(container_id, None)
         if refused is None:
-            self._post(Ended(container_id=container_id, record=record))
+            self._told.tell(Ended(container_id=container_id, record=record))
         else:
-            self._post(LaunchFailed(container_id=container_id, failure=refused))
+            self._told.tell(LaunchFailed(container_id=container_id, failure=refused))
 
     def _drop(self, container_id: ContainerId) -> None:
         link = self._links.pop(container_id, None)
@@ -344,10 +339,8 @@ class NativeContainerizer(Containerizer):
         if self._links.get(container_id) is not link:
             return
         self._drop(container_id)
-        if container_id not in self._told:
+        if not self._told.confirm(container_id):
             self._begin_to_settle(container_id)
-        elif (event := self._told.pop(container_id)) is not None:
-            self._post(event)
 
     def _begin_to_settle(self, container_id: ContainerId) -> None:
         """Once at a time: of two, one would launch anew what the other takes for ended."""

@@ -54,6 +54,7 @@ _NUMBERS = {
     "socket": (41, 198),
     "splice": (275, 76),
     "statx": (332, 291),
+    "sync_file_range": (277, 84),
     "umask": (95, 166),
     "unlinkat": (263, 35),
     "unshare": (272, 97),

@@ -26,6 +26,7 @@ LOG_CHUNK_BYTES = 1 << 20
 _SIGKILL = 9
 CLOCK_REALTIME = 0
 _SPLICE_F_NONBLOCK = 2
+_SYNC_FILE_RANGE_WRITE = 2
 _AT_REMOVEDIR = 0x200
 _STATX_NLINK = 4
 _STATX_BYTES = 256
@@ -209,6 +210,8 @@ class EndingList:
             self._call("fdatasync", fd, fail=fail)
         names = (calls.text(record.temporary_path(plan.record)), calls.text(plan.record))
         self._call("renameat2", AT_FDCWD, names[0], AT_FDCWD, names[1], 0, fail=fail)
+        # On its way to the disk already, while the cgroups are removed.
+        calls.call("sync_file_range", fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
         self._message = calls.put(_MESSAGE.pack(0, 0, vector[2], len(parts), 0, 0, 0))
         calls.relocate(within(self._message, 16), 1)
 

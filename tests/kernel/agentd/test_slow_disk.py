@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.containerizer import told_ends
 from agentd.core import events
 from paddock.launch import ending_list, waiting_list
 from paddock.model.ids import AgentId
@@ -20,9 +21,12 @@ from tests.full_disk import hanging_disk
 
 
 async def test_an_end_is_concluded_when_its_record_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the container's own list, on however slow a machine; its cgroups go, and the agent does its part, meanwhile."""
+    """By the container's own list, on however slow a machine; its cgroups go, and the agent does its part, meanwhile. Whoever
+    wants its end hears it again, and that it takes so long is said.
+    """
     monkeypatch.setattr(waiting_list, "EAR_AFTER_NS", 600 * 10**9)
     monkeypatch.setattr(ending_list, "MOMENT_NS", 600 * 10**9)
+    monkeypatch.setattr(told_ends, "LATE_S", 0.2)
     with tempfile.TemporaryDirectory(prefix="paddock-slow-disk-") as name, hanging_disk(Path(name)) as disk:
         subject = Subject(disk.path, AgentId(f"slow{os.getpid()}x{time.monotonic_ns()}"))
         subject.containerizer, thread = make(subject)
@@ -36,11 +40,21 @@ async def test_an_end_is_concluded_when_its_record_is_durable(monkeypatch: pytes
             assert os.waitstatus_to_exitcode(ended.record.wait_status or 0) == 7
             assert subject.cgroups(config) == []
             subject.containerizer.conclude(config, ended.record, launched=True)
+            subject.containerizer.kill(config.container_id, 15, 0)
+            assert await subject.ended() == ended
+            held = await subject.hear(events.Held, events.Concluded)
+            assert isinstance(held, events.Held)
+            assert "not on the disk yet" in held.what
+            # As the core does with what is held.
+            subject.containerizer.conclude(config, ended.record, launched=True)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await subject.hear(events.Concluded)
             disk.go_on()
             await subject.hear(events.Concluded)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await subject.hear(events.Concluded, events.Held)
         finally:
             disk.go_on()
             await subject.containerizer.stop()
