@@ -1,8 +1,8 @@
 """Real older builds: what they launched is found, followed and ended by this one; their launchers serve it, or are replaced.
 
-`builds/` has them as they were (see its README): `plans-1`, `plans-2-agent` and `plans-3-agent`, whole agents with the layouts of
-plans before today's, and `plans-4`, the launcher and shims of the first build with today's. Who changes a layout and not its number breaks
-that test.
+`builds/` has them as they were (see its README): `plans-1`, `plans-2-agent` and `plans-3-agent`, whole agents with the layouts
+of plans before today's, and `plans-4`, the launcher and shims of the first build with today's. Who changes a layout and not its
+number breaks that test.
 """
 
 import asyncio
