@@ -69,7 +69,7 @@ class CheckpointWriter:
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[_Append | _Replace | _Close] = queue.SimpleQueue()
-        self._collected: list[bytes] = []
+        self._collected: list[DurableEntry] = []
         self.last_number = 0
         self.sync_s = Histogram()
         """The writer thread's."""
@@ -83,18 +83,19 @@ class CheckpointWriter:
         return self._log.size_bytes
 
     def append(self, entry: DurableEntry) -> int:
-        """Give it a number. Once it is flushed `on_durable` with that number, or a higher one, follows.
-
-        Written out here: on the thread it would take the interpreter away from the caller, a piece at a time.
-        """
+        """Give it a number. Once it is flushed `on_durable` with that number, or a higher one, follows."""
         self.last_number += 1
-        self._collected.append(to_bytes(entry, DurableEntry))
+        self._collected.append(entry)
         return self.last_number
 
     def flush(self) -> None:
-        """Have everything appended so far written: the thread wakes for this, not for each entry."""
+        """Have everything appended so far written: the thread wakes for this, not for each entry.
+
+        Put into words here: on the thread that would take the interpreter away from the caller, a piece at a time.
+        """
         if self._collected:
-            self._queue.put(_Append(self.last_number, self._collected))
+            lines = [to_bytes(entry, DurableEntry) for entry in self._collected]
+            self._queue.put(_Append(self.last_number, lines))
             self._collected = []
 
     def replace(self, entries: Sequence[DurableEntry]) -> None:

@@ -338,8 +338,6 @@ class Shell:
         container_id = effect.container.config.container_id
         self.version = effect.version
         before, termination = self.views.get(container_id), effect.container.termination
-        if before is None or before.state is not effect.container.state:
-            tell(effect.container)
         if termination is not None and (before is None or before.termination is None):
             self.meters.note_end(termination.state, termination.reason)
         self.views[container_id] = effect.container
@@ -349,6 +347,9 @@ class Shell:
         for satisfied, future in self._ends.get(container_id, ()):
             if not future.done() and satisfied(effect.container):
                 future.set_result(effect.container)
+        if before is None or before.state is not effect.container.state:
+            # Whoever waits for it is told first.
+            self._loop.call_soon(tell, effect.container)
 
     def _answer(self, request_id: int, error: PaddockError | None) -> None:
         caller = self._callers.get(request_id)
