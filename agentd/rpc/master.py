@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from agentd.core import effects, events, recovery
 from agentd.rpc.master_messages import (
@@ -68,7 +68,8 @@ class MasterClient:
         self._shell = shell
         self._launches = TaskLaunches(shell, users, powers, work_dir, log_policy=log_policy)
         self._info = info
-        self._outgoing: asyncio.Queue[pb.AgentMessage] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[pb.AgentMessage | None] = asyncio.Queue()
+        """None: the connection has ended."""
         self._standalone = StandaloneReport(self._put)
         self._registered = False
         self._told_problem = ""
@@ -138,26 +139,31 @@ class MasterClient:
         self._standalone = StandaloneReport(self._put)
         await knock(address, f"master {address}")
         self._away.reset()
-        async with open_channel(address) as channel:
-            with remote_errors(f"master {address}"):
-                call = AgentRegistryServiceStub(channel).Connect(self._messages())
-                while True:
-                    try:
-                        async with asyncio.timeout(self._silence_s):
-                            message = await anext(aiter(call), None)
-                    except TimeoutError:
-                        raise Unavailable(f"master {address} said nothing for {self._silence_s:g} s") from None
-                    if message is None:
-                        return
-                    await self._received(message)
+        try:
+            async with open_channel(address) as channel:
+                with remote_errors(f"master {address}"):
+                    call = AgentRegistryServiceStub(channel).Connect(self._messages())
+                    while (message := await self._next(call, address)) is not None:
+                        await self._received(message)
+        finally:
+            # gRPC itself waits for more to send, for ever, when the master was the one who went.
+            self._outgoing.put_nowait(None)
+
+    async def _next(self, call: AsyncIterable[pb.MasterMessage], address: Address) -> pb.MasterMessage | None:
+        """None at the end. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(self._silence_s):
+                return await anext(aiter(call), None)
+        except TimeoutError:
+            raise Unavailable(f"master {address} said nothing for {self._silence_s:g} s") from None
 
     async def _messages(self) -> AsyncIterator[pb.AgentMessage]:
         outgoing = self._outgoing
         registration = recovery.registration(self._shell.state)
         self._told_problem = registration.problem
         yield registration_to_wire(self._info(), registration)
-        while True:
-            yield await outgoing.get()
+        while (message := await outgoing.get()) is not None:
+            yield message
 
     async def _received(self, message: pb.MasterMessage) -> None:
         kind = message.WhichOneof("message")
