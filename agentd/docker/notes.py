@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agentd.docker.stand_in import FORMAT
+from agentd.docker.engine_life import FORMAT
 from paddock.kernel import notify
 from paddock.model.ids import ContainerId
 

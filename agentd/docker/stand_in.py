@@ -6,43 +6,25 @@ output is the container's, so that the shim writes, rotates and counts it as any
 that the shim's record tells of it. It needs neither agent nor launcher, and outlives a restart of the engine. What only it
 can see is in its note: who the container's process is, and the last values of counters that vanish with the engine's cgroup.
 
-It is to be there before the engine has created the container: until the start is asked for it imports next to nothing.
+It is to be there before the engine has created the container: until the start is asked for it imports next to nothing, and the
+rest while the engine starts it.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import select
 import sys
-import time
 
-from agentd.docker import ended_process, plain_http, plain_json
-from agentd.docker.log_frames import FrameError, LogFrames, since_of
+from agentd.docker import plain_http
+from agentd.docker.arrivals import Arrivals
 from agentd.docker.stand_in_order import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
-else:
-    import _signal as signal
+    from agentd.docker.engine_life import EngineLife
 
-FORMAT = 1
-EXIT_START_FAILED = 125
-"""`docker run`'s code for it. The note says why."""
-
-CALL_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
-LAST_OUTPUT_S = 10.0
-"""How long after the end the engine has to send the rest of the output: it may be restarting."""
-
-STATUS_TIMEOUT_S = 60.0
 _RETRY_S = 0.2
-_ENDED = ("exited", "dead")
-_PASSED_ON = frozenset(signal.valid_signals()) - {
-    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGCONT),
-    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
-}
 
 
 class StandIn:
@@ -50,52 +32,15 @@ class StandIn:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._engine_id = ""
-        self._held = ended_process.Held()
-        self._writes: list[str] | None = None
-        self._frames = LogFrames()
-        self._logs: plain_http.Exchange | None = None
-        self._retry_at_s = 0.0
-        self._ended_at_s = 0.0
-        self._waiting_signals: list[int] = []
-        self._problem = ""
-        self._last_state: dict[str, object] = {}
-        self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
-        for number in _PASSED_ON:
-            signal.signal(number, lambda _number, _frame: None)
+        self._arrivals = Arrivals()
 
     def run(self) -> int:
         """The wait status to end with."""
-        self._engine_id = self._wait_for_go()
-        if not self._engine_id:
-            return self._waiting_signals[0]
-        path = f"/containers/{self._engine_id}"
-        failure = self._start(f"{path}/start")
-        if failure:
-            self._write_note({"failed": failure})
-            return EXIT_START_FAILED << 8
-        if pid := self._pid_in_cgroup():
-            # Before the engine is asked: where the end has come already, it first sees to that.
-            self._hold(pid)
-        logs = f"{path}/logs?follow=1&stdout=1&stderr=1&timestamps=1"
-        self._open_logs(logs)
-        found = self._inspect()
-        if self._held.pidfd < 0:
-            self._meet(_inside(found, "State"))
-        self._writes = _writes_of(found) if found else None
-        if not self._last_state:
-            # Else the end is told as soon as the output has come, and both are one word.
-            self._write_note(self._whom())
-        self._follow(logs)
-        status, oom_killed = self._status()
-        end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
-        self._write_note({**self._whom(), **end})
-        return status
-
-    def _whom(self) -> dict[str, object]:
-        who = {"engine_id": self._engine_id, "pid": self._held.pid, "main_pid": self._held.main_pid}
-        return {**who, "writes": self._writes}
+        engine_id = self._wait_for_go()
+        if not engine_id:
+            return self._arrivals.signals[0]
+        asked = self._ask_to_start(engine_id)
+        return _life()(self._order, engine_id, self._arrivals).run(asked)
 
     def _wait_for_go(self) -> str:
         """The engine's id; empty when the container is to end before it is there."""
@@ -106,9 +51,13 @@ class StandIn:
                     return file.read().decode().strip()
             except FileNotFoundError:
                 pass
-            if wake_fd in self._turn([] if wake_fd < 0 else [wake_fd], _RETRY_S):
+            ready = self._arrivals.turn([] if wake_fd < 0 else [wake_fd], _RETRY_S)
+            if wake_fd in ready:
                 os.read(wake_fd, 16)
-            if self._waiting_signals:
+            elif not ready:
+                # Whoever waits for long has the time; and Paddock may be upgraded under it.
+                _life()
+            if self._arrivals.signals:
                 return ""
 
     def _make_wake(self) -> int:
@@ -123,203 +72,18 @@ class StandIn:
         except OSError:
             return -1
 
-    def _start(self, path: str) -> dict[str, object]:
-        """Why not, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
+    def _ask_to_start(self, engine_id: str) -> plain_http.Exchange | OSError:
+        path = f"/v{self._order.api}/containers/{engine_id}/start"
         try:
-            status, body = plain_http.ask(self._order.socket, "POST", f"/v{self._order.api}{path}", START_TIMEOUT_S)
-        except (OSError, plain_http.HttpError) as error:
-            return {"status": 0, "message": f"{type(error).__name__}: {error}"}
-        # 304: it runs already, started by an earlier try.
-        return {} if status in {204, 304} else {"status": status, "message": str(body.get("message", ""))}
-
-    def _pid_in_cgroup(self) -> int:
-        """0: it has ended already, or is in no PID namespace of its own."""
-        for _, directory, _ in self._order.reads:
-            return ended_process.first_in(f"{directory}/{self._engine_id}")
-        return 0
-
-    def _state(self) -> dict[str, object]:
-        return _inside(self._inspect(), "State")
-
-    def _inspect(self) -> dict[str, object]:
-        """The engine's word; empty where it has none: the container is gone. Tries until it answers, or time is over."""
-        deadline_s = time.monotonic() + STATUS_TIMEOUT_S
-        while True:
-            try:
-                status, body = self._inspect_once()
-            except (OSError, plain_http.HttpError) as error:
-                self._problem = f"the engine did not tell how it ended: {error}"
-            else:
-                self._problem = "" if status == 200 else f"the engine says {status} {body.get('message', '')}"
-                return body if status == 200 else {}
-            if time.monotonic() > deadline_s:
-                return {}
-            self._turn([], _RETRY_S)
-
-    def _inspect_once(self) -> tuple[int, dict[str, object]]:
-        """Raises OSError, HttpError."""
-        path = f"/v{self._order.api}/containers/{self._engine_id}/json"
-        exchange = plain_http.begin(self._order.socket, "GET", path, CALL_TIMEOUT_S)
-        try:
-            deadline_s = time.monotonic() + CALL_TIMEOUT_S
-            while exchange.sock.fileno() not in self._turn([exchange.sock.fileno()], _RETRY_S):
-                self._see_end()
-                if time.monotonic() > deadline_s:
-                    raise TimeoutError(errno.ETIMEDOUT, "no answer")
-            body = exchange.read_json()
-            return exchange.status, body
-        finally:
-            exchange.close()
-
-    def _meet(self, state: dict[str, object]) -> None:
-        """It has started: so it runs, or this is the last that there is to be said of it."""
-        self._hold(_number(state.get("Pid")))
-        if state.get("Status") in _ENDED:
-            self._last_state = state
-            self._ended_at_s = time.monotonic()
-
-    def _hold(self, pid: int) -> None:
-        order = self._order
-        if self._held.take(pid, self._engine_id, order.reads, has_init=order.has_init):
-            self._pass_on()
-
-    def _follow(self, path: str) -> None:
-        """Until the container has ended and its output has come, or can come no more."""
-        if self._ended_at_s:
-            self._ended_at_s = time.monotonic()
-        while True:
-            if self._logs is None and time.monotonic() >= self._retry_at_s:
-                self._open_logs(path)
-            sources = [] if self._logs is None else [self._logs.sock.fileno()]
-            ready = self._turn(sources, _RETRY_S)
-            if self._logs is not None and self._logs.sock.fileno() in ready:
-                self._carry(self._logs)
-            self._see_end()
-            is_unseen = self._held.pidfd < 0 and self._logs is None and not self._ended_at_s
-            if is_unseen and not self._state().get("Running"):
-                self._ended_at_s = time.monotonic()
-            if self._ended_at_s and (self._logs is None or self._is_late()):
-                if self._logs is None and not self._is_late() and self._problem:
-                    continue
-                return
-
-    def _is_late(self) -> bool:
-        return time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
-
-    def _see_end(self) -> None:
-        """Of a process that is held, at once."""
-        if not self._ended_at_s and self._held.see_end():
-            self._ended_at_s = time.monotonic()
-
-    def _open_logs(self, path: str) -> None:
-        since = since_of(self._frames.since)
-        try:
-            self._logs = plain_http.begin(
-                self._order.socket, "GET", f"/v{self._order.api}{path}{since}", CALL_TIMEOUT_S
-            )
-            self._frames.reconnect()
-            self._problem = ""
+            return plain_http.begin(self._order.socket, "POST", path, START_TIMEOUT_S)
         except OSError as error:
-            self._interrupt(error)
-
-    def _carry(self, logs: plain_http.Exchange) -> None:
-        try:
-            content = logs.receive()
-            if logs.status not in {0, 200}:
-                self._interrupt(f"the engine answered {logs.status}")
-                return
-            frames = self._frames.take(content)
-        except (OSError, plain_http.HttpError, FrameError) as error:
-            self._interrupt(error)
-            return
-        for fd, text in frames:
-            _write_all(fd, text)
-        if logs.is_over:
-            self._problem = ""
-            self._drop_logs()
-
-    def _interrupt(self, error: object) -> None:
-        """The engine went, or something is in its place: it is asked again soon."""
-        self._problem = f"output after {self._frames.since or 'the start'} may be missing: {error}"
-        self._drop_logs()
-
-    def _drop_logs(self) -> None:
-        if self._logs is not None:
-            self._logs.close()
-            self._logs = None
-        self._retry_at_s = time.monotonic() + _RETRY_S
-
-    def _status(self) -> tuple[int, bool | None]:
-        """As waitpid would give it, and whether the engine saw an OOM kill (None: it was not asked in time)."""
-        exact = self._held.wait_status()
-        if exact is not None:
-            # An init says 128 + n for a command that signal n has ended.
-            is_second_hand = self._order.has_init and not exact & 0x7F
-            return ended_process.status_of_code(exact >> 8) if is_second_hand else exact, None
-        state = self._last_state or self._state()
-        deadline_s = time.monotonic() + STATUS_TIMEOUT_S
-        while state.get("Running") and time.monotonic() < deadline_s:
-            self._turn([], _RETRY_S / 10)
-            state = self._state()
-        if not state:
-            return EXIT_START_FAILED << 8, None
-        return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
-
-    def _turn(self, sources: list[int], timeout_s: float) -> set[int]:
-        """Wait for one of these, a signal, the end, or the time. The shim's death closes our output: then so do we."""
-        poll = select.poll()
-        if self._held.pidfd >= 0 and not self._ended_at_s:
-            sources = [*sources, self._held.pidfd]
-        for fd in (*sources, self._wake_fd):
-            poll.register(fd, select.POLLIN)
-        for fd in (1, 2):
-            poll.register(fd, 0)
-        ready = {fd for fd, _ in poll.poll(timeout_s * 1000)}
-        if ready & {1, 2}:
-            raise BrokenPipeError(errno.EPIPE, "the shim is gone")
-        if self._wake_fd in ready:
-            self._waiting_signals += os.read(self._wake_fd, 256)
-            self._pass_on()
-        return ready
-
-    def _pass_on(self) -> None:
-        if self._held.pidfd >= 0:
-            waiting, self._waiting_signals = self._waiting_signals, []
-            self._held.send(waiting)
-
-    def _write_note(self, fields: dict[str, object]) -> None:
-        """Whole or not at all. What is not written costs the agent only what stands in it."""
-        temporary = f"{self._order.note}.new"
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(plain_json.text_of({"format": FORMAT, **fields}))
-            os.rename(temporary, self._order.note)
-        except OSError as error:
-            sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
+            return error
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _life() -> type[EngineLife]:
+    from agentd.docker.engine_life import EngineLife  # noqa: PLC0415 - only now
 
-
-def _inside(fields: object, name: str) -> dict[str, object]:
-    found = fields.get(name) if isinstance(fields, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _writes_of(found: dict[str, object]) -> list[str]:
-    """Where the container writes beside its sandbox, on the host: the layer above its image, volumes of the engine's."""
-    mounts = found.get("Mounts")
-    volumes = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
-    places = [_inside(_inside(found, "GraphDriver"), "Data").get("UpperDir")]
-    places += [each.get("Source") for each in volumes if each.get("Type") == "volume" and each.get("RW")]
-    return [place for place in places if isinstance(place, str) and place]
-
-
-def _write_all(fd: int, text: bytes) -> None:
-    view = memoryview(text)
-    while view:
-        view = view[os.write(fd, view) :]
+    return EngineLife
 
 
 def main() -> None:
@@ -334,4 +98,6 @@ def main() -> None:
         except OSError:
             pass
         os._exit(1)
+    from agentd.docker import ended_process  # noqa: PLC0415
+
     ended_process.end_as(status)

@@ -14,11 +14,12 @@ ANSWERS, ENGINE = "answers", "engine"
 ANSWERS_IT = "reachable"
 
 STAND_IN = (
-    "agentd.docker.stand_in:StandIn._start",
-    "agentd.docker.stand_in:StandIn._hold",
-    "agentd.docker.stand_in:StandIn._follow",
-    "agentd.docker.stand_in:StandIn._status",
-    "agentd.docker.stand_in:StandIn._write_note",
+    "agentd.docker.stand_in:StandIn._ask_to_start",
+    "agentd.docker.engine_life:EngineLife._hear_start",
+    "agentd.docker.engine_life:EngineLife._hold",
+    "agentd.docker.engine_life:EngineLife._follow",
+    "agentd.docker.engine_life:EngineLife._status",
+    "agentd.docker.engine_life:EngineLife._write_note",
 )
 AGENT = (
     "agentd.docker.notes:Notes.go",

@@ -21,7 +21,11 @@ def modules() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "dear", ["json", "enum", "re", "signal", "socket", "typing", "dataclasses", "asyncio", "docker"]
+    "dear",
+    [
+        *("json", "enum", "re", "signal", "socket", "typing", "dataclasses", "asyncio", "docker"),
+        *("agentd.docker.engine_life", "agentd.docker.plain_json", "resource", "struct"),
+    ],
 )
 def test_what_costs_a_start_its_time_is_not_imported_for_it(modules: set[str], dear: str) -> None:
     assert "agentd.docker.stand_in" in modules
