@@ -324,14 +324,24 @@ def _record_of(effect: Effect | Answer) -> Save | None:
 
 
 def _may_overtake(effect: Effect | Answer, waiting: Iterable[Effect | Answer]) -> bool:
-    """Answers, liveness, and kills, unless the launch of something waits on the same stream."""
+    """Answers, liveness, and kills, unless the launch of the same task waits: behind others' a kill that is answered would be
+    lost with a master that ends.
+    """
     match effect:
         case Answer() | ToAgent(message=TellPing()) | ToFramework(message=NoteHeartbeat()):
             return True
-        case ToAgent(stream=stream, message=TellKill()):
+        case ToAgent(stream=stream, message=TellKill() as kill):
             return not any(
-                isinstance(other, ToAgent) and other.stream == stream and isinstance(other.message, TellLaunch)
+                isinstance(other, ToAgent) and other.stream == stream and _launches(other.message, kill)
                 for other in waiting
             )
         case _:
             return False
+
+
+def _launches(message: AgentMessage, kill: TellKill) -> bool:
+    return (
+        isinstance(message, TellLaunch)
+        and message.framework.framework_id == kill.framework_id
+        and any(task.task_id == kill.task_id for task in message.tasks)
+    )

@@ -74,8 +74,8 @@ async def running(write: Write, *, interval_s: float = 3600) -> AsyncIterator[tu
         await task
 
 
-def registered(stream: int, name: str) -> AgentRegistered:
-    info = AgentInfo(agent_id=AgentId(name), hostname=name, resources=parse_resources("cpus:1;mem:64"))
+def registered(stream: int, name: str, resources: str = "cpus:1;mem:64") -> AgentRegistered:
+    info = AgentInfo(agent_id=AgentId(name), hostname=name, resources=parse_resources(resources))
     return AgentRegistered(stream=stream, agent=info)
 
 
