@@ -84,6 +84,8 @@ class Answer:
     answer: asyncio.Future[None]
     promises: bool = False
     """That it lasts. While nothing can be made durable this one is refused, and the others are given: none of them waits."""
+    ends_with_refusal: bool = False
+    """What was asked is over when it is refused: it was a connection."""
 
 
 _REFUSED_WHILE_BLOCKED = (
@@ -167,7 +169,8 @@ class MasterShell:
 
     async def call(self, event: Event) -> None:
         """Returns when the event was handled and what had to be durable is. Raises the core's PaddockError, or Unavailable when
-        what must be durable cannot be: then it was not begun, or it is kept and done later, and the error says which.
+        what must be durable cannot be: then it was not begun, or it is kept and done later, and the error says which. Of what
+        begins a connection nothing is kept, when the caller ends it.
         """
         if self._is_stopping:
             raise Unavailable("masterd is stopping; call again when it is back")
@@ -187,8 +190,8 @@ class MasterShell:
         """Raises what made the registry unwritable: nothing may be promised then."""
         timers = (
             asyncio.create_task(measure_lag(self.meters.loop_lag_s)),
-            asyncio.create_task(self._repeat(self._allocation_interval_s, CycleDue(batch=True))),
-            asyncio.create_task(self._repeat(TICK_S, Tick())),
+            asyncio.create_task(self._repeat(self._allocation_interval_s, lambda: CycleDue(batch=True))),
+            asyncio.create_task(self._repeat(TICK_S, lambda: Tick(takes_nobody=bool(self.problem)))),
         )
         try:
             await self._shell.run()
@@ -197,10 +200,10 @@ class MasterShell:
                 timer.cancel()
             await asyncio.gather(*timers, return_exceptions=True)
 
-    async def _repeat(self, interval_s: float, event: Event) -> None:
+    async def _repeat(self, interval_s: float, event: Callable[[], Event]) -> None:
         while True:
             await asyncio.sleep(interval_s)
-            self.post(event)
+            self.post(event())
 
     def _write_timed(self, records: Sequence[Save]) -> None:
         """On the writer thread."""
@@ -235,7 +238,13 @@ class MasterShell:
             self._cycle_is_queued = True
             self.post(CycleDue(batch=False))
         if posted.answer is not None:
-            effects.append(Answer(answer=posted.answer, promises=isinstance(event, _REFUSED_WHILE_BLOCKED)))
+            effects.append(
+                Answer(
+                    answer=posted.answer,
+                    promises=isinstance(event, _REFUSED_WHILE_BLOCKED),
+                    ends_with_refusal=isinstance(event, Subscribe | AgentRegistered),
+                )
+            )
         return effects
 
     def _blocked(self, and_now: str = "") -> Unavailable:
@@ -245,6 +254,8 @@ class MasterShell:
         match effect:
             case Answer(answer=answer) if answer.done():
                 pass
+            case Answer(answer=answer, ends_with_refusal=True) if self.problem:
+                answer.set_exception(self._blocked())
             case Answer(answer=answer, promises=True) if self.problem:
                 answer.set_exception(
                     self._blocked("; what was asked is kept, and done when that is over unless masterd ends first")

@@ -1,7 +1,4 @@
-"""What can happen to a master. Everything in an event was checked at the edge for form; sense is checked by the core.
-
-A `stream` is the shell's number of one live connection, never used twice.
-"""
+"""What can happen to a master, its form checked at the edge. `stream`: the number of a connection, never used twice."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ class RegisteredTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRegistered:
-    """An agent's first message. Raises AlreadyExists while another stream of this agent id is alive."""
+    """An agent's first message, refused while another stream of this id is alive. `problem`: why it takes no new work."""
 
     stream: int
     agent: AgentInfo
@@ -52,7 +49,6 @@ class AgentRegistered:
     frameworks: tuple[FrameworkInfo, ...] = ()
     standalone: Resources = Resources()
     problem: str = ""
-    """Why it takes no new work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +144,10 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkStreamLost:
-    """The connection ended, or its reader was too slow."""
+    """The connection ended, or its reader was too slow. Not `was_told`: before it could hear that it is subscribed."""
 
     stream: int
+    was_told: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,7 +353,9 @@ class CycleDue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Time passed: pings, heartbeats, deadlines. Wanted about once a second."""
+    """Time passed: pings, heartbeats, deadlines. Wanted about once a second. `takes_nobody`: no framework can come back now."""
+
+    takes_nobody: bool = False
 
 
 Event = (

@@ -8,7 +8,7 @@ from masterd.allocator.constraints import check_groups
 from masterd.core import offers, tasks
 from masterd.core.authorizer import Action
 from masterd.core.effects import CloseFrameworkStream, NoteError, NoteSubscribed, SaveFramework, TellFrameworkGone
-from masterd.core.events import FrameworkCall, Subscribe
+from masterd.core.events import FrameworkCall, FrameworkStreamLost, Subscribe
 from masterd.core.rights import check_may
 from masterd.core.state import COMPLETED_FRAMEWORKS_LIMIT_COUNT, NS_PER_MS, FrameworkEntry, MasterState, Turn, traits_of
 from masterd.core.transitions import FrameworkEvent
@@ -92,7 +92,8 @@ def _begin(turn: Turn, info: FrameworkInfo, event: Subscribe) -> FrameworkEntry:
         state.framework_count += 1
         framework_id = FrameworkId(f"{state.master.master_id}-{state.master.epoch}-{state.framework_count:04d}")
     info = replace(info, framework_id=framework_id)
-    framework = FrameworkEntry(info=info, state=FrameworkState.RECOVERED)
+    named_on_stream = None if event.framework.framework_id else event.stream
+    framework = FrameworkEntry(info=info, state=FrameworkState.RECOVERED, named_on_stream=named_on_stream)
     framework.move(FrameworkEvent.SUBSCRIBE)
     state.frameworks[framework_id] = framework
     state.allocator.add_framework(framework_id, traits_of(info, event.suppressed_roles), active=True)
@@ -134,9 +135,9 @@ def _detach(turn: Turn, framework: FrameworkEntry) -> None:
     framework.asked_for_all = False
 
 
-def stream_lost(turn: Turn, stream: int) -> None:
+def stream_lost(turn: Turn, event: FrameworkStreamLost) -> None:
     """Its offers are free at once; its tasks stay until the failover time is over, which is at once when there is none."""
-    framework_id = turn.state.framework_of_stream.get(stream)
+    framework_id = turn.state.framework_of_stream.get(event.stream)
     if framework_id is None:
         return
     framework = turn.state.frameworks[framework_id]
@@ -145,13 +146,25 @@ def stream_lost(turn: Turn, stream: int) -> None:
     _detach(turn, framework)
     offers.rescind_all(turn, framework)
     turn.state.allocator.set_framework_active(framework_id, active=False)
-    timeout_ns = framework.info.failover_timeout_ms * NS_PER_MS
+    timeout_ns = _time_to_come_back_ms(turn, framework, event) * NS_PER_MS
     framework.deadline_ns = turn.now_ns + timeout_ns
     if timeout_ns == 0:
         end(turn, framework, FrameworkEvent.EXPIRE)
         return
     deadline_ns = turn.wall_ns + timeout_ns
     turn.effects.append(SaveFramework(framework=framework.info, failover_deadline_ns=deadline_ns, completed=False))
+
+
+def _time_to_come_back_ms(turn: Turn, framework: FrameworkEntry, event: FrameworkStreamLost) -> int:
+    """Who was not told that it is subscribed did not leave, the master sent it away, or let it wait for too long: it has the
+    time that it has after a master's start. As one whose id was never told nobody can come back.
+    """
+    failover_ms = framework.info.failover_timeout_ms
+    if event.was_told:
+        return failover_ms
+    if framework.named_on_stream == event.stream:
+        return 0
+    return max(failover_ms, turn.state.settings.resubscribe_grace_ms)
 
 
 def save_deadline(turn: Turn, framework: FrameworkEntry) -> None:

@@ -111,7 +111,9 @@ class Machine:
                 state = self.state
                 offers.make(turn, state.allocator.run(now_ns=now_ns, shuffler=state.shuffler, batch=batch))
                 availability.ask_back(turn)
-            case Tick():
+            case Tick(takes_nobody=takes_nobody):
+                if takes_nobody:
+                    self.state.nobody_fails_before_ns = now_ns + self.state.settings.resubscribe_grace_ms * NS_PER_MS
                 _pass_time(turn)
             case WhitelistChanged(hostnames=hostnames):
                 availability.allow_only(turn, hostnames)
@@ -134,8 +136,8 @@ class Machine:
                     _from_agent(turn, event, agent)
             case Subscribe():
                 framework_events.subscribe(turn, event)
-            case FrameworkStreamLost(stream=stream):
-                framework_events.stream_lost(turn, stream)
+            case FrameworkStreamLost():
+                framework_events.stream_lost(turn, event)
             case (
                 OperatorKill()
                 | OperatorResize()
@@ -268,7 +270,7 @@ def _pass_time(turn: Turn) -> None:
             if framework.next_heartbeat_ns <= now_ns:
                 framework.next_heartbeat_ns = now_ns + state.settings.heartbeat_interval_ms * NS_PER_MS
                 turn.note(framework, NoteHeartbeat())
-        elif framework.deadline_ns <= now_ns:
+        elif max(framework.deadline_ns, state.nobody_fails_before_ns) <= now_ns:
             framework_events.end(turn, framework, FrameworkEvent.EXPIRE)
         elif framework.state is FrameworkState.RECOVERED and not framework.deadline_is_saved:
             framework_events.save_deadline(turn, framework)

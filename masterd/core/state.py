@@ -161,12 +161,14 @@ class FrameworkEntry:
 
     `deadline_is_saved`: of one that has not come back since the start, the next start will know how long it has left.
     `unanswered`: tasks that this subscription asked for, by the agent that must be back before anybody can say.
-    `asked_for_all`: it asked for all its tasks while agents were not back.
+    `asked_for_all`: it asked for all its tasks while agents were not back. `named_on_stream`: where it hears of the id that it
+    was given; nobody else knows it.
     """
 
     info: FrameworkInfo
     state: FrameworkState
     stream: int | None = None
+    named_on_stream: int | None = None
     subscription_id: str = ""
     suppressed_roles: set[str] = field(default_factory=set)
     tasks: dict[TaskId, TaskEntry] = field(default_factory=dict)
@@ -237,7 +239,8 @@ class MasterState:
     """The whole. Changed by the core's machine only; read by operators' calls between two events.
 
     `leases_ms`: when the first lease of a reservation ends, by agent. `maintenance`: by host; of the hosts in
-    `begun_hostnames` the window has begun.
+    `begun_hostnames` the window has begun. `nobody_fails_before_ns`: until then frameworks could not come back, or have had
+    too little time for it.
     """
 
     master: MasterInfo
@@ -267,6 +270,7 @@ class MasterState:
     offer_count: int = 0
     subscription_count: int = 0
     destroy_count: int = 0
+    nobody_fails_before_ns: int = 0
     task_version: int = 0
     tally: Tally = field(default_factory=Tally)
 

@@ -82,17 +82,19 @@ class Schedulers(SchedulerServiceServicer):
             suppressed_roles=roles,
         )
         stream = self._shell.frameworks.open(number)
+        was_told = False
         try:
             await self._shell.call(event)
+            was_told = True
             master = convert.master_info_to_wire(self._shell.machine.state.master)
             async for message in stream.messages():
                 yield cast("pb.SchedulerEvent", to_bytes(message, master, self._writer))
         finally:
-            self._lost(number)
+            self._lost(number, was_told=was_told)
 
-    def _lost(self, number: int) -> None:
+    def _lost(self, number: int, *, was_told: bool) -> None:
         self._shell.frameworks.forget(number)
-        self._shell.post(FrameworkStreamLost(stream=number))
+        self._shell.post(FrameworkStreamLost(stream=number, was_told=was_told))
 
     async def Accept(self, request: pb.AcceptRequest, context: _Context) -> pb.AcceptResponse:
         """A malformed call is refused whole; an invalid task of a well-formed one is answered on the stream."""

@@ -6,18 +6,24 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
-from masterd.core.effects import AgentMessage, Save, TellKill, TellLaunch
+from masterd.core.effects import AgentMessage, Save, SaveFramework, TellKill, TellLaunch
 from masterd.core.events import Accept, Kill, Revive, WeightsChanged
+from masterd.rpc.schedulers import Schedulers
 from masterd.shell import MasterShell
 from masterd.streams import Stream
 from paddock.model.errors import CheckpointBlocked, Unavailable
-from paddock.model.ids import TaskId
+from paddock.model.ids import FrameworkId, TaskId
 from paddock.model.offer import Filters, Launch
+from paddock.rpc.principal import Principal, serve_as
+from paddock.wire.v1 import parties_pb2
+from paddock.wire.v1 import scheduler_service_pb2 as pb
 from tests.unit.masterd.core.world import ROOT, Subscription, call, task_info
-from tests.unit.masterd.test_shell import registered, running, subscribe
+from tests.unit.masterd.rpc.serving import NO_CONTEXT
+from tests.unit.masterd.test_shell import freed, registered, running, subscribe
 
 
 class Disk:
@@ -95,3 +101,57 @@ async def test_a_kill_waits_for_the_launch_of_its_own_task_and_for_no_other() ->
         assert shell.problem
         disk.is_full.clear()
         assert [await heard_task(agent), await heard_task(agent)] == ["launch waits", "kill waits"]
+
+
+async def subscribed(shell: MasterShell, framework: parties_pb2.FrameworkInfo) -> AsyncIterator[pb.SchedulerEvent]:
+    """The first answer, and the stream until it is closed."""
+    stream = Schedulers(shell).Subscribe(pb.SubscribeRequest(framework=framework), NO_CONTEXT)
+    async for message in stream:
+        yield pb.SchedulerEvent.FromString(cast("bytes", message))
+
+
+async def refused(shell: MasterShell, framework: parties_pb2.FrameworkInfo) -> None:
+    with pytest.raises(Unavailable, match="make room$"):
+        await asyncio.wait_for(anext(subscribed(shell, framework)), 10)
+
+
+async def test_who_finds_it_out_with_its_return_loses_no_task_and_subscribes_once_there_is_room() -> None:
+    serve_as(Principal(uid=0))
+    async with on_disk() as (shell, disk):
+        agent = shell.agents.open(-1)
+        await shell.call(registered(-1, "a1"))
+        before = subscribed(shell, parties_pb2.FrameworkInfo(name="f", roles=["*"]))
+        (known_id,) = [(await anext(before)).subscribed.framework_id]
+        (entry,) = shell.machine.state.frameworks.values()
+        await launch(shell, (entry.info.framework_id, entry.subscription_id, 0), "runs")
+        assert await heard_task(agent) == "launch runs"
+        disk.is_full.set()
+        # It has no failover time; its older stream ends as the new one is taken, and that one is refused.
+        framework = parties_pb2.FrameworkInfo(name="f", roles=["*"], framework_id=known_id)
+        await refused(shell, framework)
+        await refused(shell, framework)
+        assert [message async for message in before][-1].error.message
+        disk.is_full.clear()
+        await freed(shell)
+        again = subscribed(shell, framework)
+        assert (await asyncio.wait_for(anext(again), 10)).subscribed.framework_id == known_id
+        assert list(shell.machine.state.frameworks[FrameworkId(known_id)].tasks) == ["runs"]
+        assert not shell.machine.state.completed_frameworks
+        await again.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_new_framework_that_finds_it_out_leaves_nothing_that_nobody_knows() -> None:
+    serve_as(Principal(uid=0))
+    async with on_disk() as (shell, disk):
+        disk.is_full.set()
+        framework = parties_pb2.FrameworkInfo(name="f", roles=["*"], failover_timeout_ms=604_800_000)
+        await refused(shell, framework)
+        await refused(shell, framework)
+        disk.is_full.clear()
+        await freed(shell)
+        stream = subscribed(shell, framework)
+        told = (await asyncio.wait_for(anext(stream), 10)).subscribed.framework_id
+        assert list(shell.machine.state.frameworks) == [told]
+        await stream.aclose()  # type: ignore[attr-defined]
+    saved = {each.framework.framework_id: each.completed for each in disk.written if isinstance(each, SaveFramework)}
+    assert [completed for framework_id, completed in saved.items() if framework_id != told] == [True]

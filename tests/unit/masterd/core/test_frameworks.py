@@ -82,6 +82,49 @@ def test_without_failover_time_the_end_is_at_once() -> None:
     assert [e.completed for e in world.effects if isinstance(e, SaveFramework)] == [False, True]
 
 
+def test_who_was_not_told_that_it_has_come_back_has_time_for_another_attempt_and_keeps_its_tasks() -> None:
+    world = World(settings=Settings(resubscribe_grace_ms=10_000))
+    agent, framework = launched(world)
+    for _ in range(2):
+        again = world.framework(framework_id=framework[0])
+        world.lose_framework(again[2], was_told=False)
+        world.advance(8)
+        assert world.state.frameworks[framework[0]].state is FrameworkState.DISCONNECTED
+    assert TaskId("t1") in world.state.frameworks[framework[0]].tasks
+    assert not world.heard(agent, TellKill)
+    world.advance(3)
+    assert framework[0] in world.state.completed_frameworks
+    assert world.heard(agent, TellKill)
+
+
+def test_a_framework_that_was_never_told_its_id_is_not_waited_for() -> None:
+    world = World()
+    nameless, named = world.framework(failover_s=600), world.framework(framework_id="mine", failover_s=600)
+    for subscription in (nameless, named):
+        world.lose_framework(subscription[2], was_told=False)
+    assert list(world.state.frameworks) == ["mine"]
+    world.advance(599)
+    # It knows its id by now: what happens to a later subscription of it is another matter.
+    told = world.framework(failover_s=600)
+    again = world.framework(framework_id=told[0], failover_s=600)
+    world.lose_framework(again[2], was_told=False)
+    assert list(world.state.frameworks) == ["mine", told[0]]
+    world.advance(2)
+    assert list(world.state.frameworks) == [told[0]]
+
+
+def test_the_time_in_which_nobody_can_come_back_counts_against_no_framework() -> None:
+    world = World(settings=Settings(resubscribe_grace_ms=10_000))
+    agent, framework = launched(world, failover_s=5)
+    world.lose_framework(framework[2])
+    world.advance(30, takes_nobody=True)
+    world.advance(9)
+    assert framework[0] in world.state.frameworks
+    assert not world.heard(agent, TellKill)
+    world.advance(2)
+    assert world.heard(agent, TellKill)
+
+
 def test_teardown_ends_it_with_a_word() -> None:
     world = World()
     agent, framework = launched(world)

@@ -235,9 +235,9 @@ class MasterMachine(RuleBasedStateMachine):
         return self.frameworks[which % len(self.frameworks)]
 
     @precondition(lambda self: self.frameworks)
-    @rule(which=st.integers(0, 5))
-    def framework_leaves(self, which: int) -> None:
-        self.world.lose_framework(self.subscription(which)[2])
+    @rule(which=st.integers(0, 5), was_told=st.booleans())
+    def framework_leaves(self, which: int, *, was_told: bool) -> None:
+        self.world.lose_framework(self.subscription(which)[2], was_told=was_told)
 
     @precondition(lambda self: self.frameworks)
     @rule(

@@ -122,12 +122,12 @@ class World:
         if batch or self.machine.wants_run:
             self.do(CycleDue(batch=batch))
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: float, *, takes_nobody: bool = False) -> None:
         """Second by second, as the shell does: a tick and a batch cycle each."""
         end_ns = self.now_ns + int(seconds * SECOND_NS)
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + SECOND_NS, end_ns)
-            self.do(Tick())
+            self.do(Tick(takes_nobody=takes_nobody))
             self.do(CycleDue(batch=True))
 
     def agent(
@@ -197,8 +197,8 @@ class World:
         self.cycle()
         return note.framework_id, note.subscription_id, stream
 
-    def lose_framework(self, stream: int) -> None:
-        self.do(FrameworkStreamLost(stream=stream))
+    def lose_framework(self, stream: int, *, was_told: bool = True) -> None:
+        self.do(FrameworkStreamLost(stream=stream, was_told=was_told))
         self.cycle()
 
     def heard(self, stream: int, kind: type[Message]) -> list[Message]:
