@@ -14,7 +14,7 @@ from paddock.cli.connect import agent_address
 from paddock.cli.exit_codes import INTERRUPTED
 from paddock.cli.outcome import ended_by_itself, exit_code_of_status, lost_something
 from paddock.cli.run_absence import Absence
-from paddock.cli.run_parted import end_of_task, is_parting, unlaunched
+from paddock.cli.run_parted import end_of_task, is_parting, unanswered, unlaunched
 from paddock.cli.run_request import RunRequest
 from paddock.cli.run_streams import OutputStreams
 from paddock.model.errors import PaddockError, TimedOut, Unavailable
@@ -169,7 +169,10 @@ class _Run:
             self._offer = offer
             self._absence = Absence(offer.hostname)
             self._tell_ports(task, offer)
-            await self._scheduler.accept(offer, [task], refuse_s=_NOT_WANTED_S)
+            try:
+                await self._scheduler.accept(offer, [task], refuse_s=_NOT_WANTED_S)
+            except Unavailable as error:
+                raise unanswered(error) from None
             await self._scheduler.suppress()
 
     def _tell_ports(self, task: TaskInfo, offer: Offer) -> None:

@@ -1,5 +1,5 @@
 """A `paddock run` whose framework was ended without it: while it was out of reach, or by an operator. Its task has an end all
-the same, which the master knows.
+the same, which the master knows. And one that ends because its launch had no answer.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def is_parting(error: PaddockError) -> bool:
 def unlaunched(error: PaddockError) -> Unavailable:
     """Nothing is lost but time."""
     return Unavailable(f"the master has ended this run before anything was launched ({error}); run it again")
+
+
+def unanswered(error: Unavailable) -> Unavailable:
+    """A launch. It may be done all the same, be it later; but nothing of this run outlives it."""
+    return Unavailable(f"{error}; this run ends, and its task with it should it be launched all the same")
 
 
 async def end_of_task(masters: tuple[str, ...], framework_id: FrameworkId, task_id: TaskId) -> TaskStatus:
