@@ -99,8 +99,11 @@ class DiskUsageIsolator(Isolator):
             self._track(container.config, wait_ms=0)
 
     def prepare(self, container: ContainerConfig) -> LaunchPlan:
-        """Nothing for the shim to do; counting begins an interval later."""
-        self._track(container, wait_ms=self.interval_ms)
+        """Nothing for the shim to do; counting begins an interval later. Of one that runs (a resize, an exec) nothing is
+        counted anew: its limit is `update`'s.
+        """
+        if container.container_id not in self._tracked:
+            self._track(container, wait_ms=self.interval_ms)
         return LaunchPlan()
 
     def _track(self, container: ContainerConfig, *, wait_ms: int) -> None:

@@ -116,6 +116,45 @@ async def test_who_writes_more_than_its_disk_is_named(subject: Subject) -> None:
     await concluded(subject, config, await subject.ended())
 
 
+async def test_what_is_written_after_a_resize_counts_as_before(subject: Subject) -> None:
+    """An engine's container writes into its image's layer; that it counts is told once, at its start."""
+    place = "/big" if subject.engine is not None else "$PADDOCK_SANDBOX/big"
+    script = f"mkdir {place}; dd if=/dev/zero of={place}/first bs=1M count=4; exec sleep 1000"
+    config = subject.config("/bin/sh", "-c", script)
+    config = replace(config, resources=Resources.scalars({"cpus": 100, "mem": 64_000, "disk": 16_000}))
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    subject.containerizer.launch(config.container_id)
+    await subject.hear(events.Started)
+    subject.containerizer.watch(config.container_id)
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await disk_used_bytes(subject, config) or 0) < 4 << 20:
+            await asyncio.sleep(0.05)
+    wanted = replace(config, resources=Resources.scalars({"cpus": 100, "mem": 64_000, "disk": 20_000}))
+    subject.containerizer.resize(wanted)
+    assert await subject.hear(events.Resized) == events.Resized(container_id=config.container_id)
+    order = CommandInfo(arguments=("/bin/sh", "-c", f"dd if=/dev/zero of={place}/more bs=1M count=40"))
+    inside = await subject.containerizer.execute(config.container_id, order, ROOT)
+    try:
+        assert (await disk_used_bytes(subject, config) or 0) >= 4 << 20, "what was known is known still"
+        limited = await subject.hear(events.Limited)
+        assert isinstance(limited, events.Limited)
+        assert limited.limitation.disk is not None
+        assert limited.limitation.disk.limit_bytes == 20 << 20
+        assert "big " in limited.limitation.message
+    finally:
+        for fd in (inside.stdin_fd, inside.stdout_fd, inside.stderr_fd):
+            os.close(fd)
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await concluded(subject, config, await subject.ended())
+
+
+async def disk_used_bytes(subject: Subject, config: ContainerConfig) -> int | None:
+    """As it was last counted."""
+    (found,) = await subject.containerizer.usage([config.container_id])
+    return found.disk_used_bytes
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.long)])
 async def test_many_at_once(subject: Subject, count: int) -> None:

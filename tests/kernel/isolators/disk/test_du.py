@@ -155,6 +155,26 @@ def test_a_limit_that_was_met_is_raised_and_no_longer_met(make: Make, container:
     assert isolator.limitation(container.container_id) is None
 
 
+def test_one_that_runs_is_planned_again_and_what_is_known_of_it_stays(
+    make: Make, container: ContainerConfig, tmp_path: Path
+) -> None:
+    """After a resize, and for an exec after that."""
+    isolator = make()
+    isolator.prepare(container)
+    write(tmp_path / "beside/file", 8 * MIB)
+    isolator.count_also(container.container_id, [str(tmp_path / "beside")])
+    before = counted(isolator, container)
+    assert before > 8 * MIB
+    smaller = replace(container, resources=Resources.scalars({"disk": 9000}))
+    isolator.update(container.container_id, smaller.resources, ResourceLimits())
+    for planned in (smaller, container):
+        isolator.prepare(planned)
+        used = isolator.usage(container.container_id)
+        assert (used.disk_used_bytes, used.disk_limit_bytes, used.missing) == (before, 9 * MIB, ())
+    write(tmp_path / "beside/more", 2 * MIB)
+    assert met(isolator, container).fatal
+
+
 def test_hostile_trees_hurt_nobody(make: Make, container: ContainerConfig, tmp_path: Path) -> None:
     sandbox = Path(container.sandbox)
     write(tmp_path / "outside/big", 20 * MIB)
