@@ -269,7 +269,7 @@ class DockerContainerizer(Containerizer):
         note = self._notes.read(container_id)
         try:
             plan = await self._native.plan(container_id, wanted)
-            await self._engine.update(note.engine_id if note else "", creation.limits(plan.writes))
+            await self._engine.update(note.engine_id if note else "", creation.new_limits(plan.writes, wanted.limits))
         except PaddockError as error:
             self._post(Resized(container_id=container_id, error=error))
             self._native.resize(earlier)

@@ -17,6 +17,7 @@ from paddock.model.docker import DockerInfo, DockerNetwork, PortMapping
 from paddock.model.docker_task import engine_command
 from paddock.model.ids import AgentId, ContainerId
 from paddock.model.launch_plan import CgroupWrite, LaunchPlan
+from paddock.model.task import ResourceLimits
 
 AGENT_LABEL = "paddock.agent-id"
 CONTAINER_LABEL = "paddock.container-id"
@@ -41,7 +42,13 @@ _NUMBERS = {
     "cpu.cfs_period_us": "CpuPeriod",
     "pids.max": "PidsLimit",
 }
+_NO_LIMIT = -1
 _UNLIMITED = frozenset({"max", "-1"})
+_NO_SWAP_LIMIT_BYTES = 2**63 - 4096
+_NO_LIMITS: Body = {"PidsLimit": _NO_LIMIT, "CpuQuota": _NO_LIMIT, "Memory": 2**62, "MemorySwap": _NO_SWAP_LIMIT_BYTES}
+"""Of memory an engine refuses -1, and of swap it notes it and writes nothing: these are more than any machine has. Swap's is
+twice as much: v2's is what it has beyond memory's.
+"""
 # runc's own formula for v2's weight, the other way round.
 _SHARES_RANGE, _WEIGHT_RANGE = 262_142, 9_999
 
@@ -97,8 +104,11 @@ def user_of(user: UserIdentity) -> str:
     return f"{user.uid}:{user.gid}"
 
 
-def limits(writes: Sequence[CgroupWrite]) -> Body:
-    """What the engine is to write into its own cgroup, below ours. Files that it does not know are ours alone."""
+def limits(writes: Sequence[CgroupWrite], asked: ResourceLimits) -> Body:
+    """What the engine is to write into its own cgroup, below ours. Files that it does not know are ours alone.
+
+    `asked`: whether swap is to have no limit; for a new cgroup nothing is written then.
+    """
     found: Body = {}
     for write in writes:
         key = _NUMBERS.get(write.file)
@@ -113,7 +123,15 @@ def limits(writes: Sequence[CgroupWrite]) -> Body:
                 found |= {"CpuQuota": int(quota), "CpuPeriod": int(period)}
     memory = found.get("Memory")
     if isinstance(memory, int):
-        found.setdefault("MemorySwap", _with_swap(memory, writes))
+        found.setdefault("MemorySwap", _NO_LIMIT if asked.swap_bytes == _NO_LIMIT else _with_swap(memory, writes))
+    return found
+
+
+def new_limits(writes: Sequence[CgroupWrite], asked: ResourceLimits) -> Body:
+    """`limits` for a container that runs: there a field that is left out keeps what it was."""
+    found = _NO_LIMITS | limits(writes, asked)
+    if found["MemorySwap"] == _NO_LIMIT:
+        found["MemorySwap"] = _NO_SWAP_LIMIT_BYTES
     return found
 
 
@@ -131,7 +149,7 @@ def _host_config(config: ContainerConfig, docker: DockerInfo, plan: LaunchPlan, 
     capabilities = () if plan.capabilities is None else plan.capabilities.bounding
     found: Body = {
         "Mounts": [_bind(config.sandbox, place.sandbox_at, read_only=False), *_volumes(docker)],
-        **limits(plan.writes),
+        **limits(plan.writes, config.limits),
         "CgroupParent": place.cgroup_parent,
         "GroupAdd": [] if docker.image_user else [str(group) for group in config.user.groups],
         "Ulimits": [_ulimit(each.resource, each.soft, each.hard) for each in plan.rlimits],

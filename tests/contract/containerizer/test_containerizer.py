@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from agentd.containerizer.composing import ComposingContainerizer
 from agentd.containerizer.contract import Restored
 from agentd.core import events
 from agentd.docker import creation
+from isolators.host import read_host_facts
 from paddock.kernel.processes import has_ended, open_pidfd
 from paddock.model.container import Container, ContainerState
 from paddock.model.docker import DockerInfo
@@ -18,6 +20,7 @@ from paddock.model.ids import ContainerId
 from paddock.model.image import parse_image
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, ResourceLimits
 from testbed.engine import images
+from tests.agentd_process import cgroup_points
 from tests.contract.containerizer.subject import ROOT, TIMEOUT_S, Subject, make
 from tests.faults.stage import name_of
 
@@ -59,6 +62,50 @@ async def test_a_resize_is_answered_and_may_come_twice(subject: Subject) -> None
     late = await subject.hear(events.Resized)
     assert isinstance(late, events.Resized)
     assert isinstance(late.error, Unavailable)
+
+
+BEYOND_ANY_MACHINE_BYTES = 1 << 60
+
+
+async def test_limits_are_taken_away_and_given_again(subject: Subject) -> None:
+    """As the kernel has them where the command is: an engine's cgroup is below the one that we write."""
+    config, started = await subject.started("/bin/sleep", "1000")
+    counts_swap = read_host_facts(subject.agent_id).swap_accounting
+    swap_bytes = 8 << 20 if counts_swap else None
+    given = ResourceLimits(pids_count=17, cpus_milli=150, memory_bytes=80 << 20, swap_bytes=swap_bytes)
+    none = ResourceLimits(pids_count=-1, cpus_milli=-1, memory_bytes=-1)
+    swap_only = ResourceLimits(memory_bytes=72 << 20, swap_bytes=-1)
+    for limits in (given, none, none, given, swap_only):
+        subject.containerizer.resize(replace(config, limits=limits))
+        assert await subject.hear(events.Resized) == events.Resized(container_id=config.container_id)
+        if limits is given:
+            assert in_force(started.pid, "pids.max") == "17"
+            assert in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0] == "15000"
+        else:
+            assert in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0] in {"-1", "max"}
+            assert not counts_swap or is_none(in_force(started.pid, "memory.memsw.limit_in_bytes", "memory.swap.max"))
+        if limits is none:
+            assert in_force(started.pid, "pids.max") == "max"
+            assert is_none(in_force(started.pid, "memory.limit_in_bytes", "memory.max"))
+        else:
+            assert in_force(started.pid, "memory.limit_in_bytes", "memory.max") == str(limits.memory_bytes)
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await subject.conclude(config, await subject.ended())
+
+
+def is_none(limit: str) -> bool:
+    """An engine takes memory's limit away only for one that no machine can meet."""
+    return limit == "max" or int(limit) > BEYOND_ANY_MACHINE_BYTES
+
+
+def in_force(pid: int, *names: str) -> str:
+    """By whichever of these files there is, where it runs."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+    places = {line.split(":", 2)[2] for line in lines}
+    paths = (Path(f"{point}{place}/{name}") for point in cgroup_points() for place in places for name in names)
+    # In a hierarchy where it has no cgroup of its own it is in the root's.
+    innermost = max((path for path in paths if path.exists()), key=lambda path: len(str(path)))
+    return innermost.read_text(encoding="ascii").strip()
 
 
 async def test_a_kill_ends_it_and_may_come_twice(subject: Subject) -> None:

@@ -22,7 +22,7 @@ from paddock.model.docker import (
 from paddock.model.ids import FrameworkId, TaskId
 from paddock.model.image import parse_image
 from paddock.model.launch_plan import Capabilities, CgroupWrite, LaunchPlan
-from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, KillPolicy, LinuxInfo, Rlimit
+from paddock.model.task import CommandInfo, ContainerInfo, ContainerType, KillPolicy, LinuxInfo, ResourceLimits, Rlimit
 from tests.unit.agentd.core import made
 
 USER = UserIdentity(name="u", uid=7, gid=8, groups=(8, 9), home="/home/u")
@@ -219,14 +219,46 @@ def test_the_hosts_processes_where_the_isolator_lets_it() -> None:
     ],
 )
 def test_limits_of_both_cgroup_versions(writes: list[tuple[str, str]], expected: dict[str, int]) -> None:
-    found = creation.limits([CgroupWrite(controller="x", file=file, value=value) for file, value in writes])
+    found = creation.limits(writes_of(writes), ResourceLimits())
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("writes", "expected"),
+    [
+        ([], {"Memory": 2**62, "MemorySwap": 2**63 - 4096, "PidsLimit": -1, "CpuQuota": -1}),
+        (
+            [("memory.max", "1000"), ("memory.swap.max", "max"), ("pids.max", "max"), ("cpu.max", "7000 100000")],
+            {"Memory": 1000, "MemorySwap": 2**63 - 4096, "PidsLimit": -1, "CpuQuota": 7000, "CpuPeriod": 100_000},
+        ),
+        (
+            [("memory.limit_in_bytes", "1000"), ("cpu.shares", "5"), ("pids.max", "9")],
+            {"Memory": 1000, "MemorySwap": 1000, "CpuShares": 5, "PidsLimit": 9, "CpuQuota": -1},
+        ),
+    ],
+)
+def test_of_a_running_container_what_is_not_limited_is_said(
+    writes: list[tuple[str, str]], expected: dict[str, int]
+) -> None:
+    found = creation.new_limits(writes_of(writes), ResourceLimits())
+    assert found == expected
+
+
+def test_swap_has_no_limit_when_that_was_asked_for() -> None:
+    """The plan writes nothing then, as when nothing was asked for."""
+    writes, asked = writes_of([("memory.max", "1000")]), ResourceLimits(swap_bytes=-1)
+    assert creation.limits(writes, asked) == {"Memory": 1000, "MemorySwap": -1}
+    assert creation.new_limits(writes, asked)["MemorySwap"] == 2**63 - 4096
+
+
+def writes_of(writes: list[tuple[str, str]]) -> list[CgroupWrite]:
+    return [CgroupWrite(controller="x", file=file, value=value) for file, value in writes]
 
 
 def test_each_weight_comes_back_as_itself_from_what_the_engine_makes_of_shares() -> None:
     """By runc's formula."""
     for weight in range(1, 10_001):
-        found = creation.limits([CgroupWrite(controller="cpu", file="cpu.weight", value=str(weight))])["CpuShares"]
+        found = creation.limits(writes_of([("cpu.weight", str(weight))]), ResourceLimits())["CpuShares"]
         assert isinstance(found, int)
         assert 1 + (found - 2) * 9999 // 262_142 == weight
 
