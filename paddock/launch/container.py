@@ -238,8 +238,9 @@ class Container:
             if self.has_pid_namespace:
                 assert self.init is not None
                 processes.send_signal(self.init.pidfd, signal.SIGKILL)
-            if self.pidfd >= 0 and self.wait_status is None and not self._may_still_tell():
-                processes.send_signal(self.pidfd, signal.SIGKILL)
+            if self.pidfd >= 0 and self.wait_status is None:
+                # A stand-in that waits for what is not there yet ends by this.
+                processes.send_signal(self.pidfd, signal.SIGTERM if self._may_still_tell() else signal.SIGKILL)
             if not self.has_pid_namespace and self.cgroup is not None:
                 self.cgroup.kill_all(timeout_s=0.02)
         except OSError:

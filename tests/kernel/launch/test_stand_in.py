@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from paddock.launch.container import STAND_IN_PATIENCE_NS
 from tests.kernel.launch.running import Agent, Shim, wait_for
 
 
@@ -21,7 +22,7 @@ def engine_process(shim: Shim) -> Iterator[subprocess.Popen[bytes]]:
     enter = "".join(f"echo 0 > {file}; " for file in files)
     process = subprocess.Popen(["sh", "-c", f"{enter} trap '' TERM; while true; do sleep 0.05; done"])
     try:
-        wait_for(lambda: Path(files[0]).read_text().strip() != "", 5, "it is not in")
+        wait_for(lambda: Path(files[-1]).read_text().strip() != "", 5, "it is not in")
         yield process
     finally:
         process.kill()
@@ -56,6 +57,16 @@ def test_when_everything_is_killed_it_may_still_tell_how_they_ended(shared: Agen
         record = shim.record()
     assert os.waitstatus_to_exitcode(record["wait_status"]) == 17
     assert record["kill"]["escalated"]
+    assert shim.cgroups() == []
+
+
+def test_where_there_is_nothing_yet_to_be_killed_it_ends_by_itself_at_once(shared: Agent) -> None:
+    """It waits for the engine's part, which will not come."""
+    shim = launch(shared, "trap 'exit 3' TERM; echo ready; while true; do sleep 0.02; done")
+    shim.ask("kill", signal=signal.SIGKILL, grace_ms=0)
+    record = shim.record()
+    assert os.waitstatus_to_exitcode(record["wait_status"]) == 3
+    assert record["kill"]["took_ms"] < STAND_IN_PATIENCE_NS / 1e6
     assert shim.cgroups() == []
 
 
