@@ -35,6 +35,8 @@ class EngineCreations:
     hierarchy: Hierarchy
     sandbox_at: str
     _under_way: dict[ContainerId, asyncio.Task[None]] = field(default_factory=dict)
+    _bringing: set[ContainerId] = field(default_factory=set)
+    """Of those under way the ones that wait for their image once more."""
     _engine_ids: dict[ContainerId, str] = field(default_factory=dict)
     _failures: dict[ContainerId, LaunchFailure] = field(default_factory=dict)
 
@@ -56,10 +58,15 @@ class EngineCreations:
         return self._failures.pop(container_id, None)
 
     async def settle(self, container_id: ContainerId) -> None:
-        """Whatever comes of it is known then."""
+        """For one that has ended: whatever comes of it is known then. A creation is waited for, which may leave something; an
+        image, which may take minutes, is not.
+        """
         under_way = self._under_way.pop(container_id, None)
-        if under_way is not None:
-            await asyncio.wait([under_way])
+        if under_way is None:
+            return
+        if container_id in self._bringing:
+            under_way.cancel()
+        await asyncio.wait([under_way])
 
     def forget(self, container_id: ContainerId) -> None:
         """Idempotent."""
@@ -80,6 +87,8 @@ class EngineCreations:
             engine_id = self._engine_ids[container_id] = await self._created(config, plan, heard)
             self.notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
+            if container_id not in self._under_way:
+                return  # it has ended meanwhile, and its note says how
             failure = self._failures[container_id] = launch_failure_of(error)
             self.notes.give_up(container_id, failure.stage, failure.message)
             native.kill(container_id, 9, 0)
@@ -92,8 +101,14 @@ class EngineCreations:
         try:
             return await create_once(self.engine, self.leftovers, config, order)
         except NotFound:
+            if config.container_id not in self._under_way:
+                raise
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
-            await self.images.bring_again(docker, heard)
+            self._bringing.add(config.container_id)
+            try:
+                await self.images.bring_again(docker, heard)
+            finally:
+                self._bringing.discard(config.container_id)
             return await create_once(self.engine, self.leftovers, config, order)
 
 

@@ -51,6 +51,9 @@ class Images:
             await self._shared(docker.image, heard)
         elif name not in self._known:
             await self._find_or_pull(docker.image, heard)
+        else:
+            # Nothing is asked, but an engine that is not there is told now, and not when there is a shim already.
+            self._engine.calls.check(self._engine.calls.call("find", "image", name))
         if len(self._known) >= KNOWN_MAX_COUNT:
             self._known.clear()
         self._known.add(name)
@@ -73,7 +76,7 @@ class Images:
             hearers: list[Heard] = []
             task = asyncio.get_running_loop().create_task(self._pull(image, hearers))
             pull = self._under_way[name] = _Pull(task, hearers)
-            task.add_done_callback(lambda _: self._under_way.pop(name, None))
+            task.add_done_callback(lambda ended: self._forget(name, ended))
         pull.hearers.append(heard)
         heard(f"image {name} is being pulled")
         try:
@@ -82,6 +85,13 @@ class Images:
             pull.hearers.remove(heard)
             if not pull.hearers:
                 pull.task.cancel()
+                self._forget(name, pull.task)
+
+    def _forget(self, name: str, ended: asyncio.Task[None]) -> None:
+        """Who wants it from now on begins a pull of its own, which stays when this one has come to its end."""
+        pull = self._under_way.get(name)
+        if pull is not None and pull.task is ended:
+            del self._under_way[name]
 
     async def _pull(self, image: ImageReference, hearers: Sequence[Heard]) -> None:
         next_s = asyncio.get_running_loop().time() + TELL_EVERY_S

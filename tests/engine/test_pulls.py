@@ -14,8 +14,10 @@ import pytest
 from agentd.docker.breaker import BreakerPolicy
 from agentd.docker.credentials import Credential
 from agentd.docker.failures import EngineUnresponsive, PullFailed, PullProblem
+from agentd.docker.images import Images
 from agentd.docker.pull_progress import PullProgress
 from agentd.docker.pulls import Pulls
+from paddock.model.docker import DockerInfo
 from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference, parse_image
 from testbed.engine import images
@@ -187,6 +189,40 @@ async def test_a_pull_as_a_whole_has_its_time_too_and_one_that_nobody_wants_ends
             await unwanted
     finally:
         free.resume()
+
+
+async def test_an_image_is_pulled_for_whoever_wants_it_when_another_has_just_given_it_up(
+    asker: Asker, free: Registry
+) -> None:
+    brought = Images(asker.engine, Pulls(asker.calls), None)
+    docker = DockerInfo(image=in_registry(OPEN_PORT))
+    free.pause()
+    try:
+        told = asyncio.Event()
+        first = asyncio.create_task(brought.bring(docker, lambda _words: told.set()))
+        await told.wait()
+        first.cancel()
+        # It comes in the same turn of the loop, when the pull that is given up is there still.
+        second = asyncio.create_task(brought.bring(replace(docker, force_pull=True), lambda _words: None))
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    finally:
+        free.resume()
+    await second
+    assert (await asker.engine.inspect_image(docker.image)).tags == (docker.image.canonical,)
+
+
+async def test_of_a_known_image_an_engine_that_hangs_is_told_at_once(hurt_engine: Engine) -> None:
+    async with asking(hurt_engine.socket, HASTY) as asker:
+        brought = Images(asker.engine, Pulls(asker.calls), None)
+        docker = DockerInfo(image=parse_image(images.BUSYBOX))
+        asker.calls.limits = PATIENT
+        await brought.bring(docker, lambda _words: None)
+        asker.calls.limits = HASTY
+        hurt_engine.pause()
+        await until(lambda: not asker.calls.state.reachable)
+        with pytest.raises(EngineUnresponsive, match="cannot find image .*was not asked"):
+            await brought.bring(docker, lambda _words: None)
 
 
 async def test_a_hung_engine_is_not_taken_for_a_hung_registry(hurt_engine: Engine, free: Registry) -> None:
