@@ -258,23 +258,47 @@ class DockerContainerizer(Containerizer):
     def resize(self, config: ContainerConfig) -> None:
         """Our cgroup first, then the engine's."""
         self._sizes[config.container_id] = config
-        self._native.resize(config)
+        self._track(self._resize(config))
+
+    async def _resize(self, wanted: ContainerConfig) -> None:
+        container_id = wanted.container_id
+        earlier = self._configs.get(container_id)
+        try:
+            if earlier is not None and await self._has_quota_beneath(earlier):
+                await self._engine.update(self._engine_id(container_id), creation.NO_QUOTA)
+        except PaddockError as error:
+            self._sizes.pop(container_id, None)
+            self._post(Resized(container_id=container_id, error=error))
+            return
+        self._native.resize(wanted)
+
+    async def _has_quota_beneath(self, config: ContainerConfig) -> bool:
+        """v1's kernel refuses a quota that is below one of a cgroup further down."""
+        plan = await self._native.plan(config.container_id, config)
+        return any(write.file == creation.V1_QUOTA for write in plan.writes)
+
+    async def _limit(self, config: ContainerConfig) -> None:
+        plan = await self._native.plan(config.container_id, config)
+        limits = creation.new_limits(plan.writes, config.limits)
+        await self._engine.update(self._engine_id(config.container_id), limits)
+
+    def _engine_id(self, container_id: ContainerId) -> str:
+        note = self._notes.read(container_id)
+        return note.engine_id if note else ""
 
     async def _resized(self, wanted: ContainerConfig, event: Resized) -> None:
         container_id = event.container_id
         earlier = self._configs.get(container_id)
-        if event.error is not None or earlier is None:
-            self._post(event)
-            return
-        note = self._notes.read(container_id)
         try:
-            plan = await self._native.plan(container_id, wanted)
-            await self._engine.update(note.engine_id if note else "", creation.new_limits(plan.writes, wanted.limits))
+            if event.error is None and earlier is not None:
+                await self._limit(wanted)
+                self._configs[container_id] = wanted
+            elif earlier is not None and await self._has_quota_beneath(earlier):
+                await self._limit(earlier)
         except PaddockError as error:
-            self._post(Resized(container_id=container_id, error=error))
-            self._native.resize(earlier)
-            return
-        self._configs[container_id] = wanted
+            if event.error is None and earlier is not None:
+                event = Resized(container_id=container_id, error=error)
+                self._native.resize(earlier)
         self._post(event)
 
     async def check_resize(self, config: ContainerConfig) -> None:

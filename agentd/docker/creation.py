@@ -31,6 +31,7 @@ _SANDBOX_NAMES = frozenset({"PADDOCK_SANDBOX", "MESOS_SANDBOX"})
 _LOG_COPY: Body = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "3"}}
 """The engine's own copy of the output, from which the sandbox' logs are written: room for a stand-in that comes late."""
 
+V1_QUOTA = "cpu.cfs_quota_us"
 _NUMBERS = {
     "memory.limit_in_bytes": "Memory",
     "memory.memsw.limit_in_bytes": "MemorySwap",
@@ -38,14 +39,15 @@ _NUMBERS = {
     "memory.max": "Memory",
     "memory.low": "MemoryReservation",
     "cpu.shares": "CpuShares",
-    "cpu.cfs_quota_us": "CpuQuota",
+    V1_QUOTA: "CpuQuota",
     "cpu.cfs_period_us": "CpuPeriod",
     "pids.max": "PidsLimit",
 }
 _NO_LIMIT = -1
 _UNLIMITED = frozenset({"max", "-1"})
+NO_QUOTA: Body = {"CpuQuota": _NO_LIMIT}
 _NO_SWAP_LIMIT_BYTES = 2**63 - 4096
-_NO_LIMITS: Body = {"PidsLimit": _NO_LIMIT, "CpuQuota": _NO_LIMIT, "Memory": 2**62, "MemorySwap": _NO_SWAP_LIMIT_BYTES}
+_NO_LIMITS: Body = {**NO_QUOTA, "PidsLimit": _NO_LIMIT, "Memory": 2**62, "MemorySwap": _NO_SWAP_LIMIT_BYTES}
 """Of memory an engine refuses -1, and of swap it notes it and writes nothing: these are more than any machine has. Swap's is
 twice as much: v2's is what it has beyond memory's.
 """

@@ -73,14 +73,16 @@ async def test_limits_are_taken_away_and_given_again(subject: Subject) -> None:
     counts_swap = read_host_facts(subject.agent_id).swap_accounting
     swap_bytes = 8 << 20 if counts_swap else None
     given = ResourceLimits(pids_count=17, cpus_milli=150, memory_bytes=80 << 20, swap_bytes=swap_bytes)
+    less = replace(given, cpus_milli=120, memory_bytes=72 << 20)
     none = ResourceLimits(pids_count=-1, cpus_milli=-1, memory_bytes=-1)
     swap_only = ResourceLimits(memory_bytes=72 << 20, swap_bytes=-1)
-    for limits in (given, none, none, given, swap_only):
+    for limits in (given, none, none, given, less, swap_only):
         subject.containerizer.resize(replace(config, limits=limits))
         assert await subject.hear(events.Resized) == events.Resized(container_id=config.container_id)
-        if limits is given:
+        if limits.cpus_milli in {150, 120}:
             assert in_force(started.pid, "pids.max") == "17"
-            assert in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0] == "15000"
+            quota_us = in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0]
+            assert quota_us == str(100 * limits.cpus_milli)
         else:
             assert in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0] in {"-1", "max"}
             assert not counts_swap or is_none(in_force(started.pid, "memory.memsw.limit_in_bytes", "memory.swap.max"))
@@ -89,6 +91,12 @@ async def test_limits_are_taken_away_and_given_again(subject: Subject) -> None:
             assert is_none(in_force(started.pid, "memory.limit_in_bytes", "memory.max"))
         else:
             assert in_force(started.pid, "memory.limit_in_bytes", "memory.max") == str(limits.memory_bytes)
+    for limits, is_refused in ((less, False), (replace(less, cpus_milli=110, pids_count=-7), True)):
+        subject.containerizer.resize(replace(config, limits=limits))
+        resized = await subject.hear(events.Resized)
+        assert isinstance(resized, events.Resized)
+        assert (resized.error is not None) is is_refused
+        assert in_force(started.pid, "cpu.cfs_quota_us", "cpu.max").partition(" ")[0] == "12000"
     subject.containerizer.kill(config.container_id, 9, 0)
     await subject.conclude(config, await subject.ended())
 
