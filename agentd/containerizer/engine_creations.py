@@ -106,7 +106,7 @@ class EngineCreations:
             # Somebody has removed the image meanwhile; or it is the network that is not there, and that is said again.
             self._bringing.add(config.container_id)
             try:
-                await self.images.bring_again(docker, heard)
+                await self.images.bring(docker, heard)
             finally:
                 self._bringing.discard(config.container_id)
             return await create_once(self.engine, self.leftovers, config, order)

@@ -16,7 +16,6 @@ from paddock.model.errors import NotFound
 from paddock.model.image import ImageReference
 
 TELL_EVERY_S = 5.0
-KNOWN_MAX_COUNT = 1024
 Heard = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
@@ -38,36 +37,21 @@ class Images:
         self._pulls = pulls
         self._config_path = config_path
         self._under_way: dict[str, _Pull] = {}
-        self._known: set[str] = set()
-        """What the engine had when it was last asked."""
 
     async def bring(self, docker: DockerInfo, heard: Heard) -> None:
-        """The engine has it then, as far as is known. `heard`: how far a pull is, in words, now and then.
+        """The engine has it then. `heard`: how far a pull is, in words, now and then.
 
         Raises PullFailed, EngineUnresponsive, EngineAbsent; InvalidRequest for the credentials.
         """
-        name = docker.image.canonical
-        if docker.force_pull:
-            await self._shared(docker.image, heard)
-        elif name not in self._known:
-            await self._find_or_pull(docker.image, heard)
-        else:
-            # Nothing is asked, but an engine that is not there is told now, and not when there is a shim already.
-            self._engine.calls.check(self._engine.calls.call("find", "image", name))
-        if len(self._known) >= KNOWN_MAX_COUNT:
-            self._known.clear()
-        self._known.add(name)
-
-    async def bring_again(self, docker: DockerInfo, heard: Heard) -> None:
-        """Once the engine has said that it has it no more; as `bring`."""
-        self._known.discard(docker.image.canonical)
-        await self.bring(docker, heard)
-
-    async def _find_or_pull(self, image: ImageReference, heard: Heard) -> None:
-        try:
-            await self._engine.inspect_image(image)
-        except NotFound:
-            await self._shared(image, heard)
+        # What was there a moment ago is asked for too: an engine that hangs is found out before there is a shim.
+        if not docker.force_pull:
+            try:
+                await self._engine.inspect_image(docker.image)
+            except NotFound:
+                pass
+            else:
+                return
+        await self._shared(docker.image, heard)
 
     async def _shared(self, image: ImageReference, heard: Heard) -> None:
         name = image.canonical

@@ -212,7 +212,7 @@ async def test_an_image_is_pulled_for_whoever_wants_it_when_another_has_just_giv
     assert (await asker.engine.inspect_image(docker.image)).tags == (docker.image.canonical,)
 
 
-async def test_of_a_known_image_an_engine_that_hangs_is_told_at_once(hurt_engine: Engine) -> None:
+async def test_of_an_image_that_was_there_an_engine_that_hangs_is_told_at_once(hurt_engine: Engine) -> None:
     async with asking(hurt_engine.socket, HASTY) as asker:
         brought = Images(asker.engine, Pulls(asker.calls), None)
         docker = DockerInfo(image=parse_image(images.BUSYBOX))
@@ -221,7 +221,7 @@ async def test_of_a_known_image_an_engine_that_hangs_is_told_at_once(hurt_engine
         asker.calls.limits = HASTY
         hurt_engine.pause()
         await until(lambda: not asker.calls.state.reachable)
-        with pytest.raises(EngineUnresponsive, match="cannot find image .*was not asked"):
+        with pytest.raises(EngineUnresponsive, match="cannot inspect image .*was not asked"):
             await brought.bring(docker, lambda _words: None)
 
 
