@@ -6,12 +6,16 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.agentd_process import TIME_SCALE
+
 KINDS = ("write", "sync")
+HANGING_S = 30.0 * TIME_SCALE
 _SIZE_MIB = 6
 
 
@@ -143,23 +147,30 @@ def power_cut(directory: Path, *, journal: bool) -> Iterator[tuple[Path, Callabl
 
 
 class HangingDisk:
-    """Mounted at `path`. From `hang` to `go_on` whoever syncs waits, and nobody else."""
+    """Mounted at `path`. From `hang` to `go_on` whoever syncs waits, and nobody else; for HANGING_S at most."""
 
     def __init__(self, path: Path, below: Path) -> None:
         self.path = path
         self._below = below
+        self._timer = threading.Timer(HANGING_S, self._thaw)
 
     def hang(self) -> None:
+        """Once."""
+        self._timer.start()
         subprocess.run(["fsfreeze", "--freeze", self._below], check=True)
 
     def go_on(self) -> None:
         """Once it hangs, or not."""
+        self._timer.cancel()
+        self._thaw()
+
+    def _thaw(self) -> None:
         subprocess.run(["fsfreeze", "--unfreeze", self._below], check=False, capture_output=True)
 
 
 @contextmanager
 def hanging_disk(directory: Path) -> Iterator[HangingDisk]:
-    """An ext4 in a file of another one: what that does not write hangs."""
+    """An ext4 in a file of another one: what that does not write hangs. Without a journal, which others would wait for."""
     with ExitStack() as stack:
         places = [directory / "below", directory / "disk"]
         for place, image, size_mib in zip(
@@ -167,7 +178,7 @@ def hanging_disk(directory: Path) -> Iterator[HangingDisk]:
         ):
             with image.open("wb") as file:
                 file.truncate(size_mib << 20)
-            subprocess.run(["mkfs.ext4", "-q", image], check=True)
+            subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
             place.mkdir()
             _mount("-o", "loop", str(image), str(place))
             stack.callback(_unmount, place)
