@@ -14,13 +14,16 @@ from tests.kernel.launch.running import Agent, Shim, wait_for
 
 @contextmanager
 def engine_process(shim: Shim) -> Iterator[subprocess.Popen[bytes]]:
-    """In a cgroup below the container's in each hierarchy, as an engine's would be. It ignores SIGTERM."""
+    """In a cgroup below the container's in each hierarchy, as an engine's would be. It ignores SIGTERM.
+
+    And forks nothing: in what is being killed nobody may, and a shell that cannot ends by itself.
+    """
     files = []
     for directory in set(shim.plan["cgroup"]["directories"].values()):
         (Path(directory) / "engine").mkdir()
         files.append(f"{directory}/engine/cgroup.procs")
     enter = "".join(f"echo 0 > {file}; " for file in files)
-    process = subprocess.Popen(["sh", "-c", f"{enter} trap '' TERM; while true; do sleep 0.05; done"])
+    process = subprocess.Popen(["sh", "-c", f"{enter} trap '' TERM; exec sleep 1000"])
     try:
         wait_for(lambda: Path(files[-1]).read_text().strip() != "", 5, "it is not in")
         yield process
