@@ -137,16 +137,6 @@ class Exchange:
         return b"".join(found)
 
 
-def ask(path_of_socket: str, method: str, path: str, timeout_s: float) -> tuple[int, dict[str, object]]:
-    """Status and body. Raises OSError, HttpError."""
-    exchange = begin(path_of_socket, method, path, timeout_s)
-    try:
-        body = exchange.read_json()
-        return exchange.status, body
-    finally:
-        exchange.close()
-
-
 def begin(path_of_socket: str, method: str, path: str, timeout_s: float) -> Exchange:
     """The request is sent. Raises OSError."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)

@@ -99,8 +99,8 @@ async def test_whom_the_kernel_kills_for_memory_is_told(subject: Subject, is_mai
     assert memory.limit_bytes == 64 << 20
 
 
-async def test_who_writes_more_than_its_disk_is_named(subject: Subject) -> None:
-    script = "cd $PADDOCK_SANDBOX; dd if=/dev/zero of=large bs=1M count=40; exec sleep 1000"
+async def watched(subject: Subject, script: str) -> ContainerConfig:
+    """It runs, with 16 MiB of disk."""
     config = subject.config("/bin/sh", "-c", script)
     config = replace(config, resources=Resources.scalars({"cpus": 100, "mem": 64_000, "disk": 16_000}))
     subject.containerizer.prepare(config)
@@ -108,6 +108,12 @@ async def test_who_writes_more_than_its_disk_is_named(subject: Subject) -> None:
     subject.containerizer.launch(config.container_id)
     await subject.hear(events.Started)
     subject.containerizer.watch(config.container_id)
+    return config
+
+
+async def test_who_writes_more_than_its_disk_is_named(subject: Subject) -> None:
+    script = "cd $PADDOCK_SANDBOX; dd if=/dev/zero of=large bs=1M count=40; exec sleep 1000"
+    config = await watched(subject, script)
     limited = await subject.hear(events.Limited)
     assert isinstance(limited, events.Limited)
     assert limited.limitation.fatal
@@ -120,13 +126,7 @@ async def test_what_is_written_after_a_resize_counts_as_before(subject: Subject)
     """An engine's container writes into its image's layer; that it counts is told once, at its start."""
     place = "/big" if subject.engine is not None else "$PADDOCK_SANDBOX/big"
     script = f"mkdir {place}; dd if=/dev/zero of={place}/first bs=1M count=4; exec sleep 1000"
-    config = subject.config("/bin/sh", "-c", script)
-    config = replace(config, resources=Resources.scalars({"cpus": 100, "mem": 64_000, "disk": 16_000}))
-    subject.containerizer.prepare(config)
-    await subject.hear(events.Prepared)
-    subject.containerizer.launch(config.container_id)
-    await subject.hear(events.Started)
-    subject.containerizer.watch(config.container_id)
+    config = await watched(subject, script)
     async with asyncio.timeout(TIMEOUT_S):
         while (await disk_used_bytes(subject, config) or 0) < 4 << 20:
             await asyncio.sleep(0.05)
