@@ -61,6 +61,13 @@ def make_executable_memfd(name: str, content: bytes) -> int:
         os.close(writable)
 
 
+def sink(fd: int) -> int:
+    """Give a descriptor the lowest free number, where that is lower than its own; returns its number. It is close-on-exec."""
+    copy = os.dup(fd)
+    os.close(max(fd, copy))
+    return min(fd, copy)
+
+
 def close_all_except(kept: tuple[int, ...]) -> None:
     """Close every descriptor from 3 on but these."""
     first = 3

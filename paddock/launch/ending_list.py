@@ -12,6 +12,7 @@ import os
 import struct
 
 from paddock.kernel.call_list import result_of, value_at, within
+from paddock.kernel.mapping import AGAIN_AT, WAITING_ADDRESS
 from paddock.launch import record, report
 from paddock.launch.named_list import AT_FDCWD
 from paddock.launch.waiting_list import DONTWAIT_NOSIGNAL, SIGSET_BYTES, poll_set
@@ -109,8 +110,8 @@ class EndingList:
         self._write_record()
         self._remove_and_tell()
         self._make_durable()
-        calls.call("close", fds.record_fd)
-        calls.call("exit_group", 0)
+        # Its shim waits for another order: whatever was open for this one is closed there.
+        calls.enter(WAITING_ADDRESS, AGAIN_AT)
 
     def _call(self, name: str, *arguments: Argument, fail: int, zero: int = 0) -> int:
         return self._calls.call(name, *arguments, fail=fail, zero=zero)

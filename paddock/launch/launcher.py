@@ -18,12 +18,13 @@ import time
 
 from paddock.kernel import processes
 from paddock.kernel.syscalls import MACHINE
-from paddock.launch import ear, launcher_start, orders, plan_file, protocol, shim, sockets, sweep, warming
+from paddock.launch import ear, launcher_start, plan_file, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
 from paddock.launch.host import Host
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.launcher_log import log
 from paddock.launch.nursery import Nursery
+from paddock.launch.orders import Launch
 from paddock.launch.plan_file import PlanFile
 from paddock.launch.sockets import Socket
 
@@ -60,6 +61,7 @@ class Launcher:
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(self._listener, select.POLLIN)
         self._poll.register(self._nursery.mounts_fd, select.POLLPRI)
+        self._poll.register(self._nursery.freed_fd, select.POLLIN)
 
     def serve(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -68,10 +70,12 @@ class Launcher:
             for fd, _event in events:
                 if fd == self._wake_fd:
                     self._on_signal()
+                elif fd == self._nursery.freed_fd:
+                    self._hear_freed()
                 elif fd == self._listener.fileno():
                     self._accept()
                 elif fd == self._nursery.mounts_fd:
-                    self._nursery.close()
+                    self._nursery.end_inits()
                 elif fd in self._connections:
                     self._on_message(self._connections[fd])
             if not events:
@@ -96,10 +100,13 @@ class Launcher:
                 return
             if pid == 0:
                 return
+            self._nursery.forget(pid)
             if pid in self._plans:
                 self._on_shim_end(pid, status)
-            else:
-                self._nursery.forget(pid)
+
+    def _hear_freed(self) -> None:
+        for pid in self._nursery.free():
+            os.close(self._plans.pop(pid))
 
     def _on_shim_end(self, pid: int, status: int) -> None:
         plan_fd = self._plans.pop(pid)
@@ -199,9 +206,9 @@ class Launcher:
     def _launch(self, plan_fd: int, control: socket.socket, fds: list[int]) -> None:
         stage = "plan"
         try:
-            content = orders.order_for(plan_fd)
+            launch = Launch(plan_fd, control.fileno())
             stage = "launcher"
-            pid = self._nursery.order(content, plan_fd, control)
+            pid = self._nursery.order(launch)
         except (OSError, protocol.ProtocolError) as error:
             log("launch-refused", error=str(error))
             report = protocol.error_from(error, "fork").to_json()

@@ -17,36 +17,49 @@ if TYPE_CHECKING:
     from paddock.launch.host import Host
 
 MARK = b"LNCH"
-ORDER = struct.Struct("4s2I")
-"""Mark · the plan's size · where its list begins. With it come the plan's descriptor, and the agent's connection."""
+ORDER = struct.Struct("4s3I")
+"""Mark · the plan's size · where its list begins · the init's pid.
+
+With it come the plan's descriptor, the agent's connection, and, where there is an init, its pidfd and its lifeline.
+"""
 
 
 class Order:
     """A shim's. `code`: how the plan's list, `size` bytes with all that comes behind, has ended; None: it was not begun."""
 
-    __slots__ = ("code", "connection_fd", "plan_fd", "size")
+    __slots__ = ("code", "connection_fd", "init", "plan_fd", "size")
 
     def __init__(self, plan_fd: int, connection_fd: int) -> None:
         self.plan_fd = plan_fd
         self.connection_fd = connection_fd
+        self.init: Init | None = None
         self.size = 0
         self.code: int | None = None
 
 
-def order_for(plan_fd: int) -> bytes:
-    """Raises ProtocolError or OSError where this is no plan."""
-    header, size = read_header(plan_fd)
-    return ORDER.pack(MARK, size, header.first * INSTRUCTION_BYTES)
+class Launch:
+    """What the launcher knows of one. Raises ProtocolError or OSError where this is no plan."""
+
+    __slots__ = ("_connection_fd", "_first", "_plan_fd", "_size")
+
+    def __init__(self, plan_fd: int, connection_fd: int) -> None:
+        self._plan_fd = plan_fd
+        self._connection_fd = connection_fd
+        header, self._size = read_header(plan_fd)
+        self._first = header.first * INSTRUCTION_BYTES
+
+    def send(self, connection: Socket, init: Init | None) -> None:
+        """Order it from a waiting shim. Raises OSError when that is gone."""
+        fds = [self._plan_fd, self._connection_fd]
+        if init is not None:
+            fds += [init.pidfd, init.lifeline_fd]
+        content = ORDER.pack(MARK, self._size, self._first, 0 if init is None else init.pid)
+        sockets.send_fds(connection, content, fds)
 
 
-def send_order(order: Socket, content: bytes, plan_fd: int, control: Socket) -> None:
-    """The launcher's word to a waiting shim. Raises OSError when it is gone."""
-    sockets.send_fds(order, content, [plan_fd, control.fileno()])
-
-
-def start(host: Host, init: Init | None, order: Order) -> Container | None:
+def start(host: Host, order: Order) -> Container | None:
     """Launch, up to the command's way to execve; or undo everything, say why to the agent, and return None."""
-    container = Container(host, init)
+    container = Container(host, order.init)
     container.open_clients(lambda client, content, fds: operations.handle(container, client, content, fds))
     container.clients.add(sockets.of(order.connection_fd))
     try:

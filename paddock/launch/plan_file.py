@@ -1,6 +1,6 @@
 """A plan on its way to its shim: the launch as a call list, what the shim keeps in mind, and the plan itself, in one memfd.
 
-The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 4: instruction 0 of the list
+The shim carries the list out as it comes, and reads the plan only to say what has failed. Format 5: instruction 0 of the list
 is the header. After its first word: the mark with the format; the first step, and whether memory is shared; the lengths of
 list, summary and plan; where report and outcome stand. Behind it are the inputs. Summary and plan are JSON.
 """
@@ -18,7 +18,7 @@ from paddock.launch.launch_list import OUTCOME, LaunchList
 from paddock.launch.protocol import FormatError, ProtocolError
 from paddock.launch.summary import Summary
 
-FORMAT = 4
+FORMAT = 5
 """Of the file, with the list's steps and the report in it: what a launcher of another build cannot carry out, it refuses.
 
 (The plan in it has its own.) Who changes the layout of any of these counts this up: agents replace such a launcher.

@@ -16,7 +16,6 @@ from paddock.launch.waiting_list import EAR_AFTER_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from paddock.launch.container import Init
     from paddock.launch.host import Host
     from paddock.launch.logs import LogPump
     from paddock.launch.orders import Order
@@ -26,12 +25,12 @@ LEFTOVERS = 3
 _EAR_RETRY_NS = 1_000_000_000
 
 
-def live(host: Host, init: Init | None, order: Order) -> int:
+def live(host: Host, order: Order) -> int:
     """The shim's life, from its order on, or from what a list has left to it. Forked, it has waited for that.
 
     CLEAN, or LEFTOVERS when a sweep must finish what could not be removed.
     """
-    container = orders.start(host, init, order)
+    container = orders.start(host, order)
     if container is None:
         return CLEAN
     _let_unneeded_init_go(container)

@@ -12,11 +12,11 @@ import socket
 import struct
 
 from paddock.kernel import processes
+from paddock.kernel.descriptors import sink
 from paddock.kernel.errors import wrapped
 from paddock.launch import shim
 from paddock.launch.birth_list import BirthList
 from paddock.launch.children import end_child, live_and_end
-from paddock.launch.container import Init
 from paddock.launch.launcher_log import log
 
 TYPE_CHECKING = False
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from paddock.launch.host import Host
+    from paddock.launch.sockets import Socket
 
 _PID = struct.Struct("i")
+_BEAR = b"B"
 _LARGEST_PID = 1 << 31
-_RIGHTS_BYTES = socket.CMSG_SPACE(3 * 4)
+_RIGHTS_BYTES = socket.CMSG_SPACE(4)
 _RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 _SIGNALS_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 
@@ -44,16 +46,13 @@ class Template:
         with theirs:
             pid = os.fork()
             if pid == 0:
-                end_child(lambda: _serve(self._host, theirs), (theirs.fileno(), self._host.null_fd))
+                end_child(lambda: _serve(self._host, theirs.detach()), (theirs.fileno(), self._host.null_fd))
         return ours, pid
 
-    def bear(self, init: Init | None, order: socket.socket) -> int:
+    def bear(self, order: Socket) -> int:
         """A new shim that waits for its order; returns its pid. Raises KernelError; a template that died is replaced."""
-        fds = [order.fileno()]
-        if init is not None:
-            fds += [init.pidfd, init.lifeline_fd]
         try:
-            socket.send_fds(self._connection, [_PID.pack(0 if init is None else init.pid)], fds)
+            socket.send_fds(self._connection, [_BEAR], [order.fileno()])
             answer = self._connection.recv(_PID.size)
         except (BrokenPipeError, ConnectionResetError):
             answer = b""
@@ -61,7 +60,7 @@ class Template:
             log("template-lost", template=self.pid)
             self._connection.close()
             self._connection, self.pid = self._start()
-            return self.bear(init, order)
+            return self.bear(order)
         (pid,) = _PID.unpack(answer)
         if pid < 0:
             raise wrapped(OSError(-pid, ""), "clone3", "", "shim")
@@ -72,25 +71,27 @@ class Template:
         self._connection.close()
 
 
-def _serve(host: Host, connection: socket.socket) -> int:
+def _serve(host: Host, connection_fd: int) -> int:
     processes.set_name("paddock-templat")
     # What ends the daemon, systemd's stop for one, must not end a shim before its container. The template ends with the
     # launcher's end of the connection.
     processes.ignore_signals(_SIGNALS_IGNORED)
-    birth = BirthList(host.runner, connection.fileno())
+    # No number below theirs is free: whatever a shim opens has a greater one.
+    host.null_fd = sink(host.null_fd)
+    connection = socket.socket(fileno=sink(connection_fd))
+    birth = BirthList(host, connection.fileno())
     while True:
-        content, ancillary, _flags, _address = connection.recvmsg(_PID.size, _RIGHTS_BYTES, _RECEIVE_FLAGS)
+        content, ancillary, _flags, _address = connection.recvmsg(len(_BEAR), _RIGHTS_BYTES, _RECEIVE_FLAGS)
         if not content:
             return 0
-        fds = [fd for _level, _kind, piece in ancillary for fd in memoryview(piece).cast("i")]
-        init = Init(_PID.unpack(content)[0], fds[1], fds[2]) if len(fds) > 1 else None
-        pid = birth.run(fds[0], init)
+        ((_level, _kind, piece),) = ancillary
+        (order_fd,) = _PID.unpack(piece)
+        pid = birth.run(order_fd)
         if pid > _LARGEST_PID:
-            _be_shim(host, birth, init, pid)
-        for fd in fds:
-            os.close(fd)
+            _be_shim(host, birth, pid)
+        os.close(order_fd)
         connection.send(_PID.pack(pid))
 
 
-def _be_shim(host: Host, birth: BirthList, init: Init | None, code: int) -> NoReturn:
-    live_and_end(lambda: shim.live(host, init, birth.order(code)))
+def _be_shim(host: Host, birth: BirthList, code: int) -> NoReturn:
+    live_and_end(lambda: shim.live(host, birth.order(code)))

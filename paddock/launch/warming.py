@@ -76,7 +76,7 @@ def _live_once(host: Host, content: bytes) -> None:
     with ours:
         for message in _MESSAGES:
             ours.send(message)
-        shim.live(host, None, Order(make_sealed_memfd("rehearsal", content), theirs.detach()))
+        shim.live(host, Order(make_sealed_memfd("rehearsal", content), theirs.detach()))
 
 
 def _plan(arguments: Arguments, host: Host, directory: str, container_id: str) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """Real older builds: what they launched is found, followed and ended by this one; their launchers serve it, or are replaced.
 
-`builds/` has them as they were (see its README): `plans-1`, `plans-2-agent` and `plans-3-agent`, whole agents with the layouts
-of plans before today's, and `plans-4`, the launcher and shims of the first build with today's. Who changes a layout and not its
-number breaks that test.
+`builds/` has them as they were (see its README): `plans-1` and `plans-2-agent` to `plans-4-agent`, whole agents with the
+layouts of plans before today's, and `plans-5`, the launcher and shims of the first build with today's. Who changes a layout and
+not its number breaks that test.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def builds() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture(params=["plans-1", "plans-2-agent", "plans-3-agent"])
+@pytest.fixture(params=["plans-1", "plans-2-agent", "plans-3-agent", "plans-4-agent"])
 def build(builds: Path, request: pytest.FixtureRequest) -> Path:
     return builds / str(request.param)
 
@@ -189,7 +189,7 @@ async def test_a_launcher_of_the_first_build_with_todays_layout_serves_this_one(
     assert agentd.stop() == 0
     os.kill(first, signal.SIGTERM)
     await asyncio.to_thread(assert_gone, first)
-    words = [word.replace(str(OURS), str(builds / "plans-4")) for word in words]
+    words = [word.replace(str(OURS), str(builds / "plans-5")) for word in words]
     with subprocess.Popen(words, stderr=subprocess.PIPE) as other:
         assert other.stderr is not None
         assert b"event=ready" in await asyncio.to_thread(other.stderr.readline)
@@ -198,7 +198,7 @@ async def test_a_launcher_of_the_first_build_with_todays_layout_serves_this_one(
             async with calling(agentd.address) as agent:
                 counting = await agent.launch(COUNT, until=RUNNING)
                 assert other.poll() is None
-                assert root_of(counting.shim_pid) == str(builds / "plans-4")
+                assert root_of(counting.shim_pid) == str(builds / "plans-5")
                 await assert_it_goes_on(agent, counting)
                 orphaned = await agent.launch(SLEEP, until=RUNNING)
                 os.kill(orphaned.shim_pid, signal.SIGKILL)

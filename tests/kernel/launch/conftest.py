@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from paddock.launch import ending_list, waiting_list
 from tests.kernel.launch.running import Agent, agent
 
 
@@ -17,3 +18,10 @@ def shared() -> Iterator[Agent]:
 def own() -> Iterator[Agent]:
     with agent() as running:
         yield running
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists written now open no ear, and wait for an end: on a slow machine no life is short, and then it is Python's."""
+    monkeypatch.setattr(waiting_list, "EAR_AFTER_NS", 600 * 10**9)
+    monkeypatch.setattr(ending_list, "MOMENT_NS", 600 * 10**9)

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from paddock.launch import ending_list, report, sweep, waiting_list
 from paddock.launch import record as records
+from paddock.launch import report, sweep
 from tests.full_disk import power_cut
-from tests.kernel.launch.running import Agent, Json, Shim, read_record, wait_for
-
-
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists written now open no ear, and wait for an end: on a slow machine no life is short, and then it is Python's."""
-    monkeypatch.setattr(waiting_list, "EAR_AFTER_NS", 600 * 10**9)
-    monkeypatch.setattr(ending_list, "MOMENT_NS", 600 * 10**9)
+from tests.kernel.launch.running import Agent, Json, Shim, read_record
 
 
 def ended_by_its_list(running: Agent, argv: list[str]) -> tuple[Shim, Json]:
@@ -46,11 +39,6 @@ def test_an_ordinary_end_is_the_lists(shared: Agent, script: str, stdout: bytes)
     assert record["container_id"] == shim.plan["container_id"]
     assert read_record(shim.plan) == record
     assert not Path(records.temporary_path(shim.plan["record"])).exists()
-    wait_for(lambda: is_gone(record["shim_pid"]), 10, "the shim stays")
-
-
-def is_gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
 
 
 def own_cgroup(controller: str) -> Callable[[Json], str]:

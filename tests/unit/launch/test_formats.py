@@ -45,7 +45,7 @@ def test_each_number_that_is_to_be_read_has_its_bytes() -> None:
 
 def test_the_plans_number_covers_the_reports() -> None:
     """A report's places are in the list that the agent writes, and a shim reads it by its own: both change together."""
-    assert (plan_file.FORMAT, report.FORMAT, report.FIXED.format) == (4, 1, "4s2i36s2q2q2q4i512s512s")
+    assert (plan_file.FORMAT, report.FORMAT, report.FIXED.format) == (5, 1, "4s2i36s2q2q2q4i512s512s")
 
 
 def test_a_word_and_a_note_of_a_command_that_runs() -> None:

@@ -51,9 +51,9 @@ def test_what_is_sealed_is_read() -> None:
     assert_golden(opened(seal(golden())))
 
 
-def test_the_golden_file_of_format_4_is_read() -> None:
+def test_the_golden_file_of_format_5_is_read() -> None:
     """A launcher of an older build may be asked by a newer agent, and the other way round."""
-    assert_golden(opened((GOLDEN / "plan-4.sealed").read_bytes()))
+    assert_golden(opened((GOLDEN / "plan-5.sealed").read_bytes()))
 
 
 def test_a_list_is_restored() -> None:
