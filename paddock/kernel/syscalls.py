@@ -115,6 +115,7 @@ def openat2(directory_fd: int, path: str, flags: int, mode: int, resolve: int) -
 
 CLONE_VM = 0x100
 CLONE_PIDFD = 0x1000
+CLONE_VFORK = 0x4000
 CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000
 CLONE_ARGUMENTS = struct.Struct("11Q")

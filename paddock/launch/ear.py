@@ -72,11 +72,9 @@ def peer_uid(connection: Socket) -> int:
     return int(uid)
 
 
-def receive(connection: Socket) -> tuple[bytes, list[int]] | None:
+def receive(connection: Socket, max_bytes: int = protocol.MAX_MESSAGE_BYTES) -> tuple[bytes, list[int]] | None:
     """One message and its descriptors (close-on-exec); None at the end, or when the message broke the bounds."""
-    content, ancillary, flags, _address = connection.recvmsg(
-        protocol.MAX_MESSAGE_BYTES + 1, _ANCILLARY_BYTES, _RECEIVE_FLAGS
-    )
+    content, ancillary, flags, _address = connection.recvmsg(max_bytes + 1, _ANCILLARY_BYTES, _RECEIVE_FLAGS)
     fds: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

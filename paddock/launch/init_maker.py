@@ -1,91 +1,115 @@
 """Makes inits: each is PID 1 of an empty PID namespace with a private mount namespace and an IPC namespace.
 
-They are started by posix_spawn (no page table is copied) while the launcher is for a moment in new namespaces. That round
-trip is all or nothing: a launcher that cannot come back ends.
+By a call list: the child shares the launcher's memory until its execve, as after `vfork`, so that no page table is copied.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+import struct
 
 from paddock.kernel import capabilities, processes
+from paddock.kernel.call_list import INSTRUCTION_BYTES, RESULT_OFFSET, CallList, result_in, result_of, value_at, within
 from paddock.kernel.descriptors import close_all_except
-from paddock.kernel.errors import wrapped
-from paddock.kernel.namespaces import (
-    CLONE_NEWIPC,
-    CLONE_NEWNS,
-    CLONE_NEWPID,
-    make_mounts_private,
-    setns,
-    unshare,
-)
+from paddock.kernel.errors import KernelError
+from paddock.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, PRIVATE_MOUNTS
+from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from paddock.launch import still_init
 from paddock.launch.container import Init
+from paddock.launch.named_list import NamedList
 
-_FLAGS = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC
-_EXIT_LOST = 71
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from paddock.kernel.call_runner import CallRunner
+
+_FLAGS = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_PIDFD
+_PIDFD_AT = 8
+_INT = struct.Struct("i")
+_BORN = 1 << 33
+"""What the list returns in a child that is to be an init in Python. Greater than any pid."""
+_EX_FAILED = 70
+# What Python ignores would stay ignored; what it handles execve sets back.
+_IGNORED = (int(signal.SIGPIPE), int(signal.SIGXFSZ))
 
 
 class InitMaker:
     """Makes inits one at a time."""
 
-    __slots__ = ("_own_fds", "_program_fd")
+    __slots__ = ("_failed", "_first", "_memory", "_named", "_pidfd_at", "_read_at", "_runner")
 
-    def __init__(self, machine: str, run_directory: str) -> None:
-        self._own_fds = tuple(
-            (os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
-            for name, flag in (("mnt", CLONE_NEWNS), ("ipc", CLONE_NEWIPC), ("pid", CLONE_NEWPID))
-        )
-        # -1 where init is a forked Python.
-        self._program_fd = _open_program(machine, run_directory)
+    def __init__(self, runner: CallRunner, machine: str, run_directory: str) -> None:
+        calls = CallList()
+        named = NamedList(calls)
+        program_fd = _open_program(machine, run_directory)
+        read_fd, pidfd = calls.put(bytes(_INT.size)), calls.put(bytes(_INT.size))
+        self._failed = calls.land()
+        calls.call("exit_group", _EX_FAILED)
+        prepared = calls.here
+        argv, environment = calls.vector(["paddock-init"]), calls.vector([])
+        shared = CLONE_VM | CLONE_VFORK if runner.shares_memory and program_fd >= 0 else 0
+        arguments = calls.put(CLONE_ARGUMENTS.pack(_FLAGS | shared, pidfd[2], 0, 0, signal.SIGCHLD, *(0,) * 6))
+        calls.relocate(within(arguments, _PIDFD_AT), 1)
+        calls.end()
+        child = calls.here
+        named.fail = self._failed
+        source, target, _kind, flags, _options = PRIVATE_MOUNTS
+        named.do("mount", calls.text(source), calls.text(target), 0, flags, 0, path=target)
+        if program_fd < 0:
+            calls.end(_BORN)
+        default = calls.put(bytes(32))
+        for number in _IGNORED:
+            named.do("rt_sigaction", number, default, 0, 8)
+        named.do("setsid")
+        named.do("dup3", value_at(read_fd), 0, 0)
+        for fd in (1, 2):
+            named.do("close", fd)
+        path = f"/proc/self/fd/{program_fd}"
+        named.do("execve", calls.text(path), argv, environment, path=path)
+        self._first = calls.here
+        calls.end(result_of(calls.call("clone3", arguments, CLONE_ARGUMENTS.size, zero=child)))
+        self._memory = calls.to_bytes()
+        self._read_at, self._pidfd_at = calls.size + read_fd[2], calls.size + pidfd[2]
+        self._named = named
+        self._runner = runner
+        runner.run(self._memory, prepared)
 
     def make(self) -> Init:
         """A new one. Raises KernelError."""
         read_fd, lifeline_fd = os.pipe2(os.O_CLOEXEC)
         try:
-            pid = self._start_in_new_namespaces(read_fd)
-            return Init(pid, processes.open_pidfd(pid), lifeline_fd)
+            pid = self._start(read_fd)
         except BaseException:
             os.close(lifeline_fd)
             raise
         finally:
             os.close(read_fd)
+        (pidfd,) = _INT.unpack_from(self._memory, self._pidfd_at)
+        return Init(pid, pidfd, lifeline_fd)
 
-    def _start_in_new_namespaces(self, read_fd: int) -> int:
-        unshare(_FLAGS)
-        try:
-            make_mounts_private()
-            return self._spawn(read_fd) if self._program_fd >= 0 else _fork_init(read_fd)
-        finally:
-            try:
-                for fd, flag in self._own_fds:
-                    setns(fd, flag)
-            except OSError as error:
-                sys.stderr.write(f"paddock-launcher: event=lost-own-namespaces error={error}\n")
-                os._exit(_EXIT_LOST)
+    def _start(self, read_fd: int) -> int:
+        _INT.pack_into(self._memory, self._read_at, read_fd)
+        pid = self._runner.run(self._memory, self._first)
+        if pid == _BORN:
+            _be_init(read_fd)
+        if pid < 0:
+            raise KernelError("clone3", "", "init", -pid)
+        if failed := result_in(self._memory, self._failed) // INSTRUCTION_BYTES:
+            raise self._give_up(failed)
+        return pid
 
-    def _spawn(self, read_fd: int) -> int:
-        try:
-            return os.posix_spawn(
-                f"/proc/self/fd/{self._program_fd}",
-                ["paddock-init"],
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, read_fd, 0),
-                    (os.POSIX_SPAWN_CLOSE, 1),
-                    (os.POSIX_SPAWN_CLOSE, 2),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD],
-            )
-        except OSError as error:
-            raise wrapped(error, "posix_spawn", "paddock-init") from None
+    def _give_up(self, failed: int) -> KernelError:
+        """The child has ended, and left in our memory where."""
+        os.close(_INT.unpack_from(self._memory, self._pidfd_at)[0])
+        at = self._failed * INSTRUCTION_BYTES + RESULT_OFFSET
+        self._memory[at : at + 8] = bytes(8)
+        return self._named.error(failed, -result_in(self._memory, failed))
 
 
 def _open_program(machine: str, run_directory: str) -> int:
+    """-1 where init is a forked Python."""
     content = still_init.bytes_for(machine)
     if content is None:
         return -1
@@ -103,11 +127,8 @@ def _open_program(machine: str, run_directory: str) -> int:
     return program_fd
 
 
-def _fork_init(read_fd: int) -> int:
+def _be_init(read_fd: int) -> NoReturn:
     """The init of a processor without bytes of its own: slower, and as bare as Python can be."""
-    pid = os.fork()
-    if pid:
-        return pid
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -38,6 +38,7 @@ _PLAN_FDS = 2
 _SIGCHLD = int(signal.SIGCHLD)
 _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _MAX_CONNECTIONS = 256
+_MAX_MESSAGE_BYTES = 4096
 _SWEEP_ATTEMPTS = 20
 
 
@@ -47,7 +48,7 @@ class Launcher:
     def __init__(self, arguments: Arguments, host: Host) -> None:
         self._agent_id = arguments.agent_id
         self._host = host
-        inits = InitMaker(arguments.machine or MACHINE, os.path.dirname(arguments.socket))
+        inits = InitMaker(host.runner, arguments.machine or MACHINE, os.path.dirname(arguments.socket))
         self._nursery = Nursery(arguments.pool_size, inits, host)
         self._plans: dict[int, int] = {}
         self._connections: dict[int, Socket] = {}
@@ -157,7 +158,7 @@ class Launcher:
 
     def _on_message(self, connection: Socket) -> None:
         try:
-            received = ear.receive(connection)
+            received = ear.receive(connection, _MAX_MESSAGE_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -177,7 +178,7 @@ class Launcher:
 
     def _perform(self, connection: Socket, content: bytes, fds: list[int]) -> None:
         """`fds` that are taken over are taken out of the list."""
-        message = protocol.decode(content, 4096)
+        message = protocol.decode(content, _MAX_MESSAGE_BYTES)
         operation = message.get("op")
         if operation == "ping":
             answer = {
@@ -197,13 +198,17 @@ class Launcher:
         if len(fds) != _PLAN_FDS:
             raise protocol.ProtocolError("fds", "must be the plan's memfd and a socket")
         plan_fd, socket_fd = fds
-        with socket.socket(fileno=os.dup(socket_fd)) as control:
-            kind = control.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
-            if control.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) != _AF_UNIX or kind != _SOCK_SEQPACKET:
+        control = sockets.of(socket_fd)
+        fds.remove(socket_fd)
+        try:
+            # Their values, as the kernel gave them when the object was made.
+            if control.family != _AF_UNIX or control.type != _SOCK_SEQPACKET:
                 raise protocol.ProtocolError("fds[1]", "must be a SEQPACKET socket")
             self._launch(plan_fd, control, fds)
+        finally:
+            control.close()
 
-    def _launch(self, plan_fd: int, control: socket.socket, fds: list[int]) -> None:
+    def _launch(self, plan_fd: int, control: Socket, fds: list[int]) -> None:
         stage = "plan"
         try:
             launch = Launch(plan_fd, control.fileno())

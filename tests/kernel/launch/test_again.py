@@ -81,7 +81,7 @@ def test_one_that_dies_while_it_waits_again_costs_nothing(own: Agent) -> None:
     os.kill(used, signal.SIGKILL)
     own.process.send_signal(signal.SIGCONT)
     assert own.run(["true"]).record()["wait_status"] == 0
-    assert "shim-lost" not in own.log()
+    assert "event=shim-lost" not in own.log()
 
 
 def test_it_ends_with_its_launcher(own: Agent) -> None:
