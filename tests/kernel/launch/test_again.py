@@ -79,6 +79,7 @@ def test_one_that_dies_while_it_waits_again_costs_nothing(own: Agent) -> None:
     used = shim_of(own, ["true"])
     own.process.send_signal(signal.SIGSTOP)
     os.kill(used, signal.SIGKILL)
+    wait_for(lambda: not is_running(used), 10, "it stays")
     own.process.send_signal(signal.SIGCONT)
     assert own.run(["true"]).record()["wait_status"] == 0
     assert "event=shim-lost" not in own.log()
