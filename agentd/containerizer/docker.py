@@ -28,13 +28,13 @@ from agentd.core.events import (
     Started,
 )
 from agentd.core.exit_record import ExitRecord
-from agentd.docker import creation, empty_cgroups
+from agentd.docker import creation, engine_cgroups
 from agentd.docker.engine import DockerEngine, ExecOrder
 from agentd.docker.events import EventFollower
 from agentd.docker.evidence import merged
 from agentd.docker.exec_session import DockerExec
 from agentd.docker.images import Images
-from agentd.docker.launch_failures import launch_failure_of
+from agentd.docker.launch_failures import launch_failure_of, start_failure_of
 from agentd.docker.leftovers import Leftovers
 from agentd.docker.notes import Note, Notes
 from agentd.docker.oom_log import OomLog
@@ -47,7 +47,7 @@ from paddock.model.errors import ContainerizerError, NotFound, PaddockError, Una
 from paddock.model.ids import ContainerId
 from paddock.model.launch_plan import LaunchPlan
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
-from paddock.model.task import CommandInfo, LaunchFailure
+from paddock.model.task import CommandInfo
 
 _CGROUP_DRIVER = "cgroupfs"
 _MAIN = "import sys; sys.path[:0] = [{root!r}]; from agentd.docker.stand_in import main; main()"
@@ -209,7 +209,7 @@ class DockerContainerizer(Containerizer):
         started, note = self._started.get(container_id), self._notes.read(container_id)
         if note is not None and note.has_ended and container_id in self._configs:
             # All of its output has come, and its end is in the note: the engine's part goes while the shim sees to the rest.
-            self._remove_soon(container_id, note.engine_id)
+            self._remove_soon(container_id, note.engine_id, has_ended=True)
         if started is not None and note is not None and note.failed is None:
             del self._started[container_id]
             self._post(replace(started, pid=note.pid or started.pid))
@@ -229,7 +229,7 @@ class DockerContainerizer(Containerizer):
         self._look_at_note(container_id)
         self._started.pop(container_id, None)
         note = self._notes.read(container_id)
-        failure = self._creations.take_failure(container_id) or _start_failure(note)
+        failure = self._creations.take_failure(container_id) or start_failure_of(note)
         if failure is not None:
             self._post(LaunchFailed(container_id=container_id, failure=failure))
             return
@@ -330,11 +330,12 @@ class DockerContainerizer(Containerizer):
             known.pop(container_id, None)
         self._post(event)
 
-    def _remove_soon(self, container_id: ContainerId, engine_id: str) -> asyncio.Task[None]:
-        """Once. `engine_id` empty: it is looked for by its name."""
+    def _remove_soon(self, container_id: ContainerId, engine_id: str, *, has_ended: bool = False) -> asyncio.Task[None]:
+        """Once. `engine_id` empty: it is looked for by its name. `has_ended`: see Leftovers."""
         removing = self._removing.get(container_id)
         if removing is None:
-            removing = self._removing[container_id] = self._track(self._leftovers.remove(container_id, engine_id))
+            work = self._leftovers.remove(container_id, engine_id, has_ended=has_ended)
+            removing = self._removing[container_id] = self._track(work)
         return removing
 
     def discard(self, container_id: ContainerId) -> None:
@@ -377,7 +378,7 @@ class DockerContainerizer(Containerizer):
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._engine.calls.close()
         self._oom_log.close()
-        await asyncio.to_thread(empty_cgroups.remove, self._host, None)
+        await asyncio.to_thread(engine_cgroups.remove_empty, self._host, None)
 
     def _track(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -389,12 +390,3 @@ class DockerContainerizer(Containerizer):
 def stand_in_command(order: Sequence[str]) -> tuple[str, ...]:
     """What is executed: `order` are `order_words`."""
     return (*isolated(_MAIN), *order)
-
-
-def _start_failure(note: Note | None) -> LaunchFailure | None:
-    if note is None or note.failed is None:
-        return None
-    if note.failed_stage:
-        return LaunchFailure(stage=note.failed_stage, message=note.failed)
-    words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
-    return LaunchFailure(stage="start", message=words)

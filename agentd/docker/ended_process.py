@@ -25,6 +25,7 @@ _REAPED_AFTER_S = 2.0
 _CHILD_AFTER_S = 0.05
 _SIGNAL_LIMIT = 64
 _SHELL_SIGNAL = 128
+_NOT_BEGUN = "runc:["
 
 
 class Held:
@@ -109,6 +110,15 @@ def _is_first(pid: str) -> bool:
         return False
     numbers = line.split()[1:]
     return len(numbers) > 1 and numbers[-1] == "1"
+
+
+def has_begun(pid: int) -> bool:
+    """Whether this is what a container runs: until it is told to begin, it is runc that stands there, under its own name."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return not file.read().startswith(_NOT_BEGUN)
+    except OSError:
+        return False
 
 
 def first_child(pid: int) -> int:

@@ -9,6 +9,7 @@ import time
 
 from agentd.docker import ended_process, plain_http, plain_json
 from agentd.docker.log_frames import FrameError, LogFrames, since_of
+from agentd.docker.unheard_start import UnheardStart, failure_of, heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,13 +43,18 @@ class EngineLife:
         self._retry_at_s = 0.0
         self._ended_at_s = 0.0
         self._problem = ""
+        self._is_behind = False
         self._last_state: dict[str, object] = {}
+        self._begun_at_s = time.monotonic()
 
     def run(self, asked: plain_http.Exchange | OSError) -> int:
         """The wait status to end with. `asked`: its start, or why it could not be."""
         path = f"/containers/{self._engine_id}"
         failure = self._hear_start(asked)
         if failure:
+            if self._arrivals.signals and not failure["status"]:
+                # It is not there, and somebody has wanted its end: so it is told, and not as a start that failed.
+                return self._arrivals.signals[0]
             self._write_note({"failed": failure})
             return EXIT_START_FAILED << 8
         if pid := self._pid_in_cgroup():
@@ -71,16 +77,19 @@ class EngineLife:
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:
         """Why it has not started, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
-        if isinstance(asked, OSError):
-            return _failure_of(asked)
-        try:
-            body = asked.read_json()
-        except (OSError, plain_http.HttpError) as error:
-            return _failure_of(error)
-        finally:
-            asked.close()
-        # 304: it runs already, started by an earlier try.
-        return {} if asked.status in {204, 304} else {"status": asked.status, "message": str(body.get("message", ""))}
+        was_sent = not isinstance(asked, OSError)
+        failure = failure_of(asked) if isinstance(asked, OSError) else heard(asked)
+        if not failure or failure["status"]:
+            return failure
+        unheard = UnheardStart(
+            self._order,
+            self._engine_id,
+            self._arrivals,
+            self._inspect_once,
+            was_sent=was_sent,
+            asked_at_s=self._begun_at_s,
+        )
+        return unheard.settle(failure)
 
     def _whom(self) -> dict[str, object]:
         who = {"engine_id": self._engine_id, "pid": self._held.pid, "main_pid": self._held.main_pid}
@@ -88,9 +97,7 @@ class EngineLife:
 
     def _pid_in_cgroup(self) -> int:
         """0: it has ended already, or is in no PID namespace of its own."""
-        for _, directory, _ in self._order.reads:
-            return ended_process.first_in(f"{directory}/{self._engine_id}")
-        return 0
+        return ended_process.first_in(self._order.cgroup_of(self._engine_id))
 
     def _state(self) -> dict[str, object]:
         return _inside(self._inspect(), "State")
@@ -153,7 +160,7 @@ class EngineLife:
             if is_unseen and not self._state().get("Running"):
                 self._ended_at_s = time.monotonic()
             if self._ended_at_s and (self._logs is None or self._is_late()):
-                if self._logs is None and not self._is_late() and self._problem:
+                if self._logs is None and not self._is_late() and (self._problem or self._is_behind):
                     continue
                 return
 
@@ -190,6 +197,9 @@ class EngineLife:
             _write_all(fd, text)
         if logs.is_over:
             self._problem = ""
+            self._see_end()
+            # An engine that does not know that it runs ends its log where it is: the rest is asked for.
+            self._is_behind = not self._ended_at_s
             self._drop_logs()
 
     def _interrupt(self, error: object) -> None:
@@ -215,7 +225,9 @@ class EngineLife:
         while state.get("Running") and time.monotonic() < deadline_s:
             self._turn([], _RETRY_S / 10)
             state = self._state()
-        if not state:
+        if not state or state.get("Status") == "created":
+            # What the engine does not know to have run, it cannot tell the end of either.
+            self._problem = self._problem or "the engine does not know how it ended"
             return EXIT_START_FAILED << 8, None
         return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
 
@@ -241,10 +253,6 @@ class EngineLife:
             os.rename(temporary, self._order.note)
         except OSError as error:
             sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
-
-
-def _failure_of(error: Exception) -> dict[str, object]:
-    return {"status": 0, "message": f"{type(error).__name__}: {error}"}
 
 
 def _number(value: object) -> int:

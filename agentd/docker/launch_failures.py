@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentd.docker.failures import EngineAbsent, EngineUnresponsive, PullFailed, PullProblem
+from agentd.docker.notes import Note
 from paddock.model.errors import NotFound, PaddockError
 from paddock.model.task import LaunchFailure
 
@@ -28,3 +29,15 @@ def launch_failure_of(error: PaddockError | OSError) -> LaunchFailure:
         case _:
             stage = CREATE
     return LaunchFailure(stage=stage, message=str(error))
+
+
+def start_failure_of(note: Note | None) -> LaunchFailure | None:
+    """What its stand-in, or the agent in its place, has said; None: it has not said that there was a failure."""
+    if note is None or note.failed is None:
+        return None
+    if note.failed_stage:
+        return LaunchFailure(stage=note.failed_stage, message=note.failed)
+    if not note.failed_status:
+        return LaunchFailure(stage=ENGINE, message=f"the engine has not started it: {note.failed or 'no answer'}")
+    words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
+    return LaunchFailure(stage="start", message=words)

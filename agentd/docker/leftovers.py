@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agentd.docker import creation, empty_cgroups
+from agentd.docker import creation, engine_cgroups
 from agentd.docker.answers import EngineContainer
 from agentd.docker.engine import DockerEngine
 from isolators.contract import HostFacts
@@ -15,6 +15,8 @@ from paddock.model.ids import ContainerId
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 5.0
+_LATE_LOOKS_COUNT = 2
+"""After the end of one whose start is in doubt: what an engine had begun when it was killed comes to be without it."""
 
 
 class Leftovers:
@@ -25,6 +27,8 @@ class Leftovers:
         self._engine = engine
         self._host = host
         self._owed: set[ContainerId] = set()
+        self._late: dict[ContainerId, int] = {}
+        """Whose cgroups are looked for so many times more."""
         self._sweep: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._is_swept = False
@@ -53,30 +57,33 @@ class Leftovers:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    async def remove(self, container_id: ContainerId, engine_id: str = "") -> None:
+    async def remove(self, container_id: ContainerId, engine_id: str = "", *, has_ended: bool = False) -> None:
         """Now, or when the engine answers again; and the directories that it has made for it. `engine_id`: what this agent has
-        been given for it.
+        been given for it. `has_ended`: its stand-in has seen its end, so nothing of it comes any more.
         """
+        if not has_ended:
+            self._late[container_id] = _LATE_LOOKS_COUNT
         try:
-            await self._remove(container_id, engine_id)
+            await self._remove(container_id, engine_id, has_ended=has_ended)
         except PaddockError as error:
             _log.warning("a container stays in the engine", extra={"container_id": container_id, "error": str(error)})
             self._owed.add(container_id)
+        if self._owed or self._late:
             self._wake.set()
 
-    async def _remove(self, container_id: ContainerId, engine_id: str = "") -> None:
+    async def _remove(self, container_id: ContainerId, engine_id: str = "", *, has_ended: bool = False) -> None:
         if not engine_id:
             found = await self.find(container_id)
             engine_id = "" if found is None else found.engine_id
-        # What has ended has left its cgroups before the engine removes it; what runs, not before that.
-        emptying = asyncio.create_task(asyncio.to_thread(empty_cgroups.remove, self._host, container_id))
+        # What has ended has left its cgroups before the engine removes it; what runs, or is being started, not before that.
+        emptying = asyncio.create_task(asyncio.to_thread(engine_cgroups.remove_empty, self._host, container_id))
         try:
             if engine_id:
                 await self._engine.remove(engine_id)
         finally:
             is_empty = await emptying
-        if not is_empty:
-            await asyncio.to_thread(empty_cgroups.remove, self._host, container_id)
+        if not is_empty or not has_ended:
+            await asyncio.to_thread(engine_cgroups.clear, self._host, container_id, is_known=True)
 
     async def find(self, container_id: ContainerId) -> EngineContainer | None:
         """What the engine has under its name, if that is ours."""
@@ -99,14 +106,31 @@ class Leftovers:
                 for container_id in tuple(self._owed):
                     await self._remove(container_id)
                     self._owed.discard(container_id)
+                    self._late[container_id] = _LATE_LOOKS_COUNT
             except PaddockError as error:
                 _log.debug("the engine keeps what is ours", extra={"error": str(error)})
                 self._is_swept = False
                 await asyncio.sleep(_RETRY_S)
                 await self._engine.calls.until_reachable()
                 continue
-            await self._wake.wait()
+            try:
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
+                async with asyncio.timeout(_RETRY_S if self._late else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._look_late(is_known)
             self._wake.clear()
+
+    async def _look_late(self, is_known: Callable[[ContainerId], bool]) -> None:
+        for container_id, looks_left in tuple(self._late.items()):
+            is_clear = await self._clear(container_id, is_known)
+            if looks_left > 1 or not is_clear:
+                self._late[container_id] = max(looks_left - 1, 1)
+            else:
+                del self._late[container_id]
+
+    async def _clear(self, container_id: ContainerId, is_known: Callable[[ContainerId], bool]) -> bool:
+        return await asyncio.to_thread(engine_cgroups.clear, self._host, container_id, is_known=is_known(container_id))
 
     async def _sweep_unknown(self, is_known: Callable[[ContainerId], bool]) -> None:
         for listed in await self._engine.list_containers({creation.AGENT_LABEL: self._host.agent_id}):
@@ -114,3 +138,7 @@ class Leftovers:
             if not is_known(container_id) and await self.find(container_id) is not None:
                 _log.info("an orphan is removed from the engine", extra={"container_id": container_id})
                 await self._remove(container_id)
+        # Also what an engine has made of a container that it has no knowledge of any more.
+        for container_id in await asyncio.to_thread(engine_cgroups.strangers, self._host):
+            if not is_known(container_id):
+                await self._clear(container_id, is_known)

@@ -20,6 +20,10 @@ class Order:
         self.has_init = bool(has_init)
         self.reads = list(zip(reads[::3], reads[1::3], reads[2::3], strict=True))
 
+    def cgroup_of(self, engine_id: str) -> str:
+        """The engine's own cgroup, in one of the hierarchies; empty where none is known. It is made when a start begins."""
+        return f"{self.reads[0][1]}/{engine_id}" if self.reads else ""
+
 
 def order_words(
     *, socket: str, api: str, go: str, wake: str, note: str, reads: Sequence[tuple[str, str, str]], has_init: bool

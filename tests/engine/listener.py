@@ -1,4 +1,4 @@
-"""Between an engine and who asks it: hears what is asked, and may hold an answer back until something has happened."""
+"""Between an engine and who asks it: hears what is asked; may hold an answer back until something has happened, or lose it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,19 @@ class Listener:
         self.heard: list[str] = []
         self._engine = engine
         self._delays: dict[str, Callable[[], None]] = {}
+        self._losses: dict[str, bool] = {}
         self._threads: list[threading.Thread] = []
         self._server = socket.socket(socket.AF_UNIX)
 
     def delay(self, ending: str, until: Callable[[], None]) -> None:
         """Answers to paths that end so are held back until this returns."""
         self._delays[ending] = until
+
+    def lose(self, ending: str, *, answer: bool) -> None:
+        """Of the next request whose path ends so the connection breaks: before the engine has heard it, or (`answer`) when it
+        has answered.
+        """
+        self._losses[ending] = answer
 
     def __enter__(self) -> Self:
         self._server.bind(str(self.path))
@@ -61,10 +68,15 @@ class Listener:
             request = asker.recv(_PORTION_BYTES)
             path = request.split(b" ", 2)[1].decode()
             self.heard.append(path)
+            loss = next((self._losses.pop(ending) for ending in tuple(self._losses) if path.endswith(ending)), None)
+            if loss is False:
+                return
             engine.connect(str(self._engine.socket))
             engine.sendall(request)
             while answer := engine.recv(_PORTION_BYTES):
                 for ending, until in self._delays.items():
                     if path.endswith(ending):
                         until()
+                if loss:
+                    return
                 asker.sendall(answer)

@@ -12,7 +12,7 @@ from paddock.model.task import Reason, TaskState
 from tests.faults.cells import MOMENTS, VICTIMS, Cell
 from tests.faults.engine_stage import EngineScene, EngineStage
 from tests.faults.engine_stories import DockerStory, docker_stories
-from tests.faults.engine_watch import AGENT, STAND_IN
+from tests.faults.engine_watch import AGENT, STAND_IN, STARTING
 from tests.faults.stage import WAIT_S, AgentPlace, Stage
 from tests.faults.stopping import point_of
 from tests.faults.stories import ESCALATED, EXITED, FINISHED, KILLED, NEVER_RAN, NOT_LAUNCHED, Verdict
@@ -31,13 +31,17 @@ _ENDED = frozenset({SIGNALED, KILLED, ESCALATED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What becomes of the engine. `ends`: the engine's restart without live-restore ends containers that run."""
+    """What becomes of the engine. `ends`: the engine's restart without live-restore ends containers that run. `ends_starting`:
+    told to end with live-restore, it leaves them alone where any runs; one that it is about to start runs for nobody yet, and
+    is ended as without (bare dockerd 20.10 does so).
+    """
 
     name: str
     begin: Callable[[EngineScene], object]
     end: Callable[[EngineScene], object] = lambda _scene: None
     live_restore: bool = False
     ends: bool = False
+    ends_starting: bool = False
     lasts_s: float = 0
 
 
@@ -52,7 +56,12 @@ FAULTS = (
     Fault(name="dockerd stopped", begin=lambda s: s.engine.pause(), end=lambda s: s.engine.resume(), lasts_s=LONG_S),
     Fault(name="dockerd stopped for a moment", begin=lambda s: s.engine.pause(), end=lambda s: s.engine.resume()),
     Fault(name="dockerd restarted", begin=lambda s: s.engine.restart(), ends=True),
-    Fault(name="dockerd restarted with live-restore", begin=lambda s: s.engine.restart(), live_restore=True),
+    Fault(
+        name="dockerd restarted with live-restore",
+        begin=lambda s: s.engine.restart(),
+        live_restore=True,
+        ends_starting=True,
+    ),
     Fault(name="registry hung", begin=lambda s: s.registry.pause(), end=lambda s: s.registry.resume()),
     Fault(name="nobody answers", begin=lambda s: s.silence(), end=lambda s: s.end_silence(), lasts_s=LONG_S),
     Fault(name="disk full", begin=lambda s: s.engine.fill_disk(), end=lambda s: s.engine.empty_disk()),
@@ -114,13 +123,18 @@ class EngineCell(Cell):
         self.silences.longest_s = max(self.silences.longest_s, silence_s)
         assert silence_s < SILENCE_LIMIT_S, f"the agent was silent for {silence_s:.1f} s while it was {self.fault.name}"
 
+    @property
+    def _may_end(self) -> bool:
+        """Whether the engine itself may end the container."""
+        return self.fault.ends or (self.fault.ends_starting and self.point in STARTING)
+
     def is_true(self, verdict: Verdict, *, ran: bool) -> bool:
         """What an engine that was hurt makes of it, and nothing worse."""
         if self.victim or verdict in self.story.verdicts:
             return Cell.is_true(self, verdict, ran=ran)
         if verdict in _NOT_BEGUN or verdict == NEVER_RAN:
             return not ran
-        if self.fault.ends and verdict in _ENDED:
+        if self._may_end and verdict in _ENDED:
             return True
         # The story goes its own way where a fault has taken another's turn.
         return verdict in {KILLED, FINISHED, EXITED} and verdict in self.story.verdicts

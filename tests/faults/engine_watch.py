@@ -21,6 +21,11 @@ STAND_IN = (
     "agentd.docker.engine_life:EngineLife._status",
     "agentd.docker.engine_life:EngineLife._write_note",
 )
+STARTING = (
+    "agentd.docker.stand_in:StandIn._ask_to_start after",
+    "agentd.docker.engine_life:EngineLife._hear_start before",
+)
+"""The points between the question to start and its answer."""
 AGENT = (
     "agentd.docker.notes:Notes.go",
     "agentd.docker.notes:Notes.forget",
