@@ -111,3 +111,17 @@ def test_nobody_else_is_held(pid: int, cgroup: str) -> None:
     assert not held.take(pid, cgroup, (), has_init=False)
     assert not held.take(os.getpid(), "0" * 64, (), has_init=False)
     assert (held.pidfd, held.pid, held.see_end(), held.wait_status()) == (-1, 0, False, None)
+
+
+def test_until_it_is_told_to_begin_runc_stands_in_a_containers_place(tmp_path: Path) -> None:
+    waiting = tmp_path / "runc:[2:INIT]"
+    waiting.symlink_to("/bin/sleep")
+    for program, has_begun in (("/bin/sleep", True), (str(waiting), False)):
+        with subprocess.Popen([program, "1000"]) as process:
+            deadline_s = time.monotonic() + 20
+            while "sleep" not in os.readlink(f"/proc/{process.pid}/exe"):
+                assert time.monotonic() < deadline_s
+            assert ended_process.has_begun(process.pid) is has_begun
+            process.kill()
+            process.wait()
+            assert not ended_process.has_begun(process.pid), "nobody has not begun"

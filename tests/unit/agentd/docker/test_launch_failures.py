@@ -16,7 +16,8 @@ from agentd.docker.failures import (
     pull_failure_of,
     unresponsive,
 )
-from agentd.docker.launch_failures import launch_failure_of
+from agentd.docker.launch_failures import launch_failure_of, start_failure_of
+from agentd.docker.notes import Note
 from paddock.model.errors import InvalidRequest, PaddockError
 from paddock.model.task import Reason, TaskState
 
@@ -55,3 +56,24 @@ def test_whose_it_was_is_the_tasks_reason(error: PaddockError, stage: str, reaso
 def test_every_problem_of_a_pull_has_a_reason_of_its_own() -> None:
     stages = {launch_failure_of(PullFailed("x", problem)).stage for problem in PullProblem}
     assert stages == {"image", "access", "pull"}
+
+
+@pytest.mark.parametrize(
+    ("note", "stage", "words"),
+    [
+        (Note(failed="no such program", failed_status=400), "start", "the engine could not start it: no such program"),
+        (Note(failed="", failed_status=500), "start", "it gave no reason"),
+        (Note(failed="HalfAnswer: half", failed_status=0), "engine", "the engine has not started it: HalfAnswer: half"),
+        (Note(failed="no such image", failed_stage="image"), "image", "no such image"),
+    ],
+)
+def test_a_start_that_failed_is_the_engines_word_or_its_silence(note: Note, stage: str, words: str) -> None:
+    failure = start_failure_of(note)
+    assert failure is not None
+    assert failure.stage == stage
+    assert words in failure.message
+
+
+@pytest.mark.parametrize("note", [None, Note(pid=3), Note(has_ended=True)])
+def test_what_was_started_is_no_failure(note: Note | None) -> None:
+    assert start_failure_of(note) is None
