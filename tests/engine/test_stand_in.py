@@ -17,6 +17,7 @@ from agentd.containerizer.docker import stand_in_command
 from agentd.docker import ended_process
 from agentd.docker.notes import Note, Notes
 from agentd.docker.stand_in_order import order_words
+from paddock.kernel import cgroup_files
 from paddock.model.ids import ContainerId
 from testbed.engine import images
 from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
@@ -137,8 +138,7 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
         each.close()
     for point in Path("/sys/fs/cgroup").iterdir():
         for each in made:
-            if (point / each.engine.name / C1).is_dir():
-                (point / each.engine.name / C1).rmdir()
+            cgroup_files.remove(str(point / each.engine.name / C1))
 
 
 Hold = Callable[..., Held]
@@ -373,3 +373,18 @@ def test_what_runs_without_the_engines_knowledge_is_held_all_the_same(
 
 def first_in(held: Held) -> int:
     return ended_process.first_in(f"/sys/fs/cgroup/memory/{held.engine.name}/{C1}/{held.engine_id}")
+
+
+def test_an_engine_that_is_killed_as_its_container_begins_costs_nothing(hurt_engine: Engine, hold: Hold) -> None:
+    """Whether it had noted the start by then or not: in the second case it says `created` from then on."""
+    hurt_engine.restart(live_restore=True)
+    held = hold(hurt_engine, COUNTING).go()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not ended_process.has_begun(first_in(held)):
+        assert time.monotonic() < deadline_s
+    hurt_engine.kill()
+    hurt_engine.start()
+    assert held.end() == 0
+    assert bytes(held.output[1]) == COUNTED
+    assert bytes(held.output[2]) == b"end\n"
+    assert (held.note().failed, held.note().problem) == (None, "")
