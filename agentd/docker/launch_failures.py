@@ -38,6 +38,8 @@ def start_failure_of(note: Note | None) -> LaunchFailure | None:
     if note.failed_stage:
         return LaunchFailure(stage=note.failed_stage, message=note.failed)
     if not note.failed_status:
-        return LaunchFailure(stage=ENGINE, message=f"the engine has not started it: {note.failed or 'no answer'}")
+        return LaunchFailure(
+            stage=ENGINE, message=f"the engine has not told of its start: {note.failed or 'no answer'}"
+        )
     words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
     return LaunchFailure(stage="start", message=words)

@@ -15,7 +15,7 @@ from paddock.model.ids import ContainerId
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 5.0
-_LATE_LOOKS_COUNT = 2
+_LATE_LOOKS_COUNT = 3
 """After the end of one whose start is in doubt: what an engine had begun when it was killed comes to be without it."""
 
 
@@ -28,7 +28,8 @@ class Leftovers:
         self._host = host
         self._owed: set[ContainerId] = set()
         self._late: dict[ContainerId, int] = {}
-        """Whose cgroups are looked for so many times more."""
+        """Whose cgroups are looked for so many times more; the next time then, by the event loop's clock."""
+        self._look_at_s = 0.0
         self._sweep: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._is_swept = False
@@ -62,7 +63,7 @@ class Leftovers:
         been given for it. `has_ended`: its stand-in has seen its end, so nothing of it comes any more.
         """
         if not has_ended:
-            self._late[container_id] = _LATE_LOOKS_COUNT
+            self._look_later(container_id)
         try:
             await self._remove(container_id, engine_id, has_ended=has_ended)
         except PaddockError as error:
@@ -106,7 +107,7 @@ class Leftovers:
                 for container_id in tuple(self._owed):
                     await self._remove(container_id)
                     self._owed.discard(container_id)
-                    self._late[container_id] = _LATE_LOOKS_COUNT
+                    self._look_later(container_id)
             except PaddockError as error:
                 _log.debug("the engine keeps what is ours", extra={"error": str(error)})
                 self._is_swept = False
@@ -115,11 +116,16 @@ class Leftovers:
                 continue
             try:
                 # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
-                async with asyncio.timeout(_RETRY_S if self._late else None):
+                async with asyncio.timeout_at(self._look_at_s if self._late else None):
                     await self._wake.wait()
             except TimeoutError:
                 await self._look_late(is_known)
             self._wake.clear()
+
+    def _look_later(self, container_id: ContainerId) -> None:
+        if not self._late:
+            self._look_at_s = asyncio.get_running_loop().time() + _RETRY_S
+        self._late[container_id] = _LATE_LOOKS_COUNT
 
     async def _look_late(self, is_known: Callable[[ContainerId], bool]) -> None:
         for container_id, looks_left in tuple(self._late.items()):
@@ -128,6 +134,7 @@ class Leftovers:
                 self._late[container_id] = max(looks_left - 1, 1)
             else:
                 del self._late[container_id]
+        self._look_at_s = asyncio.get_running_loop().time() + _RETRY_S
 
     async def _clear(self, container_id: ContainerId, is_known: Callable[[ContainerId], bool]) -> bool:
         return await asyncio.to_thread(engine_cgroups.clear, self._host, container_id, is_known=is_known(container_id))

@@ -63,7 +63,11 @@ def test_every_problem_of_a_pull_has_a_reason_of_its_own() -> None:
     [
         (Note(failed="no such program", failed_status=400), "start", "the engine could not start it: no such program"),
         (Note(failed="", failed_status=500), "start", "it gave no reason"),
-        (Note(failed="HalfAnswer: half", failed_status=0), "engine", "the engine has not started it: HalfAnswer: half"),
+        (
+            Note(failed="HalfAnswer: half", failed_status=0),
+            "engine",
+            "the engine has not told of its start: HalfAnswer: half",
+        ),
         (Note(failed="no such image", failed_stage="image"), "image", "no such image"),
     ],
 )
