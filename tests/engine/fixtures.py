@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from testbed.engine.engine import Engine, running_engine
+
+if TYPE_CHECKING:
+    from tests.engine.held import Held
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +33,12 @@ def hurt_engine(engine: Engine) -> Iterator[Engine]:
     if engine.live_restore:
         engine.restart(live_restore=False)
     engine.heal()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
+    """Has a container made with the process that stands in for it."""
+    from tests.engine.held import holding  # noqa: PLC0415 - as above
+
+    with holding(tmp_path) as make:
+        yield make
