@@ -62,13 +62,13 @@ class Leftovers:
         """Now, or when the engine answers again; and the directories that it has made for it. `engine_id`: what this agent has
         been given for it. `has_ended`: its stand-in has seen its end, so nothing of it comes any more.
         """
-        if not has_ended:
-            self._look_later(container_id)
         try:
             await self._remove(container_id, engine_id, has_ended=has_ended)
         except PaddockError as error:
             _log.warning("a container stays in the engine", extra={"container_id": container_id, "error": str(error)})
             self._owed.add(container_id)
+        if not has_ended:
+            self._look_later(container_id)
         if self._owed or self._late:
             self._wake.set()
 
@@ -129,15 +129,11 @@ class Leftovers:
 
     async def _look_late(self, is_known: Callable[[ContainerId], bool]) -> None:
         for container_id, looks_left in tuple(self._late.items()):
-            is_clear = await self._clear(container_id, is_known)
-            if looks_left > 1 or not is_clear:
-                self._late[container_id] = max(looks_left - 1, 1)
-            else:
+            await asyncio.to_thread(engine_cgroups.clear, self._host, container_id, is_known=is_known(container_id))
+            self._late[container_id] = looks_left - 1
+            if looks_left == 1:
                 del self._late[container_id]
         self._look_at_s = asyncio.get_running_loop().time() + _RETRY_S
-
-    async def _clear(self, container_id: ContainerId, is_known: Callable[[ContainerId], bool]) -> bool:
-        return await asyncio.to_thread(engine_cgroups.clear, self._host, container_id, is_known=is_known(container_id))
 
     async def _sweep_unknown(self, is_known: Callable[[ContainerId], bool]) -> None:
         for listed in await self._engine.list_containers({creation.AGENT_LABEL: self._host.agent_id}):
@@ -145,7 +141,9 @@ class Leftovers:
             if not is_known(container_id) and await self.find(container_id) is not None:
                 _log.info("an orphan is removed from the engine", extra={"container_id": container_id})
                 await self._remove(container_id)
+                self._look_later(container_id)
         # Also what an engine has made of a container that it has no knowledge of any more.
         for container_id in await asyncio.to_thread(engine_cgroups.strangers, self._host):
             if not is_known(container_id):
-                await self._clear(container_id, is_known)
+                self._look_later(container_id)
+        await self._look_late(is_known)
