@@ -139,7 +139,8 @@ def _health_line(check: HealthCheck, *, healthy: bool | None) -> str:
 def container_lines(container: ContainerView) -> Iterator[Line]:
     """Where it runs."""
     yield "Container", f"{container.container_id}, {container.state}"
-    if container.pid:
+    if container.pid and not container.ended_ns:
+        # Of an ended one neither is its own any more: a shim may have another container by now.
         yield "Process", f"pid {container.pid} on the host, shim {container.shim_pid}, user {container.user}"
     yield "Sandbox", container.sandbox
     label = "Cgroups"

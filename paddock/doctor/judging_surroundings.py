@@ -9,7 +9,7 @@ from paddock.doctor.clocks import RemoteClock
 from paddock.doctor.finding import Finding, Verdict
 from paddock.doctor.surroundings import Reached, Surroundings
 
-LEAST_KERNEL = (5, 7)
+LEAST_KERNEL = (5, 11)
 NEEDED = ("cpu", "memory", "pids")
 MOST_SKEW_S = 2.0
 """Hosts whose clocks are kept are some thousandths of a second apart; times are shown to people in seconds."""
@@ -32,8 +32,8 @@ def _kernel(found: Surroundings) -> Finding:
     number = re.match(r"(\d+)\.(\d+)", found.kernel_release)
     if number and (int(number[1]), int(number[2])) >= LEAST_KERNEL:
         return _finding("kernel", found.kernel_release, Verdict.FINE, "it has all that launches need")
-    why = "older than 5.7: it cannot start a process inside a cgroup, nor open files beneath a directory only"
-    return _finding("kernel", found.kernel_release, Verdict.WRONG, why, "boot Linux 5.7 or newer")
+    why = "older than 5.11: it cannot join namespaces by a pidfd, nor mark descriptors to be closed"
+    return _finding("kernel", found.kernel_release, Verdict.WRONG, why, "boot Linux 5.11 or newer")
 
 
 def _cgroups(found: Surroundings) -> Finding:

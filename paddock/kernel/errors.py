@@ -7,7 +7,7 @@ import os
 
 # What the operator can do, where the errno alone does not say it.
 _REMEDIES = {
-    errno_module.ENOSYS: "this kernel is too old: Paddock needs Linux 5.7 or newer",
+    errno_module.ENOSYS: "this kernel is too old: Paddock needs Linux 5.11 or newer",
     errno_module.EPERM: "run as root with the capability that this needs",
     errno_module.EBUSY: "something still uses it: for a memory limit, the memory in use is above the new limit",
     errno_module.EDQUOT: "the disk quota is used up",

@@ -42,6 +42,7 @@ _PR_SET_NAME = 15
 _MSG_CMSG_CLOEXEC = 0x40000000
 _MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000
 _ALL_FDS = 0xFFFFFFFF
+_WAIT_NOHANG_ALL = 1 | 0x40000000
 _EX_FAILED = 1
 
 
@@ -75,15 +76,7 @@ class BirthList:
         calls.call("exit_group", 0)
         if calls.here * INSTRUCTION_BYTES != AGAIN_AT:
             raise ValueError(f"AGAIN_AT: the shims' waiting list goes on at {calls.here * INSTRUCTION_BYTES}")
-        calls.compare(is_left, calls.put(bytes(_INT.size)), _INT.size, calls.here + 2)
-        calls.land(unneeded)
-        # Its next child is to be born in the host's PID namespace, or in another container's: the last one's is dead.
-        own = calls.call("pidfd_open", result_of(calls.call("getpid")), 0, fail=unneeded)
-        calls.call("setns", result_of(own), CLONE_NEWPID, fail=unneeded)
-        # The connection's end tells the agent that the record is durable.
-        calls.call("close_range", connection_fd + 1, _ALL_FDS, 0)
-        calls.call("munmap", ADDRESS, value_at(content, _CONTENT_SIZE_AT))
-        calls.call("sendto", connection_fd, calls.put(FREE), len(FREE), _MSG_DONTWAIT_NOSIGNAL, 0, 0)
+        _let_go_of_the_last(calls, is_left, content, connection_fd, unneeded)
         wait = calls.here
         for at in (_INIT, _LIFELINE):
             calls.store(-1, within(rights, at))
@@ -142,6 +135,24 @@ class BirthList:
         order.code = None if code == ORDERED else code
         order.init = Init(init_pid, *init_fds) if init_pid else None
         return order
+
+
+def _let_go_of_the_last(calls: CallList, is_left: Place, content: Place, connection_fd: int, unneeded: int) -> None:
+    """Nothing of the last container is kept; where something is, or cannot be let go of, the shim ends as it would have."""
+    calls.compare(is_left, calls.put(bytes(_INT.size)), _INT.size, calls.here + 2)
+    calls.land(unneeded)
+    # A command may have made children of ours (CLONE_PARENT): they end with us, or nobody ever takes them.
+    alone = calls.here + 2
+    calls.call("wait4", -1, 0, _WAIT_NOHANG_ALL, 0, fail=alone)
+    calls.land(unneeded)
+    calls.land()
+    # Its next child is to be born in the host's PID namespace, or in another container's: the last one's is dead.
+    own = calls.call("pidfd_open", result_of(calls.call("getpid")), 0, fail=unneeded)
+    calls.call("setns", result_of(own), CLONE_NEWPID, fail=unneeded)
+    # The connection's end tells the agent that the record is durable.
+    calls.call("close_range", connection_fd + 1, _ALL_FDS, 0, fail=unneeded)
+    calls.call("munmap", ADDRESS, value_at(content, _CONTENT_SIZE_AT), fail=unneeded)
+    calls.call("sendto", connection_fd, calls.put(FREE), len(FREE), _MSG_DONTWAIT_NOSIGNAL, 0, 0, fail=unneeded)
 
 
 def _go_on(calls: CallList, content: Place, rights: Place) -> None:

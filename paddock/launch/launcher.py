@@ -80,15 +80,7 @@ class Launcher:
                 elif fd in self._connections:
                     self._on_message(self._connections[fd])
             if not events:
-                self._refill()
-
-    def _refill(self) -> None:
-        try:
-            self._nursery.refill()
-        except OSError as error:
-            # A limit of namespaces or processes: the next launch says so to whom it concerns.
-            log("no-init", error=str(error))
-            self._poll.poll(1000)
+                self._nursery.refill()
 
     def _on_signal(self) -> None:
         numbers = set(os.read(self._wake_fd, 4096))

@@ -84,7 +84,7 @@ def launch(container: Container, sealed: PlanFile, code: int | None) -> None:
 
 
 def _check(container: Container, sealed: PlanFile) -> None:
-    if sealed.shares_memory and not container.host.runner.shares_memory:
+    if sealed.shares_memory and not container.host.facts.shares_memory:
         _know(container, sealed)
         raise failure_at(
             "plan", protocol.ProtocolError("launcher", "the plan was made for another launcher: make it anew")

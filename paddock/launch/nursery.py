@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 
 from paddock.kernel.errors import KernelError
 from paddock.launch import sockets
@@ -17,6 +18,8 @@ from paddock.launch.template import Template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from paddock.launch.container import Init
     from paddock.launch.host import Host
     from paddock.launch.init_maker import InitMaker
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from paddock.launch.sockets import Socket
 
 _QUIET_MS = 10
+_FIRST_REST_NS = 1_000_000_000
+_LONGEST_REST_NS = 60_000_000_000
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -42,6 +47,7 @@ class Nursery:
         self._orders: dict[int, Socket] = {}
         self._pids: dict[int, int] = {}
         self._waiting: list[int] = []
+        self._rest_ns = self._next_refill_ns = 0
         self._freed = select.epoll()
         self.freed_fd = self._freed.fileno()
         # The kernel tells of every change of the mount table, by POLLERR.
@@ -55,10 +61,14 @@ class Nursery:
     def patience_ms(self) -> int | None:
         """How long to wait for something else to do before the next refill; None when as many wait as were asked for.
 
-        A refill beside a launch takes the processor from it: while half are left, it waits for a quiet moment.
+        A refill beside a launch takes the processor from it: while half are left, it waits for a quiet moment; and after one
+        that failed longer and longer.
         """
         if len(self) >= self._size:
             return None
+        rest_ns = self._next_refill_ns - time.monotonic_ns()
+        if rest_ns > 0:
+            return rest_ns // 1_000_000 + 1
         return _QUIET_MS if len(self) * 2 > self._size else 0
 
     def order(self, launch: Launch) -> int:
@@ -70,7 +80,7 @@ class Nursery:
         if self._mounts_changed.poll(0):
             self.end_inits()
         if not self._inits:
-            self._make_init()
+            self._make_init_or_none()
         init = self._inits.popitem()[1] if self._inits else None
         try:
             return self._send(launch, init)
@@ -97,7 +107,7 @@ class Nursery:
         freed = []
         for fd, _events in self._freed.poll(0):
             pid = self._pids[fd]
-            if self._orders[pid].recv(len(FREE)) == FREE:
+            if _hear(self._orders[pid]) == FREE:
                 freed.append(pid)
                 self._waiting.append(pid)
             else:
@@ -114,11 +124,21 @@ class Nursery:
             _let_go(init)
 
     def refill(self) -> None:
-        """Make one more of what is scarcer."""
-        if len(self._inits) <= len(self._waiting):
-            self._make_init()
+        """One more of each that lacks. What cannot be made the next launch tries again, and says so to whom it concerns."""
+        if len(self._inits) < self._size:
+            self._try(self._make_init)
+        if len(self._waiting) < self._size:
+            self._try(self._bear)
+
+    def _try(self, make: Callable[[], None]) -> None:
+        try:
+            make()
+        except OSError as error:
+            log("refill-failed", error=str(error))
+            self._rest_ns = min(max(self._rest_ns * 2, _FIRST_REST_NS), _LONGEST_REST_NS)
+            self._next_refill_ns = time.monotonic_ns() + self._rest_ns
         else:
-            self._bear()
+            self._rest_ns = 0
 
     def _bear(self) -> None:
         order, theirs = sockets.pair()
@@ -145,15 +165,17 @@ class Nursery:
             self._waiting.remove(pid)
 
     def _make_init(self) -> None:
-        """Not where the kernel makes no PID namespace: a plan that needs one is then refused, by name."""
+        init = self._maker.make()
+        self._inits[init.pid] = init
+
+    def _make_init_or_none(self) -> None:
+        """None where the kernel makes no PID namespace: a plan that needs one is then refused, by name."""
         try:
-            init = self._maker.make()
+            self._make_init()
         except KernelError as error:
             if error.errno in _EXHAUSTED:
                 raise
             log("no-init", error=str(error))
-        else:
-            self._inits[init.pid] = init
 
     def end_inits(self) -> None:
         """All that wait."""
@@ -166,6 +188,14 @@ class Nursery:
         for pid in list(self._orders):
             self._drop(pid)
         self._template.close()
+
+
+def _hear(order: Socket) -> bytes:
+    try:
+        return order.recv(len(FREE))
+    except ConnectionResetError:
+        # It has died with an order that it had not read.
+        return b""
 
 
 def _let_go(init: Init) -> None:

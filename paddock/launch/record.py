@@ -2,8 +2,8 @@
 
 Its space is taken at launch, so that a full disk cannot swallow it, and is kept: NULs stand behind the content. Space that is
 given back, or written to for the first time, is one more wait for the disk. Until the end the record stands under a temporary
-name and holds the note: what somebody must know to clean up when the shim has died (`sweep`). The shim holds a lock on it all
-its life.
+name and holds the note: what somebody must know to clean up when the shim has died (`sweep`). The shim holds a lock on it
+until that is over.
 """
 
 from __future__ import annotations

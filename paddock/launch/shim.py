@@ -1,4 +1,4 @@
-"""The shim: one per container, forked by the launcher and never exec'd; it outlives launcher and agent.
+"""The shim: one at a time for each container, forked by the launcher and never exec'd; it outlives launcher and agent.
 
 It makes the cgroups, starts the command, owns its logs, listens on its ear, and when the command has ended reads the last
 counters, makes the record durable, removes the cgroups and says so. It is the only writer of its container's cgroup files

@@ -81,16 +81,16 @@ def with_bound(source: Path, target: str, *command: str | Path) -> subprocess.Co
     return run("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1"; shift; "$@"', source, target, *command)
 
 
-@pytest.mark.parametrize("release", ["5.6.19-generic", "4.19.0", "2.6.32-754.el6"])
+@pytest.mark.parametrize("release", ["5.10.0-28-amd64", "4.19.0", "2.6.32-754.el6"])
 def test_an_old_kernel_is_named(tmp_path: Path, release: str) -> None:
     kernel = tmp_path / "osrelease"
     kernel.write_text(f"{release}\n", encoding="utf-8")
     line = one_sentence_and_what_to_do(with_bound(kernel, "/proc/sys/kernel/osrelease", INSTALL, "run"))
     assert release in line
-    assert "5.7" in line
+    assert "5.11" in line
 
 
-@pytest.mark.parametrize("release", ["5.7.0", "5.10.0-28-amd64", "6.1", "10.0.0-rc1+"])
+@pytest.mark.parametrize("release", ["5.11.0", "5.15.0-28-amd64", "6.1", "10.0.0-rc1+"])
 def test_a_new_kernel_is_accepted(tmp_path: Path, release: str) -> None:
     kernel = tmp_path / "osrelease"
     kernel.write_text(f"{release}\n", encoding="utf-8")

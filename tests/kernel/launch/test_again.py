@@ -1,13 +1,25 @@
 """A shim whose container its list has ended waits for another order, and has nothing of the last one any more."""
 
+import contextlib
+import ctypes
 import os
+import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from paddock.kernel import capabilities
+from paddock.kernel.call_runner import CallRunner
+from paddock.kernel.errors import KernelError
 from paddock.kernel.mapping import ADDRESS, WAITING_ADDRESS
-from tests.kernel.launch.running import Agent, Json, is_running, wait_for
+from paddock.kernel.syscalls import MACHINE
+from paddock.launch.init_maker import InitMaker
+from paddock.launch.record import temporary_path
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, wait_for
+from tests.kernel.launch.test_refused import PR_CAPBSET_DROP
+from tests.kernel.launch.test_survival import children_of
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 NO_NAMESPACES: Json = {"namespaces": [], "mounts": []}
@@ -21,7 +33,22 @@ def shim_of(own: Agent, argv: list[str], **changes: object) -> int:
 
 
 def descriptors_of(pid: int) -> dict[str, str]:
-    return {path.name: os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return found
+
+
+def memory_of(pid: int) -> bytes:
+    pieces = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if found and "[v" not in line:
+                low, high = int(found[1], 16), int(found[2], 16)
+                pieces.append(os.pread(memory.fileno(), high - low, low))
+    return b"".join(pieces)
 
 
 def test_one_shim_after_another_container(own: Agent) -> None:
@@ -32,7 +59,10 @@ def test_one_shim_after_another_container(own: Agent) -> None:
 
 
 def test_it_keeps_neither_memory_nor_descriptor_nor_namespace(own: Agent) -> None:
-    pid = shim_of(own, ["sh", "-c", "echo out; sleep 0.01"], environment={"PATH": "/bin", "SECRET": "x"})
+    secret = f"swordfish{time.monotonic_ns()}"
+    pid = shim_of(own, ["sh", "-c", "echo out; sleep 0.01"], environment={"PATH": "/bin", "SECRET": secret})
+    assert secret.encode() not in memory_of(pid)
+    assert b"paddock-shim" in memory_of(pid)
     for _ in range(3):
         shim_of(own, ["true"])
     maps = Path(f"/proc/{pid}/maps").read_text()
@@ -114,3 +144,100 @@ def test_those_that_are_too_many_end(own: Agent) -> None:
     # Twice the eight that wait by default.
     wait_for(lambda: sum(is_running(pid) for pid in pids) <= 16, 10, "they stay")
     assert own.run(["true"]).record()["wait_status"] == 0
+
+
+# Its children are the shim's: they end at once, and only the shim could take them.
+STRANGE_CHILDREN = """
+import ctypes, os, struct
+arguments = struct.pack("11Q", 0x8000, *(0,) * 10)
+for _ in range(2):
+    if ctypes.CDLL(None).syscall(435, arguments, len(arguments)) == 0:
+        os._exit(0)
+"""
+
+
+def test_children_that_a_command_has_made_for_its_shim_leave_nothing(own: Agent) -> None:
+    used = shim_of(own, ["true"])
+    record = own.run([BASE_PYTHON, "-c", STRANGE_CHILDREN]).record()
+    assert (record["shim_pid"], record["wait_status"]) == (used, 0)
+    wait_for(lambda: not Path(f"/proc/{used}").exists(), 10, "it stays, and with it what nobody has taken")
+    wait_for(lambda: own.ping()["shims"] == 0, 10, "its container stays")
+    assert "event=shim-lost" not in own.log()
+
+
+def test_python_that_has_had_its_list_carried_out_once_more_ends_with_it(own: Agent) -> None:
+    """The agent's cgroups are gone: Python makes them, and has the list carried out from its beginning to its end."""
+    used = shim_of(own, ["true"])
+    roots = list(dict.fromkeys(own.machine.roots(own.agent_id).values()))
+    if own.machine.is_v2:
+        Path(roots[0], "cgroup.subtree_control").write_text("-memory -pids -cpu")
+    else:
+        for root in roots:
+            os.rmdir(root)
+    assert own.run(["true"]).record()["shim_pid"] == used
+    wait_for(lambda: not is_running(used), 10, "it waits for another order")
+    assert "event=shim-lost" not in own.log()
+    assert own.run(["true"]).record()["wait_status"] == 0
+
+
+def test_one_that_dies_with_an_order_that_it_has_not_read(own: Agent) -> None:
+    used = shim_of(own, ["true"])
+    os.kill(used, signal.SIGSTOP)
+    lost = own.launch(["true"])
+    wait_for(lambda: own.ping()["shims"] == 1, 10, "it is not ordered")
+    os.kill(used, signal.SIGKILL)
+    lost.wait_end_of_connection()
+    wait_for(lambda: "event=swept" in own.log(), 10, "nobody sweeps")
+    assert not Path(temporary_path(lost.plan["record"])).exists()
+    assert own.run(["true"]).record()["wait_status"] == 0
+    assert own.ping()["pid"] == own.process.pid
+
+
+def wait_for_the_pool(own: Agent) -> None:
+    """Eight inits, eight shims, and the template; not by asking for them: a launcher that is asked is not idle."""
+    wait_for(lambda: sum(map(is_running, children_of(own.process.pid))) >= 17, 10, "the pool does not fill")
+
+
+def test_the_launcher_keeps_nothing_of_what_is_over(own: Agent) -> None:
+    shim_of(own, ["true"])
+    wait_for_the_pool(own)
+    before = len(descriptors_of(own.process.pid))
+    for _ in range(30):
+        shim_of(own, ["true"])
+    wait_for_the_pool(own)
+    # One more shim may have been made meanwhile.
+    assert len(descriptors_of(own.process.pid)) <= before + 1
+
+
+def no_namespaces_any_more() -> None:
+    assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capabilities.NUMBERS["CAP_SYS_ADMIN"], 0, 0, 0) == 0
+
+
+def test_where_no_init_can_be_made_shims_wait_and_the_launcher_is_quiet() -> None:
+    with agent(preexec_fn=no_namespaces_any_more) as running:
+        wait_for(lambda: "refill-failed" in running.log(), 10, "no refill")
+        # The template, and a shim.
+        wait_for(lambda: len(children_of(running.process.pid)) >= 2, 10, "no shim waits")
+        refused = running.launch(["true"]).failed()
+        assert (refused["stage"], refused["operation"]) == ("namespace", "unshare")
+        assert running.run(["true"], **NO_NAMESPACES).record()["wait_status"] == 0
+        time.sleep(2.5)
+        # After one second, after two more, and so on.
+        assert running.log().count("refill-failed") <= 4
+
+
+def test_an_init_that_cannot_be_executed_is_told(tmp_path: Path) -> None:
+    runner = CallRunner(MACHINE)
+    before = set(descriptors_of(os.getpid()))
+    maker = InitMaker(runner, MACHINE, str(tmp_path))
+    (program,) = set(descriptors_of(os.getpid())) - before
+    init = maker.make()
+    os.close(init.lifeline_fd)
+    os.waitpid(init.pid, 0)
+    os.close(int(program))
+    for _ in range(2):
+        with pytest.raises(KernelError, match=f"execve /proc/self/fd/{program}"):
+            maker.make()
+        os.waitpid(-1, 0)
+    os.close(init.pidfd)
+    assert set(descriptors_of(os.getpid())) == before

@@ -203,6 +203,11 @@ def test_no_memory_is_shared_where_a_changed_user_may_be_traced() -> None:
             assert running.facts is not None
             assert not running.facts["shares_memory"]
             assert shim.record()["wait_status"] == 0
+            others = running.launch_plan(
+                running.plan(["true"]) | {"launcher": {**running.facts, "shares_memory": True}}
+            )
+            failed = others.failed()
+            assert (failed["stage"], failed["path"]) == ("plan", "launcher")
     finally:
         path.write_text(before)
 

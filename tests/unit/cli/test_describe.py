@@ -9,6 +9,7 @@ import pytest
 
 from paddock.cli.connect import agent_address
 from paddock.cli.describe import (
+    container_lines,
     evidence_lines,
     history_lines,
     show_lines,
@@ -193,3 +194,12 @@ def test_a_standalone_container_shows_its_health_and_what_ended_it() -> None:
         ("End", "killed health_check_failed it was ill"),
         *seen,
     ]
+
+
+def test_no_process_is_shown_of_a_container_that_has_ended() -> None:
+    """Its shim may have another container by now: whoever ended that would end a stranger's task."""
+    message = containers_pb2.Container(state=containers_pb2.CONTAINER_RUNNING, pid=71, shim_pid=70, user="root")
+    message.started.FromSeconds(1_795_000_000)
+    assert "shim 70" in str(dict(container_lines(container_view(message))))
+    message.ended.FromSeconds(1_795_000_001)
+    assert "70" not in str(dict(container_lines(container_view(message))))

@@ -14,7 +14,7 @@ from paddock.doctor.judging_surroundings import judge_surroundings
 from paddock.doctor.surroundings import Reached, Surroundings, reach, read_surroundings
 
 GOOD = Surroundings(
-    kernel_release="5.7.0",
+    kernel_release="5.11.0",
     cgroup_mode="v2",
     controllers=("cpu", "io", "memory", "pids"),
     cgroup_roots=(("/sys/fs/cgroup/paddock-a", ("cpu", "memory", "pids")),),
@@ -40,8 +40,8 @@ def test_what_is_in_order_is_fine_and_needs_nothing() -> None:
 @pytest.mark.parametrize(
     ("found", "kind", "said", "remedy"),
     [
-        (replace(GOOD, kernel_release="5.6.19-arch"), "kernel", "older than 5.7", "5.7 or newer"),
-        (replace(GOOD, kernel_release="unknown"), "kernel", "older than 5.7", "5.7 or newer"),
+        (replace(GOOD, kernel_release="5.10.19-arch"), "kernel", "older than 5.11", "5.11 or newer"),
+        (replace(GOOD, kernel_release="unknown"), "kernel", "older than 5.11", "5.11 or newer"),
         (replace(GOOD, controllers=("cpu", "pids")), "cgroups", "no controller memory", "cgroup_enable=memory"),
         (replace(GOOD, cgroup_roots=(("/r", ("cpu",)),)), "cgroups", "not given memory, pids", "Delegate=yes"),
         (replace(GOOD, has_swap_accounting=False), "swap", "not limited in it", "swapaccount=1"),
