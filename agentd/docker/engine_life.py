@@ -198,8 +198,9 @@ class EngineLife:
         if logs.is_over:
             self._problem = ""
             self._see_end()
-            # An engine that does not know that it runs ends its log where it is: the rest is asked for.
-            self._is_behind = not self._ended_at_s
+            # An engine that does not know that it runs ends its log where it is: the rest is asked for. (Of one that nobody
+            # holds the engine alone knows.)
+            self._is_behind = self._held.pidfd >= 0 and not self._ended_at_s
             self._drop_logs()
 
     def _interrupt(self, error: object) -> None:
