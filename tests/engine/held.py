@@ -33,10 +33,20 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 class Held:
-    """A container of the engine and the process that stands in for it, whose pipes are ours as they would be a shim's."""
+    """A container of the engine and the process that stands in for it, whose pipes are ours as they would be a shim's.
+
+    `counts`: it knows of the engine's cgroup, and finds the container's process there.
+    """
 
     def __init__(
-        self, engine: Engine, directory: Path, script: str, *, has_init: bool = False, socket: Path | None = None
+        self,
+        engine: Engine,
+        directory: Path,
+        script: str,
+        *,
+        has_init: bool = False,
+        socket: Path | None = None,
+        counts: bool = True,
     ) -> None:
         self.engine = engine
         self.notes = Notes(f"{directory}/notes")
@@ -58,7 +68,9 @@ class Held:
             reads=[
                 ("memory/memory.oom_control", directory_of["memory"], "memory.oom_control"),
                 ("pids/pids.events", directory_of["pids"], "pids.events"),
-            ],
+            ]
+            if counts
+            else [],
             has_init=has_init,
         )
         self.process = subprocess.Popen(stand_in_command(order), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -129,8 +141,10 @@ def holding(directory: Path) -> Iterator[Hold]:
     """Makes them; gone afterwards."""
     made: list[Held] = []
 
-    def make(engine: Engine, script: str, *, has_init: bool = False, socket: Path | None = None) -> Held:
-        made.append(Held(engine, directory, script, has_init=has_init, socket=socket))
+    def make(
+        engine: Engine, script: str, *, has_init: bool = False, socket: Path | None = None, counts: bool = True
+    ) -> Held:
+        made.append(Held(engine, directory, script, has_init=has_init, socket=socket, counts=counts))
         return made[-1]
 
     yield make

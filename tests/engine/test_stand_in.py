@@ -75,6 +75,17 @@ def test_what_has_ended_before_it_was_looked_at_is_looked_at_once(engine: Engine
     assert [path.rpartition("/")[2].partition("?")[0] for path in sorted(listener.heard)] == ["json", "logs", "start"]
 
 
+def test_what_ends_while_it_is_looked_at_has_its_log_read_once(engine: Engine, hold: Hold, tmp_path: Path) -> None:
+    """The engine has said that it runs; nobody can hold it any more."""
+    with Listener(engine, tmp_path / "socket") as listener:
+        held = hold(engine, "echo short; sleep 0.5; exit 3", socket=listener.path, counts=False)
+        listener.delay("/json", lambda: wait_for(lambda: has_ended(engine, held.engine_id), "it has not ended"))
+        held.go()
+        assert held.end() == 3
+    assert held.output[1] == b"short\n"
+    assert sum("/logs" in path for path in listener.heard) == 1
+
+
 def test_to_end_before_it_begins(engine: Engine, hold: Hold) -> None:
     held = hold(engine, "echo no")
     time.sleep(0.2)
