@@ -16,6 +16,7 @@ from paddock.kernel.call_list import (
     RESULT_OFFSET,
     STORE,
 )
+from paddock.kernel.mapping import mmap
 from paddock.kernel.syscalls import function, raw_syscall
 
 TYPE_CHECKING = False
@@ -48,16 +49,6 @@ BYTES = {
 _INSTRUCTION = struct.Struct("8Q")
 # call_list_<machine>.S: long run(void *base, long first).
 
-_mmap = function(
-    "mmap",
-    ctypes.c_void_p,
-    ctypes.c_ulong,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-    result=ctypes.c_void_p,
-)
 _mprotect = function("mprotect", ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int)
 _READ_WRITE = 3
 _READ_EXECUTE = 5
@@ -92,7 +83,7 @@ def _load(code: bytes, *, keeps_gil: bool) -> Callable[[int, int], int] | None:
     """The machine code as a function; None where there is none, or where no memory may be made executable."""
     if not code:
         return None
-    address = _mmap(None, len(code), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+    address = mmap(None, len(code), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
     if address == _FAILED:
         return None
     ctypes.memmove(address, code, len(code))

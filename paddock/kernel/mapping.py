@@ -21,9 +21,9 @@ WAITING_BYTES = 4096
 _WAITING_FLAGS = 0x100022
 """MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_ANONYMOUS."""
 
-_mmap = function(
+mmap = function(
     "mmap",
-    ctypes.c_ulong,
+    ctypes.c_void_p,
     ctypes.c_ulong,
     ctypes.c_int,
     ctypes.c_int,
@@ -31,6 +31,7 @@ _mmap = function(
     ctypes.c_long,
     result=ctypes.c_void_p,
 )
+"""Address (None: anywhere), length, protection, flags, descriptor, offset; -1, unsigned, where it failed."""
 _munmap = function("munmap", ctypes.c_ulong, ctypes.c_ulong)
 
 
@@ -51,7 +52,7 @@ class Mapping:
 
 def map_waiting() -> memoryview | None:
     """Once in a process' life; its forks have a copy. None where there is no such address, or it is taken."""
-    if _mmap(WAITING_ADDRESS, WAITING_BYTES, PROTECTION, _WAITING_FLAGS, -1, 0) != WAITING_ADDRESS:
+    if mmap(WAITING_ADDRESS, WAITING_BYTES, PROTECTION, _WAITING_FLAGS, -1, 0) != WAITING_ADDRESS:
         return None
     return _memory_at(WAITING_ADDRESS, WAITING_BYTES)
 

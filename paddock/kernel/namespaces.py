@@ -1,15 +1,12 @@
-"""Namespaces and the mounts inside them: unshare, setns, mount."""
+"""Namespaces and the mounts inside them: setns, and what mount(2) is to be told."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 
 from paddock.kernel.syscalls import failure, function
 
-_unshare = function("unshare", ctypes.c_int)
 _setns = function("setns", ctypes.c_int, ctypes.c_int)
-_mount = function("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -35,12 +32,6 @@ MOUNT_FLAGS = {
 }
 
 
-def unshare(flags: int) -> None:
-    """Leave the namespaces named by `flags`; a new PID namespace holds children only, never the caller."""
-    if _unshare(flags) < 0:
-        raise failure("unshare", value=hex(flags))
-
-
 def setns(fd: int, flags: int) -> None:
     """Join namespaces of a pidfd, or the one of an nsfs descriptor. NEWNS sets cwd and root to the namespace's own."""
     if _setns(fd, flags) < 0:
@@ -49,13 +40,6 @@ def setns(fd: int, flags: int) -> None:
 
 PRIVATE_MOUNTS = ("none", "/", "", MS_REC | MS_PRIVATE, "")
 """This mount stops those of its namespace from spreading into others, and theirs into this one."""
-
-
-def mount(source: str, target: str, fs_type: str, flags: int, options: str = "") -> None:
-    """One mount(2). A bind mount takes its other flags (read-only, nosuid, …) only in a second call: see `mounts_of`."""
-    kind, data = os.fsencode(fs_type) or None, os.fsencode(options) or None
-    if _mount(os.fsencode(source), os.fsencode(target), kind, flags, data) < 0:
-        raise failure("mount", target, source)
 
 
 def mounts_of(
@@ -70,8 +54,3 @@ def mounts_of(
     bound = (source, target, "", flags & (MS_BIND | MS_REC), "")
     further = flags & ~MS_REC
     return (bound,) if further == MS_BIND else (bound, ("none", target, "", further | MS_REMOUNT, ""))
-
-
-def make_mounts_private() -> None:
-    """Stop mounts of this namespace from spreading into others, and theirs into this one."""
-    mount(*PRIVATE_MOUNTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -389,6 +390,21 @@ def is_running(pid: int) -> bool:
         return not select.select([pidfd], [], [], 0)[0]
     finally:
         os.close(pidfd)
+
+
+def memory_of(pid: int) -> bytes:
+    """All that can be read of a process's memory."""
+    pieces = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if found and "[v" not in line:
+                low, high = int(found[1], 16), int(found[2], 16)
+                try:
+                    pieces.append(os.pread(memory.fileno(), high - low, low))
+                except OSError:
+                    continue
+    return b"".join(pieces)
 
 
 @contextlib.contextmanager

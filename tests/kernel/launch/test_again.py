@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import re
 import signal
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from paddock.kernel.mapping import ADDRESS, WAITING_ADDRESS
 from paddock.kernel.syscalls import MACHINE
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.record import temporary_path
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, memory_of, wait_for
 from tests.kernel.launch.test_refused import PR_CAPBSET_DROP
 from tests.kernel.launch.test_survival import children_of
 
@@ -38,17 +37,6 @@ def descriptors_of(pid: int) -> dict[str, str]:
         with contextlib.suppress(FileNotFoundError):
             found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
     return found
-
-
-def memory_of(pid: int) -> bytes:
-    pieces = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
-            if found and "[v" not in line:
-                low, high = int(found[1], 16), int(found[2], 16)
-                pieces.append(os.pread(memory.fileno(), high - low, low))
-    return b"".join(pieces)
 
 
 def test_one_shim_after_another_container(own: Agent) -> None:

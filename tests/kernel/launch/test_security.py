@@ -2,14 +2,21 @@
 
 import json
 import os
-import re
 import time
 from pathlib import Path
 
 import pytest
 
 from paddock.kernel.mapping import ADDRESS
-from tests.kernel.launch.running import BASE_PYTHON, DOCKER_CAPABILITIES, SCALE, Agent, agent, wait_for
+from tests.kernel.launch.running import (
+    BASE_PYTHON,
+    DOCKER_CAPABILITIES,
+    SCALE,
+    Agent,
+    agent,
+    memory_of,
+    wait_for,
+)
 
 ATTACK = r"""
 import ctypes, json, os
@@ -113,21 +120,6 @@ print(len(found), zombies)
 """
     shim = shared.run([BASE_PYTHON, "-I", "-S", "-c", code, str(5 * SCALE)])
     assert shim.stdout().split() == [b"2", b"0"], shim.stderr()
-
-
-def memory_of(pid: int) -> bytes:
-    """All that can be read of a process's memory."""
-    pieces = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
-            if found and "[v" not in line:
-                low, high = int(found[1], 16), int(found[2], 16)
-                try:
-                    pieces.append(os.pread(memory.fileno(), high - low, low))
-                except OSError:
-                    continue
-    return b"".join(pieces)
 
 
 def test_a_plan_is_mapped_while_its_list_is_carried_out_and_no_longer(shared: Agent) -> None:
