@@ -12,10 +12,11 @@ from paddock.model.docker import DockerInfo, DockerNetwork
 from paddock.model.image import parse_image
 from paddock.model.task import ContainerInfo, ContainerType, Reason, TaskState
 from paddock.wire.v1 import containers_pb2
+from tests.children import children_of
 from tests.faults import fetching, stories
 from tests.faults.engine_stage import EngineScene, EngineStage
 from tests.faults.holding import GONE, starts_anew
-from tests.faults.stage import WAIT_S, children_of, is_alive
+from tests.faults.stage import WAIT_S, is_alive
 from tests.faults.stopping import FINISHING, LAUNCH, PREPARATION
 from tests.faults.stories import (
     COUNT,

@@ -20,6 +20,7 @@ from testbed.daemon_process import DaemonProcess
 from testbed.one_host import remove_cgroups
 from testbed.our_processes import end_all, pids_naming
 from tests.agentd_process import TIME_SCALE, cgroup_points
+from tests.children import children_of
 from tests.faults.framework import PLAIN, Framework
 from tests.faults.warm_start import WarmDaemon, WarmStarter
 from tests.held_filesystem import HeldFilesystem, held_filesystem
@@ -373,7 +374,11 @@ def is_alive(pid: int) -> bool:
 
 def state_of(pid: int) -> str:
     """The letter of proc(5); empty when there is none such."""
-    return (_stat(pid) or ("", ""))[0]
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def name_of(pid: int) -> str:
@@ -384,25 +389,10 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def children_of(pid: int) -> list[int]:
-    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [child for child in found if (_stat(child) or ("", ""))[1] == str(pid)]
-
-
 def with_descendants(pid: int) -> Iterator[int]:
     yield pid
     for child in children_of(pid):
         yield from with_descendants(child)
-
-
-def _stat(pid: int) -> tuple[str, str] | None:
-    """State and parent."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return fields[0], fields[1]
 
 
 def processes_in(directory: str) -> list[int]:

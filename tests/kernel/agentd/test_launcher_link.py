@@ -17,6 +17,7 @@ from agentd.containerizer.launcher_process import LauncherCommand
 from paddock.model.errors import ConfigError
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE
+from tests.children import children_of
 
 # The same code on both versions of cgroups.
 pytestmark = pytest.mark.no_cgroups
@@ -32,38 +33,32 @@ def link(tmp_path: Path) -> Iterator[LauncherLink]:
         use_systemd=False,
     )
     made = LauncherLink(command)
-    before = set(children())  # a session's engine among them
+    before = children_of(os.getpid())  # a session's engine among them
     try:
         yield made
     finally:
         end_all(str(tmp_path), STOP_TIMEOUT_S)
-        for pid in set(children()) - before:
+        for pid in children_of(os.getpid()) - before:
             os.waitpid(pid, 0)
-
-
-def children() -> list[int]:
-    """Of this process, whichever thread began them, dead ones that nobody has reaped among them."""
-    lists = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return [int(pid) for pids in lists for pid in pids.split()]
 
 
 async def test_a_slow_start_is_waited_for_and_its_launcher_reaped(
     link: LauncherLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = children()
+    before = children_of(os.getpid())
     with monkeypatch.context() as impatient:
         impatient.setattr(launcher_link, "START_TIMEOUT_S", 0.0)
         with pytest.raises(ConfigError, match="did not listen within 0 s"):
             link.ensure()
-    (first,) = set(children()) - set(before)
+    (first,) = children_of(os.getpid()) - before
     await link.start()
     try:
-        assert set(children()) - set(before) == {first}, "it was on its way: another one is not started"
+        assert children_of(os.getpid()) - before == {first}, "it was on its way: another one is not started"
         os.kill(first, signal.SIGKILL)
         async with asyncio.timeout(20 * TIME_SCALE):
-            while first in children() or link._connection is None:
+            while first in children_of(os.getpid()) or link._connection is None:
                 await asyncio.sleep(0.01)
-        assert len(set(children()) - set(before)) == 1
+        assert len(children_of(os.getpid()) - before) == 1
     finally:
         link.close()
 

@@ -16,9 +16,9 @@ from paddock.kernel.mapping import ADDRESS, WAITING_ADDRESS
 from paddock.kernel.syscalls import MACHINE
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.record import temporary_path
+from tests.children import children_of
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, memory_of, wait_for
 from tests.kernel.launch.test_refused import PR_CAPBSET_DROP
-from tests.kernel.launch.test_survival import children_of
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 NO_NAMESPACES: Json = {"namespaces": [], "mounts": []}

@@ -14,20 +14,8 @@ from paddock.kernel.errors import KernelError
 from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
+from tests.children import children_of
 from tests.kernel.launch.running import SCALE, Agent, Json, Machine, agent, is_running, read_record, wait_for
-
-
-def children_of(pid: int) -> list[int]:
-    """Not by /proc/<pid>/task/<tid>/children: that file leaves out some while others come and go."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
 
 
 def test_nobody_takes_a_rehearsal_for_an_orphan_and_one_that_was_cut_off_leaves_nothing(own: Agent) -> None:

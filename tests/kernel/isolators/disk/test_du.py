@@ -20,6 +20,7 @@ from paddock.model.ids import ContainerId
 from paddock.model.resources import DiskVolume, Reservation, Resource, Resources, Scalar
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, Reason, ResourceLimits
+from tests.children import children_of
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, wait_until
 
 # The same code on both versions of cgroups.
@@ -29,16 +30,11 @@ MIB = 1_048_576
 Make = Callable[..., DiskUsageIsolator]
 
 
-def children() -> set[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text(encoding="ascii").split()}
-
-
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Isolators with a short interval; afterwards each has let go of every du."""
     made: list[DiskUsageIsolator] = []
-    before = children()
+    before = children_of(os.getpid())
 
     def new(**changes: int | bool | str) -> DiskUsageIsolator:
         settings = replace(IsolatorSettings(container_disk_watch_interval_ms=20), **changes)  # type: ignore[arg-type]
@@ -57,7 +53,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             yield not any(isolator._ending for isolator in made)
 
     wait_until(reaped(), "every du is reaped")
-    assert children() <= before
+    assert children_of(os.getpid()) <= before
 
 
 def write(path: Path, size_bytes: int) -> None:
@@ -295,12 +291,12 @@ def test_cleanup_ends_a_running_du(
 ) -> None:
     stand_in(tmp_path / "bin", monkeypatch, "exec sleep 600")
     isolator = make(container_disk_watch_interval_ms=1)
-    before = children()
+    before = children_of(os.getpid())
     isolator.prepare(container)
     wait_until(
         (isolator.limitation(container.container_id) is None and bool(isolator._scanning) for _ in iter(int, 1)), "du"
     )
-    (pid,) = children() - before
+    (pid,) = children_of(os.getpid()) - before
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     isolator.cleanup(container.container_id)
     assert isolator._tracked == {}
