@@ -131,6 +131,14 @@ def test_an_interpreter_that_was_asked_for_and_does_not_start_is_no_reason_to_ta
     assert "by the name of python3.11.no-such" in one_sentence_and_what_to_do(done)
 
 
+def test_an_environment_that_a_link_borrows_from_another_place_is_not_emptied(bare_clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    (bare_clone / ".venv").symlink_to(tmp_path)
+    line = one_sentence_and_what_to_do(run(bare_clone / "setup/install", "check"))
+    assert f".venv is a symbolic link to {tmp_path}" in line
+    assert (tmp_path / "precious").exists()
+
+
 def interpreters() -> set[str]:
     found = {os.path.realpath(path) for path in Path("/usr/bin").glob("python3*") if "config" not in path.name}
     return {path for path in found if os.path.isfile(path)}
