@@ -11,7 +11,6 @@ import select
 import time
 
 from paddock.kernel.errors import KernelError
-from paddock.launch import sockets
 from paddock.launch.birth_list import FREE
 from paddock.launch.launcher_log import log
 from paddock.launch.template import Template
@@ -141,14 +140,7 @@ class Nursery:
             self._rest_ns = 0
 
     def _bear(self) -> None:
-        order, theirs = sockets.pair()
-        try:
-            pid = self._template.bear(theirs)
-        except BaseException:
-            order.close()
-            raise
-        finally:
-            theirs.close()
+        order, pid = self._template.bear()
         self._orders[pid] = order
         self._pids[order.fileno()] = pid
         self._freed.register(order.fileno(), select.EPOLLIN)

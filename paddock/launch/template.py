@@ -6,6 +6,7 @@ each of its pages that it touches would be a private page of the shims forked be
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -13,8 +14,8 @@ import struct
 
 from paddock.kernel import processes
 from paddock.kernel.descriptors import sink
-from paddock.kernel.errors import wrapped
-from paddock.launch import shim
+from paddock.kernel.errors import KernelError, wrapped
+from paddock.launch import shim, sockets
 from paddock.launch.birth_list import BirthList
 from paddock.launch.children import end_child, live_and_end
 from paddock.launch.launcher_log import log
@@ -49,22 +50,40 @@ class Template:
                 end_child(lambda: _serve(self._host, theirs.detach()), (theirs.fileno(), self._host.null_fd))
         return ours, pid
 
-    def bear(self, order: Socket) -> int:
-        """A new shim that waits for its order; returns its pid. Raises KernelError; a template that died is replaced."""
+    def bear(self) -> tuple[Socket, int]:
+        """A new shim: our end of the socket at which it waits for its order, and its pid.
+
+        Raises OSError; a template that has died is replaced, now or at the next need.
+        """
+        born = self._ask()
+        if born is None:
+            log("template-lost", template=self.pid)
+            # The dead one keeps its place until there is another: whoever can start none now tries again.
+            lost = self._connection
+            self._connection, self.pid = self._start()
+            lost.close()
+            born = self._ask()
+        if born is None:
+            raise KernelError("recv", "", f"template {self.pid}", errno.ECONNRESET)
+        return born
+
+    def _ask(self) -> tuple[Socket, int] | None:
+        """None when the template has died: a shim that it has borne and not told of ends with our end of the socket."""
+        ours, theirs = sockets.pair()
         try:
-            socket.send_fds(self._connection, [_BEAR], [order.fileno()])
+            socket.send_fds(self._connection, [_BEAR], [theirs.fileno()])
             answer = self._connection.recv(_PID.size)
         except (BrokenPipeError, ConnectionResetError):
             answer = b""
-        if not answer:
-            log("template-lost", template=self.pid)
-            self._connection.close()
-            self._connection, self.pid = self._start()
-            return self.bear(order)
-        (pid,) = _PID.unpack(answer)
+        finally:
+            theirs.close()
+        (pid,) = _PID.unpack(answer) if answer else (0,)
+        if pid > 0:
+            return ours, pid
+        ours.close()
         if pid < 0:
             raise wrapped(OSError(-pid, ""), "clone3", "", "shim")
-        return int(pid)
+        return None
 
     def close(self) -> None:
         """It ends when its connection does."""
