@@ -15,6 +15,7 @@ from paddock.kernel.call_list import INSTRUCTION_BYTES, CallList, result_of, val
 from paddock.kernel.mapping import ADDRESS, AGAIN_AT, FLAGS, PROTECTION
 from paddock.kernel.namespaces import CLONE_NEWPID
 from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PARENT
+from paddock.launch.command_list import KEYCTL_JOIN_SESSION_KEYRING, WITHOUT_KEYRINGS
 from paddock.launch.container import Init
 from paddock.launch.launch_list import INPUTS_AT
 from paddock.launch.orders import MARK, ORDER, Order
@@ -142,10 +143,13 @@ def _let_go_of_the_last(calls: CallList, is_left: Place, content: Place, connect
     calls.compare(is_left, calls.put(bytes(_INT.size)), _INT.size, calls.here + 2)
     calls.land(unneeded)
     # A command may have made children of ours (CLONE_PARENT): they end with us, or nobody ever takes them.
-    alone = calls.here + 2
+    alone = calls.here + 3
     calls.call("wait4", -1, 0, _WAIT_NOHANG_ALL, 0, fail=alone)
     calls.land(unneeded)
+    without_keyrings = calls.errors(*WITHOUT_KEYRINGS)
     calls.land()
+    # A command of root's may have made its session keyring ours (KEYCTL_SESSION_TO_PARENT).
+    calls.call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0, fail=unneeded, ignored=without_keyrings)
     # Its next child is to be born in the host's PID namespace, or in another container's: the last one's is dead.
     own = calls.call("pidfd_open", result_of(calls.call("getpid")), 0, fail=unneeded)
     calls.call("setns", result_of(own), CLONE_NEWPID, fail=unneeded)

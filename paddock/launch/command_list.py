@@ -51,7 +51,9 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_KEYCTL_JOIN_SESSION_KEYRING = 1
+KEYCTL_JOIN_SESSION_KEYRING = 1
+WITHOUT_KEYRINGS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+"""A kernel that has none, or a filter that forbids them to us and so to all our children, is no failure."""
 _CLOSE_RANGE_CLOEXEC = 4
 _ALL_FDS = 0xFFFFFFFF
 _INFINITY = (1 << 64) - 1
@@ -135,14 +137,13 @@ class Preamble:
         calls.call("write", value_at(self.status), BEGINNING, value_at(self.size))
         self.ending = calls.call("exit_group", _EX_FAILED)
         self.elsewhere = calls.errors(errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
-        # A kernel without keyrings, or a filter that forbids them to us and so to all our children, is no failure.
-        without_keyrings = calls.errors(errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+        without_keyrings = calls.errors(*WITHOUT_KEYRINGS)
         self.identity = calls.here
         self.named.stage = "limits"
         self._reset(limits, umask, nice)
         self.named.stage = "user"
         # While we are root still: the new one then counts against root's quota of keys, not against the user's 200.
-        self.named.do("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
+        self.named.do("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
         if capabilities is not None:
             self._drop_bounding(capabilities[0])
             if uid:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import time
@@ -143,6 +144,30 @@ for _ in range(2):
     if ctypes.CDLL(None).syscall(435, arguments, len(arguments)) == 0:
         os._exit(0)
 """
+
+
+# A command of root's may give its session keyring to its parent, and that is its shim.
+KEYRING_FOR_ITS_SHIM = """
+import ctypes, platform, sys
+libc = ctypes.CDLL(None, use_errno=True)
+add, control = {"x86_64": (248, 250), "aarch64": (217, 219)}[platform.machine()]
+word = sys.argv[1].encode()
+added = libc.syscall(add, b"user", word, b"secret", 6, -3)
+print(ctypes.get_errno() if added < 0 else libc.syscall(control, 18))
+"""
+
+
+@pytest.mark.no_cgroups
+def test_it_keeps_no_keyring_that_a_command_has_made_its_own(own: Agent) -> None:
+    used, key = shim_of(own, ["true"]), f"swordfish{time.monotonic_ns()}"
+    shim = own.run([BASE_PYTHON, "-I", "-S", "-c", KEYRING_FOR_ITS_SHIM, key])
+    assert shim.record()["shim_pid"] == used
+    wait_for(lambda: own.ping()["shims"] == 0, 10, "its container stays")
+    assert is_running(used)
+    code = int(shim.stdout())
+    assert code in {0, errno.ENOSYS, errno.EPERM}
+    # The kernel collects keys when nobody has them any more; one without keyrings has no such file.
+    wait_for(lambda: bool(code) or key not in Path("/proc/keys").read_text(), 10, "the key stays")
 
 
 def test_children_that_a_command_has_made_for_its_shim_leave_nothing(own: Agent) -> None:
