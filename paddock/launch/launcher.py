@@ -8,6 +8,7 @@ It is started before anything imports grpc, and may end and be started anew at a
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
@@ -17,6 +18,7 @@ import sys
 import time
 
 from paddock.kernel import processes
+from paddock.kernel.errors import KernelError
 from paddock.kernel.syscalls import MACHINE
 from paddock.launch import ear, launcher_start, plan_file, protocol, shim, sockets, sweep, warming
 from paddock.launch.children import end_child
@@ -40,6 +42,9 @@ _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _MAX_CONNECTIONS = 256
 _MAX_MESSAGE_BYTES = 4096
 _SWEEP_ATTEMPTS = 20
+_FDS_OF_A_POOL = 4
+"""For each that it has: an init's two, and a shim's, twice where many came back."""
+_SPARE_FDS = 32
 
 
 class Launcher:
@@ -51,6 +56,7 @@ class Launcher:
         inits = InitMaker(host.runner, arguments.machine or MACHINE, os.path.dirname(arguments.socket))
         self._nursery = Nursery(arguments.pool_size, inits, host)
         self._plans: dict[int, int] = {}
+        self._last_fd = host.facts.open_files[1] - _FDS_OF_A_POOL * arguments.pool_size - _SPARE_FDS
         self._connections: dict[int, Socket] = {}
         self._is_ending = False
         self._wake_fd, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -205,6 +211,7 @@ class Launcher:
         try:
             launch = Launch(plan_fd, control.fileno())
             stage = "launcher"
+            self._check_room(control.fileno())
             pid = self._nursery.order(launch)
         except (OSError, protocol.ProtocolError) as error:
             log("launch-refused", error=str(error))
@@ -214,6 +221,11 @@ class Launcher:
             return
         self._plans[pid] = plan_fd
         fds.remove(plan_fd)
+
+    def _check_room(self, fd: int) -> None:
+        """All descriptors below a new one are in use. While some are left, it can be told that no launch has room."""
+        if fd > self._last_fd:
+            raise KernelError("launch", "", f"{len(self._plans)} containers", errno.EMFILE)
 
     def close(self) -> None:
         """End the waiting shims; those with a container stay."""

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import json
 import os
+import resource
 import socket
 import struct
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from paddock.kernel import capabilities
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch.protocol import ProtocolError
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record, wait_for
 
 PR_CAPBSET_DROP = 24
 
@@ -233,3 +234,27 @@ def test_a_second_launcher_on_the_same_socket_is_an_error(shared: Agent) -> None
     assert ended.returncode == 1
     assert "a launcher runs on this socket" in ended.stderr
     assert shared.is_ready()
+
+
+def few_descriptors() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+
+@pytest.mark.no_cgroups
+def test_a_launcher_with_as_many_containers_as_its_descriptors_allow_says_so() -> None:
+    """Else it could not even take a launch's: its agent would lose it, and wait for an end that does not come."""
+    with agent(flags=("--pool-size=1",), preexec_fn=few_descriptors) as own:
+        first: dict[str, Any] = {"event": "started"}
+        while first["event"] == "started":
+            first = own.launch(["sleep", "1000"]).receive() or {"event": "", "stage": "not a word", "errno": 0}
+        assert (first["event"], first["stage"], first["errno"]) == ("failed", "launcher", errno.EMFILE)
+        assert f"{len(own.shims) - 1} containers" in first["message"]
+        assert "raise the limit of open files" in first["message"]
+        assert len(own.shims) > 5
+        own.shims[0].ask("kill", grace_ms=0)
+        own.shims[0].wait_end_of_connection()
+        wait_for(lambda: own.ping()["shims"] == len(own.shims) - 2, 10, "its end is not heard")
+        assert own.run(["true"]).record()["wait_status"] == 0
+        for shim in own.shims[1:-2]:
+            shim.ask("kill", grace_ms=0)
+            shim.wait_end_of_connection()
