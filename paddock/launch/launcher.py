@@ -42,6 +42,7 @@ _SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _MAX_CONNECTIONS = 256
 _MAX_MESSAGE_BYTES = 4096
 _SWEEP_ATTEMPTS = 20
+_MOST_ENDS = 64
 _FDS_OF_A_POOL = 4
 """For each that it has: an init's two, and a shim's, twice where many came back."""
 _SPARE_FDS = 32
@@ -59,8 +60,8 @@ class Launcher:
         self._last_fd = host.facts.open_files[1] - _FDS_OF_A_POOL * arguments.pool_size - _SPARE_FDS
         self._connections: dict[int, Socket] = {}
         self._is_ending = False
-        self._wake_fd, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._wake_fd, self._wake_write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(self._wake_write_fd, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
         self._listener = ear.listen(arguments.socket)
@@ -92,7 +93,7 @@ class Launcher:
         numbers = set(os.read(self._wake_fd, 4096))
         if numbers & {signal.SIGTERM, signal.SIGINT}:
             self._is_ending = True
-        while True:
+        for _ in range(_MOST_ENDS):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -102,6 +103,12 @@ class Launcher:
             self._nursery.forget(pid)
             if pid in self._plans:
                 self._on_shim_end(pid, status)
+        # A task without a PID namespace may make orphans as fast as they are taken; whoever else waits has its turn first.
+        try:
+            os.write(self._wake_write_fd, bytes((_SIGCHLD,)))
+        except BlockingIOError:
+            # There is enough in it to come back for.
+            pass
 
     def _hear_freed(self) -> None:
         for pid in self._nursery.free():

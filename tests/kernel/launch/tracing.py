@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 
 _ATTACH, _DETACH, _SETOPTIONS, _CONT = 16, 17, 0x4200, 7
@@ -13,6 +14,7 @@ _TELL_CALLS = 1
 _ANY_CHILD = 0x40000000
 _INFO_BYTES = 88
 _ENTRY, _EXIT = 1, 2
+_CALL = signal.SIGTRAP | 0x80
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
 _ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -34,10 +36,16 @@ def go_on_to_the_end_of(pid: int, call: int) -> None:
     """Let one that is attached go on until the kernel has carried out this call for it; then it is stopped again."""
     _ask(_SETOPTIONS, pid, _TELL_CALLS)
     info = ctypes.create_string_buffer(_INFO_BYTES)
-    number = -1
+    number, heard = -1, 0
     while True:
-        _ask(_SYSCALL, pid)
-        os.waitpid(pid, _ANY_CHILD)
+        _ask(_SYSCALL, pid, heard)
+        _pid, status = os.waitpid(pid, _ANY_CHILD)
+        heard = os.WSTOPSIG(status)
+        if heard != _CALL:
+            # Its signals are passed on, but for the stop that came with its tracer.
+            heard = 0 if heard in {signal.SIGSTOP, signal.SIGTRAP} else heard
+            continue
+        heard = 0
         _ask(_GET_SYSCALL_INFO, pid, ctypes.addressof(info), _INFO_BYTES)
         operation, first = struct.unpack_from("B23xq", info)
         if operation == _ENTRY:
