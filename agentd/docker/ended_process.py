@@ -31,10 +31,10 @@ _NOT_BEGUN = "runc:["
 class Held:
     """A container's process: whatever becomes of the engine, and of pid numbers, this is the one. Before `take`: nobody."""
 
-    __slots__ = ("_counter_fds", "counters", "main_pid", "pid", "pidfd")
+    __slots__ = ("_counter_fds", "_main_pidfd", "counters", "main_pid", "pid", "pidfd")
 
     def __init__(self) -> None:
-        self.pidfd = -1
+        self.pidfd = self._main_pidfd = -1
         self.pid = self.main_pid = 0
         self.counters: dict[str, str] = {}
         self._counter_fds: dict[str, int] = {}
@@ -52,6 +52,11 @@ class Held:
             return False
         self.pidfd, self.pid = pidfd, pid
         self.main_pid = first_child(pid) if has_init else pid
+        if self.main_pid not in {0, pid}:
+            try:
+                self._main_pidfd = os.pidfd_open(self.main_pid)
+            except OSError:
+                pass  # it has ended: its init tells
         for key, directory, file in reads:
             try:
                 self._counter_fds[key] = os.open(f"{directory}/{engine_id}/{file}", os.O_RDONLY | os.O_CLOEXEC)
@@ -81,6 +86,12 @@ class Held:
     def wait_status(self) -> int | None:
         """Of who has ended, as `wait_status` has it; None: nobody is held."""
         return None if self.pidfd < 0 else wait_status(self.pidfd)
+
+    def status_behind_init(self, code: int) -> int:
+        """The command's, whose init ended with this code: 128 + n is signal n's, unless the kernel knows it to be its own."""
+        status = status_of_code(code)
+        is_own = status & 0x7F and self._main_pidfd >= 0 and wait_status(self._main_pidfd) == code << 8
+        return code << 8 if is_own else status
 
 
 def is_in(pid: int, engine_id: str) -> bool:

@@ -220,7 +220,7 @@ class EngineLife:
         if exact is not None:
             # An init says 128 + n for a command that signal n has ended.
             is_second_hand = self._order.has_init and not exact & 0x7F
-            return ended_process.status_of_code(exact >> 8) if is_second_hand else exact, None
+            return self._held.status_behind_init(exact >> 8) if is_second_hand else exact, None
         state = self._last_state or self._state()
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
         while state.get("Running") and time.monotonic() < deadline_s:

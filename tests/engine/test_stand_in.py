@@ -57,6 +57,14 @@ def test_behind_an_init_the_command_is_told_of(engine: Engine, hold: Hold) -> No
     assert held.end() == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("has_init", [True, False])
+def test_a_code_above_128_of_the_commands_own_is_no_signal(engine: Engine, hold: Hold, has_init: bool) -> None:
+    held = hold(engine, "echo ready; sleep 0.3; exit 137", has_init=has_init).go().said(b"ready")
+    # Linux tells since 6.15; before that nobody knows better than the engine, which says 137 for SIGKILL too.
+    knows = tuple(int(number) for number in os.uname().release.split(".")[:2]) >= (6, 15)
+    assert held.end() == (137 if knows else -signal.SIGKILL)
+
+
 def test_an_oom_kill_is_read_before_the_engines_cgroup_is_gone(engine: Engine, hold: Hold) -> None:
     """By whoever is faster: on a busy machine that is the engine now and then, and the agent reads the kernel's log then."""
     found: list[str] = []

@@ -105,6 +105,30 @@ def test_who_is_held_gets_signals_and_leaves_its_counters(tmp_path: Path, cgroup
     os.close(held.pidfd)
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "expected"),
+    [
+        ("exit 137", 137, {137 << 8, 9}),
+        ("kill -9 $$", 137, {9}),
+        # What the init says of somebody else than who is held.
+        ("exit 137", 143, {15}),
+        ("exit 3", 3, {3 << 8}),
+    ],
+)
+def test_what_is_behind_an_init_is_asked_for_itself(cgroup: str, line: str, code: int, expected: set[int]) -> None:
+    """Kernels before 6.15 do not say; the init's word is taken then."""
+    with subprocess.Popen(["sh", "-c", f"sh -c 'read x; {line}'; exit 0"], stdin=subprocess.PIPE) as init:
+        held = ended_process.Held()
+        assert held.take(init.pid, cgroup, (), has_init=True)
+        assert held.main_pid not in {0, init.pid}
+    knows = held.wait_status() is not None
+    status = held.status_behind_init(code)
+    assert status in expected
+    assert not knows or status == max(expected)
+    os.close(held.pidfd)
+    os.close(held._main_pidfd)
+
+
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1])
 def test_nobody_else_is_held(pid: int, cgroup: str) -> None:
     held = ended_process.Held()
