@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 
 from agentd.core.exit_record import ExitRecord
@@ -64,7 +64,7 @@ class Isolation:
         plan = merger.merged
         return replace(plan, needs_barrier=True) if self._waiting_at_barrier else plan
 
-    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+    def count_also(self, container_id: ContainerId, directories: Mapping[str, str]) -> None:
         """Where it writes beside its sandbox."""
         for isolator in self._isolators:
             isolator.count_also(container_id, directories)

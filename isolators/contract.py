@@ -213,9 +213,9 @@ class Isolator(ABC):
         """
         return Evidence()
 
-    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
-        """Where it writes beside its sandbox: what an engine gave it. In place of what was told before; an unknown id is no
-        error.
+    def count_also(self, container_id: ContainerId, directories: Mapping[str, str]) -> None:
+        """Where it writes beside its sandbox, and where it sees that: what an engine gave it. In place of what was told before;
+        an unknown id is no error.
         """
 
     def cleanup(self, container_id: ContainerId) -> None:

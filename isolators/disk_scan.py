@@ -13,8 +13,9 @@ import heapq
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from paddock.model.task import DirectoryUsage
 
@@ -45,18 +46,28 @@ class DiskScan:
     """A running du. `look` until it answers; then, or to give up, `stop` until it says True."""
 
     def __init__(
-        self, du_path: str, sandbox: str, *, now_s: float, deadline_s: float, beside: Sequence[str] = ()
+        self,
+        du_path: str,
+        sandbox: str,
+        *,
+        now_s: float,
+        deadline_s: float,
+        beside: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Starts it, niced. Raises OSError when it cannot be started. `deadline_s` is on the clock of `now_s`; `beside`: what
-        counts too, and is named from its own root: `/…`.
+        counts too, and where the container has it: it is named so.
         """
         self._root = os.fsencode(sandbox.rstrip("/"))
-        self._beside = tuple(os.fsencode(path.rstrip("/")) for path in beside)
+        self._names = {self._root: (b".", b"")}
+        """Of each tree: its own name, and what the names of all in it begin with."""
+        for path, place in beside.items():
+            name = os.fsencode(place)
+            self._names[os.fsencode(path.rstrip("/"))] = (name, name.rstrip(b"/") + b"/")
         self._started_s = now_s
         self._deadline_s = deadline_s
         self._rest = b""
-        self._total_bytes: int | None = None
-        self._beside_bytes = 0
+        self._has_root = False
+        self._total_bytes = 0
         self._below_bytes = 0
         self._largest: list[tuple[int, bytes]] = []
         self._is_killed = False
@@ -68,7 +79,7 @@ class DiskScan:
             pass  # the user's quota of pipe pages: a smaller pipe only makes du wait now and then
         try:
             os.set_blocking(write_fd, True)
-            self.pid = _spawn(du_path, (self._root, *self._beside), write_fd)
+            self.pid = _spawn(du_path, tuple(self._names), write_fd)
         except OSError:
             os.close(self._pipe_fd)
             raise
@@ -85,15 +96,13 @@ class DiskScan:
             return ScanFailure(
                 message=f"du was stopped after {took_ms} ms, its deadline; the sandbox is too large or stuck"
             )
-        if self._total_bytes is None:
+        if not self._has_root:
             return ScanFailure(message=f"du said nothing about {os.fsdecode(self._root)}: the sandbox is not there")
-        self._keep(self._total_bytes - self._below_bytes, b".")
         largest = tuple(
             DirectoryUsage(path=shown(path), used_bytes=used_bytes) for used_bytes, path in sorted(self._largest)[::-1]
         )
         duration_ms = round((now_s - self._started_s) * 1000)
-        used_bytes = self._total_bytes + self._beside_bytes
-        return ScanResult(used_bytes=used_bytes, largest=largest, duration_ms=duration_ms)
+        return ScanResult(used_bytes=self._total_bytes, largest=largest, duration_ms=duration_ms)
 
     def stop(self) -> bool:
         """Let go of it, killing it when it still runs. False: the kernel has not ended it yet, ask again later."""
@@ -141,18 +150,15 @@ class DiskScan:
         size, _, path = record.partition(b"\t")
         if not size.isdigit():
             return
-        if path == self._root:
-            self._total_bytes = int(size)
+        if path in self._names:  # a tree's root comes after all that is in it
+            self._has_root |= path == self._root
+            self._total_bytes += int(size)
+            self._keep(int(size) - self._below_bytes, self._names[path][0])
+            self._below_bytes = 0
             return
-        for root in self._beside:
-            if path == root:
-                self._beside_bytes += int(size)
-                return
-            if path.startswith(root + b"/"):
-                self._keep(int(size), path[len(root) :])
-                return
         self._below_bytes += int(size)
-        self._keep(int(size), path[len(self._root) + 1 :])
+        root, _, name = path.rpartition(b"/")
+        self._keep(int(size), self._names[root][1] + name)
 
     def _keep(self, used_bytes: int, path: bytes) -> None:
         if len(self._largest) < LARGEST_COUNT:

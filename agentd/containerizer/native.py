@@ -233,7 +233,7 @@ class NativeContainerizer(Containerizer):
         """Read from the kernel now."""
         return await self._thread.run("limits", lambda: self._isolation.limits(container_id))
 
-    async def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+    async def count_also(self, container_id: ContainerId, directories: Mapping[str, str]) -> None:
         """Where it writes beside its sandbox."""
         await self._thread.run("count", lambda: self._isolation.count_also(container_id, directories))
 

@@ -75,10 +75,10 @@ class EngineContainer:
     """(network, IP address)."""
 
     @property
-    def writes(self) -> tuple[str, ...]:
-        """Where it writes beside its sandbox, on the host."""
-        volumes = tuple(mount.source for mount in self.mounts if mount.kind == "volume" and mount.writable)
-        return (self.writable_layer, *volumes) if self.writable_layer else volumes
+    def writes(self) -> dict[str, str]:
+        """Where it writes beside its sandbox: on the host, and where it sees that."""
+        volumes = {mount.source: mount.target for mount in self.mounts if mount.kind == "volume" and mount.writable}
+        return {self.writable_layer: "/", **volumes} if self.writable_layer else volumes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

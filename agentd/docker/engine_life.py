@@ -37,7 +37,7 @@ class EngineLife:
         self._engine_id = engine_id
         self._arrivals = arrivals
         self._held = ended_process.Held()
-        self._writes: list[str] | None = None
+        self._writes: dict[str, object] | None = None
         self._frames = LogFrames()
         self._logs: plain_http.Exchange | None = None
         self._retry_at_s = 0.0
@@ -265,13 +265,16 @@ def _inside(fields: object, name: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _writes_of(found: dict[str, object]) -> list[str]:
-    """Where the container writes beside its sandbox, on the host: the layer above its image, volumes of the engine's."""
+def _writes_of(found: dict[str, object]) -> dict[str, object]:
+    """Where the container writes beside its sandbox, on the host, and where it sees that: the layer above its image, volumes of
+    the engine's.
+    """
     mounts = found.get("Mounts")
     volumes = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
-    places = [_inside(_inside(found, "GraphDriver"), "Data").get("UpperDir")]
-    places += [each.get("Source") for each in volumes if each.get("Type") == "volume" and each.get("RW")]
-    return [place for place in places if isinstance(place, str) and place]
+    written = [each for each in volumes if each.get("Type") == "volume" and each.get("RW")]
+    places = [(each.get("Source"), each.get("Destination")) for each in written]
+    places.append((_inside(_inside(found, "GraphDriver"), "Data").get("UpperDir"), "/"))
+    return {source: target for source, target in places if isinstance(source, str) and source}
 
 
 def _write_all(fd: int, text: bytes) -> None:

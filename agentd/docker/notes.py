@@ -26,15 +26,15 @@ _GO, _WAKE, _NOTE, _NEW = ".go", ".wake", ".note", ".new"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """`pid` 0: it had ended before anybody could look; `main_pid`: the command, where an init is between them. `writes`: where
-    it writes on the host beside its sandbox, None: the engine is to be asked. `failed` None: it was started; `failed_status`:
-    the engine's, 0 for no answer; `failed_stage`: what the agent itself has said, of one that was never created. `counters`: of
-    the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked.
+    it writes on the host beside its sandbox, and where it sees that; None: the engine is to be asked. `failed` None: it was
+    started; `failed_status`: the engine's, 0 for no answer; `failed_stage`: the agent's own word, of one never created.
+    `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked.
     """
 
     engine_id: str = ""
     pid: int = 0
     main_pid: int = 0
-    writes: tuple[str, ...] | None = None
+    writes: Mapping[str, str] | None = None
     failed: str | None = None
     failed_status: int = 0
     failed_stage: str = ""
@@ -63,7 +63,8 @@ def parse_note(content: bytes) -> Note:
         engine_id=_text(fields.get("engine_id")),
         pid=_number(fields.get("pid")),
         main_pid=_number(fields.get("main_pid")),
-        writes=_paths(fields.get("writes")),
+        # An earlier stand-in wrote the host's paths alone.
+        writes=_texts(fields["writes"]) if isinstance(fields.get("writes"), dict) else None,
         failed=_text(failed.get("message")) if isinstance(failed, dict) else None,
         failed_status=_number(failed.get("status")) if isinstance(failed, dict) else 0,
         failed_stage=_text(failed.get("stage")) if isinstance(failed, dict) else "",
@@ -187,10 +188,6 @@ def _read(path: str) -> Note | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _paths(value: object) -> tuple[str, ...] | None:
-    return tuple(path for path in value if isinstance(path, str)) if isinstance(value, list) else None
 
 
 def _texts(value: object) -> dict[str, str]:

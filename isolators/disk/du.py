@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from isolators.contract import HostFacts, Interval, Isolator, IsolatorSettings, LiveContainer, Watch
@@ -45,7 +45,7 @@ class Tracked:
     """One tree: idle until `due_s`, then in the queue, then under a scan, then idle again.
 
     `volume`: its persistence id; empty: the tree is the sandbox. `ends`: a container that cannot write is not ended for it.
-    `beside`: further directories that count with it.
+    `beside`: further directories that count with it, and where the container has them.
     """
 
     sandbox: str
@@ -53,7 +53,7 @@ class Tracked:
     due_s: float
     volume: str = ""
     ends: bool = True
-    beside: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
     scan: DiskScan | None = None
     measured: ScanResult | None = None
     measured_ns: int = 0
@@ -125,11 +125,11 @@ class DiskUsageIsolator(Isolator):
             )
         self._volumes[container_id] = tuple(keys)
 
-    def count_also(self, container_id: ContainerId, directories: Sequence[str]) -> None:
+    def count_also(self, container_id: ContainerId, directories: Mapping[str, str]) -> None:
         """With its sandbox, from the next count on."""
         tracked = self._tracked.get(container_id)
         if tracked is not None:
-            tracked.beside = tuple(directories)
+            tracked.beside = dict(directories)
 
     def _counted(self, container_id: ContainerId) -> list[str]:
         """Those of its trees that are counted."""
@@ -219,7 +219,7 @@ class DiskUsageIsolator(Isolator):
             container_id=container_id,
             isolator=self.name,
             reason=Reason.CONTAINER_LIMITATION_DISK,
-            message=_message(exceeded),
+            message=_message(exceeded, "the container" if self._tracked[container_id].beside else "the sandbox"),
             fatal=True,
             disk=exceeded,
         )
@@ -309,9 +309,10 @@ class DiskUsageIsolator(Isolator):
         self._end_stopped()
 
 
-def _message(evidence: DiskEvidence) -> str:
+def _message(evidence: DiskEvidence, whole: str) -> str:
+    """`whole`: what it is that is no volume."""
     largest = ", ".join(f"{directory.path} {directory.used_bytes}" for directory in evidence.largest)
-    what, limit = (f"volume {evidence.volume}", "its size") if evidence.volume else ("the sandbox", "the disk limit")
+    what, limit = (f"volume {evidence.volume}", "its size") if evidence.volume else (whole, "the disk limit")
     return (
         f"{what} holds {evidence.used_bytes} bytes, {limit} is {evidence.limit_bytes}; largest directories: "
         f"{largest}; du took {evidence.du_duration_ms} ms, counted every {evidence.interval_ms} ms"

@@ -328,13 +328,15 @@ def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, en
         api.remove_image(f"{repository}:1")
 
 
-def test_what_is_written_into_the_image_counts_as_disk(paddock: Command) -> None:
-    script = "mkdir /big; dd if=/dev/zero of=/big/file bs=1M count=40 2>/dev/null; sleep 1000"
-    done = paddock(*docker("--name=full", "--disk=16MiB", "--mem=128MiB", "--", "sh", "-c", script))
+@pytest.mark.parametrize("place", ["/big", "/", "/volume"])
+def test_what_is_written_into_image_and_volumes_counts_as_disk_and_is_named(paddock: Command, place: str) -> None:
+    script = f"mkdir -p {place}; dd if=/dev/zero of={place}/file bs=1M count=40 2>/dev/null; sleep 1000"
+    asked = ("--name=full", "--disk=16MiB", "--mem=128MiB", "--volume=filled:/volume")
+    done = paddock(*docker(*asked, "--", "sh", "-c", script))
     assert done.returncode != 0
     text = paddock.text("describe", newest(paddock, "full"))
     assert "CONTAINER_LIMITATION_DISK" in text.upper(), text
-    assert "/big " in text, text
+    assert f"largest directories: {place} 4" in text, text
 
 
 def test_the_page_of_docker_tasks_is_true(host: OneHost, engine: Engine) -> None:

@@ -158,7 +158,7 @@ def test_one_that_runs_is_planned_again_and_what_is_known_of_it_stays(
     isolator = make()
     isolator.prepare(container)
     write(tmp_path / "beside/file", 8 * MIB)
-    isolator.count_also(container.container_id, [str(tmp_path / "beside")])
+    isolator.count_also(container.container_id, {str(tmp_path / "beside"): "/"})
     before = counted(isolator, container)
     assert before > 8 * MIB
     smaller = replace(container, resources=Resources.scalars({"disk": 9000}))
@@ -169,6 +169,25 @@ def test_one_that_runs_is_planned_again_and_what_is_known_of_it_stays(
         assert (used.disk_used_bytes, used.disk_limit_bytes, used.missing) == (before, 9 * MIB, ())
     write(tmp_path / "beside/more", 2 * MIB)
     assert met(isolator, container).fatal
+
+
+def test_what_counts_besides_is_named_as_the_container_sees_it(
+    make: Make, container: ContainerConfig, tmp_path: Path
+) -> None:
+    """The layer above an image, and a volume of the engine's: what lies directly in them, too."""
+    isolator = make()
+    isolator.prepare(container)
+    for place, size in (("layer/own", 5), ("layer/opt/deep/file", 4), ("volume/own", 7), ("volume/opt/file", 6)):
+        write(tmp_path / place, size * MIB)
+    write(Path(container.sandbox, "own"), 3 * MIB)
+    isolator.count_also(container.container_id, {str(tmp_path / "layer"): "/", str(tmp_path / "volume"): "/data"})
+    found = met(isolator, container)
+    assert found.disk is not None
+    assert [each.path for each in found.disk.largest] == ["/data", "/data/opt", "/", "/opt", "."]
+    assert found.disk.largest[0].used_bytes == allocated(tmp_path / "volume") - allocated(tmp_path / "volume/opt")
+    roots = (Path(container.sandbox), tmp_path / "layer", tmp_path / "volume")
+    assert found.disk.used_bytes == sum(map(allocated, roots))
+    assert found.message.startswith("the container holds ")
 
 
 def test_hostile_trees_hurt_nobody(make: Make, container: ContainerConfig, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_an_inspected_container() -> None:
     assert found.cgroup_parent == "/paddock-a1/c1"
     assert found.writable_layer == "/d/diff"
     assert found.mounts == (EngineMount(kind="bind", name="", source="/s", target="/t", writable=True),)
+    assert found.writes == {"/d/diff": "/"}
     assert found.addresses == (("bridge", "172.17.0.2"),)
 
 

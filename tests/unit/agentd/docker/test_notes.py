@@ -21,8 +21,10 @@ def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
     assert parse_note(b'{"format": 1, "engine_id": "ab", "pid": 7, "main_pid": 8, "new": 1}') == Note(
         engine_id="ab", pid=7, main_pid=8
     )
-    writing = parse_note(b'{"format": 1, "engine_id": "ab", "writes": ["/layer", 4, "/volume"]}')
-    assert writing == Note(engine_id="ab", writes=("/layer", "/volume"))
+    writing = parse_note(b'{"format": 1, "engine_id": "ab", "writes": {"/layer": "/", "/x": 4, "/volume": "/v"}}')
+    assert writing == Note(engine_id="ab", writes={"/layer": "/", "/volume": "/v"})
+    earlier = parse_note(b'{"format": 1, "engine_id": "ab", "writes": ["/layer", "/volume"]}')
+    assert earlier == Note(engine_id="ab"), "the engine is asked"
     failed = parse_note(b'{"format": 1, "failed": {"status": 404, "message": "no such image"}}')
     assert failed == Note(failed="no such image", failed_status=404)
     ended = parse_note(
