@@ -130,7 +130,7 @@ def docker_request_of(arguments: argparse.Namespace, command: CommandInfo) -> Do
         extra_hosts=tuple(_extra_host(text) for text in arguments.add_host),
         hostname=arguments.hostname,
         init=arguments.init is not False,
-        shm_size_bytes=exact_bytes(arguments.shm_size, "--shm-size") if arguments.shm_size else None,
+        shm_size_bytes=_shm_size(arguments.shm_size),
         parameters=_parameters(arguments.parameter),
     )
     request = DockerRequest(docker=_with_names(docker, arguments), published=published)
@@ -184,6 +184,13 @@ def _pull(text: str) -> bool:
     if text not in {"", "missing", "always"}:
         raise InvalidRequest("--pull", text, "write missing or always")
     return text == "always"
+
+
+def _shm_size(text: str) -> int | None:
+    found = exact_bytes(text, "--shm-size") if text else None
+    if found == 0:
+        raise InvalidRequest("--shm-size", text, "leave it out, or write one above 0")
+    return found
 
 
 def _network(text: str, *, publishes: bool) -> tuple[DockerNetwork, str]:

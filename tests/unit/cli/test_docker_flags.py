@@ -180,6 +180,7 @@ def test_what_is_published_goes_over_the_bridge_and_gets_the_offers_ports() -> N
         (["--docker=x", "--dns-option=A"], "--dns-option", "resolv.conf"),
         (["--docker=x", "--add-host=a"], "--add-host.address", "IPv4"),
         (["--docker=x", "--shm-size=x"], "--shm-size", "64KiB"),
+        (["--docker=x", "--shm-size=0"], "--shm-size", "above 0"),
         (["--docker=x", "--parameter=ipc"], "--parameter", "KEY=VALUE"),
         (["--docker=x", "--parameter=ipcs=none"], "--parameter", "did you mean ipc"),
         (["--docker=x", "--parameter=ip=10.0.0.1"], "--parameter", "network USER"),
