@@ -191,7 +191,7 @@ _PULLS = (
     _pull_row(
         r"no basic auth credentials|unauthorized|authentication required|incorrect username or password|denied",
         PullProblem.DENIED,
-        "see that the name is right, and that a Docker configuration of the agent's or the task's has the registry's password",
+        "see that the name is right, and that the file of the agent's --docker-config has the registry's password",
     ),
     _pull_row(
         r"client\.timeout|i/o timeout|deadline exceeded|tls handshake timeout|request canceled",

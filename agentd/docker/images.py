@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentd.docker.engine import DockerEngine
+from agentd.docker.failures import PullFailed, PullProblem
 from agentd.docker.pull_progress import PullProgress
 from agentd.docker.pulls import Pulls
 from agentd.docker_settings import read_credentials
 from paddock.model.docker import DockerInfo
-from paddock.model.errors import NotFound
+from paddock.model.errors import InvalidRequest, NotFound
 from paddock.model.image import ImageReference
 
 TELL_EVERY_S = 5.0
@@ -41,7 +42,7 @@ class Images:
     async def bring(self, docker: DockerInfo, heard: Heard) -> None:
         """The engine has it then. `heard`: how far a pull is, in words, now and then.
 
-        Raises PullFailed, EngineUnresponsive, EngineAbsent; InvalidRequest for the credentials.
+        Raises PullFailed, for the credentials' file too, EngineUnresponsive, EngineAbsent.
         """
         # What was there a moment ago is asked for too: an engine that hangs is found out before there is a shim.
         if not docker.force_pull:
@@ -80,8 +81,11 @@ class Images:
     async def _pull(self, image: ImageReference, hearers: Sequence[Heard]) -> None:
         next_s = asyncio.get_running_loop().time() + TELL_EVERY_S
         credential = None
-        if self._config_path is not None:
-            credential = (await asyncio.to_thread(read_credentials, self._config_path)).of(image)
+        try:
+            if self._config_path is not None:
+                credential = (await asyncio.to_thread(read_credentials, self._config_path)).of(image)
+        except InvalidRequest as error:
+            raise PullFailed(f"cannot pull image {image.canonical}: {error}", PullProblem.DENIED) from None
 
         def heard(progress: PullProgress) -> None:
             nonlocal next_s

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import docker
 import pytest
@@ -142,6 +143,19 @@ async def test_a_password_is_needed_and_has_to_be_right(asker: Asker) -> None:
         assert "wrong secret" not in str(error)
     await pulls.pull(image, KNOWN, nobody)
     assert (await asker.engine.inspect_image(image)).tags == (str(image),)
+
+
+async def test_a_file_of_passwords_that_cannot_be_used_denies_the_image_and_is_named(
+    asker: Asker, tmp_path: Path
+) -> None:
+    """The registry is not asked, and no engine has refused anything."""
+    config = tmp_path / "config.json"
+    config.write_text('{"credsStore": "pass"}')
+    config.chmod(0o600)
+    brought = Images(asker.engine, Pulls(asker.calls), str(config))
+    with pytest.raises(PullFailed, match=f"cannot pull image .*{config}: credsStore: 'pass'") as failed:
+        await brought.bring(DockerInfo(image=in_registry(CLOSED_PORT)), lambda _words: None)
+    assert failed.value.problem is PullProblem.DENIED
 
 
 async def test_a_registry_that_is_not_there_is_unreachable(asker: Asker) -> None:
