@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+
 from agentd.docker.failures import EngineAbsent, EngineUnresponsive, PullFailed, PullProblem
 from agentd.docker.notes import Note
 from paddock.model.errors import NotFound, PaddockError
@@ -13,6 +16,23 @@ PULL = "pull"
 ENGINE = "engine"
 CREATE = "create"
 """Everything else that an engine refuses: a name or a port that is taken, a network that is not there."""
+
+_OF_THE_PROGRAM = (
+    (re.compile(r'exec: ".*": .*(no such file or directory|executable file not found)'), errno.ENOENT),
+    (re.compile(r'exec: ".*": permission denied'), errno.EACCES),
+)
+"""Of a runtime whose container has no such program. (An init finds that out by itself, and ends with 127 or 126.)"""
+
+_REMEDIES = (
+    (
+        re.compile("port is already allocated|address already in use"),
+        "end what has the port, or give the task another one",
+    ),
+    (re.compile(r"network \S+ not found"), "name one that the engine has (`docker network ls` on the agent's host)"),
+    (re.compile("no space left on device"), "free space where the engine keeps its data"),
+    (re.compile("adding custom device"), "name a device that the agent's host has"),
+    (re.compile("setting rlimit"), "ask for no more than the engine has itself"),
+)
 
 _PULL_STAGES = {PullProblem.UNKNOWN_IMAGE: IMAGE, PullProblem.DENIED: ACCESS}
 
@@ -42,4 +62,8 @@ def start_failure_of(note: Note | None) -> LaunchFailure | None:
             stage=ENGINE, message=f"the engine has not told of its start: {note.failed or 'no answer'}"
         )
     words = f"the engine could not start it: {note.failed or 'it gave no reason'}"
-    return LaunchFailure(stage="start", message=words)
+    for said, number in _OF_THE_PROGRAM:
+        if said.search(note.failed):
+            return LaunchFailure(stage="exec", errno=number, message=words)
+    remedy = next((remedy for said, remedy in _REMEDIES if said.search(note.failed)), "see the engine's log")
+    return LaunchFailure(stage="start", message=f"{words}; {remedy}")

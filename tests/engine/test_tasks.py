@@ -244,8 +244,10 @@ def test_what_the_engine_refuses_is_told_in_its_words(paddock: Command, engine: 
     assert done.returncode != 0
     assert b"no/such/image:1" in done.stderr, done.stderr
     assert last_reason(paddock, "unknown") == "REASON_IMAGE_PULL_FAILED"
-    done = paddock(*docker("--name=no-program", "--", "/no/such/program"))
-    assert b"/no/such/program" in done.stderr, done.stderr
+    for init in ("--init", "--no-init"):
+        done = paddock(*docker("--name=no-program", init, "--", "/no/such/program"))
+        assert done.returncode == 127
+        assert b"/no/such/program" in done.stderr, done.stderr
     wait_until_gone(engine)
 
 

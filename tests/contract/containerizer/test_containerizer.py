@@ -1,6 +1,7 @@
 """What every containerizer must keep: each verb is answered by its events, may come twice, and leaves nothing."""
 
 import asyncio
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ async def test_a_launch_that_fails_leaves_nothing(subject: Subject) -> None:
     subject.containerizer.launch(config.container_id)
     failed = await subject.hear(events.LaunchFailed)
     assert isinstance(failed, events.LaunchFailed)
-    assert failed.failure.stage == ("exec" if subject.engine is None else "start")
+    assert (failed.failure.stage, failed.failure.errno) == ("exec", errno.ENOENT)
     assert "/no/such/program" in failed.failure.message
     subject.containerizer.conclude(config, None, launched=True)
     await subject.hear(events.Concluded)

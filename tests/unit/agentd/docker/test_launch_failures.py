@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from agentd.core.termination import EndFacts, terminate
@@ -61,7 +63,17 @@ def test_every_problem_of_a_pull_has_a_reason_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("note", "stage", "words"),
     [
-        (Note(failed="no such program", failed_status=400), "start", "the engine could not start it: no such program"),
+        (
+            Note(failed="no cgroup", failed_status=500),
+            "start",
+            "the engine could not start it: no cgroup; see the engine's",
+        ),
+        (
+            Note(failed="Bind for 0.0.0.0:80 failed: port is already allocated", failed_status=500),
+            "start",
+            "; end what",
+        ),
+        (Note(failed="network blue not found", failed_status=404), "start", "network blue not found; name one"),
         (Note(failed="", failed_status=500), "start", "it gave no reason"),
         (
             Note(failed="HalfAnswer: half", failed_status=0),
@@ -76,6 +88,23 @@ def test_a_start_that_failed_is_the_engines_word_or_its_silence(note: Note, stag
     assert failure is not None
     assert failure.stage == stage
     assert words in failure.message
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ('exec: "/no/such": stat /no/such: no such file or directory: unknown', errno.ENOENT),
+        ('exec: "no-such": executable file not found in $PATH: unknown', errno.ENOENT),
+        ('exec: "/etc": permission denied: unknown', errno.EACCES),
+    ],
+)
+def test_a_program_that_is_not_there_is_told_as_a_native_ones(said: str, number: int) -> None:
+    """By the command's exit codes 127 and 126, too."""
+    runc = "OCI runtime create failed: runc create failed: unable to start container process"
+    failure = start_failure_of(Note(failed=f"{runc}: {said}", failed_status=400))
+    assert failure is not None
+    assert (failure.stage, failure.errno) == ("exec", number)
+    assert said in failure.message
 
 
 @pytest.mark.parametrize("note", [None, Note(pid=3), Note(has_ended=True)])
