@@ -72,7 +72,8 @@ class EngineLife:
         self._follow(logs)
         status, oom_killed = self._status()
         end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
-        self._write_note({**self._whom(), **end})
+        late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
+        self._write_note({**self._whom(), **end, "late_ms": late_ms})
         return status
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:

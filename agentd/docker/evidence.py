@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from agentd.core.exit_record import ExitRecord
+from agentd.core.exit_record import ExitRecord, KillOutcome
 from agentd.docker.notes import Note
 from paddock.kernel.errors import KernelError
 from paddock.kernel.kmsg import OomKill
@@ -37,8 +37,20 @@ def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) 
         victims = _victims(note, memory_path, kills_in)
         counters = {key: _at_least(text, len(victims or ())) for key, text in counters.items()}
     return replace(
-        record, pid=note.pid or record.pid, counters=tuple(counters.items()), victims=victims, problems=problems
+        record,
+        pid=note.pid or record.pid,
+        ended_ns=max(record.ended_ns - note.late_ms * 1_000_000, 0),
+        kill=record.kill and _in_its_own_time(record.kill, note.late_ms),
+        counters=tuple(counters.items()),
+        victims=victims,
+        problems=problems,
     )
+
+
+def _in_its_own_time(kill: KillOutcome, late_ms: int) -> KillOutcome:
+    """A grace period that ended while the stand-in waited for a hung engine is not one that the command has outlived."""
+    took_ms = max(kill.took_ms - late_ms, 0)
+    return replace(kill, took_ms=took_ms, escalated=kill.escalated and took_ms >= kill.grace_ms)
 
 
 def _may_have_oom_kills(record: ExitRecord, note: Note) -> bool:

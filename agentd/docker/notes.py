@@ -28,7 +28,8 @@ class Note:
     """`pid` 0: it had ended before anybody could look; `main_pid`: the command, where an init is between them. `writes`: where
     it writes on the host beside its sandbox, and where it sees that; None: the engine is to be asked. `failed` None: it was
     started; `failed_status`: the engine's, 0 for no answer; `failed_stage`: the agent's own word, of one never created.
-    `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked.
+    `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked. `late_ms`: how long the
+    stand-in has waited for the engine, after the end.
     """
 
     engine_id: str = ""
@@ -42,6 +43,7 @@ class Note:
     counters: Mapping[str, str] = field(default_factory=dict)
     oom_killed: bool | None = None
     problem: str = ""
+    late_ms: int = 0
 
 
 class NoteError(Exception):
@@ -72,6 +74,7 @@ def parse_note(content: bytes) -> Note:
         counters=_texts(fields.get("counters")),
         oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
         problem=_text(fields.get("problem")),
+        late_ms=_number(fields.get("late_ms")),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentd.core.exit_record import ExitRecord
+from agentd.core.exit_record import ExitRecord, KillOutcome
 from agentd.docker.evidence import KillsIn, merged
 from agentd.docker.notes import Note
 from paddock.kernel import kmsg
@@ -59,6 +59,19 @@ def test_victims_are_found_where_the_engines_cgroup_counted_them() -> None:
     assert dict(found.counters) == {"memory/memory.oom_control": KILLED}
     assert found.victims == (OomVictim(pid=8, comm="java", main=True), OomVictim(pid=9, comm="helper", main=False))
     assert found.problems == ("shim", "late")
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "took_ms", "escalated"),
+    [(0, 10_000, True), (9_990, 10, False), (8_000, 2000, True), (11_000, 0, False)],
+)
+def test_what_a_kill_took_is_the_commands_time_and_not_that_of_an_engine_that_hangs(
+    late_ms: int, took_ms: int, escalated: bool
+) -> None:
+    kill = KillOutcome(signal=15, grace_ms=2000, escalated=True, took_ms=10_000)
+    found = merged(replace(record(), kill=kill, ended_ns=10**18), Note(pid=7, late_ms=late_ms), PATH, told())
+    assert found.kill == replace(kill, took_ms=took_ms, escalated=escalated)
+    assert found.ended_ns == 10**18 - late_ms * 10**6
 
 
 @pytest.mark.parametrize(
