@@ -234,6 +234,8 @@ class DockerContainerizer(Containerizer):
             self._post(LaunchFailed(container_id=container_id, failure=failure))
             return
         if record is not None and note is not None:
+            if note.problem:
+                _log.warning("of an end", extra={"container_id": container_id, "problem": note.problem})
             directory = self._host.place(container_id).directory("memory") or ""
             path = self._hierarchy.kernel_path(directory)
             record = await asyncio.to_thread(merged, record, note, path, self._oom_log.kills_in)

@@ -163,6 +163,8 @@ class EngineLife:
             if self._ended_at_s and (self._logs is None or self._is_late()):
                 if self._logs is None and not self._is_late() and (self._problem or self._is_behind):
                     continue
+                if self._logs is not None:
+                    self._interrupt(f"the engine did not end its log in {LAST_OUTPUT_S:g} s")
                 return
 
     def _is_late(self) -> bool:

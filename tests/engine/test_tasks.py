@@ -311,6 +311,7 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
     assert described(paddock, "goes-on")["state"] == "TASK_KILLED"
+    assert "the engine did not end its log in 10 s" in Path(host.directory, "agentd.log").read_text("utf-8")
     # It has obeyed; it is the engine that let its stand-in wait.
     assert last_reason(paddock, "goes-on") == "REASON_KILL_REQUESTED"
     assert [agent["state"] for agent in json.loads(paddock.text("agents", "-o", "json"))] == ["AGENT_ACTIVE"]
