@@ -50,7 +50,7 @@ def full_disk(kind: str, directory: Path) -> Iterator[FullDisk]:
         try:
             yield FullDisk(path, path / "filler", errno.ENOSPC)
         finally:
-            _unmount(path)
+            unmount(path)
         return
     below = directory / "below"
     below.mkdir()
@@ -67,18 +67,18 @@ def full_disk(kind: str, directory: Path) -> Iterator[FullDisk]:
             shutil.rmtree(path / "lost+found")
             yield FullDisk(path, below / "filler", errno.EIO)
         finally:
-            _unmount(path)
+            unmount(path)
     finally:
-        _unmount(below)
+        unmount(below)
 
 
 def _mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True)
 
 
-def _unmount(path: Path) -> None:
-    """A loop device lets go of its file a moment after it is told to."""
-    deadline_s = time.monotonic() + 20
+def unmount(path: Path) -> None:
+    """Whoever used it lets go a moment after the end was told, a loop device of its file a moment after it is told to."""
+    deadline_s = time.monotonic() + HANGING_S
     while subprocess.run(["umount", path], check=False, capture_output=True).returncode:
         assert time.monotonic() < deadline_s, f"{path} is still used: {os.listdir(path)}"
         time.sleep(0.02)
@@ -102,7 +102,7 @@ class FailingDisk:
 
     def repair(self) -> None:
         """Nobody may use it."""
-        _unmount(self.path)
+        unmount(self.path)
         subprocess.run(["e2fsck", "-fy", self._image], check=False, capture_output=True)
         self.mount()
 
@@ -118,7 +118,7 @@ def failing_disk(directory: Path) -> Iterator[FailingDisk]:
     try:
         yield disk
     finally:
-        _unmount(disk.path)
+        unmount(disk.path)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def power_cut(directory: Path, *, journal: bool) -> Iterator[tuple[Path, Callabl
     finally:
         for path in (disk, later):
             if path.exists():
-                _unmount(path)
+                unmount(path)
 
 
 class HangingDisk:
@@ -181,7 +181,7 @@ def hanging_disk(directory: Path) -> Iterator[HangingDisk]:
             subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
             place.mkdir()
             _mount("-o", "loop", str(image), str(place))
-            stack.callback(_unmount, place)
+            stack.callback(unmount, place)
         disk = HangingDisk(places[1], places[0])
         stack.callback(disk.go_on)
         yield disk

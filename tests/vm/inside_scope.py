@@ -61,13 +61,13 @@ class ScopeAgent(Agent):
             self.process = subprocess.Popen(
                 [*command, f"--cgroup-root={root}", *flags], stdout=log, stderr=log, stdin=subprocess.DEVNULL, **options
             )
-        wait_for(lambda: self.process.poll() is not None or self.is_ready(), 3, "the launcher does not answer")
+        wait_for(lambda: self.process.poll() is not None or self.is_ready(), "the launcher does not answer")
         assert self.process.poll() is None, self.log()
 
     def sleeper(self) -> Shim:
         shim = self.launch(SLEEPER, limits={"memory_bytes": MEMORY_BYTES})
         shim.started()
-        wait_for(lambda: shim.stdout() == b"ready\n", 5, "the command says nothing")
+        wait_for(lambda: shim.stdout() == b"ready\n", "the command says nothing")
         return shim
 
 
@@ -83,7 +83,7 @@ def agent() -> Iterator[ScopeAgent]:
     finally:
         made.close()
         systemctl("stop", UNIT, check=False)
-        wait_for(lambda: not SCOPE.exists(), 10, f"{SCOPE} stays")
+        wait_for(lambda: not SCOPE.exists(), f"{SCOPE} stays")
 
 
 def systemctl(*words: str, check: bool = True) -> str:
@@ -138,7 +138,7 @@ def test_stopping_the_scope_ends_the_tasks_and_their_records_are_written(agent: 
         record = shim.wait_record_file()
         assert record["wait_status"] == 15
         assert not record["supervisor_lost"]
-    wait_for(lambda: not SCOPE.exists(), 10, f"{SCOPE} stays")
+    wait_for(lambda: not SCOPE.exists(), f"{SCOPE} stays")
     # And the next launcher makes the scope anew.
     agent.process.wait()
     agent.start()
@@ -157,7 +157,7 @@ def entering() -> Iterator[list[subprocess.Popen[bytes]]]:
             process.wait()
         systemctl("stop", UNIT, check=False)
         subprocess.run(["find", SCOPE, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
-        wait_for(lambda: not SCOPE.exists(), 10, f"{SCOPE} stays")
+        wait_for(lambda: not SCOPE.exists(), f"{SCOPE} stays")
 
 
 def enter(entered: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -168,7 +168,7 @@ def enter(entered: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
 
 def wait_until_it_is_sleep(process: subprocess.Popen[bytes]) -> None:
     name = Path(f"/proc/{process.pid}/comm")
-    wait_for(lambda: process.poll() is not None or name.read_text() == "sleep\n", 20, "it does not enter")
+    wait_for(lambda: process.poll() is not None or name.read_text() == "sleep\n", "it does not enter")
     assert process.poll() is None
 
 

@@ -68,7 +68,7 @@ def kill(*pids: int) -> None:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10, f"one of {pids} is still there")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), f"one of {pids} is still there")
 
 
 def wait_until_it_serves_again(dead_pid: int) -> None:
@@ -97,7 +97,7 @@ def installed() -> Iterator[None]:
     finally:
         systemctl("stop", "agentd.service", check=False)
         systemctl("stop", SCOPE.name, check=False)
-    wait_for(lambda: not SCOPE.exists(), 10, f"{SCOPE} stays")
+    wait_for(lambda: not SCOPE.exists(), f"{SCOPE} stays")
     unit.unlink()
     systemctl("daemon-reload")
     for path in (PROGRAM.parents[1], STATE.parent, Path("/run/paddock")):

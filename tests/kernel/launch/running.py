@@ -27,6 +27,8 @@ from paddock.launch.plan_file import seal
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
+# A busy machine stalls for seconds, and what comes late has come: none of these tests is about how soon.
+PATIENCE_S = 30 * SCALE
 DOCKER_CAPABILITIES = [
     f"CAP_{name}"
     for name in [
@@ -118,8 +120,8 @@ class Shim:
         self._answers: dict[int, Json] = {}
         self._seq = 0
 
-    def receive(self, timeout_s: float = 20.0) -> Json | None:
-        self.control.settimeout(timeout_s * SCALE)
+    def receive(self) -> Json | None:
+        self.control.settimeout(PATIENCE_S)
         try:
             content = self.control.recv(300_000)
         except ConnectionResetError:
@@ -156,19 +158,26 @@ class Shim:
         return self.wait_event("failed")
 
     def ask(self, op: str, fds: list[int] | None = None, **fields: Any) -> Json:
+        return self.answer(self.tell(op, fds, **fields))
+
+    def tell(self, op: str, fds: list[int] | None = None, **fields: Any) -> int:
+        """Without waiting for its `answer`, which bears this number."""
         self._seq += 1
         socket.send_fds(self.control, [json.dumps({"op": op, "seq": self._seq, **fields}).encode()], fds or [])
-        while self._seq not in self._answers:
-            assert self._take(), f"the connection ended without an answer to {op}: {self.events}"
-        return self._answers.pop(self._seq)
+        return self._seq
+
+    def answer(self, number: int) -> Json:
+        while number not in self._answers:
+            assert self._take(), f"the connection ended without the answer {number}: {self.events}"
+        return self._answers.pop(number)
 
     def wait_end_of_connection(self) -> None:
         while self._take():
             pass
 
-    def wait_record_file(self, timeout_s: float = 10.0) -> Json:
+    def wait_record_file(self) -> Json:
         path = Path(self.plan["record"])
-        wait_for(path.exists, timeout_s, f"no record at {path}")
+        wait_for(path.exists, f"no record at {path}")
         return read_record(self.plan)
 
     def stdout(self) -> bytes:
@@ -186,7 +195,7 @@ class Shim:
         return [path for path in self.plan["cgroup"]["directories"].values() if Path(path).exists()]
 
     def connect_ear(self) -> Shim:
-        wait_for(lambda: os.path.exists(self.plan["socket"]), 5, "no ear")
+        wait_for(lambda: os.path.exists(self.plan["socket"]), "no ear")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(self.plan["socket"])
         other = Shim(connection, self.plan)
@@ -219,7 +228,7 @@ class Agent:
             self.process = subprocess.Popen(
                 [BASE_PYTHON, "-I", "-S", "-c", code, *arguments], stdout=log, stderr=log, stdin=log, **options
             )
-        wait_for(self.is_ready, 10, "the launcher does not answer: " + self.log())
+        wait_for(self.is_ready, "the launcher does not answer: " + self.log())
 
     def log(self) -> str:
         return (self.directory / "launcher.log").read_text()
@@ -232,7 +241,7 @@ class Agent:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.settimeout(10 * SCALE)
+        connection.settimeout(PATIENCE_S)
         try:
             connection.connect(self.socket)
         except OSError:
@@ -337,7 +346,7 @@ class Agent:
                 opened.control.close()
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(10 * SCALE)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -346,7 +355,7 @@ class Agent:
 
     def assert_clean(self) -> None:
         """No cgroup of a container, no socket, no unfinished record is left; a sweep may be under way."""
-        wait_for(lambda: not self._left(), 5, f"left behind: {self._left()}; {self.log()}")
+        wait_for(lambda: not self._left(), f"left behind: {self._left()}; {self.log()}")
 
     def _left(self) -> list[str]:
         left = [
@@ -370,11 +379,11 @@ def remove_parents_later(parents: list[str]) -> None:
                     os.rmdir(directory)
         return not any(os.path.exists(parent) for parent in parents)
 
-    wait_for(gone, 5, f"cannot remove {parents}")
+    wait_for(gone, f"cannot remove {parents}")
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float, message: str) -> None:
-    deadline_s = time.monotonic() + timeout_s * SCALE
+def wait_for(condition: Callable[[], bool], message: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, message
         time.sleep(0.002)
@@ -390,6 +399,15 @@ def is_running(pid: int) -> bool:
         return not select.select([pidfd], [], [], 0)[0]
     finally:
         os.close(pidfd)
+
+
+def descriptors_of(pid: int) -> dict[str, str]:
+    """What each that is open leads to; one that is closed meanwhile is none."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return found
 
 
 def memory_of(pid: int) -> bytes:

@@ -1,6 +1,5 @@
 """The shim's ear: clients come and go, lie and sleep, and the container does not care."""
 
-import contextlib
 import json
 import os
 import socket
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, Shim, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, Shim, descriptors_of, wait_for
 
 
 @pytest.fixture
@@ -74,14 +73,12 @@ def test_a_client_that_does_not_read_is_dropped(sleeping: Shim) -> None:
                 sent += 1
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             pass
-        began_s = time.monotonic()
         assert sleeping.ask("state")["ok"]
-        assert time.monotonic() - began_s < 5 * SCALE
     end(sleeping)
 
 
 def test_the_ear_is_roots_alone(sleeping: Shim) -> None:
-    wait_for(lambda: os.path.exists(sleeping.plan["socket"]), 5, "no ear")
+    wait_for(lambda: os.path.exists(sleeping.plan["socket"]), "no ear")
     assert os.stat(sleeping.plan["socket"]).st_mode & 0o777 == 0o600
     end(sleeping)
 
@@ -90,7 +87,7 @@ def test_a_socket_path_longer_than_an_address(shared: Agent) -> None:
     deep = shared.directory / ("d" * 100)
     deep.mkdir()
     shim = shared.launch(["sleep", "1000"], socket=str(deep / "ear"))
-    wait_for((deep / "ear").exists, 5, "no ear")
+    wait_for((deep / "ear").exists, "no ear")
     shim.started()  # the ear is due at its time, however long the command takes to run
     assert shim.ask("state")["state"] == "running"
     end(shim)
@@ -102,20 +99,18 @@ def test_an_ear_that_cannot_be_opened_is_a_problem_and_is_tried_again(shared: Ag
     later = shared.directory / "later"
     shim = shared.launch(["sleep", "1000"], socket=str(later / "ear"))
     shim.started()
-    time.sleep(0.1 * SCALE)
+    # By then an attempt is due, and with each answer its shim's loop has come round once more: it has been made.
+    for _ in range(3):
+        time.sleep(0.1 * SCALE)
+        assert shim.ask("state")["state"] == "running"
     later.mkdir()
-    wait_for((later / "ear").exists, 5, "no ear")
+    wait_for((later / "ear").exists, "no ear")
     end(shim)
     assert [problem["path"] for problem in shim.record()["problems"]] == [str(later)]
 
 
 def sockets_of(shim: Shim) -> int:
-    directory = f"/proc/{shim.started()['shim_pid']}/fd"
-    found = 0
-    for fd in os.listdir(directory):
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found += os.readlink(f"{directory}/{fd}").startswith("socket:")
-    return found
+    return sum(name.startswith("socket:") for name in descriptors_of(shim.started()["shim_pid"]).values())
 
 
 def test_an_ear_that_cannot_take_its_name_leaves_no_socket_open(shared: Agent) -> None:
@@ -126,12 +121,12 @@ def test_an_ear_that_cannot_take_its_name_leaves_no_socket_open(shared: Agent) -
     shim.started()
     begun_ns = taken.stat().st_mtime_ns
     # Each attempt makes a name here, and Python's come a second after the other.
-    wait_for(lambda: taken.stat().st_mtime_ns > begun_ns + 500_000_000, 10, "nobody tries again")
-    wait_for(lambda: sockets_of(shim) == 1, 5, "only the agent's connection may be there")
-    wait_for(lambda: not (taken / "ear.new").exists(), 5, "what could not be renamed stays")
+    wait_for(lambda: taken.stat().st_mtime_ns > begun_ns + 500_000_000, "nobody tries again")
+    wait_for(lambda: sockets_of(shim) == 1, "only the agent's connection may be there")
+    wait_for(lambda: not (taken / "ear.new").exists(), "what could not be renamed stays")
     (taken / "ear").rmdir()
-    wait_for((taken / "ear").exists, 5, "no ear")
-    wait_for(lambda: sockets_of(shim) == 2, 5, "the ear is not all that has come")
+    wait_for((taken / "ear").exists, "no ear")
+    wait_for(lambda: sockets_of(shim) == 2, "the ear is not all that has come")
     end(shim)
 
 
@@ -176,7 +171,7 @@ def test_exec_that_fails(sleeping: Shim) -> None:
     answer, _output = exec_in(sleeping, ["/no/such"])
     assert not answer["ok"]
     assert answer["error"]["errno"] == 2
-    wait_for(lambda: sleeping.ask("state")["execs"] == [], 5, "the failed exec stays")
+    wait_for(lambda: sleeping.ask("state")["execs"] == [], "the failed exec stays")
     assert not sleeping.ask("exec", plan={"argv": ["true"]})["ok"]
     end(sleeping)
 
@@ -192,10 +187,8 @@ def test_exec_kill_and_death_with_the_container(shared: Agent) -> None:
     assert shim.ask("exec_kill", exec_id=first["exec_id"], signal=2)["ok"]
     event = shim.wait_event("exec_exited")
     assert (event["exec_id"], os.WTERMSIG(event["wait_status"])) == (first["exec_id"], 2)
-    began_s = time.monotonic()
     shim.ask("kill", grace_ms=0)
     record = shim.record()
-    assert time.monotonic() - began_s < 8 * SCALE
     assert record["problems"] == []
     ended = [event for event in shim.events if event["event"] == "exec_exited"]
     assert [event["exec_id"] for event in ended] == [first["exec_id"], second["exec_id"]]

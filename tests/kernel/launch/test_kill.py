@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, is_running, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, is_running, wait_for
 
 STUBBORN = "trap '' TERM; echo ready; while true; do sleep 1; done"
 
 
-def wait_ready(shim: object) -> None:
-    deadline_s = time.monotonic() + 20 * SCALE
-    while not shim.stdout():  # type: ignore[attr-defined]
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+def wait_ready(shim: Shim) -> None:
+    wait_for(lambda: bool(shim.stdout()), "not ready")
 
 
 def test_term_is_enough(shared: Agent) -> None:
@@ -29,7 +26,7 @@ def test_term_is_enough(shared: Agent) -> None:
     assert os.waitstatus_to_exitcode(record["wait_status"]) == 9
     assert record["kill"]["signal"] == 15
     assert not record["kill"]["escalated"]
-    assert record["kill"]["took_ms"] < 5000 * SCALE
+    assert record["kill"]["took_ms"] < 60_000
 
 
 def test_a_stopped_command_hears_its_signal(shared: Agent) -> None:
@@ -43,14 +40,15 @@ def test_ignored_term_is_escalated_after_the_grace(shared: Agent) -> None:
     shim = shared.launch(["sh", "-c", STUBBORN])
     wait_ready(shim)
     began_s = time.monotonic()
-    shim.ask("kill", grace_ms=300)
-    assert shim.ask("state")["kill"]["signal"] == 15
+    # Both are there before its grace is over, however slow this machine is.
+    asked = shim.tell("kill", grace_ms=300), shim.tell("state")
+    assert [shim.answer(each) for each in asked][1]["kill"]["signal"] == 15
     record = shim.record()
     assert time.monotonic() - began_s >= 0.3
     assert os.WTERMSIG(record["wait_status"]) == signal.SIGKILL
     assert record["kill"]["escalated"]
     assert record["kill"]["grace_ms"] == 300
-    assert 300 <= record["kill"]["took_ms"] < 300 + 3000 * SCALE
+    assert record["kill"]["took_ms"] >= 300
 
 
 def test_a_later_kill_may_shorten(shared: Agent) -> None:
@@ -66,8 +64,8 @@ def test_a_later_kill_may_shorten(shared: Agent) -> None:
 def test_a_later_kill_may_not_lengthen(shared: Agent) -> None:
     shim = shared.launch(["sh", "-c", STUBBORN])
     wait_ready(shim)
-    shim.ask("kill", grace_ms=200)
-    shim.ask("kill", grace_ms=600_000)
+    asked = shim.tell("kill", grace_ms=200), shim.tell("kill", grace_ms=600_000)
+    assert [shim.answer(each)["ok"] for each in asked] == [True, True]
     assert shim.record()["kill"]["grace_ms"] == 200
 
 
@@ -89,14 +87,17 @@ for ignored in range(4):
     os.wait()
     pids.append(os.read(read, 32).decode())
 print(*pids, flush=True)
-time.sleep(0.05)
+while not os.path.exists("go"):
+    time.sleep(0.01)
 """
     mounts: dict[str, Any] = {} if namespaces else {"mounts": []}
     shim = shared.launch([BASE_PYTHON, "-I", "-S", "-c", code], namespaces=namespaces, **mounts)
     inside = Path(f"{shim.directory('pids')}/cgroup.procs")
     shim.started()
     wait_ready(shim)
-    pids = {int(pid) for pid in inside.read_text().split()} if inside.exists() else set()
+    pids = {int(pid) for pid in inside.read_text().split()}
+    assert len(pids) >= 5
+    (Path(shim.plan["sandbox"]) / "go").touch()
     assert shim.record()["wait_status"] == 0, shim.stderr()
     assert not any(is_running(pid) for pid in pids)
     assert shim.cgroups() == []
@@ -121,11 +122,9 @@ while True:
     )
     wait_ready(shim)
     events = shim.directory("pids") / "pids.events"
-    wait_for(lambda: events.read_text() != "max 0\n", 10, "no fork is refused")
-    began_s = time.monotonic()
+    wait_for(lambda: events.read_text() != "max 0\n", "no fork is refused")
     shim.ask("kill", grace_ms=0)
     record = shim.record()
-    assert time.monotonic() - began_s < 5 * SCALE
     refused = int(record["counters"]["pids/pids.events"].split()[1])
     assert refused > 0
     assert record["kill"]["escalated"]

@@ -219,7 +219,7 @@ def test_a_hundred_at_once(own: Agent) -> None:
     for shim in shims:
         assert os.WTERMSIG(shim.record()["wait_status"]) == signal.SIGKILL
     assert not any(is_running(pid) for pid in pids)
-    wait_for(lambda: own.ping()["shims"] == 0, 10, "shims stay")
+    wait_for(lambda: own.ping()["shims"] == 0, "shims stay")
 
 
 def zombies_of(parent: int) -> list[str]:
@@ -237,7 +237,7 @@ def zombies_of(parent: int) -> list[str]:
 def test_the_launcher_leaves_no_zombies(own: Agent) -> None:
     for _ in range(5):
         own.run(["true"])
-    wait_for(lambda: not zombies_of(own.process.pid), 5, "zombies stay")
+    wait_for(lambda: not zombies_of(own.process.pid), "zombies stay")
 
 
 MANY_ORPHANS = """
@@ -261,7 +261,7 @@ def test_a_launch_has_its_turn_among_ends_without_number(own: Agent) -> None:
     maker.started()
     attach(own.process.pid)
     try:
-        wait_for(lambda: maker.stdout() == b"made\n", 20, "it makes none")
+        wait_for(lambda: maker.stdout() == b"made\n", "it makes none")
         shim = own.launch(["true"])
         go_on_to_the_end_of(own.process.pid, ACCEPT4)
         left = len(zombies_of(own.process.pid))
@@ -280,7 +280,7 @@ def test_python_init_where_the_still_init_has_no_bytes() -> None:
         sleeping = running.launch(["sleep", "1000"])
         pid = sleeping.started()["pid"]
         os.kill(sleeping.started()["shim_pid"], signal.SIGKILL)
-        wait_for(lambda: not is_running(pid), 5, "the container outlives its shim")
+        wait_for(lambda: not is_running(pid), "the container outlives its shim")
         assert sleeping.wait_record_file()["supervisor_lost"]
 
 

@@ -253,7 +253,7 @@ def test_a_launcher_with_as_many_containers_as_its_descriptors_allow_says_so() -
         assert len(own.shims) > 5
         own.shims[0].ask("kill", grace_ms=0)
         own.shims[0].wait_end_of_connection()
-        wait_for(lambda: own.ping()["shims"] == len(own.shims) - 2, 10, "its end is not heard")
+        wait_for(lambda: own.ping()["shims"] == len(own.shims) - 2, "its end is not heard")
         assert own.run(["true"]).record()["wait_status"] == 0
         for shim in own.shims[1:-2]:
             shim.ask("kill", grace_ms=0)

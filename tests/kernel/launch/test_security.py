@@ -11,9 +11,11 @@ from paddock.kernel.mapping import ADDRESS
 from tests.kernel.launch.running import (
     BASE_PYTHON,
     DOCKER_CAPABILITIES,
+    PATIENCE_S,
     SCALE,
     Agent,
     agent,
+    descriptors_of,
     memory_of,
     wait_for,
 )
@@ -118,17 +120,18 @@ while True:
         break
 print(len(found), zombies)
 """
-    shim = shared.run([BASE_PYTHON, "-I", "-S", "-c", code, str(5 * SCALE)])
+    shim = shared.run([BASE_PYTHON, "-I", "-S", "-c", code, str(PATIENCE_S / 2)])
     assert shim.stdout().split() == [b"2", b"0"], shim.stderr()
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_plan_is_mapped_while_its_list_is_carried_out_and_no_longer(shared: Agent) -> None:
     """While it is, no line of Python has been run; afterwards the environment must not be there any more."""
     shim = shared.launch(["sleep", "1000"], environment={"PATH": "/usr/bin:/bin", "SECRET": "mapped-secret-5310"})
     maps = Path(f"/proc/{shim.started()['shim_pid']}/maps")
     assert f"{ADDRESS:x}-" in maps.read_text()
     assert shim.ask("state")["state"] == "running"
-    wait_for(lambda: f"{ADDRESS:x}-" not in maps.read_text(), 10, "the plan stays")
+    wait_for(lambda: f"{ADDRESS:x}-" not in maps.read_text(), "the plan stays")
     shim.ask("kill", grace_ms=0)
     assert shim.record()["kill"]["escalated"]
 
@@ -160,8 +163,7 @@ def test_the_shim_is_outside_its_container(own: Agent) -> None:
     pid = shim.started()["shim_pid"]
     assert os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
     assert f"/{shim.plan['container_id']}" not in Path(f"/proc/{pid}/cgroup").read_text()
-    fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-    assert not any("launcher.sock" in name or "memfd:plan" in name for name in fds)
+    assert not any("launcher.sock" in name or "memfd:plan" in name for name in descriptors_of(pid).values())
     shim.ask("kill", grace_ms=0)
     shim.record()
 
@@ -229,7 +231,7 @@ def test_a_root_task_cannot_open_the_memory_that_another_shares_with_its_shim(sh
     """Without a PID namespace it sees the other's child on its way; a long PATH makes that way long."""
     spaces = ["mnt", "ipc"]
     peek = shared.launch([BASE_PYTHON, "-I", "-S", "-c", PEEK, str(3 * SCALE)], namespaces=spaces)
-    wait_for(lambda: peek.stdout() == b"ready\n", 20, "it does not begin")
+    wait_for(lambda: peek.stdout() == b"ready\n", "it does not begin")
     path = ":".join(f"/no{number}" for number in range(3000)) + ":/bin:/usr/bin"
     for _number in range(5):
         other = shared.run(["true"], namespaces=spaces, environment={"PATH": path})

@@ -25,7 +25,7 @@ def engine_process(shim: Shim) -> Iterator[subprocess.Popen[bytes]]:
     enter = "".join(f"echo 0 > {file}; " for file in files)
     process = subprocess.Popen(["sh", "-c", f"{enter} trap '' TERM; exec sleep 1000"])
     try:
-        wait_for(lambda: Path(files[-1]).read_text().strip() != "", 5, "it is not in")
+        wait_for(lambda: Path(files[-1]).read_text().strip() != "", "it is not in")
         yield process
     finally:
         process.kill()
@@ -34,7 +34,7 @@ def engine_process(shim: Shim) -> Iterator[subprocess.Popen[bytes]]:
 
 def launch(agent: Agent, script: str, **changes: Any) -> Shim:
     shim = agent.launch(["sh", "-c", script], namespaces=[], mounts=[], stand_in=True, **changes)
-    wait_for(lambda: shim.stdout().startswith(b"ready"), 5, "not ready")
+    wait_for(lambda: shim.stdout().startswith(b"ready"), "not ready")
     return shim
 
 
@@ -88,4 +88,4 @@ def test_a_shim_that_dies_takes_those_below_along(own: Agent) -> None:
         os.kill(shim.started()["shim_pid"], signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert shim.wait_record_file()["supervisor_lost"]
-    wait_for(lambda: shim.cgroups() == [], 5, "cgroups stay")
+    wait_for(lambda: shim.cgroups() == [], "cgroups stay")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from paddock.launch import plan as plans
 from paddock.launch import record as records
 from paddock.launch import sweep
 from tests.children import children_of
-from tests.kernel.launch.running import SCALE, Agent, Json, Machine, agent, is_running, read_record, wait_for
+from tests.kernel.launch.running import PATIENCE_S, Agent, Json, Machine, agent, is_running, read_record, wait_for
 
 
 def test_nobody_takes_a_rehearsal_for_an_orphan_and_one_that_was_cut_off_leaves_nothing(own: Agent) -> None:
@@ -90,10 +89,10 @@ def test_the_waiting_inits_end_with_their_launcher(own: Agent) -> None:
         return [pid for pid in children_of(own.process.pid) if is_running(pid)]
 
     # Eight inits, eight shims that wait, and the template.
-    wait_for(lambda: len(waiting_processes()) == 17, 5, "the nursery does not fill")
+    wait_for(lambda: len(waiting_processes()) == 17, "the nursery does not fill")
     waiting = waiting_processes()
     own.kill_launcher()
-    wait_for(lambda: not any(is_running(pid) for pid in waiting), 5, "waiting processes stay")
+    wait_for(lambda: not any(is_running(pid) for pid in waiting), "waiting processes stay")
     own.start()
 
 
@@ -103,21 +102,19 @@ def test_a_shim_that_dies_takes_its_container_along(own: Agent, namespaces: list
     script = "setsid sleep 1000 & (sleep 1000 &) ; echo ready; sleep 1000"
     shim = own.launch(["sh", "-c", script], namespaces=namespaces, **mounts)
     started = shim.started()
-    wait_for(lambda: shim.stdout() == b"ready\n", 5, "not ready")
+    wait_for(lambda: shim.stdout() == b"ready\n", "not ready")
     inside = shim.directory("pids") / "cgroup.procs"
-    wait_for(lambda: len(inside.read_text().split()) >= 4, 5, "not all run")
+    wait_for(lambda: len(inside.read_text().split()) >= 4, "not all run")
     pids = [int(pid) for pid in inside.read_text().split()]
-    began_s = time.monotonic()
     os.kill(started["shim_pid"], signal.SIGKILL)
-    wait_for(lambda: not any(is_running(pid) for pid in pids), 5, "something lives on")
-    assert time.monotonic() - began_s < 1.0 * SCALE
+    wait_for(lambda: not any(is_running(pid) for pid in pids), "something lives on")
     record = shim.wait_record_file()
     assert record["supervisor_lost"]
     assert record["wait_status"] is None
     assert record["pid"] == started["pid"]
     assert record["started_ns"] == started["started_ns"]
     assert "pids/pids.events" in record["counters"]
-    wait_for(lambda: not shim.cgroups(), 5, "cgroups stay")
+    wait_for(lambda: not shim.cgroups(), "cgroups stay")
     shim.wait_end_of_connection()
     assert [event["event"] for event in shim.events] == ["started"]
 
@@ -141,7 +138,7 @@ def test_when_both_die_the_agents_sweep_ends_it(own: Agent, namespaces: list[str
     assert alive.value.errno == 11
     own.kill_launcher()
     os.kill(started["shim_pid"], signal.SIGKILL)
-    wait_for(lambda: not is_running(started["shim_pid"]), 5, "the shim stays")
+    wait_for(lambda: not is_running(started["shim_pid"]), "the shim stays")
 
     found = sweep.list_containers(own.agent_id, shim.plan["cgroup"]["mode"], own.machine.roots(own.agent_id))
     assert list(found) == [shim.plan["container_id"]]
@@ -249,7 +246,7 @@ def test_term_ends_the_launcher_and_not_its_containers(own: Agent) -> None:
     shim = own.launch(["sleep", "1000"])
     shim.started()
     own.process.terminate()
-    assert own.process.wait(10 * SCALE) == 0
+    assert own.process.wait(PATIENCE_S) == 0
     assert not Path(own.socket).exists()
     assert shim.ask("state")["state"] == "running"
     os.kill(shim.started()["shim_pid"], signal.SIGTERM)

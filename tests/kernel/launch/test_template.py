@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from paddock.kernel.call_numbers import NUMBERS
+from tests.children import children_of
 from tests.kernel.launch.running import Agent, Json, agent, is_running, wait_for
-from tests.kernel.launch.test_survival import children_of
 from tests.kernel.launch.tracing import attach, detach, go_on_to_the_end_of
 
 pytestmark = pytest.mark.no_cgroups
@@ -35,7 +35,7 @@ def named(own: Agent, name: str) -> list[int]:
 
 
 def template_of(own: Agent) -> int:
-    wait_for(lambda: bool(named(own, "paddock-templat")), 10, "no template")
+    wait_for(lambda: bool(named(own, "paddock-templat")), "no template")
     (pid,) = named(own, "paddock-templat")
     return pid
 
@@ -50,7 +50,7 @@ def test_where_no_template_can_be_started_the_next_launch_tries_again(without_po
     (cgroup / "cgroup.procs").write_text(str(own.process.pid))
     (cgroup / "pids.max").write_text("1")
     os.kill(template, signal.SIGKILL)
-    wait_for(lambda: not is_running(template), 10, "it stays")
+    wait_for(lambda: not is_running(template), "it stays")
     for _ in range(2):
         failed = own.launch(["true"], **NO_NAMESPACES).failed()
         assert (failed["stage"], failed["errno"]) == ("launcher", 11)
@@ -70,7 +70,7 @@ def test_a_shim_of_which_its_template_could_not_tell_any_more_ends(without_pool:
     detach(template)
     shim_pid = shim.started()["shim_pid"]
     assert shim_pid not in before
-    wait_for(lambda: named(own, "paddock-shim") == [shim_pid], 5, "two shims wait for one's orders")
+    wait_for(lambda: named(own, "paddock-shim") == [shim_pid], "two shims wait for one's orders")
     assert own.log().count("event=template-lost") == 1
     shim.ask("kill", grace_ms=0)
     shim.record()
