@@ -21,7 +21,8 @@ from testbed.our_processes import end_all, pids_naming
 
 TIME_SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 PREFIX = "paddock-agentd-"
-STOP_TIMEOUT_S = 10.0 * TIME_SCALE
+STOP_TIMEOUT_S = 30.0 * TIME_SCALE
+"""Of what happens in a moment. A busy machine stalls for seconds."""
 
 
 class AgentdProcess:
@@ -143,7 +144,7 @@ class AgentdProcess:
         shutil.rmtree(self.directory, ignore_errors=True)
         return left
 
-    def wait_for_no_cgroups(self, timeout_s: float = 5.0 * TIME_SCALE) -> list[str]:
+    def wait_for_no_cgroups(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
         """What is still there then."""
         deadline_s = time.monotonic() + timeout_s
         while (left := self.cgroups()) and time.monotonic() < deadline_s:
@@ -151,7 +152,7 @@ class AgentdProcess:
         return left
 
 
-def assert_gone(pid: int, timeout_s: float = 5.0 * TIME_SCALE) -> None:
+def assert_gone(pid: int, timeout_s: float = STOP_TIMEOUT_S) -> None:
     """Reaped too: a process leaves its cgroup when it ends, its parent may take a moment longer to notice."""
     deadline_s = time.monotonic() + timeout_s
     while os.path.exists(f"/proc/{pid}"):
@@ -159,7 +160,7 @@ def assert_gone(pid: int, timeout_s: float = 5.0 * TIME_SCALE) -> None:
         time.sleep(0.01)
 
 
-def wait_for_path(path: Path, timeout_s: float = 10.0 * TIME_SCALE) -> None:
+def wait_for_path(path: Path, timeout_s: float = STOP_TIMEOUT_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not path.exists():
         assert time.monotonic() < deadline_s, f"{path} did not come"

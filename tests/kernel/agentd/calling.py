@@ -17,7 +17,7 @@ from paddock.wire.v1.resources_pb2 import Resource
 from paddock.wire.v1.sandbox_service_pb2_grpc import SandboxServiceStub
 from tests.agentd_process import TIME_SCALE
 
-CALL_TIMEOUT_S = 30.0 * TIME_SCALE
+CALL_TIMEOUT_S = 60.0 * TIME_SCALE
 RUNNING = pb.WAIT_UNTIL_RUNNING
 ENDED = pb.WAIT_UNTIL_TERMINATED
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
+from tests.agentd_process import STOP_TIMEOUT_S, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import Caller, calling
 
 # To start an agent costs more than most tests of it do: a module's tests share one, and each shows that it left nothing.
@@ -27,7 +27,7 @@ def shared_agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
 async def agent(shared_agentd: AgentdProcess) -> AsyncIterator[Caller]:
     async with calling(shared_agentd.address) as caller:
         yield caller
-        deadline_s = time.monotonic() + 5 * TIME_SCALE
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
         while there := await caller.list():  # a launch is refused before what was prepared for it is gone
             assert time.monotonic() < deadline_s, f"{there}\n{shared_agentd.last_words()}"
             await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from paddock.wire.v1.agent_registry_service_pb2_grpc import (
 )
 from tests.agentd_process import TIME_SCALE
 
-TIMEOUT_S = 20.0 * TIME_SCALE
+TIMEOUT_S = 40.0 * TIME_SCALE
 FRAMEWORK = parties_pb2.FrameworkInfo(framework_id="f1", name="f", roles=["*"], principal="uid:0")
 
 

@@ -15,6 +15,7 @@ from isolators.host import read_host_facts
 from paddock.kernel import cgroup_files
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.ids import AgentId, ContainerId
+from tests.agentd_process import STOP_TIMEOUT_S
 
 C1 = ContainerId("c1")
 ENGINE_ID = "0123456789abcdef" * 4
@@ -57,7 +58,7 @@ def test_of_an_unknown_container_everything_goes(host: HostFacts, places: list[P
         (place / ENGINE_ID).mkdir()
     with running_in(*(place / ENGINE_ID for place in joinable(places))) as process:
         assert engine_cgroups.clear(host, C1, is_known=False)
-        assert process.wait(10) == -9
+        assert process.wait(STOP_TIMEOUT_S) == -9
     assert [place for place in places if place.exists()] == []
     assert engine_cgroups.clear(host, C1, is_known=False), "of what is gone nothing is left"
 

@@ -15,6 +15,7 @@ from paddock.model.errors import InvalidRequest
 from paddock.rpc.errors import remote_errors
 from paddock.wire.v1 import containers_pb2, sandbox_service_pb2, tasks_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess
+from tests.descriptors import descriptors_of
 from tests.kernel.agentd.calling import CALL_TIMEOUT_S, ENDED, RUNNING, Caller, calling, shell
 
 pytestmark = pytest.mark.no_cgroups
@@ -173,13 +174,7 @@ async def test_followers_that_go_away_leave_no_descriptor(agent: Caller, shared_
     assert running.state == containers_pb2.CONTAINER_RUNNING
 
     def descriptors() -> int:
-        found = 0
-        for link in Path(f"/proc/{shared_agentd.pid}/fd").iterdir():
-            try:
-                found += str(link.readlink()).startswith(running.sandbox)
-            except FileNotFoundError:
-                continue
-        return found
+        return sum(name.startswith(running.sandbox) for name in descriptors_of(shared_agentd.pid).values())
 
     for _ in range(20):
         call = agent.sandbox.FollowLog(request, timeout=CALL_TIMEOUT_S)

@@ -93,7 +93,8 @@ async def test_a_command_in_the_container_says_how_it_is_and_each_change_is_told
     agentd: AgentdProcess, master: Connection
 ) -> None:
     line = (
-        'cat /proc/self/cgroup > groups; echo "$PADDOCK_TASK_ID" >> checks; test -e ok || { echo not yet >&2; exit 7; }'
+        "cat /proc/self/cgroup > groups.new; mv groups.new groups; "
+        'echo "$PADDOCK_TASK_ID" >> checks; test -e ok || { echo not yet >&2; exit 7; }'
     )
     launch(master, SLEEP, command=line, consecutive_failures=1000)
     running = await told(master)
@@ -118,7 +119,8 @@ async def test_a_command_in_the_container_says_how_it_is_and_each_change_is_told
 
 
 async def test_too_many_failures_kill_it_and_the_end_shows_the_last(agentd: AgentdProcess, master: Connection) -> None:
-    launch(master, "trap 'exit 3' TERM; while :; do sleep 0.05; done", command="echo disk is gone; exit 9")
+    check = "until test -e ready; do sleep 0.01; done; echo disk is gone; exit 9"
+    launch(master, "trap 'exit 3' TERM; touch ready; while :; do sleep 0.05; done", command=check)
     await told(master)
     unhealthy = await told(master)
     assert unhealthy.healthy is False
@@ -173,12 +175,12 @@ async def test_a_check_that_hangs_is_killed_in_time_and_two_never_run_at_once(
 
 
 async def test_a_kill_gives_up_a_check_that_is_under_way(agentd: AgentdProcess, master: Connection) -> None:
-    launch(master, SLEEP, command="echo x >> checks; exec sleep 1000")
+    # Nobody here waits until it is given up by its own time-out.
+    launch(master, SLEEP, command="echo x >> checks; exec sleep 1000", timeout_ms=3_600_000)
     running = await told(master)
     await grown(sandbox(agentd, running) / "checks", 0)
     ended = await end(master)
     assert ended.reason == tasks_pb2.REASON_KILL_REQUESTED
-    assert ended.evidence.stop.took_ms < 10_000 * TIME_SCALE
 
 
 @pytest.mark.no_cgroups
@@ -303,12 +305,14 @@ async def test_http_and_tcp(agentd: AgentdProcess, master: Connection) -> None:
         assert "onnect" in status.message
         await end(master)
 
-    launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=port), consecutive_failures=1000)
-    await told(master)
-    assert (await told(master)).healthy is False
-    with socket.create_server(("127.0.0.1", port)):
+    with socket.socket() as ours:  # taken, so that nobody else listens there before it does
+        ours.bind(("127.0.0.1", 0))
+        launch(master, SLEEP, tcp=tasks_pb2.TcpCheck(port=ours.getsockname()[1]), consecutive_failures=1000)
+        await told(master)
+        assert (await told(master)).healthy is False
+        ours.listen()
         assert (await told(master)).healthy is True
-    await end(master)
+        await end(master)
 
 
 @pytest.mark.no_cgroups

@@ -11,7 +11,7 @@ from paddock.wire.v1 import agent_registry_service_pb2 as pb
 from paddock.wire.v1 import agent_task_service_pb2, parties_pb2, tasks_pb2
 from paddock.wire.v1 import container_service_pb2 as container_pb
 from paddock.wire.v1.resources_pb2 import Resource
-from tests.agentd_process import TIME_SCALE, AgentdProcess, lent, running_agentd
+from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, AgentdProcess, lent, running_agentd
 from tests.kernel.agentd.calling import RUNNING, calling, resources, shell
 from tests.kernel.agentd.scripted_master import scripted_master
 
@@ -41,7 +41,7 @@ def agentd(standing_agentd: AgentdProcess) -> Iterator[AgentdProcess]:
 
 
 async def tasks_end(address: str) -> None:
-    deadline_s = time.monotonic() + 5 * TIME_SCALE
+    deadline_s = time.monotonic() + STOP_TIMEOUT_S
     async with calling(address) as agent:
         while kept := (await agent.tasks.ListTasks(ALL_TASKS)).tasks:
             assert time.monotonic() < deadline_s, kept

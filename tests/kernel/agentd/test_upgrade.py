@@ -82,8 +82,10 @@ async def test_what_an_agent_of_an_older_layout_launched_goes_on_and_ends_truly(
         unwilling = await agent.launch(shell("trap '' TERM; echo up; while :; do sleep 0.05; done"), until=RUNNING)
         ending = await agent.launch(shell("until [ -e go ]; do sleep 0.01; done; exit 7"), until=RUNNING)
         forgotten = await agent.launch(SLEEP, until=RUNNING)
-        await asyncio.to_thread(wait_for_path, Path(unwilling.sandbox, "stdout"))
-        await agent.kill(unwilling, grace_ms=1000)
+        while await agent.read(unwilling, "stdout") != b"up\n":
+            await asyncio.sleep(0.01)
+        # Its grace ends when the agent has gone.
+        await agent.kill(unwilling, grace_ms=4000)
     launcher = agentd.launcher_pid()
     assert root_of(launcher) == str(build)
     agentd.crash()
@@ -156,7 +158,7 @@ async def assert_it_goes_on(agent: Caller, before: Container) -> None:
     assert (found.state, found.pid, found.shim_pid) == (containers_pb2.CONTAINER_RUNNING, before.pid, before.shim_pid)
     assert found.started == before.started
     read = await agent.read(before, "stdout")
-    deadline_s = time.monotonic() + 10 * TIME_SCALE
+    deadline_s = time.monotonic() + 30 * TIME_SCALE
     while len(await agent.read(before, "stdout")) == len(read):
         assert time.monotonic() < deadline_s, "its output does not flow"
         await asyncio.sleep(0.02)
@@ -230,7 +232,9 @@ async def test_an_end_that_a_newer_build_wrote_is_shown_and_waited_for(agentd: A
         assert held.state == containers_pb2.CONTAINER_STUCK
         assert held.stuck.endswith(f"{record}: format: is 2, and this build reads 1: start the build that wrote it")
         assert (await agent.get(other)).state == containers_pb2.CONTAINER_RUNNING
-        record.write_bytes(content)
+        whole = record.with_name(f"{record.name}.whole")  # the agent looks again and again, and finds either
+        whole.write_bytes(content)
+        whole.rename(record)
         await assert_it_ended(agent, ending, tasks_pb2.TASK_FAILED, 7)
         await agent.kill(other)
         await agent.wait(other)

@@ -17,7 +17,7 @@ TIME_SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 ENTER = 'files=$1; shift; for file in $files; do echo 0 > "$file" || exit 99; done; exec "$@"'
 
 
-def wait_until(happened: Iterable[bool], what: str, timeout_s: float = 10.0) -> None:
+def wait_until(happened: Iterable[bool], what: str, timeout_s: float = 30.0) -> None:
     """Look again and again until it is so."""
     deadline_s = time.monotonic() + timeout_s * TIME_SCALE
     for is_so in happened:
@@ -78,9 +78,9 @@ class LiveCgroup:
         """End what is in it, then the directories, the agent's too."""
         directories = {name: str(directory) for name, directory in self._directories.items() if directory.exists()}
         if self.is_v2 and directories:
-            cgroup2.kill_all(directories[""], timeout_s=10 * TIME_SCALE)
+            cgroup2.kill_all(directories[""], timeout_s=30 * TIME_SCALE)
         elif directories:
-            cgroup1.kill_all(directories, timeout_s=10 * TIME_SCALE)
+            cgroup1.kill_all(directories, timeout_s=30 * TIME_SCALE)
         for directory in self._directories.values():
             cgroup_files.remove(str(directory.parent))
 

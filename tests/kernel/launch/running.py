@@ -401,15 +401,6 @@ def is_running(pid: int) -> bool:
         os.close(pidfd)
 
 
-def descriptors_of(pid: int) -> dict[str, str]:
-    """What each that is open leads to; one that is closed meanwhile is none."""
-    found = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
-    return found
-
-
 def memory_of(pid: int) -> bytes:
     """All that can be read of a process's memory."""
     pieces = []

@@ -17,7 +17,8 @@ from paddock.kernel.syscalls import MACHINE
 from paddock.launch.init_maker import InitMaker
 from paddock.launch.record import temporary_path
 from tests.children import children_of
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, descriptors_of, is_running, memory_of, wait_for
+from tests.descriptors import descriptors_of
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, memory_of, wait_for
 from tests.kernel.launch.test_refused import PR_CAPBSET_DROP
 
 pytestmark = pytest.mark.usefixtures("unhurried")

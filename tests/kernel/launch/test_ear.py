@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, Shim, descriptors_of, wait_for
+from tests.descriptors import descriptors_of
+from tests.kernel.launch.running import BASE_PYTHON, SCALE, Agent, Shim, wait_for
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paddock.kernel.mapping import ADDRESS
+from tests.descriptors import descriptors_of
 from tests.kernel.launch.running import (
     BASE_PYTHON,
     DOCKER_CAPABILITIES,
@@ -15,7 +16,6 @@ from tests.kernel.launch.running import (
     SCALE,
     Agent,
     agent,
-    descriptors_of,
     memory_of,
     wait_for,
 )

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from paddock.model.resources import DiskVolume, Reservation, Resource, Resources
 from paddock.model.statistics import Limitation
 from paddock.model.task import Evidence, Reason, ResourceLimits
 from tests.children import children_of
-from tests.kernel.isolators.live_cgroup import TIME_SCALE, wait_until
+from tests.kernel.isolators.live_cgroup import wait_until
 
 # The same code on both versions of cgroups.
 pytestmark = pytest.mark.no_cgroups
@@ -291,18 +290,17 @@ def test_a_du_that_hangs_is_killed_by_its_deadline(
     stand_in(tmp_path / "bin", monkeypatch, "exec sleep 600")
     isolator = make(du_deadline_ms=150)
     isolator.prepare(container)
-    slowest_s = 0.0
+    came_back_count = 0
 
     def ask() -> Iterator[bool]:
-        nonlocal slowest_s
+        nonlocal came_back_count
         while True:
-            begin_s = time.monotonic()
             assert isolator.limitation(container.container_id) is None
-            slowest_s = max(slowest_s, time.monotonic() - begin_s)
+            came_back_count += bool(isolator._scanning)
             yield "its deadline" in isolator.usage(container.container_id).missing[0][1]
 
     wait_until(ask(), "the deadline")
-    assert slowest_s < 0.1 * TIME_SCALE  # nobody waited for it
+    assert came_back_count, "it was waited for"
 
 
 def test_cleanup_ends_a_running_du(
@@ -339,16 +337,16 @@ def test_no_more_at_once_than_allowed_and_everybody_gets_a_turn(make: Make, tmp_
                 most = max(most, len(isolator._scanning))
             yield all(isolator.usage(config.container_id).disk_used_bytes for config in containers)
 
-    wait_until(ask(), "everybody's figure", timeout_s=20)
+    wait_until(ask(), "everybody's figure")
     assert 1 <= most <= 3
 
 
 def test_what_is_watched_follows_the_state(make: Make, container: ContainerConfig) -> None:
-    isolator = make(container_disk_watch_interval_ms=10_000)
+    isolator = make(container_disk_watch_interval_ms=1_000_000)
     isolator.prepare(container)
     (watch,) = isolator.watches(container.container_id)
     assert isinstance(watch, Interval)
-    assert 9_000 < watch.interval_ms <= 10_000
+    assert 900_000 < watch.interval_ms <= 1_000_000
     assert isolator.limitation(container.container_id) is None
     assert not isolator._scanning  # not yet due
     isolator._tracked[container.container_id].due_s = 0.0
@@ -357,7 +355,7 @@ def test_what_is_watched_follows_the_state(make: Make, container: ContainerConfi
     counted(isolator, container)
     (watch,) = isolator.watches(container.container_id)
     assert isinstance(watch, Interval)
-    assert 9_000 < watch.interval_ms <= 10_000
+    assert 900_000 < watch.interval_ms <= 1_000_000
 
 
 def test_a_recovered_container_is_counted_at_once(make: Make, container: ContainerConfig) -> None:
