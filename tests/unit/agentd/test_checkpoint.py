@@ -145,11 +145,11 @@ class Heard:
 
     def wait_for(self, number: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.numbers and self.numbers[-1] >= number, 10)
+            assert self._changed.wait_for(lambda: self.numbers and self.numbers[-1] >= number, 60)
 
     def wait_for_failure(self) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.failures, 10)
+            assert self._changed.wait_for(lambda: self.failures, 60)
 
 
 def entry(number: int) -> DurableEntry:

@@ -6,10 +6,10 @@ import argparse
 import importlib
 import os
 import pty
+import resource
 import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -25,7 +25,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
         env={**os.environ, **environment},
     )
 
@@ -188,9 +188,11 @@ def test_help_is_quick_and_loads_no_grpc() -> None:
 
 
 def _took_s(command: list[str]) -> float:
-    begin = time.monotonic()
+    """Of a processor: it does not wait for its neighbours."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
@@ -200,7 +202,7 @@ def test_there_are_no_colours_on_a_terminal_either(no_color: str) -> None:
     try:
         for words in (["--help"], ["run", "--help"], ["ps"]):
             command = [sys.executable, "-m", "paddock.cli", *words]
-            subprocess.run(command, stdout=its, stderr=its, env=environment, check=False, timeout=30)
+            subprocess.run(command, stdout=its, stderr=its, env=environment, check=False, timeout=60)
             told = os.read(ours, 65536)
             assert told
             assert b"\x1b" not in told

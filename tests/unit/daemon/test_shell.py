@@ -21,11 +21,13 @@ class Disk:
         self.groups: list[list[str]] = []
         self.open = threading.Event()
         self.open.set()
+        self.is_asked = threading.Event()
         self.broken = False
         self.blocked = False
 
     def write(self, records: Sequence[str]) -> None:
-        assert self.open.wait(5)
+        self.is_asked.set()
+        assert self.open.wait(60)
         if self.broken:
             raise CheckpointError("/state/log", 7, "no space left; make room")
         if self.blocked:
@@ -59,6 +61,15 @@ class Daemon:
         self.seen.append(f"{effect} after {''.join(written)}" if written else effect)
 
 
+async def seen(daemon: Daemon, *effects: str) -> None:
+    """These, and none besides a moment later."""
+    async with asyncio.timeout(60):
+        while len(daemon.seen) < len(effects):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert daemon.seen == [*effects]
+
+
 async def test_effects_wait_for_the_records_before_them_and_stay_in_order() -> None:
     disk = Disk()
     daemon = Daemon(disk)
@@ -66,11 +77,10 @@ async def test_effects_wait_for_the_records_before_them_and_stay_in_order() -> N
     running = asyncio.create_task(daemon.shell.run())
     for event in ("ab", "cAd", "e", "Bf"):
         daemon.shell.submit(event)
-    await asyncio.sleep(0.05)
-    assert daemon.seen == ["a", "b", "c"]
+    await seen(daemon, "a", "b", "c")
     disk.open.set()
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert [word[0] for word in daemon.seen] == list("abcdef")
     assert all("A" in word for word in daemon.seen[3:])
     assert daemon.seen[5] == "f after AB"
@@ -82,13 +92,13 @@ async def test_records_that_come_during_a_sync_share_the_next_one() -> None:
     disk.open.clear()
     running = asyncio.create_task(daemon.shell.run())
     daemon.shell.submit("A")
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(disk.is_asked.wait, 60)
     for event in ("B", "C", "D"):
         daemon.shell.submit(event)
     await asyncio.sleep(0.05)
     disk.open.set()
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert disk.groups == [["A"], ["B", "C", "D"]]
 
 
@@ -98,7 +108,7 @@ async def test_a_failed_write_ends_the_daemon_and_nothing_later_becomes_visible(
     daemon = Daemon(disk)
     daemon.shell.submit("aBc")
     with pytest.raises(CheckpointError, match="make room"):
-        await asyncio.wait_for(daemon.shell.run(), 5)
+        await asyncio.wait_for(daemon.shell.run(), 60)
     assert daemon.seen == ["a"]
 
 
@@ -108,7 +118,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def problem_of(daemon: Daemon, *, there: bool) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while bool(daemon.shell.problem) is not there:
             await daemon.shell.problem_changed.wait()
             daemon.shell.problem_changed.clear()
@@ -130,7 +140,7 @@ async def test_a_blocked_write_is_tried_again_and_everything_waits_in_its_order(
     disk.blocked = False
     await problem_of(daemon, there=False)
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert [word[0] for word in daemon.seen] == list("aceg")
     # The group that was refused comes first, as it was.
     assert disk.groups[0] == ["B"]
@@ -153,11 +163,10 @@ async def test_what_may_overtake_does_so_while_it_is_blocked_and_only_then() -> 
     daemon.shell.submit("k")
     daemon.shell.submit("l")
     daemon.shell.submit("k")
-    await asyncio.sleep(0.05)
-    assert daemon.seen == ["k", "k"]
+    await seen(daemon, "k", "k")
     disk.blocked = False
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
 
 
 @pytest.mark.usefixtures("soon")
@@ -177,7 +186,7 @@ async def test_what_became_durable_just_before_is_performed_before_the_problem_i
             if event == "hold":
                 # With the third attempt the loop has got the words about the first two, and has heard neither.
                 self.disk.open.set()
-                assert attempts[2].wait(5)
+                assert attempts[2].wait(60)
                 return ()
             return super()._handle(event)
 
@@ -188,12 +197,12 @@ async def test_what_became_durable_just_before_is_performed_before_the_problem_i
     daemon.disk.open.clear()
     running = asyncio.create_task(daemon.shell.run())
     daemon.shell.submit("Aa")
-    await asyncio.to_thread(attempts[0].wait, 5)
+    await asyncio.to_thread(attempts[0].wait, 60)
     for event in ("Bk", "hold"):
         daemon.shell.submit(event)
     await problem_of(daemon, there=True)
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert daemon.problems[0] == ""
     assert "make room" in daemon.problems[1]
 
@@ -207,7 +216,7 @@ async def test_a_daemon_that_is_blocked_can_be_stopped() -> None:
     daemon.shell.submit("aBc")
     await problem_of(daemon, there=True)
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert daemon.seen == ["a"]
     assert disk.groups == []
 
@@ -217,7 +226,7 @@ async def test_an_event_without_a_row_is_refused_and_the_loop_goes_on() -> None:
     for event in ("a", "!", "b"):
         daemon.shell.submit(event)
     daemon.shell.stop()
-    await asyncio.wait_for(daemon.shell.run(), 5)
+    await asyncio.wait_for(daemon.shell.run(), 60)
     assert daemon.seen == ["a", "b"]
     assert daemon.refused == ["!"]
 
@@ -230,7 +239,7 @@ async def test_a_defect_of_the_core_ends_the_daemon() -> None:
     daemon = Defect(Disk())
     daemon.shell.submit("a")
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(daemon.shell.run(), 5)
+        await asyncio.wait_for(daemon.shell.run(), 60)
 
 
 async def test_events_come_from_other_threads_too() -> None:
@@ -239,7 +248,7 @@ async def test_events_come_from_other_threads_too() -> None:
     await asyncio.to_thread(daemon.shell.submit_from_thread, "a")
     await asyncio.sleep(0.05)
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert daemon.seen == ["a"]
 
 
@@ -252,7 +261,7 @@ async def test_a_burst_does_not_keep_the_loop_from_others() -> None:
     await asyncio.sleep(0)
     assert 0 < len(daemon.seen) < 1000
     daemon.shell.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert len(daemon.seen) == 1000
 
 

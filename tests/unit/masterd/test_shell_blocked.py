@@ -51,7 +51,7 @@ async def on_disk() -> AsyncIterator[tuple[MasterShell, Disk]]:
 
 async def heard_task(stream: Stream[AgentMessage]) -> str:
     """The next launch or kill that the agent is told of, in words."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for message in stream.messages():
             match message:
                 case TellLaunch(tasks=tasks):
@@ -66,7 +66,7 @@ async def heard_task(stream: Stream[AgentMessage]) -> str:
 async def launch(shell: MasterShell, framework: Subscription, task_id: str) -> None:
     """On the agent a1, once the framework is offered it."""
     await shell.call(Revive(**call(framework)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not shell.machine.state.offers:
             await asyncio.sleep(0.01)
     await shell.call(
@@ -95,7 +95,7 @@ async def test_a_kill_waits_for_the_launch_of_its_own_task_and_for_no_other() ->
         with pytest.raises(Unavailable, match="what was asked is kept"):
             await finds_out
         for task_id in ("waits", "runs"):
-            await asyncio.wait_for(shell.call(Kill(**call(framework), task_id=TaskId(task_id))), 10)
+            await asyncio.wait_for(shell.call(Kill(**call(framework), task_id=TaskId(task_id))), 60)
         # Who was told that it is killed has not to wait for room, nor for this master to live until then.
         assert await heard_task(agent) == "kill runs"
         assert shell.problem
@@ -112,7 +112,7 @@ async def subscribed(shell: MasterShell, framework: parties_pb2.FrameworkInfo) -
 
 async def refused(shell: MasterShell, framework: parties_pb2.FrameworkInfo) -> None:
     with pytest.raises(Unavailable, match="make room$"):
-        await asyncio.wait_for(anext(subscribed(shell, framework)), 10)
+        await asyncio.wait_for(anext(subscribed(shell, framework)), 60)
 
 
 async def test_who_finds_it_out_with_its_return_loses_no_task_and_subscribes_once_there_is_room() -> None:
@@ -134,7 +134,7 @@ async def test_who_finds_it_out_with_its_return_loses_no_task_and_subscribes_onc
         disk.is_full.clear()
         await freed(shell)
         again = subscribed(shell, framework)
-        assert (await asyncio.wait_for(anext(again), 10)).subscribed.framework_id == known_id
+        assert (await asyncio.wait_for(anext(again), 60)).subscribed.framework_id == known_id
         assert list(shell.machine.state.frameworks[FrameworkId(known_id)].tasks) == ["runs"]
         assert not shell.machine.state.completed_frameworks
         await again.aclose()  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ async def test_a_new_framework_that_finds_it_out_leaves_nothing_that_nobody_know
         disk.is_full.clear()
         await freed(shell)
         stream = subscribed(shell, framework)
-        told = (await asyncio.wait_for(anext(stream), 10)).subscribed.framework_id
+        told = (await asyncio.wait_for(anext(stream), 60)).subscribed.framework_id
         assert list(shell.machine.state.frameworks) == [told]
         await stream.aclose()  # type: ignore[attr-defined]
     saved = {each.framework.framework_id: each.completed for each in disk.written if isinstance(each, SaveFramework)}

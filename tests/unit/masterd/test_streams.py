@@ -98,4 +98,4 @@ async def test_every_watcher_is_woken() -> None:
     watchers = [asyncio.ensure_future(feed.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     feed.publish(change(1))
-    await asyncio.wait_for(asyncio.gather(*watchers), 1)
+    await asyncio.wait_for(asyncio.gather(*watchers), 60)

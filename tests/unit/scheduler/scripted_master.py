@@ -55,7 +55,7 @@ class ScriptedMaster(SchedulerServiceServicer):
 
     async def until(self, kind: type, count: int = 1) -> list[object]:
         """The calls of this kind, once there are so many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(found := [call for call in self.calls if isinstance(call, kind)]) < count:
                 self.called.clear()
                 await self.called.wait()

@@ -18,7 +18,7 @@ WINDOW = Unavailability(start_ns=10**18, duration_ns=60 * 10**9)
 
 
 async def following(scheduler: Scheduler) -> object:
-    return await asyncio.wait_for(anext(scheduler), 10)
+    return await asyncio.wait_for(anext(scheduler), 60)
 
 
 async def test_changes_go_before_the_launch_and_what_became_of_them_comes_back(tmp_path: Path) -> None:

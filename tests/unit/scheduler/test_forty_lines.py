@@ -34,7 +34,7 @@ async def test_the_example_has_forty_lines_and_runs_what_it_is_given(tmp_path: P
         assert [task.task_id for task in third.operations[0].launch.tasks] == ["line-3"]
         for number, state in ((1, tasks_pb2.TASK_FINISHED), (2, tasks_pb2.TASK_FAILED), (3, tasks_pb2.TASK_FINISHED)):
             await master.say.put(update(f"line-{number}", state, bytes([number]) * 16))
-        printed, complained = await asyncio.wait_for(process.communicate(), 20)
+        printed, complained = await asyncio.wait_for(process.communicate(), 60)
         assert [line.split()[:2] for line in printed.decode().splitlines()] == [
             ["line-1", "FINISHED"],
             ["line-2", "FAILED"],

@@ -47,7 +47,7 @@ def a_task(resources: str = "cpus:1;mem:64") -> TaskInfo:
 
 
 async def following(scheduler: Scheduler) -> object:
-    return await asyncio.wait_for(anext(scheduler), 10)
+    return await asyncio.wait_for(anext(scheduler), 60)
 
 
 async def test_offers_are_accepted_with_the_agent_and_role_filled_in(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_a_repeated_status_is_handed_out_once_and_acknowledged_again(tmp_p
         await master.say.put(update("t1", tasks_pb2.TASK_RUNNING, UUID))
         await master.until(pb.AcknowledgeRequest, 2)
         await master.say.put(update("t2", tasks_pb2.TASK_RUNNING))
-        event = await asyncio.wait_for(waiting, 5)
+        event = await asyncio.wait_for(waiting, 60)
         assert isinstance(event, Updated)
         assert event.status.task_id == "t2"
 
@@ -179,7 +179,7 @@ async def test_offers_that_nobody_took_before_the_loss_are_not_handed_out_after_
         await master.say.put(update("t1", tasks_pb2.TASK_RUNNING, UUID))
         await master.say.put(pb.SchedulerEvent(rescind=pb.SchedulerEvent.Rescind(offer_id="o1")))
         await master.say.put(None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(master.subscriptions) < 2:
                 await asyncio.sleep(0.01)
         await master.say.put(offers(offer("o2", role="prod")))
@@ -246,10 +246,11 @@ async def test_a_silent_master_is_left(tmp_path: Path) -> None:
 
 
 async def test_heartbeats_keep_a_quiet_subscription(tmp_path: Path) -> None:
-    master = ScriptedMaster(heartbeat_interval_ms=400)
+    master = ScriptedMaster(heartbeat_interval_ms=1500)
     async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
         await following(scheduler)
-        for _ in range(5):
+        # Longer than it would wait without them, each long before its time.
+        for _ in range(12):
             await asyncio.sleep(0.4)
             await master.say.put(pb.SchedulerEvent(heartbeat=pb.SchedulerEvent.SchedulerHeartbeat()))
         await master.say.put(offers(offer("o1")))

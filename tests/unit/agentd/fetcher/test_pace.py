@@ -22,7 +22,8 @@ from agentd.fetcher.pace import LeastSpeed, PacedReader
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-STALL_S = 1.0
+STALL_S = 4.0
+"""A server here may be late by seconds, and must not be taken for one that is silent."""
 LEAST = LeastSpeed(bytes_per_s=100, window_s=10.0)
 
 
@@ -121,7 +122,7 @@ def given_up(part: str) -> str:
 def test_whatever_drips_is_given_up() -> None:
     with ThreadPoolExecutor() as threads:
         for message in threads.map(given_up, PARTS):
-            assert "fewer than 1000 bytes/s (--fetcher-least-speed) for 1 s (--fetcher-stall-timeout)" in message
+            assert "fewer than 1000 bytes/s (--fetcher-least-speed) for 4 s (--fetcher-stall-timeout)" in message
 
 
 def test_what_is_quick_enough_comes_whole() -> None:

@@ -72,7 +72,7 @@ def test_a_hostile_pattern_costs_no_time(pattern: str, text: str) -> None:
     begin_s = time.process_time()
     assert not Pattern(pattern).matches(text)
     # With backtracking these take from minutes to longer than the universe is old.
-    assert time.process_time() - begin_s < 2
+    assert time.process_time() - begin_s < 20
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_ten_thousand_agents_are_told_apart_in_no_time() -> None:
     places = [Place(attributes=(Attribute(name="rack", value=f"r{number}"),)) for number in range(10_000)]
     begin_s = time.process_time()
     assert not any(exclude(groups, place) for place in places)
-    assert time.process_time() - begin_s < 5
+    assert time.process_time() - begin_s < 20
