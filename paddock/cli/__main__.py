@@ -145,6 +145,10 @@ def _main(words: list[str]) -> int:
         print(f"paddock: {_unknown(verb)}", file=sys.stderr)
         return USAGE
     module, summary = found
+    if foreign := next((word for word in words if not _is_utf8(word)), ""):
+        # No message can carry it: protobuf's text is UTF-8.
+        print(f"paddock {verb}: argument: {os.fsencode(foreign)!r} is not accepted: write it in UTF-8", file=sys.stderr)
+        return USAGE
     rest = words[1:]
     # What stands after -- is the task's, whatever it looks like; argparse would take part of it.
     separator = rest.index("--") if verb in _WITH_COMMAND and "--" in rest else len(rest)
@@ -158,6 +162,11 @@ def _main(words: list[str]) -> int:
         parser.error(_unrecognized(verb, parser, unknown, separated=separator < len(rest)))
     arguments_of_verb.command = rest[separator + 1 :]
     return _run(verb, module, arguments_of_verb)
+
+
+def _is_utf8(word: str) -> bool:
+    """Bytes of the command line that are not come as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _complete(words: list[str]) -> int:

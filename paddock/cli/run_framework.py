@@ -145,6 +145,8 @@ class _Run:
             self._fail(error if self._has_master else no_master(str(error)))
         except PaddockError as error:
             await self._part(error)
+        except Exception as error:  # noqa: BLE001 - raised where the end is waited for: unheard, it held the offers for ever
+            self._fail(error)
 
     async def _part(self, error: PaddockError) -> None:
         """What ends the subscription for ever."""

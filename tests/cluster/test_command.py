@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from paddock.cli import run
+from paddock.cli.run_framework import run_request
 from paddock.cli.run_streams import OutputStreams
 from paddock.metrics.pages import FRESH_S
 from paddock.model.framework import FrameworkInfo
@@ -159,6 +162,20 @@ def test_an_image_waits_for_an_agent_that_runs_docker(paddock: Command) -> None:
     refused = paddock("run", "--docker=busybox", "--network=host", "--publish=80")
     assert refused.returncode == 2
     assert b"--publish" in refused.stderr
+
+
+def test_a_run_that_fails_by_itself_ends_and_gives_its_offers_back(paddock: Command, cluster: OneHost) -> None:
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    request = run.request_of(argparse.Namespace(**vars(parser.parse_args([])), command=["echo", "\udcff"]))
+
+    async def scene() -> None:
+        async with asyncio.timeout(30):
+            await run_request(request, (cluster.master_address,))
+
+    with pytest.raises(UnicodeEncodeError):
+        asyncio.run(scene())
+    assert paddock("run", "--offer-timeout=20s", "--", "/bin/true").returncode == 0
 
 
 def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:

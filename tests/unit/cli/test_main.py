@@ -71,6 +71,24 @@ def test_a_mistyped_verb_is_told_the_nearest(capsys: pytest.CaptureFixture[str])
         assert f"did you mean `paddock {verb}`?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--", "echo", "a\udcff"),
+        ("run", "--env=A=a\udcff", "--", "true"),
+        ("--master=unix:/a\udcff", "ps"),
+        ("describe", "a\udcff"),
+        ("exec", "task", "--", "a\udcff"),
+    ],
+)
+def test_bytes_that_are_no_utf_8_are_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words]) == 2
+    told = capsys.readouterr().err
+    assert "a\\xff" in told
+    assert told.endswith("' is not accepted: write it in UTF-8\n")
+    assert told.count("\n") == 1
+
+
 def test_a_wrong_argument_is_usage() -> None:
     assert run("ps", "--nothing-of-ours").returncode == 2
 
