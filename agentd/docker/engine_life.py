@@ -21,8 +21,9 @@ EXIT_START_FAILED = 125
 """`docker run`'s code for it. The note says why."""
 
 CALL_TIMEOUT_S = 10.0
-LAST_OUTPUT_S = 10.0
-"""How long after the end the engine has to send the rest of the output: it may be restarting."""
+LAST_OUTPUT_S = 8.0
+"""How long after the end the engine has to send the rest of the output: it may be restarting. Less than a shim is patient after
+a SIGKILL: what is known of the end is to be told."""
 
 STATUS_TIMEOUT_S = 60.0
 _RETRY_S = 0.2

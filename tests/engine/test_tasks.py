@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agentd.docker import engine_life
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
@@ -293,10 +294,13 @@ def test_what_ended_while_nobody_looked_is_told(paddock: Command, host: OneHost,
 
 
 def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hurt_engine: Engine) -> None:
-    running = paddock.start(
-        *docker("--name=goes-on", "--grace=200ms", "--", "sh", "-c", "while true; do sleep 0.05; done")
-    )
-    task = paddock.task("goes-on", "running")
+    loop = "while true; do sleep 0.05; done"
+    lines = {"obeys": f"trap 'exit 3' TERM; {loop}", "defies": f"trap '' TERM; {loop}"}
+    running = [
+        paddock.start(*docker(f"--name={name}", "--grace=1s", "--no-init", "--", "sh", "-c", line))
+        for name, line in lines.items()
+    ]
+    tasks = [paddock.task(name, "running") for name in lines]
     hurt_engine.pause()
     done = paddock("run", "--", "echo", "native")
     assert done.stdout == b"native\n", done.stderr
@@ -305,15 +309,21 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     assert b"docker engine" in done.stderr.lower(), done.stderr
     assert last_reason(paddock, "refused") == "REASON_ENGINE_UNRESPONSIVE"
     deadline_s = time.monotonic() + PATIENCE_S
-    while last_reason(paddock, "goes-on") != "REASON_ENGINE_UNRESPONSIVE":
-        assert time.monotonic() < deadline_s, paddock.text("describe", task)
-    assert "docker engine unresponsive since 20" in paddock.text("describe", task)
-    paddock.text("kill", task)
-    running.communicate(timeout=PATIENCE_S)
-    assert described(paddock, "goes-on")["state"] == "TASK_KILLED"
-    assert "the engine did not end its log in 10 s" in Path(host.directory, "agentd.log").read_text("utf-8")
-    # It has obeyed; it is the engine that let its stand-in wait.
-    assert last_reason(paddock, "goes-on") == "REASON_KILL_REQUESTED"
+    while last_reason(paddock, "obeys") != "REASON_ENGINE_UNRESPONSIVE":
+        assert time.monotonic() < deadline_s, paddock.text("describe", tasks[0])
+    assert "docker engine unresponsive since 20" in paddock.text("describe", tasks[0])
+    for task in tasks:
+        paddock.text("kill", task)
+    for each in running:
+        each.communicate(timeout=PATIENCE_S)
+    # Their stand-ins have waited for output that does not come; the grace periods are the commands' own.
+    assert last_reason(paddock, "obeys") == "REASON_KILL_REQUESTED"
+    assert last_reason(paddock, "defies") == "REASON_KILL_GRACE_EXPIRED"
+    log = Path(host.directory, "agentd.log").read_text("utf-8")
+    for task in tasks:
+        (took_ms,) = re.findall(r"ended after (\d+) ms", paddock.text("describe", task))
+        assert int(took_ms) < 1000 * engine_life.LAST_OUTPUT_S
+        assert re.search(rf"of an end.*task_id={task}.*output after .* may be missing", log)
     assert [agent["state"] for agent in json.loads(paddock.text("agents", "-o", "json"))] == ["AGENT_ACTIVE"]
     hurt_engine.resume()
     wait_until_gone(hurt_engine)
