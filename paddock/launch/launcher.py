@@ -224,7 +224,11 @@ class Launcher:
             log("launch-refused", error=str(error))
             report = protocol.error_from(error, "fork").to_json()
             message = {"event": protocol.EVENT_FAILED, "stage": stage, **report}
-            control.send(protocol.encode(message), _SEND_FLAGS)
+            try:
+                control.send(protocol.encode(message), _SEND_FLAGS)
+            except OSError:
+                # Who wanted to know has gone; the connection on which other launches come is none of that one's.
+                pass
             return
         self._plans[pid] = plan_fd
         fds.remove(plan_fd)

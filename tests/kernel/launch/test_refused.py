@@ -208,6 +208,19 @@ def test_descriptors_that_are_no_plan(shared: Agent) -> None:
     assert shared.is_ready()
 
 
+def test_a_refusal_that_nobody_waits_for_ends_no_connection(shared: Agent) -> None:
+    """An agent that loses its connection takes the launcher for dead, and waits for its end before it launches again."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.close()
+    memfd = os.memfd_create("plan")
+    with shared.connect() as connection:
+        socket.send_fds(connection, [b'{"format":1,"op":"launch"}'], [memfd, theirs.fileno()])
+        connection.send(b'{"op":"ping"}')
+        assert json.loads(connection.recv(4096))["pid"] == shared.process.pid
+    theirs.close()
+    os.close(memfd)
+
+
 def test_another_user_is_not_heard(shared: Agent) -> None:
     code = """
 import os, socket, sys
