@@ -65,7 +65,8 @@ def _text(status: TaskStatus, memory: MemoryEvidence) -> str:
     else:
         names = (f"{victim.comm}{' (the command)' if victim.main else ' (a child)'}" for victim in memory.victims)
         victims = "victim " + (", ".join(names) or "none")
-    return f"{status.state.name}, limit {limit} MiB, peak {peak} MiB, {memory.oom_kill_count} OOM kill(s), {victims}"
+    kills = f"{memory.oom_kill_count} OOM kill{'' if memory.oom_kill_count == 1 else 's'}"
+    return f"{status.state.name}, limit {limit} MiB, peak {peak} MiB, {kills}, {victims}"
 
 
 ROWS = (

@@ -26,8 +26,12 @@ async def act(session: Session) -> Seen:
             "streamed while it ran": lead_ms >= 400,
         }
     )
-    text = f"stdout {stdout.split()!r}, stderr {stderr.split()!r}, exit code {code}; first line {lead_ms} ms before the end"
+    text = f"stdout {_lines(stdout)}, stderr {_lines(stderr)}, exit code {code}; first line {lead_ms} ms before the end"
     return Seen(text=text + failed, as_expected=holds)
+
+
+def _lines(output: bytes) -> str:
+    return " | ".join(output.decode(errors="replace").splitlines()) or "empty"
 
 
 async def _show(task: RunningTask) -> tuple[bytes, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paddock.cli.output import bytes_text
+from paddock.cli.quantities import counted
 from paddock.model.statistics import ResourceStatistics
 from paddock.model.task import Evidence
 
@@ -53,7 +54,7 @@ def _memory(found: ResourceStatistics) -> str:
         parts.append(f"{bytes_text(found.memory_anon_bytes)} anonymous")
     if found.memory_peak_bytes is not None:
         parts.append(f"peak {bytes_text(found.memory_peak_bytes)}{share_text(found.memory_peak_bytes, limit)}")
-    return ", ".join((*parts, of, f"{found.memory_oom_kill_count or 0} OOM kills"))
+    return ", ".join((*parts, of, counted(found.memory_oom_kill_count or 0, "OOM kill")))
 
 
 def _pids(found: ResourceStatistics) -> str:

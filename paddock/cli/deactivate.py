@@ -8,6 +8,7 @@ import sys
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_agent
+from paddock.cli.quantities import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ async def run(arguments: argparse.Namespace) -> int:
         client = LifecycleClient(master)
         tasks, offers = await client.deactivate_agent(agent_id, validate_only=arguments.dry_run)
     if arguments.dry_run:
-        words = f"{offers} offers of agent {agent_id} would come back, and its {tasks} tasks go on"
+        there = f"what runs there, {counted(tasks, 'task')}, goes on"
+        words = f"{counted(offers, 'offer')} of agent {agent_id} would come back, and {there}"
         print(f"paddock deactivate: {words}", file=sys.stderr)
     return OK

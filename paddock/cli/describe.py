@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_task
 from paddock.cli.output import bytes_text, moment, printable
 from paddock.cli.ps import reason_text
-from paddock.cli.quantities import signal_name
+from paddock.cli.quantities import counted, signal_name
 from paddock.model.errors import PaddockError
 from paddock.model.health import CheckStatus, HealthCheck, HealthEvidence
 from paddock.model.resource_text import format_resources
@@ -90,7 +91,7 @@ def task_lines(task: TaskView) -> Iterator[Line]:
     yield "Agent", f"{task.agent_id} on {task.hostname}"
     yield "Resources", format_resources(info.resources.unallocated())
     command = info.command
-    yield "Command", command.value if command.shell else " ".join(command.arguments) or "the image's own"
+    yield "Command", command.value if command.shell else shlex.join(command.arguments) or "the image's own"
     if command.user:
         yield "User", command.user
     if info.container.docker is not None:
@@ -253,9 +254,9 @@ def evidence_lines(evidence: Evidence) -> Iterator[Line]:
             )
             victims = "".join(f", {name}" for name in names)
         limit, peak = bytes_text(memory.limit_bytes), bytes_text(memory.peak_bytes)
-        yield "Memory", f"limit {limit}, peak {peak}, {memory.oom_kill_count} OOM kills{victims}"
+        yield "Memory", f"limit {limit}, peak {peak}, {counted(memory.oom_kill_count, 'OOM kill')}{victims}"
     if (pids := evidence.pids) and pids.refused_count:
-        yield "Pids", f"limit {pids.limit_count}, {pids.refused_count} forks refused"
+        yield "Pids", f"limit {pids.limit_count}, {counted(pids.refused_count, 'fork')} refused"
     if evidence.disk:
         yield from _disk_lines(evidence.disk)
     if stop := evidence.stop:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_agent
-from paddock.cli.quantities import duration_ms
+from paddock.cli.quantities import counted, duration_ms
 from paddock.cli.reactivate import tell_remaining
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import format_resources
@@ -70,6 +70,6 @@ def words_of(outlook: DrainOutlook, agent_id: str, *, gone: bool) -> str:
     grace = f", the last after {outlook.longest_grace_ms} ms at most" if outlook.task_count else ""
     then = "; then the agent is gone for ever" if gone else ""
     return (
-        f"{outlook.offer_count} offers of agent {agent_id} would come back, and {outlook.task_count} tasks would be "
-        f"killed{grace}{then}"
+        f"{counted(outlook.offer_count, 'offer')} of agent {agent_id} would come back, and "
+        f"{counted(outlook.task_count, 'task')} would be killed{grace}{then}"
     )

@@ -8,6 +8,7 @@ import sys
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.find import find_agent
+from paddock.cli.quantities import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,5 +30,5 @@ async def run(arguments: argparse.Namespace) -> int:
         agent_id = (await find_agent(master, arguments.agent)).info.agent_id
         count = await LifecycleClient(master).mark_agent_gone(agent_id, validate_only=arguments.dry_run)
     would = "would end" if arguments.dry_run else "ended"
-    print(f"paddock gone: {would} {count} tasks of agent {agent_id}", file=sys.stderr)
+    print(f"paddock gone: {would} {counted(count, 'task')} of agent {agent_id}", file=sys.stderr)
     return OK

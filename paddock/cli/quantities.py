@@ -76,6 +76,11 @@ def amounts_text(amounts_milli: Mapping[str, int]) -> str:
     return ";".join(f"{name}:{format_scalar(milli)}" for name, milli in sorted(amounts_milli.items()))
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 task`, `2 tasks`, `0 tasks`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def weight_milli(text: str, word: str) -> int:
     """A weight in thousandths; its bounds are the master's."""
     try:

@@ -27,6 +27,7 @@ COLUMNS = (
     Column(title="STANDALONE", wide=True),
 )
 
+_UNITS = {"mem": "MiB", "disk": "MiB"}
 NOTHING_NEW = "the master promises nothing new"
 
 
@@ -79,4 +80,5 @@ def row_of(state: StateView, name: str) -> Row:
         state.total_milli, state.used_milli, state.offered_milli, state.free_milli, state.reserved_milli,
         state.standalone_milli,
     )  # fmt: skip
-    return Row(name=name, cells=(name, *(format_scalar(each.get(name, 0)) for each in sums)), document="")
+    title = f"{name} {_UNITS[name]}" if name in _UNITS else name
+    return Row(name=name, cells=(title, *(format_scalar(each.get(name, 0)) for each in sums)), document="")

@@ -7,6 +7,7 @@ import sys
 
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
+from paddock.cli.quantities import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,5 +24,5 @@ async def run(arguments: argparse.Namespace) -> int:
     async with master_of(arguments) as master:
         count = await LifecycleClient(master).teardown_framework(arguments.framework, validate_only=arguments.dry_run)
     would = "would kill" if arguments.dry_run else "kills"
-    print(f"paddock teardown: {would} {count} tasks of framework {arguments.framework}", file=sys.stderr)
+    print(f"paddock teardown: {would} {counted(count, 'task')} of framework {arguments.framework}", file=sys.stderr)
     return OK

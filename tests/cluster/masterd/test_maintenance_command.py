@@ -28,8 +28,10 @@ async def test_what_would_come_of_it_is_said_and_nothing_does(masterd: MasterdPr
         await framework.subscribe()
         await framework.accept(await framework.offer("a1"), task("t1", "a1"))
         await agent.launched("t1")
-        assert "a1 would come back, and its 1 tasks go on" in await said(masterd, "deactivate", "a1", "--dry-run")
-        assert "1 tasks would be killed, the last after 3000 ms" in await said(masterd, "drain", "a1", "--dry-run")
+        assert "a1 would come back, and what runs there, 1 task, goes on" in await said(
+            masterd, "deactivate", "a1", "--dry-run"
+        )
+        assert "1 task would be killed, the last after 3000 ms" in await said(masterd, "drain", "a1", "--dry-run")
         kill = await said(masterd, "kill", "t1", "--signal", "INT", "--dry-run")
         assert "task t1 would get SIGINT, and SIGKILL 3000 ms later" in kill
         assert "agent a1 would be offered again" in await said(masterd, "reactivate", "a1", "--dry-run")

@@ -94,7 +94,7 @@ def test_nothing_seen_is_nothing_told() -> None:
 
 def test_unknown_victims_are_not_guessed() -> None:
     lines = dict(evidence_lines(Evidence(memory=MemoryEvidence(oom_kill_count=1, victims=None))))
-    assert lines["Memory"] == "limit -, peak -, 1 OOM kills, victims unknown"
+    assert lines["Memory"] == "limit -, peak -, 1 OOM kill, victims unknown"
 
 
 def test_the_history_says_who_and_why() -> None:
@@ -114,7 +114,7 @@ def test_task_and_row_show_the_same() -> None:
     view = task_view("t")
     lines = dict(task_lines(view))
     assert lines["Resources"] == "cpus:0.1;mem:64"
-    assert lines["Command"] == "/bin/true x"
+    assert lines["Command"] == "/bin/true 'x; y'", "as a shell would take it"
     assert row_of(view, 0).cells[:4] == ("t", "name", "running", "here")
 
 

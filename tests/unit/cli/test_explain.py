@@ -71,7 +71,7 @@ def test_how_close_it_is() -> None:
         ("CPU", "2.500 s used, 0.25 CPUs on average; throttled in 20 of 200 periods (10 %), 1.500 s lost"),
         (
             "Memory",
-            "48 MiB used (75 %), 32 MiB of it working set, 16 MiB anonymous, peak 60 MiB (94 %), limit 64 MiB, 1 OOM kills",
+            "48 MiB used (75 %), 32 MiB of it working set, 16 MiB anonymous, peak 60 MiB (94 %), limit 64 MiB, 1 OOM kill",
         ),
         ("Pids", "5 now (10 %), peak 10 (20 %), limit 50, 3 refused"),
         ("Disk", "4 MiB of 16 MiB (25 %)"),
@@ -95,7 +95,7 @@ def test_of_one_that_has_ended_the_last_counters_say_it() -> None:
     known = Known(task=task_view("t1", state=TaskState.FAILED, statuses=(ENDED,)))
     assert list(close_lines(known, 0)) == [
         ("CPU", "1.000 s used; never throttled"),
-        ("Memory", "peak 64 MiB (100 %), limit 64 MiB, 1 OOM kills"),
+        ("Memory", "peak 64 MiB (100 %), limit 64 MiB, 1 OOM kill"),
         ("Pids", "peak 9 (18 %), limit 50, 2 refused"),
     ]
     told = list(end_lines(known.task))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from paddock.cli.quantities import (
     count_or_none,
+    counted,
     duration_ms,
     environment_variable,
     signal_name,
@@ -84,6 +85,10 @@ def test_other_signals_are_refused(text: str) -> None:
 def test_a_signal_has_a_name() -> None:
     assert signal_name(15) == "SIGTERM"
     assert signal_name(40) == "signal 40"
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(count, "task") for count in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
 
 
 def test_environment_variables() -> None:

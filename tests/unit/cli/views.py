@@ -22,7 +22,7 @@ def task_view(
             name="name",
             agent_id=AgentId("agent"),
             resources=Resources.scalars({"cpus": 100, "mem": 64_000}).allocated_to("*"),
-            command=CommandInfo(arguments=("/bin/true", "x")),
+            command=CommandInfo(arguments=("/bin/true", "x; y")),
         ),
         state=state,
         statuses=statuses,
