@@ -55,9 +55,8 @@ def replay(path: str, *, until: int | None = None) -> Replayed:
                 )
                 return Replayed(event_count=count, machine=machine, difference=difference)
     except (CodecError, OSError) as error:
-        raise InvalidRequest(
-            "RECORDING", path, f"name a file that masterd wrote with record_events ({error})"
-        ) from None
+        what = error.strerror if isinstance(error, OSError) else error
+        raise InvalidRequest("RECORDING", path, f"name a file that masterd wrote with record_events ({what})") from None
     return Replayed(event_count=count, machine=machine, difference=None)
 
 

@@ -1,16 +1,18 @@
-"""What `paddock run` says of a container's powers, its rlimits and its labels, native or in an image."""
+"""What `paddock run` says of a container's powers, limits and labels, native or in an image; the limits `update` says too."""
 
 from __future__ import annotations
 
 import argparse
 import re
 
-from paddock.cli.quantities import environment_variable
+from paddock.cli.quantities import count_or_none, environment_variable, size_or_none_bytes
 from paddock.model.capabilities import DEFAULT_BOUNDING
 from paddock.model.errors import InvalidRequest
-from paddock.model.task import RLIMIT_NAMES, LinuxInfo, Rlimit
+from paddock.model.resource_text import parse_scalar_milli
+from paddock.model.task import RLIMIT_NAMES, LinuxInfo, ResourceLimits, Rlimit
 
 _ALL = "ALL"
+_NO_LIMIT = -1
 _CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _UNLIMITED = frozenset({"-1", "unlimited"})
@@ -54,6 +56,25 @@ def rlimits_of(arguments: argparse.Namespace) -> tuple[Rlimit, ...]:
     return tuple(found.values())
 
 
+def limits_of(arguments: argparse.Namespace) -> ResourceLimits:
+    """None where no flag was given. Raises InvalidRequest naming the flag."""
+    return ResourceLimits(
+        cpus_milli=_cpus_limit_milli(arguments.cpus_limit) if arguments.cpus_limit else None,
+        memory_bytes=size_or_none_bytes(arguments.mem_limit, "--mem-limit") if arguments.mem_limit else None,
+        swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
+        pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
+    )
+
+
+def _cpus_limit_milli(text: str) -> int:
+    if text == "none":
+        return _NO_LIMIT
+    milli = parse_scalar_milli("cpus", text, "--cpus-limit")
+    if milli == 0:
+        raise InvalidRequest("--cpus-limit", text, "write more than nothing, or none")
+    return milli
+
+
 def labels_of(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
     """Sorted. Raises InvalidRequest naming the flag."""
     pairs = [environment_variable(text, "--label") for text in arguments.label]
@@ -75,8 +96,8 @@ def _rlimit(text: str) -> Rlimit:
     name, equals, limits = text.partition("=")
     resource = _RLIMIT_PREFIX + name.upper()
     if resource not in RLIMIT_NAMES:
-        known = " ".join(sorted(each.removeprefix(_RLIMIT_PREFIX).lower() for each in RLIMIT_NAMES))
-        raise InvalidRequest("--ulimit", text, f"write NAME=SOFT[:HARD], with a name of {known}")
+        known = ", ".join(sorted(each.removeprefix(_RLIMIT_PREFIX).lower() for each in RLIMIT_NAMES))
+        raise InvalidRequest("--ulimit", text, f"write NAME=SOFT[:HARD], with one of these names: {known}")
     soft, _, hard = limits.partition(":")
     if equals and soft in _UNLIMITED and hard in {*_UNLIMITED, ""}:
         return Rlimit(resource=resource)

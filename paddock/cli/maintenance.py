@@ -33,7 +33,7 @@ _NS_PER_S = 1_000_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """list, schedule, cancel."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,schedule,cancel}", help="what to do")
     for action, words in (
         ("list", "print the windows, and which frameworks stay or leave"),
         ("schedule", "give hosts a window, instead of the one that they have"),

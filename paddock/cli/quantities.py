@@ -13,6 +13,7 @@ from paddock.model.resources import Scalar
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)?", re.ASCII)
 _MS_PER_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LIMIT_MS = 10 * 365 * 86_400_000
+_LARGEST_WEIGHT_MILLI = 1_000_000_000
 _BYTES_PER_MIB = 1 << 20
 _SIZE = re.compile(r"(\d{1,12})(KiB|MiB|GiB|TiB)?", re.ASCII)
 _BYTES_PER_UNIT = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -82,11 +83,14 @@ def counted(count: int, noun: str) -> str:
 
 
 def weight_milli(text: str, word: str) -> int:
-    """A weight in thousandths; its bounds are the master's."""
+    """A weight in thousandths."""
     try:
-        return parse_scalar_milli("weight", text, word)
+        milli = parse_scalar_milli("weight", text, word)
     except InvalidRequest:
-        raise InvalidRequest("ROLE=WEIGHT", word, "a weight is a number, such as 2.5") from None
+        milli = 0
+    if not 1 <= milli <= _LARGEST_WEIGHT_MILLI:
+        raise InvalidRequest("ROLE=WEIGHT", word, "a weight is a number from 0.001 to 1000000, such as 2.5")
+    return milli
 
 
 def signal_number(text: str, flag: str) -> int:

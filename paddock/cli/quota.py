@@ -10,6 +10,7 @@ from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import CONFLICT, OK
 from paddock.cli.output import Column, Row, add_style_arguments, show
 from paddock.cli.quantities import amounts, amounts_text
+from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import format_scalar
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PLAN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """list, set, remove, plan."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,set,remove,plan}", help="what to do")
     for action, words in (
         ("list", "print the quotas"),
         ("set", "give a role a guarantee, a limit, or both; what is not said stays"),
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False
         )
         if action != "list":
-            each.add_argument("role", metavar="ROLE")
+            each.add_argument("role", metavar="ROLE", help="whose quota; also one that nobody uses yet")
         if action in {"set", "plan"}:
             resources = "such as cpus:4;mem:8GiB; none takes it away"
             each.add_argument("--guarantee", metavar="RESOURCES", help=f"what is kept free for it, {resources}")
@@ -73,6 +74,8 @@ def wish_of(arguments: argparse.Namespace) -> QuotaWish:
 
     if arguments.action == "remove":
         return QuotaWish(role=arguments.role, guarantees_milli={}, limits_milli={})
+    if arguments.guarantee is None and arguments.limit is None:
+        raise InvalidRequest("ROLE", arguments.role, "say what is to change: --guarantee, --limit, or both")
     return QuotaWish(
         role=arguments.role,
         guarantees_milli=None if arguments.guarantee is None else amounts(arguments.guarantee, "--guarantee"),

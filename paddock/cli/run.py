@@ -7,17 +7,16 @@ import os
 import secrets
 
 from paddock.cli.connect import add_master_argument, master_addresses
-from paddock.cli.container_flags import add_container_arguments, labels_of, linux_of, rlimits_of
+from paddock.cli.container_flags import add_container_arguments, labels_of, limits_of, linux_of, rlimits_of
 from paddock.cli.docker_flags import add_docker_arguments, docker_request_of
 from paddock.cli.exec import command_words
 from paddock.cli.health_flags import add_check_arguments, add_health_arguments, check_of, health_check_of
 from paddock.cli.quantities import (
-    count_or_none,
     duration_ms,
     environment_variable,
     exact_bytes,
     signal_number,
-    size_or_none_bytes,
+    size_bytes,
 )
 from paddock.cli.run_request import RunRequest
 from paddock.cli.uris import command_uri
@@ -50,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, default, text in _RESOURCES:
         parser.add_argument(f"--{name}", metavar="AMOUNT", default=default, help=text)
     parser.add_argument(
-        "--cpus-limit", metavar="AMOUNT", default="", help="never more than so many CPUs (default: no limit)"
+        "--cpus-limit",
+        metavar="AMOUNT",
+        default="",
+        help="never more than so many CPUs, or none (default: the agent's)",
     )
     parser.add_argument(
         "--mem-limit", metavar="SIZE", default="", help="memory limit beyond --mem, or none (default: --mem)"
@@ -167,13 +169,14 @@ def _amounts(arguments: argparse.Namespace) -> tuple[tuple[str, int], ...]:
 
 
 def _limits(arguments: argparse.Namespace) -> ResourceLimits:
-    cpus: str = arguments.cpus_limit
-    return ResourceLimits(
-        cpus_milli=parse_scalar_milli("cpus", cpus, "--cpus-limit") if cpus else None,
-        memory_bytes=size_or_none_bytes(arguments.mem_limit, "--mem-limit") if arguments.mem_limit else None,
-        swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
-        pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
-    )
+    limits = limits_of(arguments)
+    if (
+        arguments.mem
+        and limits.memory_bytes is not None
+        and 0 <= limits.memory_bytes < size_bytes(arguments.mem, "--mem")
+    ):
+        raise InvalidRequest("--mem-limit", arguments.mem_limit, f"write no less than --mem, {arguments.mem}, or none")
+    return limits
 
 
 def _log_policy(size: str, count: str) -> LogPolicy:

@@ -15,11 +15,11 @@ from paddock.cli.connect import (
     master_of,
     named_agent_address,
 )
+from paddock.cli.container_flags import limits_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.explain import COLUMNS, row_of
 from paddock.cli.find import find_task, not_ended
 from paddock.cli.output import add_style_arguments, show
-from paddock.cli.quantities import count_or_none, size_or_none_bytes
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import parse_scalar_milli
 from paddock.model.task import ResourceLimits
@@ -27,7 +27,6 @@ from paddock.model.task import ResourceLimits
 if TYPE_CHECKING:
     from paddock.rpc.clients.views import LimitView
 
-_NO_LIMIT = -1
 _RESOURCES = ("cpus", "mem", "disk")
 _FLAGS = ("--cpus", "--mem", "--disk", "--cpus-limit", "--mem-limit", "--swap", "--pids")
 
@@ -109,17 +108,3 @@ def amounts_of(arguments: argparse.Namespace) -> dict[str, int]:
     """Name → thousandths, of what was given."""
     given = {name: str(getattr(arguments, name)) for name in _RESOURCES if getattr(arguments, name)}
     return {name: parse_scalar_milli(name, text, f"--{name}") for name, text in given.items()}
-
-
-def limits_of(arguments: argparse.Namespace) -> ResourceLimits:
-    """None where no flag was given."""
-    cpus: str = arguments.cpus_limit
-    cpus_milli = None
-    if cpus:
-        cpus_milli = _NO_LIMIT if cpus == "none" else parse_scalar_milli("cpus", cpus, "--cpus-limit")
-    return ResourceLimits(
-        cpus_milli=cpus_milli,
-        memory_bytes=size_or_none_bytes(arguments.mem_limit, "--mem-limit") if arguments.mem_limit else None,
-        swap_bytes=size_or_none_bytes(arguments.swap, "--swap") if arguments.swap else None,
-        pids_count=count_or_none(arguments.pids, "--pids") if arguments.pids else None,
-    )

@@ -30,7 +30,8 @@ _ACTIONS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """list, create, destroy, grow, shrink."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    named = "{" + ",".join(action for action, _ in _ACTIONS) + "}"
+    actions = parser.add_subparsers(dest="action", required=True, metavar=named, help="what to do")
     for action, words in _ACTIONS:
         each = actions.add_parser(
             action, help=words, description=words[0].upper() + words[1:] + ".", allow_abbrev=False

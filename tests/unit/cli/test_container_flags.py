@@ -65,7 +65,7 @@ def test_rlimits_and_labels_are_said() -> None:
         (["--cap-add="], "capabilities"),
         (["--cap-drop=net raw"], "capabilities"),
         (["--cap-add=KILL", "--cap-drop=KILL"], "leave it out of --cap-add"),
-        (["--ulimit=files=1"], "nofile"),
+        (["--ulimit=files=1"], "msgqueue, nice, nofile"),
         (["--ulimit=nofile"], "1024:4096"),
         (["--ulimit=nofile=2:1"], "soft not above hard"),
         (["--ulimit=nofile=unlimited:1"], "unlimited"),

@@ -38,11 +38,22 @@ def test_a_wish_says_what_stays() -> None:
     assert (wish.role, wish.guarantees_milli, wish.limits_milli) == ("r", None, {})
     wish = quota.wish_of(parsed(quota, "remove", "r"))
     assert (wish.guarantees_milli, wish.limits_milli) == ({}, {})
+    with pytest.raises(InvalidRequest, match="--guarantee, --limit, or both"):
+        quota.wish_of(parsed(quota, "set", "r"))
+
+
+@pytest.mark.parametrize(("module", "action"), [(quota, "plan"), (volumes, "grow"), (maintenance, "cancel")])
+def test_without_an_action_the_actions_are_named(
+    module: object, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(module)
+    assert action in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_weights() -> None:
     assert weight_of("a=b=2.5") == ("a=b", 2_500)
-    for word in ("a", "a=", "a=x", "a=-1"):
+    for word in ("a", "a=", "a=x", "a=-1", "a=0", "a=1000001"):
         with pytest.raises(InvalidRequest, match="ROLE=WEIGHT"):
             weight_of(word)
 

@@ -7,16 +7,28 @@ import argparse
 import pytest
 
 from paddock.cli import run
+from paddock.cli.run_request import RunRequest
 from paddock.model.errors import InvalidRequest
-from paddock.model.task import LogPolicy
+from paddock.model.task import LogPolicy, ResourceLimits
 
 
-def log_policy(*flags: str) -> LogPolicy:
+def request(*flags: str) -> RunRequest:
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)
     arguments = parser.parse_args(flags)
     arguments.command = ["true"]
-    return run.request_of(arguments).log_policy
+    return run.request_of(arguments)
+
+
+def log_policy(*flags: str) -> LogPolicy:
+    return request(*flags).log_policy
+
+
+def test_a_memory_limit_below_the_request_is_named_with_it() -> None:
+    with pytest.raises(InvalidRequest, match=r"--mem-limit: '1MiB' .* --mem, 64MiB"):
+        request("--mem-limit=1MiB")
+    assert request("--mem=1MiB", "--mem-limit=1MiB").limits.memory_bytes == 1 << 20
+    assert request("--mem-limit=none", "--cpus-limit=none").limits == ResourceLimits(memory_bytes=-1, cpus_milli=-1)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from paddock.cli import update
 from paddock.cli.__main__ import main
+from paddock.cli.container_flags import limits_of
 from paddock.cli.exit_codes import USAGE
 from paddock.model.errors import InvalidRequest
 from paddock.model.task import ResourceLimits
@@ -19,19 +20,17 @@ def parsed(*words: str) -> argparse.Namespace:
 
 def test_only_what_is_given_changes() -> None:
     assert update.amounts_of(parsed()) == {}
-    assert update.limits_of(parsed()) == ResourceLimits()
+    assert limits_of(parsed()) == ResourceLimits()
     assert update.amounts_of(parsed("--cpus=1.5", "--mem=1GiB")) == {"cpus": 1500, "mem": 1_024_000}
-    assert update.limits_of(parsed("--pids=9", "--mem-limit=2GiB", "--swap=0")) == ResourceLimits(
+    assert limits_of(parsed("--pids=9", "--mem-limit=2GiB", "--swap=0")) == ResourceLimits(
         pids_count=9, memory_bytes=2**31, swap_bytes=0
     )
-    assert update.limits_of(parsed("--cpus-limit=2")) == ResourceLimits(cpus_milli=2000)
+    assert limits_of(parsed("--cpus-limit=2")) == ResourceLimits(cpus_milli=2000)
 
 
 def test_none_takes_a_limit_away() -> None:
     words = ("--cpus-limit=none", "--mem-limit=none", "--swap=none", "--pids=none")
-    assert update.limits_of(parsed(*words)) == ResourceLimits(
-        cpus_milli=-1, memory_bytes=-1, swap_bytes=-1, pids_count=-1
-    )
+    assert limits_of(parsed(*words)) == ResourceLimits(cpus_milli=-1, memory_bytes=-1, swap_bytes=-1, pids_count=-1)
 
 
 @pytest.mark.parametrize("word", ["--cpus=x", "--mem=-1", "--disk=1XiB"])
@@ -40,10 +39,10 @@ def test_an_amount_that_is_none_names_its_flag(word: str) -> None:
         update.amounts_of(parsed(word))
 
 
-@pytest.mark.parametrize("word", ["--cpus-limit=x", "--mem-limit=x", "--pids=0", "--swap=x"])
+@pytest.mark.parametrize("word", ["--cpus-limit=x", "--cpus-limit=0", "--mem-limit=x", "--pids=0", "--swap=x"])
 def test_a_limit_that_is_none_names_its_flag(word: str) -> None:
     with pytest.raises(InvalidRequest, match=word.partition("=")[0]):
-        update.limits_of(parsed(word))
+        limits_of(parsed(word))
 
 
 def test_nothing_to_change_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
