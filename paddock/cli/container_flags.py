@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from paddock.cli.quantities import count_or_none, environment_variable, size_or_none_bytes
+from paddock.cli.quantities import count_or_none, environment_variables, size_or_none_bytes
+from paddock.kernel.capabilities import NUMBERS
 from paddock.model.capabilities import DEFAULT_BOUNDING
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import parse_scalar_milli
@@ -13,7 +14,6 @@ from paddock.model.task import RLIMIT_NAMES, LinuxInfo, ResourceLimits, Rlimit
 
 _ALL = "ALL"
 _NO_LIMIT = -1
-_CAPABILITY = re.compile(r"CAP_[A-Z][A-Z0-9_]{0,30}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _UNLIMITED = frozenset({"-1", "unlimited"})
 _RLIMIT_PREFIX = "RLMT_"
@@ -77,17 +77,13 @@ def _cpus_limit_milli(text: str) -> int:
 
 def labels_of(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
     """Sorted. Raises InvalidRequest naming the flag."""
-    pairs = [environment_variable(text, "--label") for text in arguments.label]
-    names = [name for name, _ in pairs]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise InvalidRequest("--label", name, "give each name once")
-    return tuple(sorted(pairs))
+    return tuple(sorted(environment_variables(arguments.label, "--label")))
 
 
 def _capability(text: str, flag: str) -> str:
     name = f"CAP_{text.upper().removeprefix('CAP_')}"
-    if text == _ALL or not _CAPABILITY.fullmatch(name):
+    # To drop what is mistyped would leave the task with what was meant.
+    if name not in NUMBERS:
         raise InvalidRequest(flag, text, "name one as in capabilities(7): NET_RAW, CAP_NET_RAW")
     return name
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from paddock.cli.connect import add_master_argument, add_task_argument, agent_of, container_of, master_of
 from paddock.cli.find import find_task, not_ended
 from paddock.cli.outcome import Conflict, exit_code_of_wait_status
-from paddock.cli.quantities import environment_variable
+from paddock.cli.quantities import environment_variables
 from paddock.model.errors import InvalidRequest
 from paddock.model.task import CommandInfo
 
@@ -36,7 +36,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Stream both outputs apart, return the command's exit code, 128 + n for a signal."""
     command = CommandInfo(
         arguments=command_words(arguments.command),
-        environment=tuple(environment_variable(text, "--env") for text in arguments.env),
+        environment=environment_variables(arguments.env, "--env"),
         user=arguments.user,
         working_directory=arguments.workdir,
     )
@@ -53,8 +53,8 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def command_words(words: list[str]) -> tuple[str, ...]:
-    """What stands after the `--`."""
-    if not words:
+    """What stands after the `--`: a program first."""
+    if not words or not words[0]:
         raise InvalidRequest("CMD", "", "write the command after --, as in: -- /bin/echo hello")
     return tuple(words)
 

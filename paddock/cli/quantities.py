@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from paddock.model.errors import InvalidRequest
 from paddock.model.resource_text import format_scalar, named_in, parse_resources, parse_scalar_milli
@@ -112,9 +112,14 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def environment_variable(text: str, flag: str) -> tuple[str, str]:
-    """`NAME=VALUE`."""
-    name, equals, value = text.partition("=")
-    if not equals or not name or "\0" in text:
-        raise InvalidRequest(flag, text, "write NAME=VALUE")
-    return name, value
+def environment_variables(texts: Sequence[str], flag: str) -> tuple[tuple[str, str], ...]:
+    """`NAME=VALUE` of a repeatable flag, in its order, each name once."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or "\0" in text:
+            raise InvalidRequest(flag, text, "write NAME=VALUE")
+        if name in found:
+            raise InvalidRequest(flag, name, "give each name once")
+        found[name] = value
+    return tuple(found.items())

@@ -13,7 +13,7 @@ from paddock.cli.exec import command_words
 from paddock.cli.health_flags import add_check_arguments, add_health_arguments, check_of, health_check_of
 from paddock.cli.quantities import (
     duration_ms,
-    environment_variable,
+    environment_variables,
     exact_bytes,
     signal_number,
     size_bytes,
@@ -115,10 +115,10 @@ async def run(arguments: argparse.Namespace) -> int:
 
 def request_of(arguments: argparse.Namespace) -> RunRequest:
     """What was asked, checked before anybody is called."""
-    words = command_words(arguments.command) if arguments.command or not arguments.docker else ()
+    words = tuple(arguments.command) if arguments.docker else command_words(arguments.command)
     command = CommandInfo(
         arguments=words,
-        environment=tuple(environment_variable(text, "--env") for text in arguments.env),
+        environment=environment_variables(arguments.env, "--env"),
         user=arguments.user,
         working_directory=arguments.workdir,
         uris=tuple(command_uri(text, "--uri") for text in arguments.uri),
@@ -126,6 +126,7 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
     docker = docker_request_of(arguments, command)
     called = words[0] if words or docker is None else docker.docker.image.repository
     name: str = arguments.name or os.path.basename(called) or "task"
+    amounts = _amounts(arguments)
     return RunRequest(
         task_id=task_id(f"{_id_part(name)}-{secrets.token_hex(4)}", "--name"),
         name=name,
@@ -135,8 +136,8 @@ def request_of(arguments: argparse.Namespace) -> RunRequest:
         linux=linux_of(arguments),
         rlimits=rlimits_of(arguments),
         labels=labels_of(arguments),
-        amounts_milli=_amounts(arguments),
-        limits=_limits(arguments),
+        amounts_milli=amounts,
+        limits=_limits(arguments, dict(amounts)),
         kill_policy=KillPolicy(
             signal=signal_number(arguments.signal, "--signal") if arguments.signal else DEFAULT_KILL_SIGNAL,
             grace_period_ms=duration_ms(arguments.grace, "--grace") if arguments.grace else DEFAULT_KILL_GRACE_MS,
@@ -168,8 +169,12 @@ def _amounts(arguments: argparse.Namespace) -> tuple[tuple[str, int], ...]:
     return tuple(amounts)
 
 
-def _limits(arguments: argparse.Namespace) -> ResourceLimits:
+def _limits(arguments: argparse.Namespace, amounts_milli: dict[str, int]) -> ResourceLimits:
     limits = limits_of(arguments)
+    if limits.cpus_milli is not None and 0 <= limits.cpus_milli < amounts_milli.get("cpus", 0):
+        raise InvalidRequest(
+            "--cpus-limit", arguments.cpus_limit, f"write no less than --cpus, {arguments.cpus}, or none"
+        )
     if (
         arguments.mem
         and limits.memory_bytes is not None

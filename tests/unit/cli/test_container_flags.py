@@ -72,6 +72,9 @@ def test_rlimits_and_labels_are_said() -> None:
         (["--ulimit=nofile=1", "--ulimit=nofile=1"], "once"),
         (["--label=x"], "NAME=VALUE"),
         (["--label=x=1", "--label=x=2"], "once"),
+        (["--env=x=1", "--env=x=2"], "once"),
+        (["--cap-drop=NET_RWA"], "capabilities"),
+        (["--cpus=2", "--cpus-limit=1.5"], "no less than --cpus, 2"),
     ],
 )
 def test_what_is_wrong_is_said_of_its_flag(flags: list[str], words: str) -> None:

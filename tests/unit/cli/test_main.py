@@ -112,6 +112,10 @@ def test_a_wrong_argument_is_usage() -> None:
         (("--uri", "/x,exectuable"), "--uri"),
         (("--uri", "/x,sha256=12"), "--uri.checksum"),
         (("--cap-add", "--"), "--cap-add"),
+        (("--cap-drop", "NET_RWA"), "--cap-drop"),
+        (("--cpus-limit", "0"), "--cpus-limit"),
+        (("--cpus-limit", "0.05"), "--cpus-limit"),
+        (("--mem-limit", "63MiB"), "--mem-limit"),
     ],
 )
 def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag: str) -> None:
@@ -123,7 +127,9 @@ def test_bad_input_is_one_sentence_naming_the_flag(words: tuple[str, str], flag:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [("run",), ("run", "--"), ("exec", "x"), ("exec", "x", "-i", "--")])
+@pytest.mark.parametrize(
+    "words", [("run",), ("run", "--"), ("run", "--", ""), ("exec", "x"), ("exec", "x", "-i", "--", "")]
+)
 def test_no_command_is_usage(words: tuple[str, ...]) -> None:
     done = run(*words, PADDOCK_MASTER=NOWHERE)
     assert done.returncode == 2

@@ -12,7 +12,7 @@ from paddock.cli.quantities import (
     count_or_none,
     counted,
     duration_ms,
-    environment_variable,
+    environment_variables,
     signal_name,
     signal_number,
     size_bytes,
@@ -92,16 +92,15 @@ def test_one_is_not_many() -> None:
 
 
 def test_environment_variables() -> None:
-    assert environment_variable("A=b=c", "--env") == ("A", "b=c")
-    assert environment_variable("A=", "--env") == ("A", "")
-    for text in ("A", "=b", "", "A=\0"):
+    assert environment_variables(["B=b=c", "A="], "--env") == (("B", "b=c"), ("A", ""))
+    for text in ("A", "=b", "", "A=\0", "B=1"):
         with pytest.raises(InvalidRequest, match="^--env: "):
-            environment_variable(text, "--env")
+            environment_variables(["B=", text], "--env")
 
 
 @given(st.text(max_size=30))
 def test_garbage_is_refused_by_name_or_understood(text: str) -> None:
-    for parse in (duration_ms, size_or_none_bytes, count_or_none, signal_number, environment_variable):
+    for parse in (duration_ms, size_or_none_bytes, count_or_none, signal_number):
         refused = refusal(parse, text)
         assert refused in {None, "--flag"}
 
