@@ -167,12 +167,19 @@ def v2_writes(wanted: MemoryLimits, asked: tuple[str, str], *, is_fresh: bool) -
 
 def asked_text(resources: Resources, limits: ResourceLimits) -> tuple[str, str]:
     """What the task said about memory and swap, for people."""
-    memory = f"{format_scalar(resources.scalar_milli('mem'))}MiB"
-    if limits.memory_bytes not in {None, NO_LIMIT}:
-        memory = f"{memory}, limit {limits.memory_bytes}"
+    mem_milli = resources.scalar_milli("mem")
+    memory = f"{format_scalar(mem_milli)}MiB"
+    if mem_milli * MIB // MILLI < MEMORY_MIN_BYTES:
+        memory = f"{memory}, {MEMORY_MIN_BYTES // MIB}MiB is the least"
+    if limits.memory_bytes is not None and limits.memory_bytes != NO_LIMIT:
+        memory = f"{memory}, limit {_mib(limits.memory_bytes)}"
     if limits.swap_bytes is None:
         return memory, "default"
-    return memory, "none" if limits.swap_bytes == NO_LIMIT else str(limits.swap_bytes)
+    return memory, f"swap {'none' if limits.swap_bytes == NO_LIMIT else _mib(limits.swap_bytes)}"
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{format_scalar(size_bytes * MILLI // MIB)}MiB"
 
 
 class MemoryIsolator(CgroupIsolator):

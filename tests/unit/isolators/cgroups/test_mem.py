@@ -13,6 +13,7 @@ from isolators.cgroups.mem import (
     MIB,
     MemoryIsolator,
     MemoryLimits,
+    asked_text,
     memory_limits,
     requested_bytes,
     v1_writes,
@@ -164,6 +165,25 @@ def test_v2_counts_swap_apart() -> None:
     free = memory_limits(mem(64_000), ResourceLimits(memory_bytes=-1), limit_swap=True)
     values = {write.file: write.value for write in v2_writes(free, ("", ""), is_fresh=False)}
     assert values == {"memory.low": str(64 * MIB), "memory.max": "max", "memory.swap.max": "max"}
+
+
+@pytest.mark.parametrize(
+    ("mem_milli", "limits", "expected"),
+    [
+        (64_000, ResourceLimits(), ("64MiB", "default")),
+        (10_500, ResourceLimits(), ("10.5MiB, 32MiB is the least", "default")),
+        (
+            64_000,
+            ResourceLimits(memory_bytes=128 * MIB, swap_bytes=10 * MIB),
+            ("64MiB, limit 128MiB", "swap 10MiB"),
+        ),
+        (64_000, ResourceLimits(memory_bytes=-1, swap_bytes=-1), ("64MiB", "swap none")),
+    ],
+)
+def test_what_was_asked_is_told_in_one_unit_and_why_more_is_in_force(
+    mem_milli: int, limits: ResourceLimits, expected: tuple[str, str]
+) -> None:
+    assert asked_text(mem(mem_milli), limits) == expected
 
 
 def test_an_asked_swap_limit_without_swap_accounting_is_refused(tmp_path: Path) -> None:
