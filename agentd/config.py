@@ -223,7 +223,7 @@ class Settings:
         name="default_pids_limit",
     )
     container_disk_watch_interval_s: float = setting(
-        15.0, "disk/du: between two counts of a sandbox", DURATION_S, name="container_disk_watch_interval"
+        15.0, "disk/du: between two counts of a sandbox", _INTERVAL_S, name="container_disk_watch_interval"
     )
     enforce_container_disk_quota: bool = setting(True, "disk/du: end what uses more than its disk", BOOLEAN)
     du_parallel_count: int = setting(2, "disk/du: how many du may run at once", whole(1, 64), name="du_parallel")

@@ -56,7 +56,11 @@ def parse_isolation(text: str, third_party: frozenset[str] = frozenset()) -> tup
     names = [name for word in asked for name in ALIASES.get(word, (word,))]
     built_in = [isolator.name for isolator in TABLE]
     known = frozenset(built_in) | third_party
-    problems = [f"--isolation: {name!r} is there {count} times" for name, count in Counter(names).items() if count > 1]
+    problems = [
+        f"--isolation: {name!r} is there {count} times: name it once"
+        for name, count in Counter(names).items()
+        if count > 1
+    ]
     problems += [_unknown(name, known) for name in dict.fromkeys(names) if name not in known]
     filesystems = [name for name in dict.fromkeys(names) if name.startswith("filesystem/")]
     if len(filesystems) > 1:

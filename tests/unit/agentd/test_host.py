@@ -76,6 +76,11 @@ def test_isolators_get_their_settings_in_their_units() -> None:
     assert given.bounding_capabilities == ("CAP_KILL",)
 
 
+def test_sandboxes_are_not_counted_without_a_pause() -> None:
+    with pytest.raises(ConfigError, match="--container-disk-watch-interval: '0s' is not accepted: write at least 10ms"):
+        settings("--container-disk-watch-interval=0s")
+
+
 async def test_users_of_this_host() -> None:
     users = Users()
     root = await users.by_name("root", "command.user")

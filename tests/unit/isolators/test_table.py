@@ -51,13 +51,13 @@ def test_mesos_words_for_the_same(host: HostFacts) -> None:
 @pytest.mark.parametrize(
     ("isolation", "problems"),
     [
-        ("cgroups/cpu,cgroups/cpu", ["'cgroups/cpu' is there 2 times"]),
-        ("cgroups,cgroups/mem", ["'cgroups/mem' is there 2 times"]),
+        ("cgroups/cpu,cgroups/cpu", ["'cgroups/cpu' is there 2 times: name it once"]),
+        ("cgroups,cgroups/mem", ["'cgroups/mem' is there 2 times: name it once"]),
         ("cgroups/memm", ["'cgroups/memm' is unknown: did you mean 'cgroups/mem'?"]),
         ("posix/cpu", ["'posix/cpu' is unknown: did you mean 'cgroups/cpu'?"]),
         ("zzzzzz", ["'zzzzzz' is unknown: known are"]),
         ("filesystem/posix,filesystem/linux", ["'filesystem/linux' is unknown", "exclude each other"]),
-        ("linux/np,linux/nnp,linux/nnp", ["'linux/nnp' is there 2 times", "did you mean 'linux/nnp'?"]),
+        ("linux/np,linux/nnp,linux/nnp", ["'linux/nnp' is there 2 times: name it once", "did you mean 'linux/nnp'?"]),
     ],
 )
 def test_all_problems_at_once(host: HostFacts, isolation: str, problems: list[str]) -> None:
