@@ -115,11 +115,19 @@ def parser_of(verb: str, module: Verb, summary: str) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; raises SystemExit only where argparse does (usage: 2, help: 0)."""
+    _open_what_is_closed()
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         # Also while it still loads what it needs.
         return INTERRUPTED
+
+
+def _open_what_is_closed() -> None:
+    """`paddock ps >&-`: what was closed leads nowhere, and no socket of ours takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _main(words: list[str]) -> int:
