@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
-from agentd.core.events import Concluded, PrepareRefused
+from agentd.core.events import Concluded, PrepareRefused, Resized
 from agentd.core.exit_record import ExitRecord
 from agentd.docker.state import EngineState
 from paddock.model.container import ContainerConfig, UserIdentity
-from paddock.model.errors import NotFound, Unsupported
+from paddock.model.errors import NotFound, Unavailable, Unsupported
 from paddock.model.ids import ContainerId
 from paddock.model.statistics import EffectiveLimit, ResourceStatistics
 from paddock.model.task import CommandInfo, ContainerType, Evidence, LaunchFailure
@@ -28,6 +28,8 @@ class ComposingContainerizer(Containerizer):
         others = [member for member in dict.fromkeys(members.values()) if member is not supervisor]
         self._in_order = (*others, supervisor) if supervisor is not None else tuple(others)
         self._owners: dict[ContainerId, Containerizer] = {}
+        self._unserved: dict[ContainerId, ContainerType] = {}
+        """Whose type is served no more: the supervisor holds what stands for them, and knows nothing of what that is."""
 
     async def start(self) -> None:
         """All of them."""
@@ -41,6 +43,8 @@ class ComposingContainerizer(Containerizer):
             owner = self._members.get(config.container.type, self._supervisor)
             if owner is not None:
                 self._owners[config.container_id] = owner
+            if config.container.type not in self._members:
+                self._unserved[config.container_id] = config.container.type
         for member in self._in_order:
             is_all = member is self._supervisor
             own = [
@@ -92,11 +96,14 @@ class ComposingContainerizer(Containerizer):
 
     def resize(self, config: ContainerConfig) -> None:
         """See the contract."""
-        self._owner(config.container_id).resize(config)
+        try:
+            self._whole(config.container_id).resize(config)
+        except Unavailable as error:
+            self._post(Resized(container_id=config.container_id, error=error))
 
     async def check_resize(self, config: ContainerConfig) -> None:
         """See the contract."""
-        await self._owner(config.container_id).check_resize(config)
+        await self._whole(config.container_id).check_resize(config)
 
     def conclude(self, config: ContainerConfig, record: ExitRecord | None, *, launched: bool) -> None:
         """See the contract. What nobody ever had leaves nothing."""
@@ -109,6 +116,7 @@ class ComposingContainerizer(Containerizer):
     def discard(self, container_id: ContainerId) -> None:
         """The last that is heard of it."""
         owner = self._owners.pop(container_id, None)
+        self._unserved.pop(container_id, None)
         if owner is not None:
             owner.discard(container_id)
 
@@ -128,7 +136,7 @@ class ComposingContainerizer(Containerizer):
 
     async def execute(self, container_id: ContainerId, command: CommandInfo, user: UserIdentity) -> ExecSession:
         """See the contract."""
-        return await self._owner(container_id).execute(container_id, command, user)
+        return await self._whole(container_id).execute(container_id, command, user)
 
     def engines(self) -> Mapping[str, EngineState]:
         """All of them."""
@@ -144,3 +152,11 @@ class ComposingContainerizer(Containerizer):
         if owner is None:
             raise NotFound("container", container_id)
         return owner
+
+    def _whole(self, container_id: ContainerId) -> Containerizer:
+        """Its owner, who reaches into the container itself: what stands for it is in the host's namespaces."""
+        unserved = self._unserved.get(container_id)
+        if unserved is not None:
+            words = f"it can be seen and killed; for the rest start agentd with --containerizers={unserved.value},…"
+            raise Unavailable(f"container {container_id} is {unserved.value}'s, which this agent runs no more: {words}")
+        return self._owner(container_id)

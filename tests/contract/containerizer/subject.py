@@ -96,11 +96,16 @@ class Subject:
     def assert_gone(self, config: ContainerConfig) -> None:
         """From the kernel, and from the engine."""
         assert not self.cgroups(config)
-        if self.engine is not None:
-            with images.client(self.engine) as api:
-                labels = {"label": f"{creation.CONTAINER_LABEL}={config.container_id}"}
-                found = api.containers(all=True, filters=labels)
-            assert [each for each in found if each["Labels"][creation.AGENT_LABEL] == self.agent_id] == []
+        assert not self.engines_part(config)
+
+    def engines_part(self, config: ContainerConfig) -> list[str]:
+        """What the engine has of it, by name."""
+        if self.engine is None:
+            return []
+        with images.client(self.engine) as api:
+            labels = {"label": f"{creation.CONTAINER_LABEL}={config.container_id}"}
+            found = api.containers(all=True, filters=labels)
+        return [each["Names"][0] for each in found if each["Labels"][creation.AGENT_LABEL] == self.agent_id]
 
     def cgroups(self, config: ContainerConfig) -> list[str]:
         name = f"paddock-{self.agent_id}/{config.container_id}"

@@ -231,6 +231,43 @@ async def test_another_one_finds_the_living_and_destroys_the_unknown(subject: Su
     thread.close()
 
 
+@pytest.mark.parametrize("subject", [pytest.param("docker", marks=pytest.mark.no_cgroups)], indirect=True)
+async def test_what_this_agent_runs_no_more_is_killed_and_never_entered(subject: Subject) -> None:
+    """Its stand-in is on the host: so would be what was executed, and the engine's limits would be lower than what was told."""
+    known, started = await subject.started("/bin/sleep", "1000")
+    await subject.containerizer.stop()
+    engine, subject.engine = subject.engine, None
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    view = Container(config=known, state=ContainerState.RUNNING, pid=started.pid)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    await subject.hear(events.Started)
+    with pytest.raises(Unavailable, match="--containerizers=docker"):
+        await subject.containerizer.execute(known.container_id, CommandInfo(arguments=("/bin/true",)), ROOT)
+    subject.containerizer.resize(replace(known, limits=ResourceLimits(pids_count=17)))
+    resized = await subject.hear(events.Resized)
+    assert isinstance(resized, events.Resized)
+    assert isinstance(resized.error, Unavailable)
+    with pytest.raises(Unavailable):
+        await subject.containerizer.check_resize(known)
+    subject.containerizer.kill(known.container_id, 9, 0)
+    ended = await subject.ended()
+    subject.containerizer.conclude(known, ended.record, launched=True)
+    await subject.hear(events.Concluded)
+    subject.containerizer.discard(known.container_id)
+    await subject.containerizer.stop()
+    thread.close()
+    subject.engine = engine
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    await subject.containerizer.recover(())
+    async with asyncio.timeout(TIMEOUT_S):
+        while subject.engines_part(known) or subject.cgroups(known) or os.listdir(f"{subject.directory}/docker"):
+            await asyncio.sleep(0.01)
+    await subject.containerizer.stop()
+    thread.close()
+
+
 async def test_a_launch_that_its_agent_did_not_see_through_goes_on_with_the_next(subject: Subject) -> None:
     config = subject.config("/bin/sleep", "1000")
     subject.containerizer.prepare(config)
