@@ -130,6 +130,10 @@ def _refused(call: Call, answer: Answer, match: re.Match[str]) -> PaddockError:
     return InvalidRequest(f"{call.verb} {call.kind}".strip(), call.name, f"the engine says: {_cut(answer.said)}")
 
 
+def _no_command(call: Call, answer: Answer, match: re.Match[str]) -> PaddockError:
+    return InvalidRequest("command.arguments", [], "the image has no command of its own: name the program to run")
+
+
 # The first row that fits is taken. The words are the engine's, and differ between its versions: what no row knows is still told
 # by its status.
 _TABLE = (
@@ -150,6 +154,7 @@ _TABLE = (
         _with_remedy("end what has the port, or give the task another one", PortInUse),
     ),
     _row((), r"no space left on device", _with_remedy("free space where the engine keeps its data")),
+    _row((400,), r"no command specified", _no_command),
     _row((400,), r"", _refused),
     _row((404,), r"", lambda call, answer, match: NotFound(call.kind, call.name)),
     _row(

@@ -71,6 +71,12 @@ def test_a_port_that_somebody_has_is_told(paddock: Command, engine: Engine) -> N
     assert last_reason(paddock, "port") == "REASON_CONTAINER_LAUNCH_FAILED"
 
 
+def test_an_image_without_a_command_wants_one(paddock: Command) -> None:
+    done = paddock("run", "--name=nothing", f"--docker={images.BUSYBOX}", "--network=none")
+    assert done.returncode == 125
+    assert b"command.arguments: [] is not accepted: the image has no command of its own" in done.stderr, done.stderr
+
+
 def test_a_parameter_that_the_operator_does_not_allow_is_named(paddock: Command) -> None:
     words = ("run", f"--docker={images.BUSYBOX}", "--network=none", "--parameter=runtime=other")
     done = paddock(*words, "--", "true")
