@@ -16,6 +16,7 @@ from paddock.kernel.errors import KernelError
 from paddock.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, PRIVATE_MOUNTS
 from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from paddock.launch import still_init
+from paddock.launch.command_list import KEYCTL_JOIN_SESSION_KEYRING, WITHOUT_KEYRINGS
 from paddock.launch.container import Init
 from paddock.launch.named_list import NamedList
 
@@ -53,10 +54,13 @@ class InitMaker:
         arguments = calls.put(CLONE_ARGUMENTS.pack(_FLAGS | shared, pidfd[2], 0, 0, signal.SIGCHLD, *(0,) * 6))
         calls.relocate(within(arguments, _PIDFD_AT), 1)
         calls.end()
+        without_keyrings = calls.errors(*WITHOUT_KEYRINGS)
         child = calls.here
         named.fail = self._failed
         source, target, _kind, flags, _options = PRIVATE_MOUNTS
         named.do("mount", calls.text(source), calls.text(target), 0, flags, 0, path=target)
+        # A task of root's may look into its init: what that possesses of keys, it reads.
+        named.do("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
         if program_fd < 0:
             calls.end(_BORN)
         default = calls.put(bytes(32))

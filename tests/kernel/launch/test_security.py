@@ -1,5 +1,6 @@
 """What root inside a container can reach, and what one task can learn of another."""
 
+import ctypes
 import json
 import os
 import time
@@ -185,6 +186,49 @@ def test_no_two_tasks_share_a_session_keyring(shared: Agent) -> None:
     for keyring, code in seen:
         assert keyring > 0 or code in {ENOSYS, EPERM}, seen
     assert seen[0] != seen[1] or seen[0][0] < 0
+
+
+# PID 1 sleeps in a call, which is made once more, as another: the number of its session keyring is asked for.
+KEYRING_OF_PID_1 = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+registers = (ctypes.c_ulong * 27)()
+call, again, instruction, first, second, third = 10, 15, 16, 14, 13, 12
+
+def ask(request, data=None):
+    assert libc.ptrace(request, 1, None, data) == 0, (request, ctypes.get_errno())
+
+ask(16)
+os.waitpid(1, 0x40000000)
+ask(12, ctypes.addressof(registers))
+registers[call], registers[again], registers[instruction] = 250, 2**64 - 1, registers[instruction] - 2
+registers[first], registers[second], registers[third] = 0, 2**64 - 3, 0
+ask(13, ctypes.addressof(registers))
+ask(9)
+os.waitpid(1, 0x40000000)
+ask(12, ctypes.addressof(registers))
+print(ctypes.c_long(registers[call]).value)
+"""
+
+
+@pytest.mark.no_cgroups
+def test_no_init_possesses_what_its_launcher_does(tmp_path: Path) -> None:
+    """A task of root's may trace its PID 1, and make it read: what systemd gave to the agent's service, or a task to it."""
+    joined = tmp_path / "keyring"
+    number = {"x86_64": 250}.get(os.uname().machine, 219)
+
+    def join_a_keyring() -> None:
+        joined.write_text(str(ctypes.CDLL(None).syscall(number, 1, 0)))
+
+    with agent(preexec_fn=join_a_keyring) as own:
+        shims = [own.run([BASE_PYTHON, "-I", "-S", "-c", KEYRING_OF_PID_1]) for _ in range(2)]
+        said = [shim.stdout() + shim.stderr() for shim in shims]
+    if os.uname().machine == "x86_64":
+        seen = [int(each) for each in said]
+        assert int(joined.read_text()) not in seen
+        # Where there are none they are as many errors.
+        assert seen[0] != seen[1] or seen[0] in {-ENOSYS, -EPERM}
 
 
 def test_no_memory_is_shared_where_a_changed_user_may_be_traced() -> None:
