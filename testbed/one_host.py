@@ -30,7 +30,7 @@ from testbed.our_processes import end_all
 Result = TypeVar("Result")
 
 DIRECTORY_PREFIX = "paddock-one-host-"
-REGISTER_TIMEOUT_S = 15.0
+REGISTER_TIMEOUT_S = 60.0
 _AGENT_ID_FILE = "agent/agent-id"
 """agentd's own: there before anything of it can fail, and after whoever started it has gone."""
 
@@ -125,6 +125,7 @@ class OneHost:
     def stop(self) -> None:
         """Tasks, daemons, launcher, cgroups, files: all that is this cluster's. Idempotent; goes on past a failure."""
         if not os.path.isdir(self.directory):
+            self._runner.close()
             return
         self.agentd.resume()
         self.masterd.resume()

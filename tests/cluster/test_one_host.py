@@ -44,13 +44,16 @@ def test_stopping_ends_tasks_too_whoever_is_dead(kill_first: tuple[str, ...]) ->
             os.kill(daemon.pid, 9)
         # As `make run KEEP=1` says it: by another process than the one that started it.
         command = [sys.executable, "-m", "testbed.one_host", "stop", host.directory]
-        stopped = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+        stopped = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert stopped.returncode == 0, stopped.stderr
     finally:
         running.kill()
         running.communicate()
         host.agentd.stop()
         host.masterd.stop()
-    assert list(pids_naming(host.directory)) == []
-    assert of_ours(host.agent_id) == []
-    assert not Path(host.directory).exists()
+    try:
+        assert list(pids_naming(host.directory)) == []
+        assert of_ours(host.agent_id) == []
+        assert not Path(host.directory).exists()
+    finally:
+        host.stop()
