@@ -14,8 +14,9 @@ from typing import BinaryIO, Protocol
 
 from paddock.model.errors import Unavailable
 
-READY_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+"""A busy machine stalls for seconds."""
 _LOG_TAIL_BYTES = 2_000
 
 

@@ -51,7 +51,7 @@ class SessionRules:
         """Look at the machine after the last fixture is gone; what is wrong makes the session fail."""
         if session.config.option.collectonly:
             return
-        self._left = leftovers.remaining(self._before, grace_s=1.0)
+        self._left = leftovers.remaining(self._before, grace_s=5.0)
         if session.exitstatus == pytest.ExitCode.OK and (self._not_run or (self._left and self._leftovers_fail)):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

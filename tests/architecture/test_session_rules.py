@@ -79,7 +79,7 @@ def test_a_deselected_long_test_is_no_skip(tmp_path: Path) -> None:
 
 
 LEAVES_A_FILE = "import pathlib\ndef test_leaves():\n    pathlib.Path('{path}').touch()\n"
-LEAVES_A_PROCESS = "import subprocess\ndef test_leaves():\n    subprocess.Popen(['sleep', '20'])\n"
+LEAVES_A_PROCESS = "import subprocess\ndef test_leaves():\n    subprocess.Popen(['sleep', '300'])\n"
 
 
 def test_a_file_left_behind_fails_the_whole_suite_and_is_named(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_cgroup_left_behind_is_named(tmp_path: Path) -> None:
 def test_a_process_left_behind_is_named(tmp_path: Path) -> None:
     code, lines = run_suite(tmp_path, {"unit/test_it.py": LEAVES_A_PROCESS})
     assert code == 1
-    (line,) = [line for line in lines if line.startswith("process ") and line.endswith("sleep 20")]
+    (line,) = [line for line in lines if line.startswith("process ") and line.endswith("sleep 300")]
     os.kill(int(line.split()[1]), 9)
 
 

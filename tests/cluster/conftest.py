@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,10 @@ sys.exit(main(words))
 """
 
 
+# What `paddock run` says where a busy machine offers nothing for some seconds.
+_LATE_OFFER = re.compile(rb"^paddock run: waiting for an offer .*\n", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """`paddock` as a person has it: a process of its own, PADDOCK_MASTER set."""
@@ -40,13 +45,13 @@ class Command:
     host: OneHost
 
     def __call__(
-        self, *words: str, stdin: bytes = b"", timeout_s: float = 40, user: int | None = None, group: int | None = None
+        self, *words: str, stdin: bytes = b"", timeout_s: float = 120, user: int | None = None, group: int | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """`user`: as whom, in no group but `group`, which is its own by default."""
         command = [PADDOCK]
         if user is not None:
             command = [sys.executable, "-c", _AS_USER, str(user), str(user if group is None else group)]
-        return subprocess.run(
+        done = subprocess.run(
             [*command, *words],
             input=stdin,
             capture_output=True,
@@ -54,6 +59,8 @@ class Command:
             timeout=timeout_s,
             env=self.environment,
         )
+        done.stderr = _LATE_OFFER.sub(b"", done.stderr)
+        return done
 
     @property
     def environment(self) -> dict[str, str]:
@@ -84,7 +91,7 @@ class Command:
 
     def task(self, name: str, *states: str) -> str:
         """The id of the task of this name, once it is in one of these states."""
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 60
         while time.monotonic() < deadline_s:
             for task in json.loads(self.text("ps", "-a", "-o", "json")):
                 if task["task"].get("name") == name and task["state"].removeprefix("TASK_").lower() in states:
@@ -105,7 +112,7 @@ class Background:
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
                 time.sleep(0.1)
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -143,6 +150,9 @@ def sleeper(paddock: Command, request: pytest.FixtureRequest) -> Iterator[Backgr
     background = Background(process=process, task_id="")
     try:
         background.task_id = paddock.task(name, "running")
+        for stream, words in ((process.stdout, b"hello\n"), (process.stderr, b"trouble\n")):
+            assert stream is not None
+            assert words in iter(stream.readline, b"")
         yield background
     finally:
         background.end()

@@ -114,7 +114,7 @@ def run_page(page: Path, cluster: OneHost, *, hostname: str = "agent1") -> tuple
     )
     return run_shell(
         ["unshare", "--mount", "--uts", "--propagation=private", "sh", "-c", inside, "sh", script],
-        timeout_s=120,
+        timeout_s=300,
         environment={"PATH": f"{os.path.dirname(PADDOCK)}:{os.environ['PATH']}"},
     )
 

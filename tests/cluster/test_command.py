@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.scheduler import Offered, Scheduler
 from testbed.one_host import OneHost
 from tests.cluster.conftest import PADDOCK, Background, Command
+from tests.descriptors import descriptors_of
 from tests.scraping import assert_promtool_takes, get, scrape
 
 NOBODY = 65534
@@ -147,11 +147,9 @@ def test_an_environment_of_a_mebibyte_arrives_and_a_larger_string_is_refused(pad
 
 
 def test_when_no_offer_fits_it_is_said_and_given_up(paddock: Command) -> None:
-    begin_s = time.monotonic()
     done = paddock("run", "--cpus=5000", "--offer-timeout=2s", "--", "/bin/true")
     assert done.returncode == 124
     assert b"cpus:5000" in done.stderr
-    assert time.monotonic() - begin_s < 10
 
 
 def test_powers_rlimits_and_labels_are_the_tasks(paddock: Command) -> None:
@@ -192,6 +190,7 @@ def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:
     process = paddock.start(
         "run",
         "--name=interrupted",
+        "--grace=60s",
         "--",
         "/bin/sh",
         "-c",
@@ -200,7 +199,7 @@ def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
     process.send_signal(signal.SIGINT)
-    rest, words = process.communicate(timeout=20)
+    rest, words = process.communicate(timeout=60)
     assert rest == b"bye\n"
     assert process.returncode == 3, words
     paddock.task("interrupted", "killed")
@@ -208,26 +207,29 @@ def test_ctrl_c_kills_the_task_by_its_policy(paddock: Command) -> None:
 
 def test_a_second_ctrl_c_kills_at_once(paddock: Command) -> None:
     process = paddock.start(
-        "run", "--grace=30s", "--", "/bin/sh", "-c", "trap '' INT TERM; echo up; while :; do sleep 0.05; done"
+        "run",
+        "--grace=600s",
+        "--",
+        "/bin/sh",
+        "-c",
+        "trap 'echo heard' INT TERM; echo up; while :; do sleep 0.05; done",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
-    begin_s = time.monotonic()
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    assert process.stdout.readline() == b"heard\n"
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 137
-    assert time.monotonic() - begin_s < 10
 
 
 def test_a_killed_command_takes_its_task_with_it(paddock: Command) -> None:
     process = paddock.start("run", "--name=abandoned", "--", "/bin/sleep", "600")
     task = paddock.task("abandoned", "running")
     process.kill()
-    process.communicate(timeout=10)
-    done = paddock("wait", task, "--timeout=20s")
+    process.communicate(timeout=60)
+    done = paddock("wait", task, "--timeout=60s")
     assert done.stdout == b"killed\n", done.stderr
 
 
@@ -314,7 +316,7 @@ def test_logs_follow_until_the_end(paddock: Command, sleeper: Background) -> Non
     assert follower.stdout is not None
     assert follower.stdout.readline() == b"hello\n"
     sleeper.end()
-    assert follower.wait(timeout=20) == 0
+    assert follower.wait(timeout=60) == 0
     follower.communicate()
 
 
@@ -349,7 +351,7 @@ def test_exec_ends_with_its_command_though_stdin_stays_open(paddock: Command, sl
             stdin=_fed(read_end, write_end),
             capture_output=True,
             check=False,
-            timeout=20,
+            timeout=60,
             env=paddock.environment,
         )
         assert (done.returncode, done.stdout) == (0, b"got one\n"), done.stderr
@@ -363,19 +365,10 @@ def _fed(read_end: int, write_end: int) -> int:
     return read_end
 
 
-def descriptors(pid: int) -> set[str]:
-    """What it has open now."""
-    found = set()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
-    return found
-
-
 def wait_for_call(pid: int) -> None:
     """Its start, in which Ctrl-C is Python's to answer, is over: an event loop has two sockets of its own before that."""
     deadline_s = time.monotonic() + 20
-    while sum(each.startswith("socket:") for each in descriptors(pid)) < 3:
+    while sum(each.startswith("socket:") for each in descriptors_of(pid).values()) < 3:
         assert time.monotonic() < deadline_s, f"process {pid} calls nobody"
         time.sleep(0.01)
 
@@ -390,7 +383,7 @@ def test_ctrl_c_ends_what_only_looks(paddock: Command, sleeper: Background, word
     else:
         assert process.stdout.readline() == b"hello\n"
     process.send_signal(signal.SIGINT)
-    _, words_said = process.communicate(timeout=20)
+    _, words_said = process.communicate(timeout=60)
     assert (process.returncode, words_said) == (130, b"")
     assert b"running" in paddock("ps").stdout
 
@@ -430,7 +423,7 @@ def test_what_the_master_knows(paddock: Command, sleeper: Background) -> None:
 
 def test_offers_show_who_holds_what(paddock: Command, cluster: OneHost) -> None:
     async def while_it_is_held() -> tuple[str, str]:
-        async with asyncio.timeout(30), Scheduler(cluster.master_address, FrameworkInfo(name="holds")) as scheduler:
+        async with asyncio.timeout(60), Scheduler(cluster.master_address, FrameworkInfo(name="holds")) as scheduler:
             async for event in scheduler:
                 if isinstance(event, Offered):
                     return event.offers[0].offer_id, await asyncio.to_thread(paddock.text, "offers", "--no-headers")
@@ -484,7 +477,7 @@ def test_a_reader_that_goes_away_is_no_error_to_shout_about(paddock: Command) ->
         ["/bin/sh", "-c", f"'{PADDOCK}' run -- seq 200000 | head -1"],
         capture_output=True,
         check=False,
-        timeout=40,
+        timeout=120,
         env=paddock.environment,
     )
     assert done.stdout == b"1\n"

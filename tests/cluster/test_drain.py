@@ -36,7 +36,7 @@ def running(paddock: Command, name: str, line: str) -> Background:
 
 
 def wait_for_state(paddock: Command, state: str) -> None:
-    deadline_s = time.monotonic() + 40
+    deadline_s = time.monotonic() + 60
     while state not in paddock.text("agents").split():
         assert time.monotonic() < deadline_s, paddock.text("agents")
         time.sleep(0.05)
@@ -46,7 +46,7 @@ def test_from_a_drain_to_its_cancellation(paddock: Command, cluster: OneHost) ->
     task = running(paddock, "stubborn", STUBBORN)
     try:
         assert paddock.text("drain", HOST, "--max-grace=200ms") == ""
-        out, words = task.process.communicate(timeout=40)
+        out, words = task.process.communicate(timeout=60)
     finally:
         task.end()
     assert (task.process.returncode, out) == (137, b"")
@@ -99,7 +99,7 @@ def test_an_operators_kill_is_told_as_the_operators(paddock: Command) -> None:
     task = running(paddock, "victim", "exec sleep 1000")
     try:
         paddock.text("kill", task.task_id)
-        _, words = task.process.communicate(timeout=40)
+        _, words = task.process.communicate(timeout=60)
     finally:
         task.end()
     assert b"on request of the operator root (uid 0)" in words

@@ -44,7 +44,7 @@ def tcp(both: tuple[OneHost, dict[str, str]]) -> dict[str, str]:
 
 def buf(*words: str) -> subprocess.CompletedProcess[str]:
     command = [BUF, "curl", "--protocol=grpc", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def told(*words: str) -> str:
@@ -71,7 +71,7 @@ def test_the_commands_of_the_page_work(block: int, words: list[str], cluster: On
         env={**os.environ, "PATH": f"{os.path.dirname(BUF)}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ def cluster() -> Iterator[OneHost]:
         host.stop()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(330)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_its_commands_do_what_it_says(page: Path, cluster: OneHost) -> None:
     code, output = run_page(page, cluster)
@@ -71,12 +71,12 @@ def test_a_page_that_is_not_true_is_found(tmp_path: Path, cluster: OneHost) -> N
     ]
 
 
-@pytest.mark.timeout(330)
+@pytest.mark.timeout(630)
 def test_the_tutorial_is_true() -> None:
     """From a clone and a bare environment; what it does with three hosts is run in tests/testbed."""
     blocks = [block for block in blocks_of(DOCS / "tutorial.md") if not block.place]
     path = ":".join(part for part in os.environ["PATH"].split(":") if part != os.path.dirname(PADDOCK))
     stop = "trap 'kill $(jobs -p) 2>/dev/null; .venv/bin/python -m testbed.one_host stop \"$PADDOCK_DIRECTORY\"' ERR"
     words = ["bash", "-c", f"{stop}\n{script_of(blocks)}"]
-    code, output = run_shell(words, timeout_s=300, environment={"PATH": path})
+    code, output = run_shell(words, timeout_s=600, environment={"PATH": path})
     assert (code, missing(blocks, output)) == (0, []), output

@@ -57,7 +57,7 @@ def test_its_commands_work(block: str, cluster: OneHost, tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
         env={**os.environ, "PATH": path, "PADDOCK_MASTER": cluster.master_address},
     )
     assert done.returncode == 0, done.stderr

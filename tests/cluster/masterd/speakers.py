@@ -17,7 +17,7 @@ from paddock.wire.v1.agent_registry_service_pb2_grpc import AgentRegistryService
 from paddock.wire.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 
 Message = TypeVar("Message")
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Heard:

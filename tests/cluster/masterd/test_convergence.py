@@ -29,7 +29,7 @@ AGENT_CPUS, AGENT_MEM = 6, 7168
 WINDOW_COUNT = 40
 """Launches over which the tasks are counted: each slot is given away twice in it."""
 
-CONVERGE_TIMEOUT_S = 60.0 * TIME_SCALE
+CONVERGE_TIMEOUT_S = 180.0 * TIME_SCALE
 LENGTHS_S = (0.3, 0.4, 0.5, 0.6)
 AT_FIRST = {"small": 1, "wide": 2, "big": 1}
 LATER = {"small": 4, "wide": 1, "big": 1}

@@ -106,6 +106,9 @@ async def test_what_was_answered_for_is_there_after_a_crash(masterd: MasterdProc
                     assert number == world.known[key], (crash, key)
             world = World(known=found)
             working = asyncio.create_task(work(channel, world, dice))
+            async with asyncio.timeout(60):
+                while world.known["reserved"] < found["reserved"] + 2 and not working.done():
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(dice.uniform(0.3, 0.8))
             masterd.kill()
             with suppress(AioRpcError):

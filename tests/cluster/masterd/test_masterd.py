@@ -102,7 +102,7 @@ async def test_a_client_that_is_killed_is_noticed(masterd: MasterdProcess) -> No
         assert client.stdout is not None
         framework_id = (await asyncio.to_thread(client.stdout.readline)).decode().strip()
         client.kill()
-    async with stage(masterd) as on, asyncio.timeout(10):
+    async with stage(masterd) as on, asyncio.timeout(60):
         operator = await on.operator()
         while True:
             found = (await operator.ListFrameworks(operator_pb.ListFrameworksRequest())).frameworks
@@ -121,7 +121,7 @@ async def test_a_second_agent_with_the_same_id_is_refused(masterd: MasterdProces
 
 
 async def test_a_silent_agent_becomes_unreachable(tmp_path: Path) -> None:
-    with MasterdProcess(tmp_path, "--agent-ping-timeout=200ms", "--max-agent-ping-timeouts=2") as masterd:
+    with MasterdProcess(tmp_path, "--agent-ping-timeout=1s", "--max-agent-ping-timeouts=2") as masterd:
         async with stage(masterd) as on:
             agent, framework = await on.agent("a1"), await on.framework()
             await agent.register()
@@ -201,7 +201,7 @@ async def test_watching_tasks_begins_with_all_there_is(masterd: MasterdProcess) 
         await agent.launched("t1")
         seen: list[operator_pb.WatchTasksResponse] = []
         watch = operator.WatchTasks(operator_pb.WatchTasksRequest())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for answer in watch:
                 seen.append(answer)
                 if answer.bookmark:

@@ -42,7 +42,7 @@ def forty_lines(host: OneHost, *lines: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
 
 
@@ -82,7 +82,7 @@ async def test_a_framework_resizes_its_task_and_hears_what_the_kernel_says(host:
     """Twice the size; less memory than it uses, which is refused and leaves the rest as it was; then the end."""
     waiting = [replace(a_task("grower", HOLD), resources=parse_resources("cpus:0.1;mem:64"))]
     told: list[tuple[Reason | int, str]] = []
-    async with asyncio.timeout(50), Scheduler(host.master_address, FrameworkInfo(name="grower")) as scheduler:
+    async with asyncio.timeout(120), Scheduler(host.master_address, FrameworkInfo(name="grower")) as scheduler:
         async for event in scheduler:
             if isinstance(event, Offered):
                 for offer in event.offers:
@@ -121,7 +121,7 @@ async def test_a_framework_and_its_task_outlive_their_master(host: OneHost) -> N
     waiting = [a_task("survivor", "sleep 3; exit 0")]
     framework = FrameworkInfo(name="survivor", failover_timeout_ms=60_000)
     seen: list[str] = []
-    async with asyncio.timeout(50), Scheduler(host.master_address, framework) as scheduler:
+    async with asyncio.timeout(120), Scheduler(host.master_address, framework) as scheduler:
         async for event in scheduler:
             if isinstance(event, Subscribed | Disconnected):
                 seen.append(type(event).__name__)
@@ -141,7 +141,7 @@ async def test_a_framework_and_its_task_outlive_their_master(host: OneHost) -> N
     assert seen == ["Subscribed", "RUNNING", "Disconnected", "Subscribed", "FINISHED"]
     # Without a failover timeout this process now removes what it took over.
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         Scheduler(host.master_address, FrameworkInfo(name="survivor", framework_id=first_id)) as heir,
     ):
         assert isinstance(await anext(heir), Subscribed)
@@ -158,7 +158,7 @@ async def sleeps(seconds: int) -> bool:
 
 async def test_leaving_kills_what_still_runs(host: OneHost) -> None:
     waiting = [a_task("orphan", "exec sleep 86397")]
-    async with asyncio.timeout(50):
+    async with asyncio.timeout(120):
         async with Scheduler(host.master_address, FrameworkInfo(name="leaves")) as scheduler:
             async for event in scheduler:
                 if isinstance(event, Offered):
