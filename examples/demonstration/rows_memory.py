@@ -31,7 +31,7 @@ async def act_main(session: Session) -> Seen:
 
 async def act_child(session: Session) -> Seen:
     """Only the child is; the command goes on, and nobody may keep the OOM kill secret."""
-    command = f"{_ALLOCATE}; echo went on; sleep 0.3; exit 0"
+    command = f"{_ALLOCATE}; echo went on; sleep 2; exit 0"
     task = await session.launch(Wish(name="child-allocates", shell=command, cpus_milli=100, mem_mib=LIMIT_MIB))
     status = await task.ended()
     output = await task.read_all("stdout")

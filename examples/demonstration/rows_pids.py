@@ -55,9 +55,9 @@ async def act(session: Session) -> Seen:
 
 
 async def _held(bomb: RunningTask) -> ResourceStatistics:
-    """The statistics once the bomb has met its limit, or after 5 s what there is."""
+    """The statistics once the bomb has met its limit, or after a while what there is."""
     counted = await bomb.statistics()
-    for _ in range(50):
+    for _ in range(200):
         if (counted.pids_refused_count or 0) > 0 or (counted.pids_count or 0) > LIMIT_COUNT:
             break
         await asyncio.sleep(0.1)

@@ -35,7 +35,9 @@ while True:
         os.wait()
     except ChildProcessError:
         break
-time.sleep(0.6)
+until = time.monotonic() + 5
+while sum(name.isdigit() for name in os.listdir("/proc")) > 2 and time.monotonic() < until:
+    time.sleep(0.05)
 pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 states = [told(lambda: read(f"/proc/{{pid}}/stat")).rpartition(")")[2].split()[0] for pid in pids]
 print(json.dumps(dict(

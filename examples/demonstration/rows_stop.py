@@ -20,10 +20,11 @@ async def act(session: Session) -> Seen:
     async for _ in task.follow("stdout"):
         break
     loop = asyncio.get_running_loop()
-    asked_s = loop.time()
+    asked_s, late_before_ms = loop.time(), session.late_ms
     await task.kill(KillPolicy(signal=signal.SIGTERM, grace_period_ms=GRACE_MS))
     status = await task.ended()
     took_ms = round((loop.time() - asked_s) * 1000)
+    longest_ms = GRACE_MS + MARGIN_MS + session.late_ms - late_before_ms
     stop = status.evidence.stop if status.evidence else None
     last = status.evidence.signal if status.evidence else None
     if stop is None:
@@ -33,7 +34,7 @@ async def act(session: Session) -> Seen:
             "TASK_KILLED": status.state is TaskState.KILLED,
             "the grace reason": status.reason == Reason.KILL_GRACE_EXPIRED,
             "what was asked": (stop.signal, stop.grace_period_ms) == (signal.SIGTERM, GRACE_MS),
-            "after the grace period": GRACE_MS <= stop.took_ms <= GRACE_MS + MARGIN_MS,
+            "after the grace period": GRACE_MS <= stop.took_ms <= longest_ms,
             "by SIGKILL": stop.escalated and last == signal.SIGKILL,
         }
     )

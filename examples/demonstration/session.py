@@ -19,6 +19,9 @@ from paddock.scheduler import Offered, Rescinded, Scheduler, Updated
 from paddock.scheduler.taking import take
 
 _MILLI = 1000
+_BEAT_S = 0.05
+_USUAL_S = 0.005
+"""What a sleep takes longer on a machine that has time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,16 @@ class Session:
         self._tasks: dict[TaskId, RunningTask] = {}
         self._news = asyncio.Condition()
         self._failure: PaddockError | None = None
+        self.late_ms = 0.0
+        """What this machine, busy with other things, has kept us waiting so far, and so whoever is measured here."""
+
+    async def feel_lateness(self) -> None:
+        """Until the session ends: how much later each of many short sleeps ended than it should."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun_s = loop.time()
+            await asyncio.sleep(_BEAT_S)
+            self.late_ms += _MILLI * max(loop.time() - begun_s - _BEAT_S - _USUAL_S, 0)
 
     async def hear_events(self) -> None:
         """Until the session ends. An error ends it, and everybody who waits hears of it."""
@@ -219,9 +232,10 @@ async def open_session(master_address: str) -> AsyncIterator[Session]:
     async with AsyncExitStack() as stack:
         scheduler = await stack.enter_async_context(Scheduler(master_address, framework, first_deadline_s=10))
         session = Session(scheduler, stack)
-        hearing = asyncio.create_task(session.hear_events())
+        beside = [asyncio.create_task(each) for each in (session.hear_events(), session.feel_lateness())]
         try:
             yield session
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            for each in beside:
+                each.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
