@@ -41,7 +41,7 @@ def explanation_keys(
     Raises NotFound for a framework or an agent that is not there, or is only remembered.
     """
     if framework_id is not None and framework_id not in state.frameworks:
-        raise NotFound("framework", framework_id)
+        raise NotFound("framework", framework_id, "`paddock frameworks` lists them")
     if agent_id is not None and agent_id not in state.agents:
         raise NotFound("agent", agent_id)
     agents = list(state.agents) if agent_id is None else [agent_id]

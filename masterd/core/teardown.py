@@ -13,7 +13,7 @@ def owned(state: MasterState, event: OperatorTeardown) -> FrameworkEntry:
     """The framework, when it is the caller's to end: its owner's, and root's."""
     framework = state.frameworks.get(event.framework_id)
     if framework is None:
-        raise NotFound("framework", event.framework_id)
+        raise NotFound("framework", event.framework_id, "`paddock frameworks` lists them")
     if event.caller.uid not in {0, tasks.owner_uid(framework)}:
         owner = framework.info.principal or "nobody known"
         raise PermissionRefused(f"framework {event.framework_id} belongs to {owner}; ask as that user or as root")

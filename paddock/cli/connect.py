@@ -118,7 +118,7 @@ async def named_agent_address(arguments: argparse.Namespace) -> str:
             return agent_address(
                 agent=name, hostname=info.hostname, unix_address=info.unix_address, tcp_address=info.tcp_address
             )
-    raise NotFound("agent", name)
+    raise NotFound("agent", name, "`paddock agents` lists them")
 
 
 def container_of(task: TaskView) -> str:

@@ -53,7 +53,8 @@ async def run(kind: str, name: str, arguments: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     show(COLUMNS, [row_of(view) for view in found], arguments)
     if not found:
-        nobody = "none of the frameworks that are subscribed is meant, so no offer is missed; `paddock frameworks` lists them"
+        where = f" in role {role!r}" if role else ""
+        nobody = f"no framework{where} is subscribed, so nobody waits for an offer; `paddock frameworks` lists them all"
         print(f"paddock explain: {nobody}", file=sys.stderr)
     return OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,12 @@ async def run(arguments: argparse.Namespace) -> int:
         if window is None:
             await client.cancel(hosts, validate_only=arguments.dry_run)
         else:
+            known = {agent.info.hostname for agent in await master.list_agents()}
             await client.schedule(hosts, window, validate_only=arguments.dry_run)
+            for host in hosts:
+                if host not in known:
+                    words = f"no agent is on host {host!r} yet, and its window waits for one; `paddock agents` names the hosts"
+                    print(f"paddock maintenance: {words}", file=sys.stderr)
     return OK
 
 

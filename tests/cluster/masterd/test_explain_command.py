@@ -25,8 +25,11 @@ async def test_why_there_is_no_offer(masterd: MasterdProcess) -> None:
         assert held[:4] == [framework.framework_id, "r", "a1", "offered"]
         assert waits[:4] == [other.framework_id, "q", "a1", "nothing_free"]
         unknown = await asyncio.to_thread(paddock, masterd, "explain", "framework", "nobody")
-        assert (unknown.returncode, "framework 'nobody' does not exist" in unknown.stderr) == (3, True)
+        assert (unknown.returncode, "framework 'nobody' does not exist: `paddock frameworks`" in unknown.stderr) == (
+            3,
+            True,
+        )
         nobody = await asyncio.to_thread(paddock, masterd, "explain", "role", "nobody")
-        assert (nobody.returncode, "`paddock frameworks` lists them" in nobody.stderr) == (0, True)
+        assert (nobody.returncode, "no framework in role 'nobody' is subscribed" in nobody.stderr) == (0, True)
         wrong = await asyncio.to_thread(paddock, masterd, "explain", "host", "a1")
         assert (wrong.returncode, "task TASK, framework ID, role ROLE" in wrong.stderr) == (2, True)

@@ -60,7 +60,8 @@ async def test_agents_out_of_use_and_maintenance_outlive_a_crash(masterd: Master
         await agent.launched("t1")
         agent.report(framework.framework_id, "t1", tasks_pb2.TASK_RUNNING)
         await framework.acknowledge(await framework.status("t1", tasks_pb2.TASK_RUNNING))
-        await run(masterd, "maintenance", "schedule", "a1", "a9", "--start", "2h", "--for", "30m")
+        unknown = await said(masterd, "maintenance", "schedule", "a1", "a9", "--start", "2h", "--for", "30m")
+        assert ("no agent is on host 'a9' yet" in unknown, "'a1'" in unknown) == (True, False)
         await framework.heard.wait_for(pb.SchedulerEvent, lambda event: event.inverse_offer.agent_id == "a1")
         await framework.stub.AnswerInverseOffer(
             pb.AnswerInverseOfferRequest(
