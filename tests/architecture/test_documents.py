@@ -2,11 +2,14 @@
 
 import re
 import tomllib
+from inspect import isfunction
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import pytest
 
+from paddock.scheduler import Event, Scheduler
 from tests.architecture.source import ROOT, committed_files, named
 
 DOCUMENTS = [path for path in committed_files() if path.suffix == ".md"]
@@ -81,6 +84,13 @@ def test_the_lock_names_versions_and_hashes_and_no_address() -> None:
     for block in blocks:
         assert re.match(r"[a-z0-9-]+==[\w.]+ (; [^\\]+)?\\\n", block), block.splitlines()[0]
         assert "--hash=sha256:" in block
+
+
+def test_every_event_and_call_of_a_framework_is_told() -> None:
+    text = (ROOT / "docs/frameworks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == {each.__name__ for each in get_args(Event)}
+    calls = [name for name, each in vars(Scheduler).items() if isfunction(each) and not name.startswith("_")]
+    assert [name for name in calls if f"`{name}" not in text] == []
 
 
 def test_the_lock_satisfies_the_floors() -> None:
