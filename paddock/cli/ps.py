@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from paddock.cli.connect import add_master_argument, master_of
 from paddock.cli.exit_codes import OK
 from paddock.cli.output import Column, Row, add_style_arguments, age, show
+from paddock.cli.quantities import signal_name
 from paddock.cli.watch import Watched, add_watch_argument, follow
 from paddock.model.resource_text import format_resources
-from paddock.model.task import Reason
+from paddock.model.task import Evidence, Reason
 
 if TYPE_CHECKING:
     from paddock.rpc.clients.views import StateView, TaskView
@@ -28,6 +29,7 @@ COLUMNS = (
     Column(title="AGENT", wide=True),
     Column(title="CONTAINER", wide=True),
     Column(title="RESOURCES", wide=True),
+    Column(title="EXIT", wide=True),
     Column(title="REASON", wide=True),
 )
 
@@ -86,10 +88,20 @@ def row_of(task: TaskView, now_ns: int) -> Row:
             task.agent_id,
             task.container_id,
             format_resources(task.task.resources.unallocated()),
+            exit_text(task.statuses[-1].evidence) if task.statuses else "",
             reason_text(task.statuses[-1].reason) if task.statuses else "",
         ),
         document=task.document,
     )
+
+
+def exit_text(evidence: Evidence | None) -> str:
+    """The command's own code, or the signal that ended it; empty while it runs, and where nobody knows."""
+    if evidence is None:
+        return ""
+    if evidence.exit_code is not None:
+        return str(evidence.exit_code)
+    return "" if evidence.signal is None else signal_name(evidence.signal)
 
 
 def reason_text(reason: int) -> str:

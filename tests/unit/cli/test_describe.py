@@ -17,7 +17,7 @@ from paddock.cli.describe import (
     statistics_lines,
     task_lines,
 )
-from paddock.cli.ps import reason_text, row_of
+from paddock.cli.ps import exit_text, reason_text, row_of
 from paddock.model.container import Termination
 from paddock.model.errors import Unavailable
 from paddock.model.health import HealthEvidence
@@ -116,6 +116,12 @@ def test_task_and_row_show_the_same() -> None:
     assert lines["Resources"] == "cpus:0.1;mem:64"
     assert lines["Command"] == "/bin/true 'x; y'", "as a shell would take it"
     assert row_of(view, 0).cells[:4] == ("t", "name", "running", "here")
+
+
+def test_how_the_command_ended_is_a_code_or_a_signal() -> None:
+    assert [exit_text(Evidence(exit_code=code)) for code in (0, 137)] == ["0", "137"]
+    assert exit_text(WHOLE) == "SIGKILL"
+    assert (exit_text(None), exit_text(Evidence())) == ("", "")
 
 
 def test_an_unknown_reason_survives() -> None:
