@@ -17,40 +17,53 @@ from paddock.cli import contributed
 from paddock.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, OK, USAGE
 from paddock.rpc.environment import prepare_environment
 
-VERBS = {
-    "status": "tell how the cluster is: who is there, what runs, what is free",
-    "run": "run a command in the cluster, stream its output, return its exit code",
-    "ps": "list tasks",
-    "describe": "tell everything about a task, for people",
-    "inspect": "print everything about a task as JSON",
-    "logs": "print or follow a task's output",
-    "kill": "stop a task: a signal, and SIGKILL after the grace period",
-    "top": "show what tasks or agents use, or roles have, again and again",
-    "update": "change the size of a running task or container",
-    "events": "tell everything that happens to tasks, agents, frameworks, offers and roles, as it happens",
-    "wait": "wait for a task's end and return its exit code",
-    "exec": "run a further command inside a running task",
-    "agents": "list agents and what is free on them",
-    "drain": "empty an agent: no offers, its tasks killed; --cancel uses it again",
-    "frameworks": "list frameworks",
-    "offers": "list the offers that frameworks hold",
-    "roles": "list roles with their weights, quotas, reservations and shares",
-    "quota": "list, set, remove or plan what roles are guaranteed and limited to",
-    "weights": "list or set how roles' shares compare",
-    "reservations": "list what is reserved at run time, by whom and until when",
-    "reserve": "keep free resources of an agent for a role",
-    "unreserve": "give back what was reserved at run time",
-    "volumes": "list, create, destroy, grow or shrink persistent volumes",
-    "deactivate": "take an agent out of use; what runs there goes on",
-    "reactivate": "use an agent again that was deactivated",
-    "gone": "say that an agent never comes back, nor its tasks",
-    "maintenance": "list, schedule or cancel times when hosts are not available",
-    "teardown": "end a framework for good, and all its tasks",
-    "doctor": "list everything of Paddock on this host, and what is out of place",
-    "gc": "remove what is out of place on this host and provably ours",
-    "completion": "print the script by which bash, zsh or fish completes lines of this command",
-    "explain": "tell of a task what is in force and how close it is, of a framework, a role or an agent why there is no offer",
+_GROUPS = {
+    "The cluster": {
+        "status": "tell how the cluster is: who is there, what runs, what is free",
+        "events": "tell everything that happens to tasks, agents, frameworks, offers and roles, as it happens",
+        "top": "show what tasks or agents use, or roles have, again and again",
+    },
+    "Tasks": {
+        "run": "run a command in the cluster, stream its output, return its exit code",
+        "ps": "list tasks",
+        "describe": "tell everything about a task, for people",
+        "explain": "tell what is in force on a task and how close it is, or why a framework, a role or an agent gets no offer",
+        "inspect": "print everything about a task as JSON",
+        "logs": "print or follow a task's output",
+        "wait": "wait for a task's end and return its exit code",
+        "exec": "run a further command inside a running task",
+        "update": "change the size of a running task or container",
+        "kill": "stop a task: a signal, and SIGKILL after the grace period",
+    },
+    "Agents": {
+        "agents": "list agents and what is free on them",
+        "drain": "empty an agent: no offers, its tasks killed; --cancel uses it again",
+        "deactivate": "take an agent out of use; what runs there goes on",
+        "reactivate": "use an agent again that was deactivated",
+        "maintenance": "list, schedule or cancel times when hosts are not available",
+        "gone": "say that an agent never comes back, nor its tasks",
+    },
+    "Frameworks": {
+        "frameworks": "list frameworks",
+        "offers": "list the offers that frameworks hold",
+        "teardown": "end a framework for good, and all its tasks",
+    },
+    "Roles": {
+        "roles": "list roles with their weights, quotas, reservations and shares",
+        "quota": "list, set, remove or plan what roles are guaranteed and limited to",
+        "weights": "list or set how roles' shares compare",
+        "reservations": "list what is reserved at run time, by whom and until when",
+        "reserve": "keep free resources of an agent for a role",
+        "unreserve": "give back what was reserved at run time",
+        "volumes": "list, create, destroy, grow or shrink persistent volumes",
+    },
+    "This host": {
+        "doctor": "list everything of Paddock on this host, and what is out of place",
+        "gc": "remove what is out of place on this host and provably ours",
+        "completion": "print the script by which bash, zsh or fish completes lines of this command",
+    },
 }
+VERBS = {verb: summary for group in _GROUPS.values() for verb, summary in group.items()}
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run. Further ones are contributed."""
 
 _WITH_COMMAND = frozenset({"run", "exec"})
@@ -72,9 +85,12 @@ def listed_verbs() -> list[tuple[str, str]]:
 
 def overview() -> str:
     """What `paddock --help` prints."""
-    listed = listed_verbs()
-    width = max(len(verb) for verb, _ in listed)
-    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in listed]
+    groups = {**_GROUPS, "Further": contributed.summaries(tuple(VERBS))}
+    width = max(len(verb) for group in groups.values() for verb in group)
+    lines = []
+    for heading, group in groups.items():
+        if group:
+            lines += [f"{heading}:", *(f"  {verb:<{width}}  {summary}" for verb, summary in group.items()), ""]
     return "\n".join(
         (
             "usage: paddock VERB [ARGUMENT…]",
@@ -82,7 +98,6 @@ def overview() -> str:
             "Run tasks on a cluster of Linux machines, each inside its own bounds.",
             "",
             *lines,
-            "",
             "paddock VERB --help tells a verb's arguments. --master ADDRESS or PADDOCK_MASTER says which master.",
         )
     )

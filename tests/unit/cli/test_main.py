@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from paddock.cli.__main__ import VERBS, main, overview, parser_of
+from paddock.cli.__main__ import VERBS, listed_verbs, main, overview, parser_of
 
 PADDOCK = os.path.join(os.path.dirname(sys.executable), "paddock")
 NOWHERE = "unix:/nonexistent/paddock-test/masterd.sock"
@@ -35,6 +35,8 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert out == overview() + "\n"
     assert all(f"  {verb} " in out for verb in (*VERBS, "replay", "simulate"))
+    listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert listed == [verb for verb, _ in listed_verbs()], "each under one heading, in the order of the reference"
 
 
 @pytest.mark.parametrize("verb", VERBS)
