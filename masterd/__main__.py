@@ -58,7 +58,8 @@ def main() -> int:
     try:
         invocation = configuration().load(sys.argv[1:], os.environ)
     except PaddockError as error:
-        print(f"masterd: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        for line in str(error).splitlines():
+            print(f"masterd: {line}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
     if isinstance(invocation, Shown):
         invocation.tell()

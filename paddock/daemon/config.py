@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from paddock.daemon.settings import BOOLEAN, Rejected, Setting, spec_of
-from paddock.model.errors import ConfigError, PaddockError
+from paddock.model.errors import ConfigError, InvalidRequest, PaddockError
 
 S = TypeVar("S")
 
@@ -90,6 +90,10 @@ class Configuration(Generic[S]):
         for each in given:
             try:
                 values[each.field] = self._specs[each.field].parse(each.text)
+            except InvalidRequest as error:
+                # Of resources, say, one of several: that one, under this setting's name.
+                part = error.field.removeprefix(each.field).lstrip(".")
+                problems.append(f"{each.where}: {part and f'{part}: '}{error.value} is not accepted: {error.remedy}")
             except (Rejected, PaddockError) as error:
                 problems.append(f"{each.where}: {each.text!r} is not accepted: {error}")
         try:

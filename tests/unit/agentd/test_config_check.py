@@ -35,6 +35,13 @@ def test_what_is_in_order_says_nothing(flags: list[str], tmp_path: Path, capsys:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_part_of_a_value_is_named_once(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*flags, "--resources=cpus:4;mem:8GB", "--attributes=rack"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("--resources: mem: '8GB' is not accepted: use a number")
+    assert second.startswith("--attributes: 'rack' is not accepted: write name:value")
+
+
 @pytest.mark.parametrize(
     ("flag", "problem"),
     [
@@ -133,3 +140,9 @@ def test_a_master_says_where_it_could_never_write(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"masterd: state_dir: {tmp_path}/file is no directory" in done.stderr
     assert "masterd: record_events: " in done.stderr
+
+
+def test_each_problem_of_a_master_is_a_line_with_its_name(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "masterd", "--check-config", f"--state-dir={tmp_path}", "--roles=..", "--nope"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["masterd", "masterd"]

@@ -101,9 +101,9 @@ def test_what_is_refused_names_value_and_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, "--min-allocatable-resources=cpus", "--allocator-agent-recovery-factor=2", "--roles=..")
     for words in (
-        "min_allocatable_resources: 'cpus' is not accepted: write name:number",
+        "--min-allocatable-resources: 'cpus' is not accepted: write name:number",
         "--allocator-agent-recovery-factor: '2' is not accepted: write a number from 0 to 1: 0.8",
-        "--roles: '..' is not accepted: roles: '..' is not accepted: use '*' or components",
+        "--roles: '..' is not accepted: use '*' or components",
     ):
         assert words in str(caught.value)
 
