@@ -67,7 +67,7 @@ class _Run:
         self._masters = masters
         self._scheduler = scheduler
         self._end: asyncio.Future[TaskStatus | None] = asyncio.get_running_loop().create_future()
-        self._streams = OutputStreams(on_broken_pipe=self._fail)
+        self._streams = OutputStreams(on_unwritable=self._fail)
         self._offer: Offer | None = None
         self._absence = Absence("")
         self._seen = Resources()

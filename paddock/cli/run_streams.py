@@ -17,10 +17,11 @@ DRAIN_TIMEOUT_S = 10.0
 class OutputStreams:
     """Both of a container's outputs. An agent that cannot be reached costs the output, never the task."""
 
-    def __init__(self, on_broken_pipe: Callable[[BrokenPipeError], None]) -> None:
-        """Nothing is opened yet. `on_broken_pipe`: our own reader has gone."""
+    def __init__(self, on_unwritable: Callable[[OSError], None]) -> None:
+        """Nothing is opened yet. `on_unwritable`: our own reader has gone, or the disk is full where it goes."""
         self.started = False
-        self._on_broken_pipe = on_broken_pipe
+        self._on_unwritable = on_unwritable
+        self._unwritable: OSError | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._absent: dict[str, NotFound] = {}
 
@@ -37,7 +38,10 @@ class OutputStreams:
             task.cancel()
 
     async def drain(self, *, was_launched: bool) -> None:
-        """Until all is copied. Of a command that never began there is no output, and its end says why."""
+        """Until all is copied. Of a command that never began there is no output, and its end says why.
+
+        Raises OSError when something could not be written here.
+        """
         if not self._tasks:
             return
         _, waiting = await asyncio.wait(self._tasks, timeout=DRAIN_TIMEOUT_S)
@@ -45,6 +49,8 @@ class OutputStreams:
             task.cancel()
             words = f"its {task.get_name()} did not end within {DRAIN_TIMEOUT_S:.0f} s of the task's end"
             _tell(words)
+        if self._unwritable is not None:
+            raise self._unwritable
         if self._absent and was_launched:
             why = next(iter(self._absent.values()))
             _tell(f"the task's {' and '.join(self._absent)} cannot be followed: {why}")
@@ -62,8 +68,10 @@ class OutputStreams:
             async for data in log_bytes(wanted, tell=_tell):
                 # A slow terminal must not hold up Ctrl-C and heartbeats.
                 await asyncio.to_thread(_write, descriptor, data)
-        except BrokenPipeError as error:
-            self._on_broken_pipe(error)
+        except OSError as error:
+            error.filename = path
+            self._unwritable = error
+            self._on_unwritable(error)
         except NotFound as error:
             self._absent[path] = error
         except PaddockError as error:

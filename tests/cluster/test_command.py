@@ -44,6 +44,15 @@ def test_what_is_closed_keeps_nothing_from_its_end(paddock: Command, closed: str
     assert (done.returncode, done.stdout, done.stderr) == (7, out, err)
 
 
+@pytest.mark.parametrize("then", ["", "; exec sleep 1000"])
+def test_output_that_cannot_be_written_is_no_success(paddock: Command, then: str) -> None:
+    script = f"exec '{PADDOCK}' run -- /bin/sh -c 'echo out{then}' >/dev/full"
+    done = subprocess.run(
+        ["/bin/bash", "-c", script], capture_output=True, check=False, timeout=40, env=paddock.environment
+    )
+    assert (done.returncode, done.stderr) == (1, b"paddock run: stdout: No space left on device\n")
+
+
 def test_success_says_nothing(paddock: Command) -> None:
     done = paddock("run", "--", "/bin/true")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -114,7 +123,7 @@ def test_a_launch_that_failed_is_told_in_one_line(paddock: Command) -> None:
 
 def test_output_that_is_not_there_is_said_once(paddock: Command, capfd: pytest.CaptureFixture[str]) -> None:
     async def follow() -> None:
-        streams = OutputStreams(on_broken_pipe=lambda _: None)
+        streams = OutputStreams(on_unwritable=lambda _: None)
         streams.start(paddock.host.agent_address, "no-such-container")
         await streams.drain(was_launched=True)
 
