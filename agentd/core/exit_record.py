@@ -24,6 +24,7 @@ class ExitRecord:
 
     `counters`: `controller/file` → its text just before the cgroup was removed. `victims` None: the kernel's log could not be
     read. `supervisor_lost`: the shim died, and the kernel ended the container with it. `problems`: later steps that failed.
+    `engine_away`: whose container it was answered nobody as it ended.
     """
 
     container_id: ContainerId
@@ -41,3 +42,4 @@ class ExitRecord:
     launch_error: LaunchFailure | None = None
     supervisor_lost: bool = False
     problems: tuple[str, ...] = ()
+    engine_away: bool = False

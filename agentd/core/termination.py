@@ -236,14 +236,15 @@ def _memory(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
 def _signalled(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
     if evidence.signal is None:
         return None
-    message = f"ended by {signal_name(evidence.signal)}, which Paddock did not send" + _oom(evidence)
+    message = f"ended by {signal_name(evidence.signal)}, which Paddock did not send{_engine(facts)}" + _oom(evidence)
     return _Verdict(TaskState.FAILED, Reason.COMMAND_SIGNALED, message)
 
 
 def _exited(facts: EndFacts, evidence: Evidence) -> _Verdict | None:
+    message = f"exited with code {evidence.exit_code}{_engine(facts)}" + _oom(evidence)
     if evidence.exit_code == 0:
-        return _Verdict(TaskState.FINISHED, Reason.UNSPECIFIED, "exited with code 0" + _oom(evidence))
-    return _Verdict(TaskState.FAILED, Reason.COMMAND_EXITED, f"exited with code {evidence.exit_code}" + _oom(evidence))
+        return _Verdict(TaskState.FINISHED, Reason.UNSPECIFIED, message)
+    return _Verdict(TaskState.FAILED, Reason.COMMAND_EXITED, message)
 
 
 _TABLE: tuple[Callable[[EndFacts, Evidence], _Verdict | None], ...] = (
@@ -276,6 +277,13 @@ def _stop(evidence: Evidence) -> str:
     if stop is None:
         return ""
     return f" ({signal_name(stop.signal)}, grace {stop.grace_period_ms} ms, ended after {stop.took_ms} ms)"
+
+
+def _engine(facts: EndFacts) -> str:
+    """Who else may have ended it."""
+    if facts.record is None or not facts.record.engine_away:
+        return ""
+    return ", while its engine answered nobody (one that stops or starts without live-restore ends its containers)"
 
 
 def _oom(evidence: Evidence) -> str:

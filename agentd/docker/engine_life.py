@@ -26,6 +26,9 @@ LAST_OUTPUT_S = 8.0
 a SIGKILL: what is known of the end is to be told."""
 
 STATUS_TIMEOUT_S = 60.0
+AWAY_AFTER_S = 0.5
+"""An engine that does not say within so long that it is there is not."""
+
 _RETRY_S = 0.2
 _ENDED = ("exited", "dead")
 
@@ -43,6 +46,8 @@ class EngineLife:
         self._logs: plain_http.Exchange | None = None
         self._retry_at_s = 0.0
         self._ended_at_s = 0.0
+        self._is_cut = False
+        self._is_engine_away = False
         self._problem = ""
         self._is_behind = False
         self._last_state: dict[str, object] = {}
@@ -74,7 +79,7 @@ class EngineLife:
         status, oom_killed = self._status()
         end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
         late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
-        self._write_note({**self._whom(), **end, "late_ms": late_ms})
+        self._write_note({**self._whom(), **end, "late_ms": late_ms, "engine_away": self._is_engine_away})
         return status
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:
@@ -175,6 +180,24 @@ class EngineLife:
         """Of a process that is held, at once."""
         if not self._ended_at_s and self._held.see_end():
             self._ended_at_s = time.monotonic()
+            self._is_engine_away = self._find_away(is_well=self._held.wait_status() == 0)
+
+    def _find_away(self, *, is_well: bool) -> bool:
+        """One that goes without live-restore ends what ran when nobody can reach it; one that comes, before it answers. After a
+        good end it is not waited for.
+        """
+        if self._is_cut:
+            return True
+        try:
+            ping = plain_http.begin(self._order.socket, "GET", "/_ping", AWAY_AFTER_S)
+            try:
+                if not is_well:
+                    ping.receive()
+            finally:
+                ping.close()
+        except (OSError, plain_http.HttpError):
+            return True
+        return False
 
     def _open_logs(self, path: str) -> None:
         since = since_of(self._frames.since)
@@ -197,6 +220,7 @@ class EngineLife:
         except (OSError, plain_http.HttpError, FrameError) as error:
             self._interrupt(error)
             return
+        self._is_cut = False
         for fd, text in frames:
             _write_all(fd, text)
         if logs.is_over:
@@ -209,6 +233,8 @@ class EngineLife:
 
     def _interrupt(self, error: object) -> None:
         """The engine went, or something is in its place: it is asked again soon."""
+        # What has an answer, if not a good one, is there.
+        self._is_cut = isinstance(error, (OSError, plain_http.HttpError))
         self._problem = f"output after {self._frames.since or 'the start'} may be missing: {error}"
         self._drop_logs()
 

@@ -44,6 +44,7 @@ def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) 
         counters=tuple(counters.items()),
         victims=victims,
         problems=problems,
+        engine_away=note.engine_away,
     )
 
 

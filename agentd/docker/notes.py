@@ -29,7 +29,7 @@ class Note:
     it writes on the host beside its sandbox, and where it sees that; None: the engine is to be asked. `failed` None: it was
     started; `failed_status`: the engine's, 0 for no answer; `failed_stage`: the agent's own word, of one never created.
     `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked. `late_ms`: how long the
-    stand-in has waited for the engine, after the end.
+    stand-in has waited for the engine, after the end. `engine_away`: at the end it answered nobody.
     """
 
     engine_id: str = ""
@@ -44,6 +44,7 @@ class Note:
     oom_killed: bool | None = None
     problem: str = ""
     late_ms: int = 0
+    engine_away: bool = False
 
 
 class NoteError(Exception):
@@ -75,6 +76,7 @@ def parse_note(content: bytes) -> Note:
         oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
         problem=_text(fields.get("problem")),
         late_ms=_number(fields.get("late_ms")),
+        engine_away=fields.get("engine_away") is True,
     )
 
 

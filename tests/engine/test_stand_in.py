@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.docker import engine_life
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from tests.engine.held import C1, COUNTED, COUNTING, Hold, wait_for
@@ -46,6 +47,7 @@ def test_whoever_kills_the_container_is_told_of_by_its_status(engine: Engine, ho
     held = hold(engine, "echo ready; while true; do sleep 0.05; done").go().said(b"ready")
     os.kill(held.note().pid, signal.SIGKILL)
     assert held.end() == -signal.SIGKILL
+    assert not held.note().engine_away
 
 
 def test_behind_an_init_the_command_is_told_of(engine: Engine, hold: Hold) -> None:
@@ -173,3 +175,22 @@ def test_an_engine_that_ends_its_containers_is_told_as_what_it_was(hurt_engine: 
     hurt_engine.start()
     assert held.end() == 3
     assert bytes(held.output[1]) == b"ready\nasked\n"
+    assert held.note().engine_away
+
+
+def test_an_engine_that_comes_back_without_live_restore_has_ended_it(hurt_engine: Engine, hold: Hold) -> None:
+    held = hold(hurt_engine, "echo ready; while true; do sleep 0.05; done").go().said(b"ready")
+    hurt_engine.kill()
+    hurt_engine.start()
+    assert held.end() == -signal.SIGKILL
+    assert held.note().engine_away
+
+
+def test_what_ends_by_itself_while_its_engine_hangs_is_told_with_that(hurt_engine: Engine, hold: Hold) -> None:
+    held = hold(hurt_engine, "echo ready; sleep 0.5; exit 3").go().said(b"ready")
+    hurt_engine.pause()
+    wait_for(lambda: not Path(f"/proc/{held.note().pid}/stat").exists(), "it does not end")
+    time.sleep(engine_life.AWAY_AFTER_S + 0.5)
+    hurt_engine.resume()
+    assert held.end() == 3
+    assert held.note().engine_away

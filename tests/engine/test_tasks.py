@@ -330,6 +330,18 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     assert paddock(*docker("--", "true")).returncode == 0
 
 
+def test_a_task_that_its_engine_ended_says_so(paddock: Command, hurt_engine: Engine) -> None:
+    """Without live-restore."""
+    running = paddock.start(*docker("--name=served", "--no-init", "--", "sleep", "1000"))
+    task = paddock.task("served", "running")
+    hurt_engine.kill()
+    hurt_engine.start()
+    running.communicate(timeout=PATIENCE_S)
+    told = paddock.text("describe", task)
+    assert "ended by SIGKILL, which Paddock did not send, while its engine answered nobody" in told
+    wait_until_gone(hurt_engine)
+
+
 def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, engine: Engine) -> None:
     with running_registry(engine) as registry, images.client(engine) as api:
         repository = f"{registry.address}/pulled"

@@ -55,6 +55,18 @@ def oom(count: int, *, peak: int = 64 * MIB) -> Evidence:
 ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
     "exit 0": (EndFacts(record=ended(0)), TaskState.FINISHED, Reason.UNSPECIFIED, ("code 0",)),
     "exit 3": (EndFacts(record=ended(3 << 8)), TaskState.FAILED, Reason.COMMAND_EXITED, ("code 3",)),
+    "ended by an engine that went": (
+        EndFacts(record=ended(15, engine_away=True)),
+        TaskState.FAILED,
+        Reason.COMMAND_SIGNALED,
+        ("SIGTERM", "while its engine answered nobody", "live-restore"),
+    ),
+    "exit 0 for an engine that went": (
+        EndFacts(record=ended(0, engine_away=True)),
+        TaskState.FINISHED,
+        Reason.UNSPECIFIED,
+        ("code 0, while its engine answered nobody",),
+    ),
     "child killed for memory, exit 0": (
         EndFacts(record=ended(0, victims=(CHILD,)), evidence=oom(1)),
         TaskState.FINISHED,

@@ -72,6 +72,11 @@ def test_what_a_kill_took_is_the_commands_time_and_not_that_of_an_engine_that_ha
     found = merged(replace(record(), kill=kill, ended_ns=10**18), Note(pid=7, late_ms=late_ms), PATH, told())
     assert found.kill == replace(kill, took_ms=took_ms, escalated=escalated)
     assert found.ended_ns == 10**18 - late_ms * 10**6
+    assert not found.engine_away
+
+
+def test_that_its_engine_was_away_is_known() -> None:
+    assert merged(record(), Note(engine_away=True), PATH, told()).engine_away
 
 
 @pytest.mark.parametrize(
