@@ -190,7 +190,7 @@ def test_no_two_tasks_share_a_session_keyring(shared: Agent) -> None:
 
 # PID 1 sleeps in a call, which is made once more, as another: the number of its session keyring is asked for.
 KEYRING_OF_PID_1 = """
-import ctypes, os
+import ctypes, os, time
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 registers = (ctypes.c_ulong * 27)()
@@ -199,6 +199,9 @@ call, again, instruction, first, second, third = 10, 15, 16, 14, 13, 12
 def ask(request, data=None):
     assert libc.ptrace(request, 1, None, data) == 0, (request, ctypes.get_errno())
 
+# On a busy machine it may not be there yet.
+while open("/proc/1/syscall").read().split()[0] != "0":
+    time.sleep(0.01)
 ask(16)
 os.waitpid(1, 0x40000000)
 ask(12, ctypes.addressof(registers))
