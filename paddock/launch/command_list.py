@@ -46,11 +46,11 @@ _TIOCSCTTY = 0x540E
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
-_PR_SET_NO_NEW_PRIVS = 38
+PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
-_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_VERSION_3 = 0x20080522
 KEYCTL_JOIN_SESSION_KEYRING = 1
 WITHOUT_KEYRINGS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """A kernel that has none, or a filter that forbids them to us and so to all our children, is no failure."""
@@ -152,7 +152,7 @@ class Preamble:
         if capabilities is not None:
             self._take_capabilities(*capabilities[1:])
         if no_new_privileges:
-            self.named.do("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
+            self.named.do("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
 
     def _reset(self, limits: tuple[tuple[str, int | None, int | None], ...], umask: int, nice: int) -> None:
         """Nothing of the daemon's leaks into the task: signals, umask, nice value, limits."""
@@ -186,7 +186,7 @@ class Preamble:
     def _take_capabilities(self, effective: int, ambient: int, lacking: int) -> None:
         masks = (effective, effective, ambient)
         words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-        header = self.named.calls.put(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+        header = self.named.calls.put(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
         sets = self.named.calls.put(struct.pack("6I", *words))
         self.named.do("capset", header, sets, value=",".join(names_of(lacking or effective)))
         if not ambient:

@@ -16,7 +16,12 @@ from paddock.kernel.errors import KernelError
 from paddock.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, PRIVATE_MOUNTS
 from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from paddock.launch import still_init
-from paddock.launch.command_list import KEYCTL_JOIN_SESSION_KEYRING, WITHOUT_KEYRINGS
+from paddock.launch.command_list import (
+    CAPABILITY_VERSION_3,
+    KEYCTL_JOIN_SESSION_KEYRING,
+    PR_SET_NO_NEW_PRIVS,
+    WITHOUT_KEYRINGS,
+)
 from paddock.launch.container import Init
 from paddock.launch.named_list import NamedList
 
@@ -32,6 +37,8 @@ _INT = struct.Struct("i")
 _BORN = 1 << 33
 """What the list returns in a child that is to be an init in Python. Greater than any pid."""
 _EX_FAILED = 70
+_CAPABILITIES_BYTES = 24
+"""Two words each: effective, permitted, inheritable."""
 # What Python ignores would stay ignored; what it handles execve sets back.
 _IGNORED = (int(signal.SIGPIPE), int(signal.SIGXFSZ))
 
@@ -61,6 +68,10 @@ class InitMaker:
         named.do("mount", calls.text(source), calls.text(target), 0, flags, 0, path=target)
         # A task of root's may look into its init: what that possesses of keys, it reads.
         named.do("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
+        # It gives these up itself; but a task may be there before it has had a processor, and what traces it has what it has.
+        named.do("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
+        header = calls.put(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
+        named.do("capset", header, calls.put(bytes(_CAPABILITIES_BYTES)))
         if program_fd < 0:
             calls.end(_BORN)
         default = calls.put(bytes(32))

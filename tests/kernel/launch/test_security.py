@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from paddock.kernel.call_runner import CallRunner
 from paddock.kernel.mapping import ADDRESS
+from paddock.kernel.syscalls import MACHINE
+from paddock.launch import still_init
+from paddock.launch.init_maker import InitMaker
 from tests.descriptors import descriptors_of
 from tests.kernel.launch.running import (
     BASE_PYTHON,
@@ -96,6 +100,24 @@ def test_pid_1_has_nothing_of_the_host(shared: Agent, further: tuple[str, ...]) 
     assert len(seen["pidfd_getfd"]) <= 1
     assert seen["caps"] == ["0" * 16] * 3
     assert seen["kill"] == "sent"
+
+
+@pytest.mark.no_cgroups
+def test_an_init_has_no_capability_from_its_first_instruction_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task may trace it before it has given up any: here it is a program that never does, and waits as long."""
+    monkeypatch.setattr(still_init, "bytes_for", lambda _machine: Path("/bin/sh").read_bytes())
+    init = InitMaker(CallRunner(MACHINE), MACHINE, str(tmp_path)).make()
+    try:
+        status = dict(line.split(":\t") for line in Path(f"/proc/{init.pid}/status").read_text().splitlines())
+        assert status["NSpid"].split() == [str(init.pid), "1"]
+        assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+        assert status["NoNewPrivs"] == "1"
+    finally:
+        os.close(init.lifeline_fd)
+        os.close(init.pidfd)
+        os.waitpid(init.pid, 0)
 
 
 def test_orphans_are_reaped_by_the_kernel(shared: Agent) -> None:
