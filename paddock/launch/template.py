@@ -99,10 +99,19 @@ def _serve(host: Host, connection_fd: int) -> int:
     host.null_fd = sink(host.null_fd)
     connection = socket.socket(fileno=sink(connection_fd))
     birth = BirthList(host, connection.fileno())
+    try:
+        _bear_all(host, connection, birth)
+    except (BrokenPipeError, ConnectionResetError):
+        # The launcher has died between its word and ours: a shim that nobody has heard of ends with its socket.
+        pass
+    return 0
+
+
+def _bear_all(host: Host, connection: socket.socket, birth: BirthList) -> None:
     while True:
         content, ancillary, _flags, _address = connection.recvmsg(len(_BEAR), _RIGHTS_BYTES, _RECEIVE_FLAGS)
         if not content:
-            return 0
+            return
         ((_level, _kind, piece),) = ancillary
         (order_fd,) = _PID.unpack(piece)
         pid = birth.run(order_fd)

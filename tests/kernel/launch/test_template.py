@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -27,11 +28,12 @@ def without_pool() -> Iterator[Agent]:
 
 def named(own: Agent, name: str) -> list[int]:
     """The launcher's children of this name that run."""
-    return [
-        pid
-        for pid in children_of(own.process.pid)
-        if Path(f"/proc/{pid}/comm").read_text().strip() == name and is_running(pid)
-    ]
+    found = []
+    for pid in children_of(own.process.pid):
+        with contextlib.suppress(FileNotFoundError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name and is_running(pid):
+                found.append(pid)
+    return found
 
 
 def template_of(own: Agent) -> int:
@@ -74,3 +76,20 @@ def test_a_shim_of_which_its_template_could_not_tell_any_more_ends(without_pool:
     assert own.log().count("event=template-lost") == 1
     shim.ask("kill", grace_ms=0)
     shim.record()
+
+
+def test_a_launcher_that_dies_meanwhile_ends_both_in_silence(without_pool: Agent) -> None:
+    own = without_pool
+    template = template_of(own)
+    attach(template)
+    own.launch(["true"], **NO_NAMESPACES)
+    wait_for(lambda: len(children_of(own.process.pid)) == 2, "no init is made")
+    before = children_of(own.process.pid)
+    go_on_to_the_end_of(template, NUMBERS["clone3"])
+    (shim,) = children_of(own.process.pid) - before
+    own.kill_launcher()
+    detach(template)
+    wait_for(lambda: not is_running(template), "it stays")
+    wait_for(lambda: not is_running(shim), "its shim stays")
+    assert "child-failed" not in own.log()
+    own.start()
