@@ -28,15 +28,16 @@ async def find_task(master: MasterClient, arguments: argparse.Namespace) -> Task
 
 
 def choose(tasks: tuple[TaskView, ...], text: str) -> TaskView:
-    """A whole id wins over a prefix."""
+    """A whole id wins over a prefix; of several with the prefix the only one that has not ended."""
     if not text:
         raise InvalidRequest("TASK", text, "write a task's id, or a prefix of it")
     whole = [task for task in tasks if task.task.task_id == text]
     candidates = whole or [task for task in tasks if task.task.task_id.startswith(text)]
     if not candidates:
         raise NotFound("task", text, _TASKS)
-    if len(candidates) == 1:
-        return candidates[0]
+    live = [task for task in candidates if not task.state.is_terminal]
+    if len(candidates) == 1 or (len(live) == 1 and not whole):
+        return (live or candidates)[0]
     if whole:
         owners = ", ".join(sorted(task.framework_id for task in whole)[:_NAMED_COUNT])
         raise Conflict(f"task {text!r} exists in {len(whole)} frameworks ({owners}): say which with --framework ID")

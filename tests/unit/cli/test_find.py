@@ -29,6 +29,14 @@ def test_an_ambiguous_prefix_names_the_candidates() -> None:
         choose(tasks, "task-")
 
 
+def test_of_several_with_a_prefix_the_only_one_that_goes_on_is_meant() -> None:
+    ended = tuple(replace(task_view(f"web-{number}"), state=TaskState.KILLED) for number in range(2))
+    assert choose((*ended, task_view("web-2")), "web").task.task_id == "web-2"
+    for tasks in (ended, (*ended, task_view("web-2"), task_view("web-3"))):
+        with pytest.raises(Conflict, match="beginning of"):
+            choose(tasks, "web")
+
+
 def test_one_id_in_two_frameworks_asks_for_the_framework() -> None:
     tasks = (task_view("same", framework_id="f1"), task_view("same", framework_id="f2"))
     with pytest.raises(Conflict, match="f1, f2.*--framework"):
