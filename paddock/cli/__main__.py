@@ -67,6 +67,7 @@ VERBS = {verb: summary for group in _GROUPS.values() for verb, summary in group.
 """Verb → one line for --help. The module paddock.cli.<verb> has add_arguments and run. Further ones are contributed."""
 
 _WITH_COMMAND = frozenset({"run", "exec"})
+_ALIKE = 0.65
 _COMPLETE = "__complete"
 """What the scripts of paddock.cli.completion call."""
 
@@ -219,9 +220,12 @@ def _unrecognized(verb: str, parser: argparse.ArgumentParser, unknown: list[str]
         return f"unrecognized arguments: {' '.join(unknown)}; `paddock {verb} --help` lists them"
     import difflib  # noqa: PLC0415 - only a mistyped flag pays for it
 
-    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - it has no other list
-    nearest = difflib.get_close_matches(flag, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"`paddock {verb} --help` lists the flags"
+    names = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - it has no other list
+    known = [name[2:] for name in names if name.startswith("--")]
+    # The dashes are not compared: --rm is not --uri because both have them.
+    nearest = difflib.get_close_matches(flag[2:], known, n=1, cutoff=_ALIKE)
+    nearest += [name for name in known if name.startswith(flag[2:])]
+    hint = f"did you mean --{nearest[0]}?" if nearest else f"`paddock {verb} --help` lists the flags"
     return f"there is no flag {flag}; {hint}"
 
 

@@ -242,6 +242,8 @@ def test_there_are_no_colours_on_a_terminal_either(no_color: str) -> None:
     [
         (["run", "--cpu", "0.5", "--", "true"], "there is no flag --cpu; did you mean --cpus?"),
         (["kill", "t", "--graec=1s"], "there is no flag --graec; did you mean --grace?"),
+        (["run", "--rm", "--", "true"], "there is no flag --rm; `paddock run --help` lists the flags"),
+        (["run", "--shm=1", "--", "true"], "there is no flag --shm; did you mean --shm-size?"),
         (["ps", "--zzzzzz"], "there is no flag --zzzzzz; `paddock ps --help` lists the flags"),
         (["ps", "web"], "unrecognized arguments: web; `paddock ps --help` lists them"),
     ],
