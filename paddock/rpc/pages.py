@@ -53,5 +53,5 @@ def page_of(
 def page_count(size: int, limit_count: int) -> int:
     """How many a page has. Raises InvalidRequest for a negative size."""
     if size < 0:
-        raise InvalidRequest("page_size", size, f"use 0 (at most {limit_count}) or more")
+        raise InvalidRequest("page_size", size, f"use 0 or more; a page has {limit_count} at most")
     return min(size or limit_count, limit_count)

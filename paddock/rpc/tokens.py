@@ -15,7 +15,10 @@ LIFETIME_S = 300
 _KEPT_COUNT = 256
 _VERSION = "1"
 _LIMIT_CHARACTERS = 200
-_REMEDY = "use the paddock command or paddock.rpc.channel: they fetch one from the identity socket beside the daemon's"
+_REMEDY = (
+    "use the paddock command or paddock.rpc.channel: they fetch one from the identity socket, "
+    "the daemon's path with .id behind it"
+)
 
 
 class TokenIssuer:
