@@ -20,6 +20,7 @@ from paddock.model.task import KillPolicy, TaskInfo, TaskStatus
 from paddock.rpc.channel import Address, open_channel
 from paddock.rpc.errors import remote_errors
 from paddock.wire import convert
+from paddock.wire.convert import bounds
 from paddock.wire.v1 import scheduler_service_pb2 as pb
 from paddock.wire.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
 
@@ -132,9 +133,9 @@ class SchedulerLink:
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         """Ends when the master ends the stream. Raises Unavailable also when it has been silent for three heartbeats."""
-        request = pb.SubscribeRequest(
-            framework=convert.framework_info_to_wire(self._framework), suppressed_roles=self._suppressed_roles
-        )
+        with bounds.sendable("framework", self._framework.name):
+            framework = convert.framework_info_to_wire(self._framework)
+        request = pb.SubscribeRequest(framework=framework, suppressed_roles=self._suppressed_roles)
         with remote_errors(self._subject):
             stream = self._stub.Subscribe(request)
             messages = aiter(stream)
@@ -218,12 +219,14 @@ class SchedulerLink:
 
     async def kill(self, task_id: TaskId, agent_id: AgentId, policy: KillPolicy | None) -> None:
         """Asked for when it returns; what became of it comes as a status."""
+        with bounds.sendable("policy", policy):
+            kill_policy = None if policy is None else convert.kill_policy_to_wire(policy)
         request = pb.KillRequest(
             framework_id=self._framework_id,
             subscription_id=self._subscription_id,
             task_id=task_id,
             agent_id=agent_id,
-            kill_policy=None if policy is None else convert.kill_policy_to_wire(policy),
+            kill_policy=kill_policy,
         )
         await self._answered(self._stub.Kill, request)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -37,6 +38,17 @@ _TIMESTAMP_LIMIT_S = 253_402_300_799
 TIME_LIMIT_MS = _TIMESTAMP_LIMIT_S * 1_000
 
 NS_PER_S = 1_000_000_000
+
+
+@contextmanager
+def sendable(field: str, value: object) -> Iterator[None]:
+    """Around what makes a message: a value that no message can hold is refused as the master would refuse it. protobuf does
+    not say of which field.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(field, value, f"something in it cannot be sent ({error})") from error
 
 
 def text(value: str, field: str, limit_bytes: int = NAME_LIMIT_BYTES) -> str:

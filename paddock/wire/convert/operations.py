@@ -16,11 +16,12 @@ from paddock.model.offer import (
     Unreserve,
 )
 from paddock.model.resources import MILLI_LIMIT, Resource, Resources
+from paddock.model.task import TaskInfo
 from paddock.wire.convert import bounds
 from paddock.wire.convert.resources import resources_from_wire, resources_to_wire
 from paddock.wire.convert.tasks import task_info_to_wire, task_infos_from_wire
 from paddock.wire.v1 import offers_pb2 as pb
-from paddock.wire.v1 import resources_pb2
+from paddock.wire.v1 import resources_pb2, tasks_pb2
 
 
 def operations_from_wire(messages: Sequence[pb.Operation], field: str = "operations") -> tuple[Operation, ...]:
@@ -83,12 +84,17 @@ def _one(message: resources_pb2.Resource, field: str) -> Resource:
     return found
 
 
+def _launched(task: TaskInfo) -> tasks_pb2.TaskInfo:
+    with bounds.sendable("task", task.task_id):
+        return task_info_to_wire(task)
+
+
 def operation_to_wire(operation: Operation) -> pb.Operation:
     """What operation_from_wire turns back into the same."""
     kind = pb.Operation
     match operation:
         case Launch(tasks=tasks):
-            return kind(launch=kind.Launch(tasks=[task_info_to_wire(task) for task in tasks]))
+            return kind(launch=kind.Launch(tasks=list(map(_launched, tasks))))
         case Reserve(resources=resources):
             made = kind(reserve=kind.Reserve(resources=resources_to_wire(resources)))
         case Unreserve(resources=resources):
