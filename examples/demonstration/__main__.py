@@ -89,25 +89,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("make run needs root: it makes cgroups and namespaces. Run it as root, or with sudo.", file=sys.stderr)
         return 1
     rows = [row for row in ROWS if not options.only or row.number in options.only]
-    # A terminated demonstration stops its cluster on the way out, as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A demonstration that is terminated, or whose terminal goes, stops its cluster on the way out, as an interrupted one does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     host = OneHost.make()
     try:
         print(f"Starting launcher, masterd and agentd in {host.directory} …", flush=True)
         host.start()
         print(f"masterd: {host.master_address}\nagentd:  {host.agent_address}\n", flush=True)
         lines = host.run(show(host.master_address, rows))
+        print(render(lines, shutil.get_terminal_size((140, 40)).columns), flush=True)
+        if options.keep:
+            print(keep_words(host), flush=True)
     except (PaddockError, OSError) as error:
-        print(f"The demonstration could not be carried out: {error}", file=sys.stderr)
+        # First: nobody may be left to read the words (`make run | head`).
         host.stop()
+        print(f"The demonstration could not be carried out: {error}", file=sys.stderr)
         return 1
     except BaseException:
         host.stop()
         raise
-    print(render(lines, shutil.get_terminal_size((140, 40)).columns))
-    if options.keep:
-        print(keep_words(host))
-    else:
+    if not options.keep:
         host.stop()
         print("Everything is stopped; nothing is left behind.")
     good = sum(line.seen.as_expected for line in lines)

@@ -43,6 +43,18 @@ def test_all_rows_are_as_expected_and_nothing_is_left() -> None:
     assert not os.path.exists(directory)
 
 
+@pytest.mark.parametrize("words", [[], ["--keep"]])
+def test_nothing_is_left_when_nobody_reads_any_more(words: list[str]) -> None:
+    command = [sys.executable, "-m", "examples.demonstration", "--only=1", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(timeout=60) != 0
+    (directory,) = re.findall(rf"/\S*{DIRECTORY_PREFIX}\w+", first)
+    assert not os.path.exists(directory)
+
+
 @pytest.mark.timeout(90)
 def test_kept_it_says_what_to_try_and_stop_removes_it() -> None:
     done = demonstrate("--keep", "--only=1")
