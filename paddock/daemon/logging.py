@@ -102,5 +102,5 @@ def _printable(line: str) -> str:
 
 
 def _logfmt(value: object) -> str:
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     return text if _is_plain(text) else _to_json(text)

@@ -50,9 +50,11 @@ def test_json_has_the_phrase_the_fields_and_the_ids() -> None:
 
 def test_logfmt_quotes_what_would_break_the_line() -> None:
     stream = written(LogFormat.LOGFMT)
-    logging.getLogger("x").warning("odd", extra={"path": "/a/b", "words": 'a "b"\nc=d', "nothing": ""})
+    logging.getLogger("x").warning(
+        "odd", extra={"path": "/a/b", "words": 'a "b"\nc=d', "nothing": "", "both": ("a:1", "/b")}
+    )
     (line,) = stream.getvalue().splitlines()
-    assert line.endswith(r'level=warning logger=x message=odd path=/a/b words="a \"b\"\nc=d" nothing=""')
+    assert line.endswith(r'level=warning logger=x message=odd path=/a/b words="a \"b\"\nc=d" nothing="" both=a:1,/b')
 
 
 @pytest.mark.parametrize("log_format", LogFormat)
