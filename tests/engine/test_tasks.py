@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,12 @@ def wait_until_gone(engine: Engine) -> None:
     while left_in(engine):
         assert time.monotonic() < deadline_s, left_in(engine)
         time.sleep(0.05)
+
+
+def says_ready(running: subprocess.Popen[bytes]) -> None:
+    """Its command has come so far: it runs before that."""
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"ready\n"
 
 
 def docker(*words: str, image: str = images.BUSYBOX) -> tuple[str, ...]:
@@ -200,6 +207,7 @@ def test_a_kill_goes_from_its_signal_to_sigkill(paddock: Command) -> None:
     script = "trap '' TERM; echo ready; while true; do sleep 0.05; done"
     running = paddock.start(*docker("--name=stubborn", "--grace=300ms", "--no-init", "--", "sh", "-c", script))
     task = paddock.task("stubborn", "running")
+    says_ready(running)
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
     text = paddock.text("describe", paddock.task("stubborn", "killed"))
@@ -207,9 +215,10 @@ def test_a_kill_goes_from_its_signal_to_sigkill(paddock: Command) -> None:
 
 
 def test_a_command_runs_inside_and_ends_with_its_code(paddock: Command) -> None:
-    script = "echo secret > /tmp/mine; while true; do sleep 0.05; done"
+    script = "echo secret > /tmp/mine; echo ready; while true; do sleep 0.05; done"
     running = paddock.start(*docker("--name=entered", "--", "sh", "-c", script))
     task = paddock.task("entered", "running")
+    says_ready(running)
     inside = ("sh", "-c", "cat; cat /tmp/mine; echo err >&2; exit 9")
     done = paddock("exec", "-i", task, "--", *inside, stdin=b"given\n")
     assert (done.returncode, done.stdout) == (9, b"given\nsecret\n"), done.stderr

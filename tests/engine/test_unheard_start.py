@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentd.docker import ended_process
+from paddock.kernel import cgroup_files
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
 from tests.engine.held import C1, COUNTED, COUNTING, Held, Hold, first_in, wait_for
@@ -108,7 +109,7 @@ def test_what_runs_without_the_engines_knowledge_is_held_all_the_same(
             outer.kill()
             outer.wait()
             for point in ("memory", "pids"):
-                os.rmdir(f"/sys/fs/cgroup/{point}/{engine.name}/{C1}/{held.engine_id}")
+                cgroup_files.remove(f"/sys/fs/cgroup/{point}/{engine.name}/{C1}/{held.engine_id}", PATIENCE_S)
     assert sum(path.endswith("/start") for path in listener.heard) == 1, "what runs is not started"
 
 

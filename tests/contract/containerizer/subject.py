@@ -32,7 +32,7 @@ from testbed.engine.engine import Engine
 from tests.agentd_process import TIME_SCALE, cgroup_points
 
 ROOT = UserIdentity(name="root", uid=0, gid=0, groups=(0,), home="/root")
-TIMEOUT_S = 20.0 * TIME_SCALE
+TIMEOUT_S = 40.0 * TIME_SCALE
 
 
 class Subject:

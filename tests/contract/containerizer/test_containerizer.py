@@ -125,7 +125,7 @@ async def test_a_kill_ends_it_and_may_come_twice(subject: Subject) -> None:
     ended = await subject.ended()
     assert ended.record is not None
     assert ended.record.kill is not None
-    assert has_ended(pidfd, 1000)
+    assert await asyncio.to_thread(has_ended, pidfd, int(TIMEOUT_S * 1000))
     os.close(pidfd)
     await subject.conclude(config, ended)
 
