@@ -93,7 +93,9 @@ class AgentPlace:
     def shims(self) -> dict[str, int]:
         """Container id → its shim, which holds the lock of the record from early in the launch on."""
         with open("/proc/locks", encoding="ascii") as file:
-            holders = {line.split()[5].rpartition(":")[2]: int(line.split()[4]) for line in file if "FLOCK" in line}
+            # "->": of one who waits for a lock.
+            locks = [line.split() for line in file if "FLOCK" in line and "->" not in line]
+        holders = {words[5].rpartition(":")[2]: int(words[4]) for words in locks}
         found = {}
         for path in glob.glob(f"{self.directory}/state/records/*.json.new"):
             try:
@@ -316,7 +318,7 @@ class Stage:
         for daemon in (*(agent.daemon for agent in self.agents), self.masterd):
             daemon.stop()
         self._starter.stop()
-        end_all(self.directory, 10.0)
+        end_all(self.directory, WAIT_S)
         left = [f"process {pid}" for pid in pids_naming(self.directory)]
         for agent in self.agents:
             remove_cgroups(agent.agent_id)
