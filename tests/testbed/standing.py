@@ -81,7 +81,8 @@ class Standing:
 
     def lines(self) -> list[dict[str, Any]]:
         """All that it was told, oldest first."""
-        return [json.loads(line) for line in self._heard.read_text(encoding="utf-8").splitlines() if line[:1] == "{"]
+        whole, _, _ = self._heard.read_text(encoding="utf-8").rpartition("\n")  # the last one may be half written
+        return [json.loads(line) for line in whole.splitlines() if line[:1] == "{"]
 
     def heard(self, task: str) -> list[dict[str, Any]]:
         """Of one task."""

@@ -64,7 +64,8 @@ TROUBLES: tuple[tuple[str, Callable[[Testbed], object]], ...] = (
 
 def cgroups(standing: Standing) -> dict[str, str]:
     """Of the process of each task: in every hierarchy its place."""
-    script = 'for pid in $(pgrep -f "$1"); do echo "$pid"; cat /proc/$pid/cgroup; done'
+    # The oldest: what it has forked bears its words, until it is another program.
+    script = 'pid=$(pgrep -o -f "$1") && echo "$pid" && cat /proc/$pid/cgroup'
     return {
         task: on_host(standing.testbed, "sh", "-c", script, "sh", f"^/bin/sh -c .*{standing.id(task)}$") for task in TEN
     }

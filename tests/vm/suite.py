@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from tests.vm.machine import Machine
 
 REPORT = "/run/paddock-tests.xml"
-TEST_TIMEOUT_S = 120
+TEST_TIMEOUT_S = 300
 _LINES_OF_FAILURE = 12
 _LINE_LENGTH = 300
 _SAID = re.compile(r"E  |[ |]*\| [\w.]+: ")
