@@ -38,7 +38,7 @@ def test_both_outputs_come_back_apart_and_the_code_too(paddock: Command) -> None
 def test_what_is_closed_keeps_nothing_from_its_end(paddock: Command, closed: str) -> None:
     script = f"exec '{PADDOCK}' run -- /bin/sh -c 'echo out; echo err >&2; exit 7' {closed}"
     done = subprocess.run(
-        ["/bin/bash", "-c", script], capture_output=True, check=False, timeout=40, env=paddock.environment
+        ["/bin/bash", "-c", script], capture_output=True, check=False, timeout=60, env=paddock.environment
     )
     out, err = b"" if " >&-" in f" {closed}" else b"out\n", b"" if "2>&-" in closed else b"err\n"
     assert (done.returncode, done.stdout, done.stderr) == (7, out, err)

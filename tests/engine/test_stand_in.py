@@ -61,9 +61,11 @@ def test_behind_an_init_the_command_is_told_of(engine: Engine, hold: Hold) -> No
 
 @pytest.mark.parametrize("has_init", [True, False])
 def test_a_code_above_128_of_the_commands_own_is_no_signal(engine: Engine, hold: Hold, has_init: bool) -> None:
-    held = hold(engine, "echo ready; sleep 0.3; exit 137", has_init=has_init).go().said(b"ready")
+    script = "trap 'exit 137' USR1; echo ready; while true; do sleep 0.05; done"
+    held = hold(engine, script, has_init=has_init).go().said(b"ready")
     # Linux tells since 6.15; before that nobody knows better than the engine, which says 137 for SIGKILL too.
     knows = tuple(int(number) for number in os.uname().release.split(".")[:2]) >= (6, 15)
+    held.process.send_signal(signal.SIGUSR1)
     assert held.end() == (137 if knows else -signal.SIGKILL)
 
 

@@ -47,7 +47,12 @@ async def test_old_sandboxes_go_and_lines_come_without_a_restart(reloaded_agentd
         assert (await agent.get(running)).pid == running.pid
         await agent.kill(running, grace_ms=0)
         await agent.wait(running)
-    told = [line for line in agentd.log.splitlines() if f"container_id={running.container_id.value}" in line]
-    assert any("container runs" in line for line in told)
-    assert any('message="container has ended"' in line and "end=killed" in line for line in told)
+
+    def tells(*words: str) -> bool:
+        words = (*words, f"container_id={running.container_id.value}")
+        return any(all(word in line for word in words) for line in agentd.log.splitlines())
+
+    # Whoever waits for it is told before the log is.
+    await until(lambda: tells('message="container has ended"', "end=killed"), agentd.log)
+    assert tells("container runs")
     assert "level=debug" in agentd.log

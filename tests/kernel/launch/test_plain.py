@@ -241,7 +241,9 @@ def test_the_launcher_leaves_no_zombies(own: Agent) -> None:
 
 
 MANY_ORPHANS = """
-import os, time
+import os, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
 for _ in range(300):
     if os.fork() == 0:
         if os.fork() == 0:
@@ -254,12 +256,14 @@ time.sleep(1000)
 
 
 @pytest.mark.no_cgroups
-def test_a_launch_has_its_turn_among_ends_without_number(own: Agent) -> None:
+def test_a_launch_has_its_turn_among_ends_without_number(own: Agent, tmp_path: Path) -> None:
     """Where many processors make orphans, the launcher alone may not take them as fast as they come."""
-    orphans = [BASE_PYTHON, "-I", "-S", "-c", MANY_ORPHANS]
+    begin = tmp_path / "begin"
+    orphans = [BASE_PYTHON, "-I", "-S", "-c", MANY_ORPHANS, str(begin)]
     maker = own.launch(orphans, limits={"pids": 400}, namespaces=[], mounts=[])
     maker.started()
     attach(own.process.pid)
+    begin.touch()
     try:
         wait_for(lambda: maker.stdout() == b"made\n", "it makes none")
         shim = own.launch(["true"])

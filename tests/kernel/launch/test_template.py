@@ -30,7 +30,7 @@ def named(own: Agent, name: str) -> list[int]:
     """The launcher's children of this name that run."""
     found = []
     for pid in children_of(own.process.pid):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it has ended since
             if Path(f"/proc/{pid}/comm").read_text().strip() == name and is_running(pid):
                 found.append(pid)
     return found

@@ -27,7 +27,9 @@ def _ask(request: int, pid: int, value: int = 0, address: int | None = None) -> 
 def attach(pid: int, *, stops_at_exit: bool = False) -> None:
     """It is stopped when this returns, and stays so: this thread has become its tracer. `stops_at_exit`: on its way out too."""
     _ask(_ATTACH, pid)
-    os.waitpid(pid, _ANY_CHILD)
+    # A signal of its own may have stopped it before ours does.
+    while os.WIFSTOPPED(status := os.waitpid(pid, _ANY_CHILD)[1]) and (heard := os.WSTOPSIG(status)) != signal.SIGSTOP:
+        _ask(_CONT, pid, heard)
     if stops_at_exit:
         _ask(_SETOPTIONS, pid, _STOP_AT_EXIT)
 

@@ -117,7 +117,10 @@ def test_who_is_held_gets_signals_and_leaves_its_counters(tmp_path: Path, cgroup
 )
 def test_what_is_behind_an_init_is_asked_for_itself(cgroup: str, line: str, code: int, expected: set[int]) -> None:
     """Kernels before 6.15 do not say; the init's word is taken then."""
-    with subprocess.Popen(["sh", "-c", f"sh -c 'read x; {line}'; exit 0"], stdin=subprocess.PIPE) as init:
+    words = ["sh", "-c", f"sh -c 'echo begun; read x; {line}'; exit 0"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as init:
+        assert init.stdout is not None
+        assert init.stdout.readline() == b"begun\n"
         held = ended_process.Held()
         assert held.take(init.pid, cgroup, (), has_init=True)
         assert held.main_pid not in {0, init.pid}
