@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from testbed.one_host import DIRECTORY_PREFIX, OneHost
+from tests.ports import free_port
 
 DAEMONS = ("masterd", "agentd")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
 from tests.cluster.masterd.speakers import task
 from tests.cluster.masterd.stage import stage
 from tests.masterd_process import MasterdProcess
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -141,12 +142,6 @@ def test_every_problem_of_the_configuration_at_once(tmp_path: Path) -> None:
     for words in ("--weights", "did you mean allocation-interval", "--listen"):
         assert words in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("trusted", [False, True])

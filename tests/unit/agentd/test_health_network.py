@@ -21,6 +21,7 @@ from agentd.health_network import check_http, check_tcp
 from paddock.daemon.clock import SystemClock
 from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import ContainerId
+from tests.ports import free_port
 from tests.unit.agentd.core import made
 
 
@@ -51,13 +52,6 @@ async def answering(content: bytes, *, tls: ssl.SSLContext | None = None, silent
             for writer in writers:
                 writer.transport.abort()
             await asyncio.sleep(0.001)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from paddock.http.addresses import HttpAddresses
 from paddock.http.answers import HttpAnswer, Page, healthz, readyz
 from paddock.http.listener import HttpListener
 from paddock.model.errors import AlreadyExists, ConfigError
+from tests.ports import free_port
 
 LARGE = b"x" * 2**20
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -104,8 +105,8 @@ async def test_ready_or_the_reasons(tmp_path: Path) -> None:
 
 
 async def test_tcp_too_and_that_others_may_ask_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         occupied = HttpListener(HttpAddresses(unix_path=str(tmp_path / "s"), host="127.0.0.1", port=port), PAGES)
         with pytest.raises(ConfigError, match=f"http_listen: .*127.0.0.1:{port}"):
             await occupied.start()
