@@ -14,7 +14,7 @@ from agentd.config import Settings, configuration
 from agentd.containerizer.launcher_link import LauncherLink
 from agentd.containerizer.launcher_process import LauncherCommand, cgroup_parent
 from agentd.host import agent_identity, host_resources
-from agentd.lock import StateLock
+from agentd.lock import IdentityLock, StateLock
 from isolators.contract import HostFacts
 from isolators.host import read_host_facts
 from paddock.daemon import open_files
@@ -64,6 +64,9 @@ def _run(settings: Settings, arguments: Sequence[str]) -> int:
     lock = StateLock(settings.state_dir)
     lock.take()
     identity = agent_identity(settings.state_dir)
+    # Held until the process ends.
+    claim = IdentityLock(identity, settings.state_dir)
+    claim.take()
     resources = host_resources(settings)
     reconfiguration.check(settings, resources, identity)
     reconfiguration.remember(settings, resources)
@@ -87,6 +90,7 @@ def _run(settings: Settings, arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILURE
     finally:
+        claim.release()
         lock.release()
     return 0
 

@@ -334,21 +334,6 @@ async def test_a_torn_tail_is_cut(agentd: AgentdProcess) -> None:
 
 
 @pytest.mark.no_cgroups
-def test_a_second_agent_on_the_same_state_says_so(agentd: AgentdProcess) -> None:
-    arguments = [f"--state-dir={agentd.directory}/state", f"--listen=unix:{agentd.directory}/other.sock"]
-    second = subprocess.run(
-        [sys.executable, "-m", "agentd", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30 * TIME_SCALE,
-        check=False,
-    )
-    assert second.returncode == 2
-    assert f"agentd with pid {agentd.pid} uses this state already" in second.stderr
-    assert "Traceback" not in second.stderr
-
-
-@pytest.mark.no_cgroups
 async def test_garbage_on_its_sockets_hurts_nobody(agentd: AgentdProcess) -> None:
     run = agentd.directory / "state" / "run"
     async with calling(agentd.address) as agent:
