@@ -21,7 +21,7 @@ SCRIPT = 'echo one; until [ -e "$0" ]; do sleep 0.1; done; echo two; exit 7'
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OneHost]:
     """A master that soon calls a silent agent unreachable."""
-    host = OneHost.make(master_arguments=["--agent-ping-timeout=500ms", "--max-agent-ping-timeouts=2"])
+    host = OneHost.make(master_arguments=["--agent-ping-timeout=1s", "--max-agent-ping-timeouts=2"])
     try:
         host.start()
         yield host
