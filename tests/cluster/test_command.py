@@ -48,7 +48,7 @@ def test_what_is_closed_keeps_nothing_from_its_end(paddock: Command, closed: str
 def test_output_that_cannot_be_written_is_no_success(paddock: Command, then: str) -> None:
     script = f"exec '{PADDOCK}' run -- /bin/sh -c 'echo out{then}' >/dev/full"
     done = subprocess.run(
-        ["/bin/bash", "-c", script], capture_output=True, check=False, timeout=40, env=paddock.environment
+        ["/bin/bash", "-c", script], capture_output=True, check=False, timeout=60, env=paddock.environment
     )
     assert (done.returncode, done.stderr) == (1, b"paddock run: stdout: No space left on device\n")
 
