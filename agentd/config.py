@@ -259,7 +259,7 @@ class Settings:
     )
     docker_call_timeout_s: float = setting(
         docker_settings.DEFAULT_CALL_TIMEOUT_S,
-        "docker: an engine that does not answer a question for so long is taken to be hung; a change has a minute at least",
+        "docker: an engine that does not answer a question for so long is hung; a change has a minute at least, new limits 12s",
         _INTERVAL_S,
         name="docker_call_timeout",
     )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from agentd.containerizer.contract import Containerizer, ExecSession, Post, Restored
 from agentd.containerizer.engine_creations import EngineCreations, docker_of
 from agentd.containerizer.engine_preparations import EnginePreparations
+from agentd.containerizer.engine_sizes import EngineSizes
 from agentd.containerizer.launcher_process import isolated
 from agentd.containerizer.native import NativeContainerizer
 from agentd.core.events import (
@@ -58,6 +59,7 @@ class DockerContainerizer(Containerizer):
     """For the event loop's thread. `hold_with` first."""
 
     _native: NativeContainerizer
+    _sizes: EngineSizes
 
     def __init__(
         self, *, engine: DockerEngine, images: Images, notes: Notes, host: HostFacts, sandbox_at: str, post: Post
@@ -85,14 +87,20 @@ class DockerContainerizer(Containerizer):
         """What a shim has said of a stand-in, until that has said that it has started the container."""
         self._removing: dict[ContainerId, asyncio.Task[None]] = {}
         """From the engine: what its stand-in has seen the end of."""
-        self._sizes: dict[ContainerId, ContainerConfig] = {}
-        """The size that is being tried, while the engine has not taken it."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_recovered = False
 
     def hold_with(self, native: NativeContainerizer) -> None:
         """By it, whose events come to `hear`, and who asks `stand_in`."""
         self._native = native
+        self._sizes = EngineSizes(
+            engine=self._engine,
+            notes=self._notes,
+            native=native,
+            configs=self._configs,
+            post=self._post,
+            track=self._track,
+        )
 
     async def start(self) -> None:
         """With an engine or without."""
@@ -148,8 +156,8 @@ class DockerContainerizer(Containerizer):
                 self._track(self._ended(event.container_id, event.record))
             case Concluded() if event.container_id in self._configs or event.container_id in self._removing:
                 self._track(self._concluded(event))
-            case Resized() if event.container_id in self._sizes:
-                self._track(self._resized(self._sizes.pop(event.container_id), event))
+            case Resized():
+                self._sizes.hear(event)
             case _:
                 self._post(event)
 
@@ -259,49 +267,7 @@ class DockerContainerizer(Containerizer):
 
     def resize(self, config: ContainerConfig) -> None:
         """Our cgroup first, then the engine's."""
-        self._sizes[config.container_id] = config
-        self._track(self._resize(config))
-
-    async def _resize(self, wanted: ContainerConfig) -> None:
-        container_id = wanted.container_id
-        earlier = self._configs.get(container_id)
-        try:
-            if earlier is not None and await self._has_quota_beneath(earlier):
-                await self._engine.update(self._engine_id(container_id), creation.NO_QUOTA)
-        except PaddockError as error:
-            self._sizes.pop(container_id, None)
-            self._post(Resized(container_id=container_id, error=error))
-            return
-        self._native.resize(wanted)
-
-    async def _has_quota_beneath(self, config: ContainerConfig) -> bool:
-        """v1's kernel refuses a quota that is below one of a cgroup further down."""
-        plan = await self._native.plan(config.container_id, config)
-        return any(write.file == creation.V1_QUOTA for write in plan.writes)
-
-    async def _limit(self, config: ContainerConfig) -> None:
-        plan = await self._native.plan(config.container_id, config)
-        limits = creation.new_limits(plan.writes, config.limits)
-        await self._engine.update(self._engine_id(config.container_id), limits)
-
-    def _engine_id(self, container_id: ContainerId) -> str:
-        note = self._notes.read(container_id)
-        return note.engine_id if note else ""
-
-    async def _resized(self, wanted: ContainerConfig, event: Resized) -> None:
-        container_id = event.container_id
-        earlier = self._configs.get(container_id)
-        try:
-            if event.error is None and earlier is not None:
-                await self._limit(wanted)
-                self._configs[container_id] = wanted
-            elif earlier is not None and await self._has_quota_beneath(earlier):
-                await self._limit(earlier)
-        except PaddockError as error:
-            if event.error is None and earlier is not None:
-                event = Resized(container_id=container_id, error=error)
-                self._native.resize(earlier)
-        self._post(event)
+        self._sizes.resize(config)
 
     async def check_resize(self, config: ContainerConfig) -> None:
         """What isolators say."""
@@ -328,7 +294,8 @@ class DockerContainerizer(Containerizer):
         if (removing := self._removing.get(container_id)) is not None:
             await asyncio.wait([removing])
         self._creations.forget(container_id)
-        for known in (self._configs, self._started, self._removing, self._sizes):
+        self._sizes.forget(container_id)
+        for known in (self._configs, self._started, self._removing):
             known.pop(container_id, None)
         self._post(event)
 

@@ -116,9 +116,9 @@ class Calls:
         """Changes nothing. Raises what the table has for the engine's answer, EngineUnresponsive, EngineAbsent."""
         return await self._ask(self.looks, call, ask, self.limits.look_s)
 
-    async def change(self, call: Call, ask: Callable[[Client], Result]) -> Result:
+    async def change(self, call: Call, ask: Callable[[Client], Result], *, deadline_s: float | None = None) -> Result:
         """The same, for what takes the engine longer."""
-        return await self._ask(self.changes, call, ask, self.limits.change_s)
+        return await self._ask(self.changes, call, ask, self.limits.change_s if deadline_s is None else deadline_s)
 
     async def attempt(self, call: Call, asked: Callable[[], Awaitable[Result]]) -> Result:
         """Refused at once when the circuit is open; else whatever comes of it is an error of ours, and counted."""
@@ -128,8 +128,8 @@ class Calls:
     def check(self, call: Call) -> None:
         """Raises EngineUnresponsive or EngineAbsent at once while the circuit is open."""
         if not self._breaker.lets_through:
-            make = absent if self._is_absent else unresponsive
-            raise make(call, f"was not asked: {self._state.words}")
+            why = f"was not asked: {self._state.words}"
+            raise absent(call, why) if self._is_absent else unresponsive(call, why, was_asked=False)
 
     def failed(self, call: Call, error: Exception) -> PaddockError:
         """The error of ours for what has happened outside of `attempt`; it counts as if it were inside."""
@@ -154,7 +154,7 @@ class Calls:
         try:
             result = await asked
         except NotSent as error:
-            raise unresponsive(call, f"was not asked: {error}") from None
+            raise unresponsive(call, f"was not asked: {error}", was_asked=False) from None
         except Exception as error:
             known = self.failed(call, error)
             if known is error:

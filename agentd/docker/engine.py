@@ -92,7 +92,8 @@ class DockerEngine:
     async def update(self, container: str, limits: Body) -> None:
         """The limits of a running container, in the words of HostConfig. Raises NotFound, InvalidRequest."""
         call = self.calls.call("change the limits of", "container", container)
-        await self.calls.change(call, lambda client: client.update_limits(container, limits))
+        deadline_s = self.calls.limits.update_s
+        await self.calls.change(call, lambda client: client.update_limits(container, limits), deadline_s=deadline_s)
 
     async def create_exec(self, container: str, order: ExecOrder) -> str:
         """The engine's id for it; nothing runs yet. Raises NotFound, ContainerNotRunning."""

@@ -29,14 +29,15 @@ class PortInUse(EngineFailure):
 
 
 class EngineUnresponsive(TimedOut):
-    """No answer within the deadline, or none is waited for any more. Whether the call had its effect is not known, unless the
-    message says that the engine was not asked.
+    """No answer within the deadline, or none is waited for any more. Whether a call that `was_asked` had its effect, or will
+    have it, is not known.
     """
 
-    def __init__(self, message: str, why: str) -> None:
+    def __init__(self, message: str, why: str, *, was_asked: bool) -> None:
         """`why`: in short, for the engine's state."""
         super().__init__(message)
         self.why = why
+        self.was_asked = was_asked
 
 
 class EngineAbsent(Unavailable):
@@ -219,10 +220,22 @@ def pull_failure_of(call: Call, said: str) -> PullFailed:
     return PullFailed(_sentence(call, Answer(status=0, said=said), row.remedy), row.problem)
 
 
-def unresponsive(call: Call, why: str) -> EngineUnresponsive:
+def unresponsive(call: Call, why: str, *, was_asked: bool = True) -> EngineUnresponsive:
     """`why`: what was waited for, and how long; or why it was not asked."""
     remedy = "see whether `docker version` answers on the agent's host; restart the engine if not"
-    return EngineUnresponsive(f"cannot {call}: the Docker engine at {call.socket} {why}; {remedy}", why)
+    words = f"cannot {call}: the Docker engine at {call.socket} {why}; {remedy}"
+    return EngineUnresponsive(words, why, was_asked=was_asked)
+
+
+def not_resized(error: PaddockError, kept: PaddockError | None = None) -> PaddockError:
+    """New limits that an engine has not taken. `kept`: why our cgroup, above the engine's, has not the earlier ones again."""
+    if not isinstance(error, EngineUnresponsive):
+        return error if kept is None else Unavailable(f"{error}; its earlier limits could not be put back: {kept}")
+    words = "every earlier limit is in force" if kept is None else f"its earlier limits could not be put back: {kept}"
+    if error.was_asked:
+        words += "; should the engine still apply the new ones when it answers, they are taken back"
+    words = f"{error}; {words} (`paddock explain` shows what holds)"
+    return EngineUnresponsive(words, error.why, was_asked=error.was_asked)
 
 
 def absent(call: Call, why: str, *, may_not_ask: bool = False) -> EngineAbsent:

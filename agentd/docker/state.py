@@ -37,13 +37,15 @@ class EngineState:
 class EngineLimits:
     """Deadlines. `look_s`: of what only asks; `change_s`: of create, start, remove and the like, on a busy host.
 
-    A pull may take `pull_s` as a whole, and bring nothing for `pull_silence_s`; so many go on at once from one registry.
+    `update_s`: of new limits; two of these in a row end before whoever asked has waited for its 30 s. A pull may take `pull_s`
+    as a whole, and bring nothing for `pull_silence_s`; so many go on at once from one registry.
     """
 
     ping_s: float = 5
     ping_every_s: float = 5
     look_s: float = 15
     change_s: float = 60
+    update_s: float = 12
     pull_s: float = 900
     pull_silence_s: float = 60
     pulls_per_registry_count: int = 4

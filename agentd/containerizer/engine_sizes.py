@@ -1,0 +1,142 @@
+"""Another size for a container that the engine runs: in our own cgroup first, then in the engine's beneath."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+
+from agentd.containerizer.contract import Post
+from agentd.containerizer.native import NativeContainerizer
+from agentd.core.events import Resized
+from agentd.docker import creation
+from agentd.docker.engine import DockerEngine
+from agentd.docker.failures import EngineAbsent, EngineUnresponsive, not_resized
+from agentd.docker.notes import Notes
+from agentd.docker.parameters import Body
+from paddock.model.container import ContainerConfig
+from paddock.model.errors import PaddockError
+from paddock.model.ids import ContainerId
+
+_LOOK_AGAIN_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class EngineSizes:
+    """For the event loop's thread. `configs`: of the containers that there are. `post` hears one Resized of each size."""
+
+    engine: DockerEngine
+    notes: Notes
+    native: NativeContainerizer
+    configs: MutableMapping[ContainerId, ContainerConfig]
+    post: Post
+    track: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+    _tried: dict[ContainerId, ContainerConfig] = field(default_factory=dict)
+    """In our cgroup, while the engine has not taken it."""
+    _refused: dict[ContainerId, PaddockError] = field(default_factory=dict)
+    """Why the engine has not taken it, while ours is put back."""
+    _doubted: dict[ContainerId, asyncio.Task[None] | None] = field(default_factory=dict)
+    """What the engine was told, and has not answered: it does what it has read when it goes on, which nobody hears then."""
+
+    def resize(self, wanted: ContainerConfig) -> None:
+        """See the contract."""
+        container_id = wanted.container_id
+        if (telling := self._doubted.get(container_id)) is not None:
+            telling.cancel()
+        self._tried[container_id] = wanted
+        self.track(self._begin(wanted))
+
+    def hear(self, event: Resized) -> None:
+        """Of ours."""
+        container_id = event.container_id
+        if (wanted := self._tried.pop(container_id, None)) is not None:
+            self.track(self._written(wanted, event))
+        elif (error := self._refused.pop(container_id, None)) is not None:
+            self._settle(replace(event, error=not_resized(error, event.error)))
+        else:
+            self.post(event)
+
+    def forget(self, container_id: ContainerId) -> None:
+        """Idempotent."""
+        telling = self._doubted.get(container_id)
+        if telling is not None:
+            telling.cancel()
+        known: Mapping[ContainerId, object]
+        for known in (self._tried, self._refused, self._doubted):
+            known.pop(container_id, None)
+
+    async def _begin(self, wanted: ContainerConfig) -> None:
+        container_id = wanted.container_id
+        earlier = self.configs.get(container_id)
+        try:
+            if earlier is not None and await self._has_quota_beneath(earlier):
+                await self._tell(container_id, creation.NO_QUOTA)
+        except PaddockError as error:
+            self._tried.pop(container_id, None)
+            self._settle(Resized(container_id=container_id, error=not_resized(error)))
+            return
+        self.native.resize(wanted)
+
+    async def _has_quota_beneath(self, config: ContainerConfig) -> bool:
+        """v1's kernel refuses a quota that is below one of a cgroup further down."""
+        plan = await self.native.plan(config.container_id, config)
+        return any(write.file == creation.V1_QUOTA for write in plan.writes)
+
+    async def _written(self, wanted: ContainerConfig, event: Resized) -> None:
+        container_id = event.container_id
+        earlier = self.configs.get(container_id)
+        try:
+            if event.error is None and earlier is not None:
+                await self._limit(wanted)
+                self.configs[container_id] = wanted
+            elif earlier is not None and await self._has_quota_beneath(earlier):
+                await self._limit(earlier)
+        except PaddockError as error:
+            if event.error is None and earlier is not None:
+                # Told when ours is as it was.
+                self._refused[container_id] = error
+                self.native.resize(earlier)
+                return
+        self._settle(event)
+
+    async def _limit(self, config: ContainerConfig) -> None:
+        plan = await self.native.plan(config.container_id, config)
+        await self._tell(config.container_id, creation.new_limits(plan.writes, config.limits))
+        self._doubted.pop(config.container_id, None)
+
+    async def _tell(self, container_id: ContainerId, limits: Body) -> None:
+        try:
+            await self.engine.update(self._engine_id(container_id), limits)
+        except EngineUnresponsive as error:
+            if error.was_asked:
+                self._doubted.setdefault(container_id, None)
+            raise
+
+    def _engine_id(self, container_id: ContainerId) -> str:
+        note = self.notes.read(container_id)
+        return note.engine_id if note else ""
+
+    def _settle(self, event: Resized) -> None:
+        self.post(event)
+        if event.container_id in self._doubted:
+            self._doubted[event.container_id] = self.track(self._tell_again(event.container_id))
+
+    async def _tell_again(self, container_id: ContainerId) -> None:
+        """What holds, until the engine has taken it."""
+        while (config := self.configs.get(container_id)) is not None:
+            try:
+                # One that answers this goes on: what it has read earlier it does before what it is told now.
+                await self.engine.inspect(self._engine_id(container_id))
+                await self._limit(config)
+            except (EngineUnresponsive, EngineAbsent):
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                await self.engine.calls.until_reachable()
+            except PaddockError as error:
+                _log.warning(
+                    "the engine may hold another size", extra={"container_id": container_id, "error": str(error)}
+                )
+                return
+            else:
+                return

@@ -1,0 +1,88 @@
+"""Another size for a Docker task whose engine hangs just then: who asked is told in time, and it is so afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.engine import images
+from testbed.engine.engine import PATIENCE_S, Engine
+from testbed.one_host import OneHost
+from tests.cluster.conftest import Command
+
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def host(engine: Engine) -> Iterator[OneHost]:
+    made = OneHost.make(agent_arguments=["--containerizers=docker", f"--docker-socket={engine.socket}"])
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def paddock(host: OneHost) -> Command:
+    return Command(host=host)
+
+
+def in_force(paddock: Command, task: str, file: str) -> str:
+    rows = json.loads(paddock.text("explain", task, "-o", "json"))["limits"]
+    (found,) = [str(row["in_force"]) for row in rows if row["path"].endswith(f"/{file}")]
+    return found
+
+
+@pytest.mark.parametrize(
+    "asked", [("--mem=32MiB",), ("--mem-limit=96MiB",), ("--cpus-limit=0.5",)], ids=["smaller", "larger", "quota"]
+)
+def test_a_size_that_a_hung_engine_has_not_taken_is_refused_in_time_and_not_taken_later(
+    paddock: Command, hurt_engine: Engine, asked: tuple[str, ...]
+) -> None:
+    name = f"sized{asked[0].partition('=')[0]}-{asked[0].rpartition('=')[2]}"
+    limits = ("--mem=48MiB", "--cpus-limit=0.25")
+    words = ("run", f"--name={name}", f"--docker={images.BUSYBOX}", "--network=none", *limits, "--", "sleep", "1000")
+    running = paddock.start(*words)
+    task = paddock.task(name, "running")
+    with images.client(hurt_engine) as api:
+        (engine_id,) = [each["Id"] for each in api.containers(filters={"label": f"paddock.task-id={task}"})]
+        earlier = api.inspect_container(engine_id)["HostConfig"]
+        begun_s = time.time()
+        hurt_engine.pause()
+        done = paddock("update", task, *asked)
+        took_s = time.time() - begun_s
+        said = done.stderr.decode()
+        assert done.returncode != 0
+        assert "Docker engine at" in said, said
+        assert "did not answer within 12 s; see whether `docker version` answers" in said, said
+        assert "every earlier limit is in force; should the engine still apply" in said, said
+        assert took_s < 30, said
+        assert in_force(paddock, task, "memory.limit_in_bytes") == str(48 * MIB)
+        assert in_force(paddock, task, "cpu.cfs_quota_us") == "25000"
+        hurt_engine.resume()
+        # It does what it has read; and then what it is told again.
+        deadline_s = time.monotonic() + PATIENCE_S
+        while len(updates(hurt_engine, engine_id, since_s=begun_s)) < 2:
+            assert time.monotonic() < deadline_s, "it was not told again, or had not read it"
+            time.sleep(0.1)
+        found = api.inspect_container(engine_id)["HostConfig"]
+    assert {key: found[key] for key in ("Memory", "MemorySwap", "CpuQuota")} == {
+        "Memory": earlier["Memory"],
+        "MemorySwap": earlier["MemorySwap"],
+        "CpuQuota": earlier["CpuQuota"],
+    }
+    assert paddock("update", task, "--pids=44").returncode == 0, "it is asked as ever"
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+
+
+def updates(engine: Engine, engine_id: str, *, since_s: float) -> list[object]:
+    with images.client(engine) as api:
+        filters = {"container": engine_id, "event": "update"}
+        return list(api.events(since=int(since_s), until=int(time.time()) + 1, filters=filters))
