@@ -101,6 +101,8 @@ def _split(name: str, text: str, field: str) -> tuple[str, str]:
     for component in repository.removeprefix(_OFFICIAL).split("/"):
         if not _COMPONENT.fullmatch(component):
             remedy = f"its part {component!r} is no name: use a-z and 0-9, between them one of . _ __ or dashes"
+            if component == name.partition("/")[0] and slash:
+                remedy += "; a registry's host is known by a dot or a port (HOST:443/…)"
             raise InvalidRequest(field, text, remedy)
     if len(registry) + 1 + len(repository) > IMAGE_NAME_LIMIT_BYTES:
         raise InvalidRequest(field, text, f"use at most {IMAGE_NAME_LIMIT_BYTES} bytes for registry and repository")
@@ -108,8 +110,8 @@ def _split(name: str, text: str, field: str) -> tuple[str, str]:
 
 
 def _is_registry(first: str) -> bool:
-    """Docker's rule: a first part that no repository's name could be, `localhost`, or one with a dot."""
-    return first == "localhost" or "." in first or ":" in first or first != first.lower()
+    """Every Docker's rule. To newer ones a capital letter says so too; older ones refuse it as a repository's."""
+    return first == "localhost" or "." in first or ":" in first
 
 
 def _check_registry(registry: str, text: str, field: str) -> None:

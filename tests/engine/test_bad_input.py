@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from testbed.engine import images
@@ -75,6 +76,14 @@ def test_an_image_without_a_command_wants_one(paddock: Command) -> None:
     done = paddock("run", "--name=nothing", f"--docker={images.BUSYBOX}", "--network=none")
     assert done.returncode == 125
     assert b"command.arguments: [] is not accepted: the image has no command of its own" in done.stderr, done.stderr
+
+
+def test_what_an_engine_takes_for_no_reference_is_refused_before_it_is_asked(paddock: Command, engine: Engine) -> None:
+    with images.client(engine) as api, pytest.raises(docker.errors.APIError, match="repository name must be lowercase"):
+        api.pull("UPPER/x", "latest")
+    done = paddock("run", "--name=upper", "--docker=UPPER/x", "--", "true")
+    assert (done.returncode, b"its part 'UPPER' is no name" in done.stderr) == (2, True), done
+    assert not [task for task in json.loads(paddock.text("ps", "-a", "-o", "json")) if task["task"]["name"] == "upper"]
 
 
 def test_a_parameter_that_the_operator_does_not_allow_is_named(paddock: Command) -> None:

@@ -30,7 +30,7 @@ ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
         ("127.0.0.1:5000/a/b/c", "127.0.0.1:5000", "a/b/c", "", "", "127.0.0.1:5000/a/b/c:latest"),
         ("[::1]:5000/x", "[::1]:5000", "x", "", "", "[::1]:5000/x:latest"),
         ("[fe80::1]:1/x:V_1", "[fe80::1]:1", "x", "V_1", "", "[fe80::1]:1/x:V_1"),
-        ("Host/x", "Host", "x", "", "", "Host/x:latest"),
+        ("Host:443/x", "Host:443", "x", "", "", "Host:443/x:latest"),
         ("r.example/a__b/c---d/e.f", "r.example", "a__b/c---d/e.f", "", "", "r.example/a__b/c---d/e.f:latest"),
         (f"x@{SHA256}", "docker.io", "library/x", "", SHA256, f"docker.io/library/x@{SHA256}"),
         (f"r.example:1/x:2@{SHA512}", "r.example:1", "x", "2", SHA512, f"r.example:1/x@{SHA512}"),
@@ -54,6 +54,10 @@ def test_every_spelling_is_one_value(
         ("a" * 1_025, "at most 1024 ASCII characters"),
         ("büsybox", "ASCII"),
         ("Busybox", "its part 'Busybox' is no name"),
+        (
+            "UPPER/x",
+            "its part 'UPPER' is no name: use a-z and 0-9, between them one of . _ __ or dashes; a registry's host",
+        ),
         ("a/B", "its part 'B' is no name"),
         ("a//b", "its part '' is no name"),
         ("/a", "its part '' is no name"),
@@ -108,7 +112,9 @@ components = st.tuples(words, st.lists(st.tuples(separators, words), max_size=2)
     lambda parts: parts[0] + "".join(separator + word for separator, word in parts[1])
 )
 hosts = st.one_of(
-    st.sampled_from(["docker.io", "localhost", "localhost:5000", "[::1]:5000", "10.0.0.1:80", "R", "r.example:65535"]),
+    st.sampled_from(
+        ["docker.io", "localhost", "localhost:5000", "[::1]:5000", "10.0.0.1:80", "R:1", "r.example:65535"]
+    ),
     st.builds("{}.{}:{}".format, words, words, st.integers(1, 65_535)),
 )
 digests = st.one_of(
