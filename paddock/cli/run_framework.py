@@ -59,6 +59,14 @@ async def run_request(request: RunRequest, masters: tuple[str, ...]) -> int:
     return exit_code_of_status(status)
 
 
+def _was_launched(status: TaskStatus) -> bool:
+    """A command that has begun ends with an exit code or a signal; of one that was stopped before that there is no output."""
+    evidence = status.evidence
+    if evidence is None:
+        return True
+    return evidence.launch_failure is None and (evidence.exit_code is not None or evidence.signal is not None)
+
+
 class _Run:
     """The task's way: wanted, launched, running, ended."""
 
@@ -83,9 +91,7 @@ class _Run:
             if status is None:
                 self._streams.stop()
             else:
-                await self._streams.drain(
-                    was_launched=status.evidence is None or status.evidence.launch_failure is None
-                )
+                await self._streams.drain(was_launched=_was_launched(status))
         finally:
             for task in (*running, *self._kills):
                 task.cancel()

@@ -364,6 +364,19 @@ def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, en
         api.remove_image(f"{repository}:1")
 
 
+def test_a_kill_during_a_pull_says_nothing_of_output_that_never_was(paddock: Command, engine: Engine) -> None:
+    with running_registry(engine, port=5008) as registry:
+        registry.pause()
+        image = f"{registry.address}/never:1"
+        running = paddock.start(*docker("--name=waits", "--", "true", image=image))
+        task = paddock.task("waits", "starting")
+        paddock.text("kill", task)
+        said = running.communicate(timeout=PATIENCE_S)[1].decode()
+        registry.resume()
+    assert described(paddock, "waits")["state"] == "TASK_KILLED"
+    assert "cannot be followed" not in said
+
+
 @pytest.mark.parametrize("place", ["/big", "/", "/volume"])
 def test_what_is_written_into_image_and_volumes_counts_as_disk_and_is_named(paddock: Command, place: str) -> None:
     script = f"mkdir -p {place}; dd if=/dev/zero of={place}/file bs=1M count=40 2>/dev/null; sleep 1000"
