@@ -220,7 +220,8 @@ class DockerContainerizer(Containerizer):
             self._remove_soon(container_id, note.engine_id, has_ended=True)
         if started is not None and note is not None and note.failed is None:
             del self._started[container_id]
-            self._post(replace(started, pid=note.pid or started.pid))
+            unapplied = (*started.unapplied, *self._creations.warnings(container_id))
+            self._post(replace(started, pid=note.pid or started.pid, unapplied=unapplied))
             if not note.has_ended:
                 self._track(self._count_disk(container_id, note))
 

@@ -38,6 +38,7 @@ class EngineCreations:
     _bringing: set[ContainerId] = field(default_factory=set)
     """Of those under way the ones that wait for their image once more."""
     _engine_ids: dict[ContainerId, str] = field(default_factory=dict)
+    _warnings: dict[ContainerId, tuple[str, ...]] = field(default_factory=dict)
     _failures: dict[ContainerId, LaunchFailure] = field(default_factory=dict)
 
     def begin(self, config: ContainerConfig, native: NativeContainerizer, heard: Heard) -> None:
@@ -52,6 +53,10 @@ class EngineCreations:
     def engine_id(self, container_id: ContainerId) -> str:
         """Empty: this agent has had nothing created for it."""
         return self._engine_ids.get(container_id, "")
+
+    def warnings(self, container_id: ContainerId) -> tuple[str, ...]:
+        """What engine or kernel do not have, and have left out."""
+        return tuple(f"the engine warns: {words}" for words in self._warnings.get(container_id, ()))
 
     def take_failure(self, container_id: ContainerId) -> LaunchFailure | None:
         """Why the engine has not created it."""
@@ -71,6 +76,7 @@ class EngineCreations:
     def forget(self, container_id: ContainerId) -> None:
         """Idempotent."""
         self._engine_ids.pop(container_id, None)
+        self._warnings.pop(container_id, None)
         self._failures.pop(container_id, None)
 
     def cancel(self) -> tuple[asyncio.Task[None], ...]:
@@ -84,7 +90,8 @@ class EngineCreations:
         container_id = config.container_id
         try:
             plan = await native.plan(container_id, config)
-            engine_id = self._engine_ids[container_id] = await self._created(config, plan, heard)
+            engine_id, self._warnings[container_id] = await self._created(config, plan, heard)
+            self._engine_ids[container_id] = engine_id
             self.notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
             if container_id not in self._under_way:
@@ -93,7 +100,7 @@ class EngineCreations:
             self.notes.give_up(container_id, failure.stage, failure.message)
             native.kill(container_id, 9, 0)
 
-    async def _created(self, config: ContainerConfig, plan: LaunchPlan, heard: Heard) -> str:
+    async def _created(self, config: ContainerConfig, plan: LaunchPlan, heard: Heard) -> tuple[str, tuple[str, ...]]:
         directory = self.host.place(config.container_id).directory("memory") or ""
         place = creation.Place(cgroup_parent=self.hierarchy.kernel_path(directory), sandbox_at=self.sandbox_at)
         docker = docker_of(config)

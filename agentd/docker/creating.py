@@ -17,8 +17,12 @@ RETRIES_COUNT = 50
 _log = logging.getLogger(__name__)
 
 
-async def create_once(engine: DockerEngine, leftovers: Leftovers, config: ContainerConfig, order: Body) -> str:
-    """The engine's id for it. Raises AlreadyExists for a name that is somebody else's, and all that `create` raises."""
+async def create_once(
+    engine: DockerEngine, leftovers: Leftovers, config: ContainerConfig, order: Body
+) -> tuple[str, tuple[str, ...]]:
+    """The engine's id for it, and its warnings. Raises AlreadyExists for a name that is somebody else's, and
+    all that `create` raises.
+    """
     container_id = config.container_id
     name = creation.name_of(config.agent_id, container_id)
     for retries_left in range(RETRIES_COUNT, -1, -1):
@@ -32,8 +36,8 @@ async def create_once(engine: DockerEngine, leftovers: Leftovers, config: Contai
                 continue
             if found is None or not leftovers.is_ours(found, container_id):
                 raise
-            return found.engine_id
+            return found.engine_id, ()
         for words in warnings:
             _log.warning("the engine warns", extra={"container_id": container_id, "words": words})
-        return engine_id
+        return engine_id, warnings
     raise AssertionError("the last try returns or raises")

@@ -364,6 +364,14 @@ def test_an_image_that_is_removed_under_us_is_brought_again(paddock: Command, en
         api.remove_image(f"{repository}:1")
 
 
+def test_what_the_engine_leaves_out_with_a_warning_is_told(paddock: Command) -> None:
+    """Since Linux 5.0 cgroup v1 has no file for this."""
+    assert paddock(*docker("--name=warned", "--parameter=blkio-weight=500", "--", "true")).returncode == 0
+    assert "the engine warns: Your kernel does not support Block I/O weight" in paddock.text(
+        "describe", newest(paddock, "warned")
+    )
+
+
 def test_a_kill_during_a_pull_says_nothing_of_output_that_never_was(paddock: Command, engine: Engine) -> None:
     with running_registry(engine, port=5008) as registry:
         registry.pause()

@@ -72,7 +72,8 @@ class TakenEngine(DockerEngine):
 
 async def created(*shown: EngineContainer | None) -> str:
     engine = TakenEngine(cast("Calls", None), list(shown))
-    return await create_once(engine, Leftovers(engine, HOST), CONFIG, {})
+    engine_id, _ = await create_once(engine, Leftovers(engine, HOST), CONFIG, {})
+    return engine_id
 
 
 @pytest.fixture(autouse=True)
