@@ -21,7 +21,7 @@ from paddock.daemon import open_files
 from paddock.daemon.config import Shown
 from paddock.daemon.huge_pages import use_huge_pages
 from paddock.daemon.log_output import set_up_logging
-from paddock.doctor.agents import AgentPlaces, write_places
+from paddock.doctor.agents import AgentPlaces, read_places, write_places
 from paddock.model.errors import CheckpointError, ConfigError, PaddockError
 from paddock.model.task import ContainerType
 
@@ -114,13 +114,23 @@ def _write_places(settings: Settings, host: HostFacts) -> None:
         work_dir=settings.work_dir,
         cgroup_roots=host.cgroup_roots,
         listen=tuple(unix),
-        docker_socket=settings.docker_socket if ContainerType.DOCKER in settings.containerizers else "",
+        docker_socket=_docker_socket(settings),
         masters=settings.master,
     )
     try:
         write_places(places)
     except OSError as error:
         _log.warning("doctor will not find all of this agent", extra={"error": str(error)})
+
+
+def _docker_socket(settings: Settings) -> str:
+    """Of an agent that runs Docker tasks, or has: what they have left in the engine is there until it runs such again, and so
+    long their notes are.
+    """
+    if ContainerType.DOCKER in settings.containerizers:
+        return settings.docker_socket
+    earlier, notes = read_places(settings.state_dir), f"{settings.state_dir}/docker"
+    return earlier.docker_socket if earlier is not None and os.path.isdir(notes) and os.listdir(notes) else ""
 
 
 def _launcher(settings: Settings, host: HostFacts) -> LauncherLink:

@@ -102,8 +102,9 @@ def _of_container(agent: AgentTraces, container: EngineContainerTraces, min_age_
         remedy = f"look again when it is {min_age_s:.0f} s old"
         return say(Verdict.WAITS, f"{why}; made {container.age_s:.0f} s ago", remedy)
     if not agent.agentd_pid:
-        return say(Verdict.WAITS, why, "agentd removes it when it starts")
-    return say(Verdict.WRONG, why, f"start agentd anew, which removes it, or `docker rm -f {container.name}`")
+        return say(Verdict.WAITS, why, "agentd removes it when it starts with docker among its --containerizers")
+    remedy = f"start agentd anew with docker among its --containerizers, which removes it, or `docker rm -f {container.name}`"
+    return say(Verdict.WRONG, why, remedy)
 
 
 def is_held(container: ContainerTraces) -> bool:

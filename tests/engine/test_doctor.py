@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
+from testbed.one_host import OneHost
 from tests.agentd_process import AgentdProcess, running_agentd
+from tests.cluster.conftest import Command
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
@@ -25,7 +28,11 @@ def agentd(engine: Engine) -> Iterator[AgentdProcess]:
 
 
 def doctor(agentd: AgentdProcess, *, min_age: str = "0s") -> list[dict[str, str]]:
-    words = ["doctor", "-o", "json", f"--min-age={min_age}", f"--state-dir={agentd.directory}/state"]
+    return doctor_of(f"{agentd.directory}/state", min_age=min_age)
+
+
+def doctor_of(state_dir: str, *, min_age: str = "0s") -> list[dict[str, str]]:
+    words = ["doctor", "-o", "json", f"--min-age={min_age}", f"--state-dir={state_dir}"]
     done = subprocess.run([sys.executable, "-m", "paddock.cli", *words], capture_output=True, check=False)
     assert done.stdout, done.stderr
     return [each for each in json.loads(done.stdout) if each["kind"].startswith("engine")]
@@ -76,3 +83,45 @@ def test_what_nobody_holds_in_the_engine_is_named_and_agentd_takes_it_at_its_sta
     finally:
         with images.client(engine) as api:
             api.remove_container(foreign["Id"])
+
+
+def test_what_stays_in_the_engine_of_an_agent_that_runs_docker_no_more_is_told_until_it_does(engine: Engine) -> None:
+    host = OneHost.make(agent_arguments=[])
+    config, paddock = Path(host.directory, "empty.toml"), Command(host=host)
+
+    def run(*types: str) -> None:
+        config.write_text(f"containerizers = {json.dumps(types)}\ndocker_socket = {json.dumps(str(engine.socket))}\n")
+        host.agentd.start()
+        paddock.until_registered()
+
+    def verdicts() -> list[tuple[str, str]]:
+        found = doctor_of(f"{host.directory}/agent")
+        return [(each["verdict"], each["remedy"]) for each in found if each["kind"] == "engine container"]
+
+    try:
+        host.start()
+        host.agentd.stop()
+        run("docker", "native")
+        running = paddock.start(
+            "run", "--name=stays", f"--docker={images.BUSYBOX}", "--network=none", "--", "sleep", "999"
+        )
+        task = paddock.task("stays", "running")
+        host.agentd.stop()
+        run("native")
+        assert verdicts() == [("fine", "")]
+        paddock.text("kill", task)
+        running.communicate(timeout=PATIENCE_S)
+        ((verdict, remedy),) = verdicts()
+        assert verdict == "wrong"
+        assert "docker among its --containerizers" in remedy
+        host.agentd.stop()
+        run("docker", "native")
+        deadline_s = time.monotonic() + PATIENCE_S
+        while verdicts():
+            assert time.monotonic() < deadline_s, "agentd leaves it there"
+            time.sleep(0.1)
+        host.agentd.stop()
+        run("native")
+        assert doctor_of(f"{host.directory}/agent") == [], "nothing of it is in an engine"
+    finally:
+        host.stop()
