@@ -160,12 +160,14 @@ def _read(path: str) -> str:
 
 
 def remove_cgroups(agent_id: str) -> None:
-    """The agent's own directories in each hierarchy, deepest first, and whatever a dead shim left in them.
+    """The agent's own directories in each hierarchy, deepest first, and whatever a dead shim left in them; a killed one's lock.
 
     One that cannot be removed is named.
     """
     if not agent_id:
         return
+    with suppress(FileNotFoundError):
+        os.unlink(f"/run/paddock-agent-{agent_id}.lock")
     deadline_s = time.monotonic() + STOP_TIMEOUT_S
     roots = glob.glob(f"/sys/fs/cgroup/**/paddock-{agent_id}", recursive=True)
     for root in roots:

@@ -1,6 +1,7 @@
 """Two agents at once: on one state, on a copy of it, and a name that somebody else has taken."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from paddock.wire.v1 import containers_pb2, tasks_pb2
+from agentd.lock import IdentityLock
+from paddock.model.errors import ConfigError
+from paddock.model.ids import AgentId
+from paddock.wire.v1 import containers_pb2
 from tests.agentd_process import TIME_SCALE, AgentdProcess
 from tests.kernel.agentd.calling import RUNNING, calling, shell
 
@@ -53,31 +57,36 @@ async def test_an_agent_on_a_copy_of_anothers_state_is_refused_before_it_does_an
         await agent.wait(running)
 
 
-_SQUATTER = """
-import os, socket, sys
-os.setgid(65534), os.setuid(65534)
-claims = socket.socket(socket.AF_UNIX)
-claims.bind("\\0paddock-agent-" + sys.argv[1])
-if sys.argv[2] == "full":
-    claims.listen(0)
-    asking = socket.socket(socket.AF_UNIX)
-    asking.connect(claims.getsockname())
-elif sys.argv[2] == "heard":
-    claims.listen()
-print("claimed", flush=True)
-sys.stdin.read()
-"""
+def test_who_comes_when_the_first_one_goes_has_a_lock_that_a_third_one_meets(tmp_path: Path) -> None:
+    """It may have opened the file that the first one takes away."""
+    agent_id = AgentId("test-locks")
+    first, second, third = (IdentityLock(agent_id, str(tmp_path)) for _ in range(3))
+    first.take()
+    path = Path(f"/run/paddock-agent-{agent_id}.lock")
+    assert (path.stat().st_mode & 0o777, path.read_text()) == (0o600, f"{os.getpid()}\n")
+    opened = os.open(path, os.O_RDWR)
+    first.release()
+    assert not path.exists()
+    with pytest.MonkeyPatch.context() as late:
+
+        def open_before(*_: object) -> int:
+            late.undo()
+            return opened
+
+        late.setattr(os, "open", open_before)
+        second.take()
+    with pytest.raises(ConfigError, match=rf"agentd with pid {os.getpid()} is agent {agent_id} on this host already"):
+        third.take()
+    second.release()
+    assert not path.exists()
 
 
-@pytest.mark.parametrize("how", ["heard", "full", "deaf"])
-async def test_another_users_claim_on_its_name_keeps_no_agent_from_its_start(agentd: AgentdProcess, how: str) -> None:
-    agentd.stop()
-    words = [sys.executable, "-I", "-S", "-c", _SQUATTER, agentd.agent_id, how]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as squatter:
-        assert squatter.stdout is not None
-        assert squatter.stdout.readline() == b"claimed\n"
-        agentd.start()
-        squatter.communicate()
-    assert "another user has the agent's name" in agentd.log
-    async with calling(agentd.address) as agent:
-        assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
+def test_no_link_in_the_locks_place_is_followed(tmp_path: Path) -> None:
+    path = Path("/run/paddock-agent-test-locks.lock")
+    path.symlink_to(tmp_path / "elsewhere")
+    try:
+        with pytest.raises(ConfigError, match="paddock-agent-test-locks.lock: Too many levels"):
+            IdentityLock(AgentId("test-locks"), str(tmp_path)).take()
+    finally:
+        path.unlink()
+    assert not (tmp_path / "elsewhere").exists()
