@@ -47,10 +47,10 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
-CAPABILITY_VERSION_3 = 0x20080522
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
 KEYCTL_JOIN_SESSION_KEYRING = 1
 WITHOUT_KEYRINGS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """A kernel that has none, or a filter that forbids them to us and so to all our children, is no failure."""
@@ -186,16 +186,16 @@ class Preamble:
     def _take_capabilities(self, effective: int, ambient: int, lacking: int) -> None:
         masks = (effective, effective, ambient)
         words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-        header = self.named.calls.put(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
+        header = self.named.calls.put(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
         sets = self.named.calls.put(struct.pack("6I", *words))
         self.named.do("capset", header, sets, value=",".join(names_of(lacking or effective)))
         if not ambient:
             return
-        self.named.do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        self.named.do("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
         for number in range(ambient.bit_length()):
             if ambient >> number & 1:
                 name = ",".join(names_of(1 << number))
-                self.named.do("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, value=name)
+                self.named.do("prctl", PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, value=name)
 
 
 _preamble = lru_cache(maxsize=64)(Preamble)

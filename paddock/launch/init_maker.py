@@ -17,8 +17,9 @@ from paddock.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, P
 from paddock.kernel.syscalls import CLONE_ARGUMENTS, CLONE_PIDFD, CLONE_VFORK, CLONE_VM
 from paddock.launch import still_init
 from paddock.launch.command_list import (
-    CAPABILITY_VERSION_3,
     KEYCTL_JOIN_SESSION_KEYRING,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
     PR_SET_NO_NEW_PRIVS,
     WITHOUT_KEYRINGS,
 )
@@ -37,8 +38,9 @@ _INT = struct.Struct("i")
 _BORN = 1 << 33
 """What the list returns in a child that is to be an init in Python. Greater than any pid."""
 _EX_FAILED = 70
-_CAPABILITIES_BYTES = 24
-"""Two words each: effective, permitted, inheritable."""
+_PR_SET_SECUREBITS = 28
+_SECBIT_NOROOT = 1
+"""No program gives capabilities for being root's: capabilities(7)."""
 # What Python ignores would stay ignored; what it handles execve sets back.
 _IGNORED = (int(signal.SIGPIPE), int(signal.SIGXFSZ))
 
@@ -68,10 +70,11 @@ class InitMaker:
         named.do("mount", calls.text(source), calls.text(target), 0, flags, 0, path=target)
         # A task of root's may look into its init: what that possesses of keys, it reads.
         named.do("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0, ignored=without_keyrings)
-        # It gives these up itself; but a task may be there before it has had a processor, and what traces it has what it has.
+        # It gives up its capabilities itself; but a task may be there before it has had a processor, and a tracer has what
+        # it has. They go with the execve and not before: who has none may share no memory with who has all.
         named.do("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
-        header = calls.put(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
-        named.do("capset", header, calls.put(bytes(_CAPABILITIES_BYTES)))
+        named.do("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, operation="prctl(PR_CAP_AMBIENT)")
+        named.do("prctl", _PR_SET_SECUREBITS, _SECBIT_NOROOT, 0, 0, 0, operation="prctl(PR_SET_SECUREBITS)")
         if program_fd < 0:
             calls.end(_BORN)
         default = calls.put(bytes(32))
