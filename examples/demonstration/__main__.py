@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in ROWS if not options.only or row.number in options.only]
     # A demonstration that is terminated, or whose terminal goes, stops its cluster on the way out, as an interrupted one does.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     host = OneHost.make()
     try:
         print(f"Starting launcher, masterd and agentd in {host.directory} …", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -84,4 +85,8 @@ def _tell(words: str) -> None:
 
 def _write(descriptor: int, data: bytes) -> None:
     while data:
-        data = data[os.write(descriptor, data) :]
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            # Whose it is has left it so: its reader is slow, and no more than that.
+            select.select([], [descriptor], [])

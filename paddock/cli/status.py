@@ -80,5 +80,5 @@ def row_of(state: StateView, name: str) -> Row:
         state.total_milli, state.used_milli, state.offered_milli, state.free_milli, state.reserved_milli,
         state.standalone_milli,
     )  # fmt: skip
-    title = f"{name} {_UNITS[name]}" if name in _UNITS else name
+    title = f"{name}/{_UNITS[name]}" if name in _UNITS else name
     return Row(name=name, cells=(title, *(format_scalar(each.get(name, 0)) for each in sums)), document="")

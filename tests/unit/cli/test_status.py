@@ -46,7 +46,7 @@ def test_everything_at_one_look() -> None:
         ("Problem", "the master promises nothing new: its disk is full"),
     ]
     assert row_of(state, "cpus").cells == ("cpus", "4", "1.5", "0", "0.001", "0", "0")
-    assert row_of(state, "mem").cells[:2] == ("mem MiB", "0.01"), "a number says of what it is"
+    assert row_of(state, "mem").cells[:2] == ("mem/MiB", "0.01"), "a number says of what it is"
 
 
 def test_an_empty_cluster() -> None:
