@@ -52,6 +52,7 @@ from paddock.model.task import CommandInfo
 
 _CGROUP_DRIVER = "cgroupfs"
 _MAIN = "import sys; sys.path[:0] = [{root!r}]; from agentd.docker.stand_in import main; main()"
+_REMOVAL_PATIENCE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -290,10 +291,12 @@ class DockerContainerizer(Containerizer):
         self._native.conclude(config, record, launched=launched)
 
     async def _concluded(self, event: Concluded) -> None:
-        """Of ours nothing is left; nor of the engine's part, then."""
+        """Of ours nothing is left; nor of the engine's part, then, unless it takes too long: nobody waits for an end because an
+        engine hangs.
+        """
         container_id = event.container_id
         if (removing := self._removing.get(container_id)) is not None:
-            await asyncio.wait([removing])
+            await asyncio.wait([removing], timeout=_REMOVAL_PATIENCE_S)
         self._creations.forget(container_id)
         self._sizes.forget(container_id)
         for known in (self._configs, self._started, self._removing):

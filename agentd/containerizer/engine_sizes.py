@@ -12,11 +12,11 @@ from agentd.containerizer.native import NativeContainerizer
 from agentd.core.events import Resized
 from agentd.docker import creation
 from agentd.docker.engine import DockerEngine
-from agentd.docker.failures import EngineAbsent, EngineUnresponsive, not_resized
+from agentd.docker.failures import ContainerNotRunning, EngineAbsent, EngineUnresponsive, not_resized
 from agentd.docker.notes import Notes
 from agentd.docker.parameters import Body
 from paddock.model.container import ContainerConfig
-from paddock.model.errors import PaddockError
+from paddock.model.errors import NotFound, PaddockError
 from paddock.model.ids import ContainerId
 
 _LOOK_AGAIN_S = 1.0
@@ -110,7 +110,7 @@ class EngineSizes:
         try:
             await self.engine.update(self._engine_id(container_id), limits)
         except EngineUnresponsive as error:
-            if error.was_asked:
+            if error.was_asked and container_id in self.configs:
                 self._doubted.setdefault(container_id, None)
             raise
 
@@ -133,6 +133,8 @@ class EngineSizes:
             except (EngineUnresponsive, EngineAbsent):
                 await asyncio.sleep(_LOOK_AGAIN_S)
                 await self.engine.calls.until_reachable()
+            except (NotFound, ContainerNotRunning):
+                return  # it has ended
             except PaddockError as error:
                 _log.warning(
                     "the engine may hold another size", extra={"container_id": container_id, "error": str(error)}

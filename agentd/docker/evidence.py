@@ -36,11 +36,14 @@ def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) 
     if _has_oom_kills(counters) or _may_have_oom_kills(record, note):
         victims = _victims(note, memory_path, kills_in)
         counters = {key: _at_least(text, len(victims or ())) for key, text in counters.items()}
+    # Who is killed while its stand-in waits for the engine has ended already, by itself.
+    kill = record.kill if record.kill and record.kill.took_ms >= note.late_ms else None
     return replace(
         record,
         pid=note.pid or record.pid,
         ended_ns=max(record.ended_ns - note.late_ms * 1_000_000, 0),
-        kill=record.kill and _in_its_own_time(record.kill, note.late_ms),
+        kill=kill and _in_its_own_time(kill, note.late_ms),
+        max_completion_reached=record.max_completion_reached and kill is not None,
         counters=tuple(counters.items()),
         victims=victims,
         problems=problems,
@@ -50,7 +53,7 @@ def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) 
 
 def _in_its_own_time(kill: KillOutcome, late_ms: int) -> KillOutcome:
     """A grace period that ended while the stand-in waited for a hung engine is not one that the command has outlived."""
-    took_ms = max(kill.took_ms - late_ms, 0)
+    took_ms = kill.took_ms - late_ms
     return replace(kill, took_ms=took_ms, escalated=kill.escalated and took_ms >= kill.grace_ms)
 
 

@@ -20,6 +20,7 @@ from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Background, Command
 from tests.cluster.pages import DOCS, blocks_of, missing, run_page
+from tests.engine.held import wait_for
 from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
@@ -337,6 +338,25 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     hurt_engine.resume()
     wait_until_gone(hurt_engine)
     assert paddock(*docker("--", "true")).returncode == 0
+
+
+def test_who_ended_while_the_engine_hung_and_was_killed_then_has_ended_by_itself(
+    paddock: Command, hurt_engine: Engine
+) -> None:
+    """Its stand-in still waits for the rest of its output when the kill comes."""
+    line = "while [ ! -e $MESOS_SANDBOX/go ]; do sleep 0.05; done; exit 4"
+    running = paddock.start(*docker("--name=ends", "--no-init", "--", "sh", "-c", line))
+    task = paddock.task("ends", "running")
+    container = json.loads(paddock.text("inspect", task))["container"]
+    hurt_engine.pause()
+    Path(container["sandbox"], "go").touch()
+    wait_for(lambda: not Path(f"/proc/{container['pid']}").exists(), "it does not end")
+    paddock.text("kill", task)
+    running.communicate(timeout=PATIENCE_S)
+    assert "exited with code 4" in paddock.text("describe", task)
+    assert running.returncode == 4
+    hurt_engine.resume()
+    wait_until_gone(hurt_engine)
 
 
 def test_a_task_that_its_engine_ended_says_so(paddock: Command, hurt_engine: Engine) -> None:

@@ -63,7 +63,7 @@ def test_victims_are_found_where_the_engines_cgroup_counted_them() -> None:
 
 @pytest.mark.parametrize(
     ("late_ms", "took_ms", "escalated"),
-    [(0, 10_000, True), (9_990, 10, False), (8_000, 2000, True), (11_000, 0, False)],
+    [(0, 10_000, True), (9_990, 10, False), (8_000, 2000, True), (10_000, 0, False)],
 )
 def test_what_a_kill_took_is_the_commands_time_and_not_that_of_an_engine_that_hangs(
     late_ms: int, took_ms: int, escalated: bool
@@ -73,6 +73,15 @@ def test_what_a_kill_took_is_the_commands_time_and_not_that_of_an_engine_that_ha
     assert found.kill == replace(kill, took_ms=took_ms, escalated=escalated)
     assert found.ended_ns == 10**18 - late_ms * 10**6
     assert not found.engine_away
+
+
+def test_what_was_killed_after_its_end_has_ended_by_itself() -> None:
+    """While its stand-in waited for an engine that hangs: a kill that somebody wanted, or that of its completion time."""
+    kill = KillOutcome(signal=15, grace_ms=30_000, escalated=False, took_ms=5000)
+    late = merged(replace(record(), kill=kill, max_completion_reached=True), Note(pid=7, late_ms=8000), PATH, told())
+    assert (late.kill, late.max_completion_reached) == (None, False)
+    in_time = merged(replace(record(), kill=kill, max_completion_reached=True), Note(pid=7, late_ms=3000), PATH, told())
+    assert (in_time.kill, in_time.max_completion_reached) == (replace(kill, took_ms=2000), True)
 
 
 def test_that_its_engine_was_away_is_known() -> None:
