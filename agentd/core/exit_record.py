@@ -24,7 +24,8 @@ class ExitRecord:
 
     `counters`: `controller/file` → its text just before the cgroup was removed. `victims` None: the kernel's log could not be
     read. `supervisor_lost`: the shim died, and the kernel ended the container with it. `problems`: later steps that failed.
-    `engine_away`: whose container it was answered nobody as it ended.
+    `engine_away`: whose container it was answered nobody as it ended; `engine_silent_ms`: or had not answered so long
+    after that.
     """
 
     container_id: ContainerId
@@ -43,3 +44,4 @@ class ExitRecord:
     supervisor_lost: bool = False
     problems: tuple[str, ...] = ()
     engine_away: bool = False
+    engine_silent_ms: int = 0

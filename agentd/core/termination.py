@@ -281,9 +281,11 @@ def _stop(evidence: Evidence) -> str:
 
 def _engine(facts: EndFacts) -> str:
     """Who else may have ended it."""
-    if facts.record is None or not facts.record.engine_away:
+    record = facts.record
+    if record is None or not (record.engine_away or record.engine_silent_ms):
         return ""
-    return ", while its engine answered nobody (one that stops or starts without live-restore ends its containers)"
+    what = "answered nobody" if record.engine_away else f"did not answer within {record.engine_silent_ms / 1000:g} s"
+    return f", while its engine {what} (one that stops or starts without live-restore ends its containers)"
 
 
 def _oom(evidence: Evidence) -> str:

@@ -26,8 +26,8 @@ LAST_OUTPUT_S = 8.0
 a SIGKILL: what is known of the end is to be told."""
 
 STATUS_TIMEOUT_S = 60.0
-AWAY_AFTER_S = 0.5
-"""An engine that does not say within so long that it is there is not."""
+SILENT_AFTER_S = 2.0
+"""A busy host may take a second to answer. An engine that stops refuses nobody where systemd holds its socket: it is silent."""
 
 _RETRY_S = 0.2
 _ENDED = ("exited", "dead")
@@ -48,6 +48,7 @@ class EngineLife:
         self._ended_at_s = 0.0
         self._is_cut = False
         self._is_engine_away = False
+        self._silent_ms = 0
         self._problem = ""
         self._is_behind = False
         self._last_state: dict[str, object] = {}
@@ -79,7 +80,8 @@ class EngineLife:
         status, oom_killed = self._status()
         end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
         late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
-        self._write_note({**self._whom(), **end, "late_ms": late_ms, "engine_away": self._is_engine_away})
+        engine = {"engine_away": self._is_engine_away, "engine_silent_ms": self._silent_ms}
+        self._write_note({**self._whom(), **end, **engine, "late_ms": late_ms})
         return status
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:
@@ -180,24 +182,26 @@ class EngineLife:
         """Of a process that is held, at once."""
         if not self._ended_at_s and self._held.see_end():
             self._ended_at_s = time.monotonic()
-            self._is_engine_away = self._find_away(is_well=self._held.wait_status() == 0)
+            self._look_for_engine(is_well=self._held.wait_status() == 0)
 
-    def _find_away(self, *, is_well: bool) -> bool:
+    def _look_for_engine(self, *, is_well: bool) -> None:
         """One that goes without live-restore ends what ran when nobody can reach it; one that comes, before it answers. After a
         good end it is not waited for.
         """
-        if self._is_cut:
-            return True
+        self._is_engine_away = self._is_cut
+        if self._is_engine_away:
+            return
         try:
-            ping = plain_http.begin(self._order.socket, "GET", "/_ping", AWAY_AFTER_S)
+            ping = plain_http.begin(self._order.socket, "GET", "/_ping", SILENT_AFTER_S)
             try:
                 if not is_well:
                     ping.receive()
             finally:
                 ping.close()
-        except (OSError, plain_http.HttpError):
-            return True
-        return False
+        except TimeoutError:
+            self._silent_ms = int(SILENT_AFTER_S * 1000)
+        except (OSError, plain_http.HttpError) as error:
+            self._is_engine_away = _is_gone(error)
 
     def _open_logs(self, path: str) -> None:
         since = since_of(self._frames.since)
@@ -233,8 +237,7 @@ class EngineLife:
 
     def _interrupt(self, error: object) -> None:
         """The engine went, or something is in its place: it is asked again soon."""
-        # What has an answer, if not a good one, is there.
-        self._is_cut = isinstance(error, (OSError, plain_http.HttpError))
+        self._is_cut = _is_gone(error)
         self._problem = f"output after {self._frames.since or 'the start'} may be missing: {error}"
         self._drop_logs()
 
@@ -284,6 +287,12 @@ class EngineLife:
             os.rename(temporary, self._order.note)
         except OSError as error:
             sys.stderr.write(f"paddock: {self._order.note}: {error.strerror}\n")
+
+
+def _is_gone(error: object) -> bool:
+    """What has an answer, if not a good one, is there; so is one that has not taken what waits for it."""
+    is_slow = isinstance(error, (TimeoutError, BlockingIOError))
+    return isinstance(error, (OSError, plain_http.HttpError)) and not is_slow
 
 
 def _number(value: object) -> int:

@@ -48,6 +48,7 @@ def merged(record: ExitRecord, note: Note, memory_path: str, kills_in: KillsIn) 
         victims=victims,
         problems=problems,
         engine_away=note.engine_away,
+        engine_silent_ms=note.engine_silent_ms,
     )
 
 

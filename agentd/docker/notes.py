@@ -29,7 +29,8 @@ class Note:
     it writes on the host beside its sandbox, and where it sees that; None: the engine is to be asked. `failed` None: it was
     started; `failed_status`: the engine's, 0 for no answer; `failed_stage`: the agent's own word, of one never created.
     `counters`: of the engine's own cgroup, at the end. `oom_killed` None: the engine was not asked. `late_ms`: how long the
-    stand-in has waited for the engine, after the end. `engine_away`: at the end it answered nobody.
+    stand-in has waited for the engine, after the end. `engine_away`: at the end it answered nobody;
+    `engine_silent_ms`: or had not answered so long after it.
     """
 
     engine_id: str = ""
@@ -45,6 +46,7 @@ class Note:
     problem: str = ""
     late_ms: int = 0
     engine_away: bool = False
+    engine_silent_ms: int = 0
 
 
 class NoteError(Exception):
@@ -77,6 +79,7 @@ def parse_note(content: bytes) -> Note:
         problem=_text(fields.get("problem")),
         late_ms=_number(fields.get("late_ms")),
         engine_away=fields.get("engine_away") is True,
+        engine_silent_ms=_number(fields.get("engine_silent_ms")),
     )
 
 

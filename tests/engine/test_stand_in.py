@@ -44,15 +44,19 @@ def test_a_signal_is_passed_on_and_ends_both_alike(engine: Engine, hold: Hold) -
 
 
 def test_whoever_kills_the_container_is_told_of_by_its_status(engine: Engine, hold: Hold) -> None:
-    """And that the engine was there; on a busy machine it may take longer to say so."""
-    away: list[bool] = []
-    while len(away) < 5 and all(away):
-        held = hold(engine, "echo ready; while true; do sleep 0.05; done").go().said(b"ready")
-        os.kill(held.note().pid, signal.SIGKILL)
-        assert held.end() == -signal.SIGKILL
-        away.append(held.note().engine_away)
-        held.notes.forget(C1)
-    assert not away[-1]
+    held = hold(engine, "echo ready; while true; do sleep 0.05; done").go().said(b"ready")
+    os.kill(held.note().pid, signal.SIGKILL)
+    assert held.end() == -signal.SIGKILL
+    assert not held.note().engine_away
+
+
+def test_an_engine_that_takes_a_moment_to_answer_is_there(engine: Engine, hold: Hold, tmp_path: Path) -> None:
+    with Listener(engine, tmp_path / "socket") as listener:
+        listener.delay("/_ping", lambda: time.sleep(0.7))
+        held = hold(engine, "echo ready; sleep 0.5; exit 1", socket=listener.path).go()
+        assert held.end() == 1
+    assert "/_ping" in listener.heard
+    assert (held.note().engine_away, held.note().engine_silent_ms) == (False, 0)
 
 
 def test_behind_an_init_the_command_is_told_of(engine: Engine, hold: Hold) -> None:
@@ -200,7 +204,7 @@ def test_what_ends_by_itself_while_its_engine_hangs_is_told_with_that(hurt_engin
     os.kill(held.note().pid, signal.SIGUSR1)
     wait_for(lambda: not Path(f"/proc/{held.note().pid}/stat").exists(), "it does not end")
     # So long, and what a busy machine takes to ask.
-    time.sleep(engine_life.AWAY_AFTER_S + 4)
+    time.sleep(engine_life.SILENT_AFTER_S + 4)
     hurt_engine.resume()
     assert held.end() == 3
-    assert held.note().engine_away
+    assert (held.note().engine_away, held.note().engine_silent_ms) == (False, 2000)

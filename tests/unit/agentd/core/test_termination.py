@@ -67,6 +67,12 @@ ROWS: dict[str, tuple[EndFacts, TaskState, Reason, tuple[str, ...]]] = {
         Reason.UNSPECIFIED,
         ("code 0, while its engine answered nobody",),
     ),
+    "exit 3 for an engine that was silent": (
+        EndFacts(record=ended(3 << 8, engine_silent_ms=2000)),
+        TaskState.FAILED,
+        Reason.COMMAND_EXITED,
+        ("code 3, while its engine did not answer within 2 s (",),
+    ),
     "child killed for memory, exit 0": (
         EndFacts(record=ended(0, victims=(CHILD,)), evidence=oom(1)),
         TaskState.FINISHED,

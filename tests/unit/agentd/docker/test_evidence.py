@@ -86,6 +86,7 @@ def test_what_was_killed_after_its_end_has_ended_by_itself() -> None:
 
 def test_that_its_engine_was_away_is_known() -> None:
     assert merged(record(), Note(engine_away=True), PATH, told()).engine_away
+    assert merged(record(), Note(engine_silent_ms=7), PATH, told()).engine_silent_ms == 7
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
     assert failed == Note(failed="no such image", failed_status=404)
     ended = parse_note(
         b'{"format": 1, "engine_id": "ab", "pid": 7, "counters": {"pids/pids.events": "max 3\\n", "x": 4},'
-        b' "oom_killed": true, "problem": "late", "late_ms": 7, "engine_away": true}'
+        b' "oom_killed": true, "problem": "late", "late_ms": 7, "engine_away": true, "engine_silent_ms": 9}'
     )
     assert ended == Note(
         engine_id="ab",
@@ -40,6 +40,7 @@ def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
         problem="late",
         late_ms=7,
         engine_away=True,
+        engine_silent_ms=9,
     )
 
 
