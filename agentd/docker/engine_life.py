@@ -49,7 +49,7 @@ class EngineLife:
         self._is_cut = False
         self._is_engine_away = False
         self._silent_ms = 0
-        self._problem = ""
+        self._problem = self._untold = ""
         self._is_behind = False
         self._last_state: dict[str, object] = {}
         self._begun_at_s = time.monotonic()
@@ -78,7 +78,8 @@ class EngineLife:
             self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
-        end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": self._problem}
+        problem = "; ".join(filter(None, (self._problem, self._untold)))
+        end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": problem}
         late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
         engine = {"engine_away": self._is_engine_away, "engine_silent_ms": self._silent_ms}
         self._write_note({**self._whom(), **end, **engine, "late_ms": late_ms})
@@ -118,13 +119,14 @@ class EngineLife:
             try:
                 status, body = self._inspect_once()
             except (OSError, plain_http.HttpError) as error:
-                self._problem = f"the engine did not tell how it ended: {error}"
+                self._untold = f"the engine did not tell how it ended: {error}"
             else:
-                self._problem = "" if status == 200 else f"the engine says {status} {body.get('message', '')}"
+                self._untold = "" if status == 200 else f"the engine says {status} {body.get('message', '')}"
                 return body if status == 200 else {}
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > deadline_s or self._is_late():
                 return {}
             self._turn([], _RETRY_S)
+            self._see_end()
 
     def _inspect_once(self) -> tuple[int, dict[str, object]]:
         """Raises OSError, HttpError."""
@@ -134,7 +136,7 @@ class EngineLife:
             deadline_s = time.monotonic() + CALL_TIMEOUT_S
             while exchange.sock.fileno() not in self._turn([exchange.sock.fileno()], _RETRY_S):
                 self._see_end()
-                if time.monotonic() > deadline_s:
+                if time.monotonic() > deadline_s or self._is_late():
                     raise TimeoutError(errno.ETIMEDOUT, "no answer")
             body = exchange.read_json()
             return exchange.status, body
@@ -155,8 +157,6 @@ class EngineLife:
 
     def _follow(self, path: str) -> None:
         """Until the container has ended and its output has come, or can come no more."""
-        if self._ended_at_s:
-            self._ended_at_s = time.monotonic()
         while True:
             if self._logs is None and time.monotonic() >= self._retry_at_s:
                 self._open_logs(path)
@@ -176,7 +176,8 @@ class EngineLife:
                 return
 
     def _is_late(self) -> bool:
-        return time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
+        """Whether it has ended, and the engine has had its time."""
+        return self._ended_at_s > 0 and time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
 
     def _see_end(self) -> None:
         """Of a process that is held, at once."""
@@ -251,6 +252,7 @@ class EngineLife:
         """As waitpid would give it, and whether the engine saw an OOM kill (None: it was not asked in time)."""
         exact = self._held.wait_status()
         if exact is not None:
+            self._untold = ""
             # An init says 128 + n for a command that signal n has ended.
             is_second_hand = self._order.has_init and not exact & 0x7F
             return self._held.status_behind_init(exact >> 8) if is_second_hand else exact, None
@@ -261,7 +263,7 @@ class EngineLife:
             state = self._state()
         if not state or state.get("Status") == "created":
             # What the engine does not know to have run, it cannot tell the end of either.
-            self._problem = self._problem or "the engine does not know how it ended"
+            self._untold = self._untold or "the engine does not know how it ended"
             return EXIT_START_FAILED << 8, None
         return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
 

@@ -79,4 +79,7 @@ class Listener:
                         until()
                 if loss:
                     return
-                asker.sendall(answer)
+                try:
+                    asker.sendall(answer)
+                except BrokenPipeError:
+                    return  # it did not wait so long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +111,33 @@ def test_what_ends_while_it_is_looked_at_has_its_log_read_once(engine: Engine, h
         assert held.end() == 3
     assert held.output[1] == b"short\n"
     assert sum("/logs" in path for path in listener.heard) == 1
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_what_ends_while_the_engine_is_slow_to_describe_it_is_told_in_time(
+    engine: Engine, hold: Hold, tmp_path: Path, *, is_back: bool
+) -> None:
+    """Its shim is patient for ten seconds after a kill's grace. The wait is no part of the command's own time."""
+    over = threading.Event()
+    with Listener(engine, tmp_path / "socket") as listener:
+        listener.delay("/json", lambda: wait_for(over.is_set, "the test has not ended"))
+        held = hold(engine, "trap 'exit 3' TERM; echo ready; while true; do sleep 0.05; done", socket=listener.path)
+        held.go()
+        with images.client(engine) as api:
+            wait_for(lambda: b"ready" in api.logs(held.engine_id), "it is not ready")
+        try:
+            held.process.send_signal(signal.SIGTERM)
+            if is_back:
+                time.sleep(3)
+                over.set()
+            assert held.process.wait(10) == 3
+        finally:
+            over.set()
+    note = held.note()
+    assert (note.has_ended, note.oom_killed) == (True, None)
+    assert "pids/pids.events" in note.counters
+    assert note.late_ms > (2000 if is_back else 6000)
+    assert (bytes(held.output[1]), note.problem) == (b"ready\n", ""), "its log has come"
 
 
 def test_to_end_before_it_begins(engine: Engine, hold: Hold) -> None:
