@@ -99,7 +99,9 @@ class EngineLife:
             was_sent=was_sent,
             asked_at_s=self._begun_at_s,
         )
-        return unheard.settle(failure)
+        failure = unheard.settle(failure)
+        self._is_cut = not unheard.is_heard
+        return failure
 
     def _whom(self) -> dict[str, object]:
         who = {"engine_id": self._engine_id, "pid": self._held.pid, "main_pid": self._held.main_pid}
@@ -148,6 +150,7 @@ class EngineLife:
         self._hold(_number(state.get("Pid")))
         if state.get("Status") in _ENDED:
             self._last_state = state
+            self._is_engine_away = self._is_cut
             self._ended_at_s = time.monotonic()
 
     def _hold(self, pid: int) -> None:

@@ -32,7 +32,7 @@ _NEVER = "0001-"
 
 
 class UnheardStart:
-    """`settle` once. `was_sent`: the request may have come to the engine."""
+    """`settle` once. `was_sent`: the request may have come to the engine. `is_heard`, then: another try was answered."""
 
     def __init__(
         self, order: Order, engine_id: str, arrivals: Arrivals, inspect: Inspect, *, was_sent: bool, asked_at_s: float
@@ -44,6 +44,7 @@ class UnheardStart:
         self._was_sent = was_sent
         self._until_s = max(asked_at_s + PATIENCE_S, time.monotonic() + _LOOK_S)
         self._half_until_s = 0.0
+        self.is_heard = False
 
     def settle(self, failure: dict[str, object]) -> dict[str, object]:
         """Empty: it has started, and perhaps ended. Else why it has not; its status is 0 where the engine refuses nothing, and
@@ -105,6 +106,7 @@ class UnheardStart:
         self._was_sent = True
         failure = heard(asked)
         if not failure:
+            self.is_heard = True
             return {}
         # It refuses what it does not know to be running.
         return None if not failure["status"] or runs(self._order, self._engine_id) else failure

@@ -46,6 +46,24 @@ def test_an_engine_that_is_away_is_waited_for(hurt_engine: Engine, hold: Hold) -
     hurt_engine.start()
     assert held.end() == 4
     assert held.output[1] == b"ready\n"
+    assert not held.note().engine_away, "it was, but not any more when it was asked again"
+
+
+def test_an_end_that_nobody_saw_after_a_start_that_was_cut_off_is_told_with_that(
+    engine: Engine, hold: Hold, tmp_path: Path
+) -> None:
+    """Who has ended it is not known: an engine that stops ends what has not become the command yet with code 2."""
+
+    def has_ended() -> bool:
+        with images.client(engine) as api:
+            return bool(api.inspect_container(held.engine_id)["State"]["Status"] == "exited")
+
+    with Listener(engine, tmp_path / "socket") as listener:
+        listener.lose("/start", answer=True)
+        listener.delay("/start", lambda: wait_for(has_ended, "it has not ended"))
+        held = hold(engine, "exit 2", socket=listener.path).go()
+        assert held.end() == 2
+    assert held.note().engine_away
 
 
 def test_who_is_to_end_while_its_engine_is_away_is_never_started(hurt_engine: Engine, hold: Hold) -> None:

@@ -141,6 +141,9 @@ class EngineCell(Cell):
             return not ran
         if self._may_end and verdict in _ENDED:
             return True
+        if self._may_end and verdict == EXITED and not ran:
+            # Until it becomes the command, runc stands there: a Go program, which SIGTERM makes exit with 2.
+            return True
         # The story goes its own way where a fault has taken another's turn.
         return verdict in {KILLED, FINISHED, EXITED} and verdict in self.story.verdicts
 
