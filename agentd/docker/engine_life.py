@@ -21,7 +21,7 @@ EXIT_START_FAILED = 125
 """`docker run`'s code for it. The note says why."""
 
 CALL_TIMEOUT_S = 10.0
-LAST_OUTPUT_S = 8.0
+LAST_OUTPUT_S = 7.0
 """How long after the end the engine has to send the rest of the output: it may be restarting. Less than a shim is patient after
 a SIGKILL: what is known of the end is to be told."""
 
@@ -51,6 +51,8 @@ class EngineLife:
         self._silent_ms = 0
         self._problem = self._untold = ""
         self._is_behind = False
+        self._is_wanted_to_end = False
+        self._patience_s = LAST_OUTPUT_S
         self._last_state: dict[str, object] = {}
         self._begun_at_s = time.monotonic()
 
@@ -78,12 +80,15 @@ class EngineLife:
             self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
+        self._write_end(oom_killed=oom_killed)
+        return status
+
+    def _write_end(self, *, oom_killed: bool | None) -> None:
         problem = "; ".join(filter(None, (self._problem, self._untold)))
         end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": problem}
         late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
         engine = {"engine_away": self._is_engine_away, "engine_silent_ms": self._silent_ms}
         self._write_note({**self._whom(), **end, **engine, "late_ms": late_ms})
-        return status
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:
         """Why it has not started, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
@@ -180,7 +185,8 @@ class EngineLife:
 
     def _is_late(self) -> bool:
         """Whether it has ended, and the engine has had its time."""
-        return self._ended_at_s > 0 and time.monotonic() - self._ended_at_s > LAST_OUTPUT_S
+        patience_s = LAST_OUTPUT_S if self._is_wanted_to_end else self._patience_s
+        return self._ended_at_s > 0 and time.monotonic() - self._ended_at_s > patience_s
 
     def _see_end(self) -> None:
         """Of a process that is held, at once."""
@@ -259,9 +265,13 @@ class EngineLife:
             # An init says 128 + n for a command that signal n has ended.
             is_second_hand = self._order.has_init and not exact & 0x7F
             return self._held.status_behind_init(exact >> 8) if is_second_hand else exact, None
+        # Only the engine knows. A shim whose kill is under way does not wait for it: what else is known is told first.
+        if not self._last_state:
+            self._write_end(oom_killed=None)
+        self._patience_s = LAST_OUTPUT_S + STATUS_TIMEOUT_S
         state = self._last_state or self._state()
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S
-        while state.get("Running") and time.monotonic() < deadline_s:
+        while state.get("Running") and time.monotonic() < deadline_s and not self._is_late():
             self._turn([], _RETRY_S / 10)
             state = self._state()
         if not state or state.get("Status") == "created":
@@ -279,6 +289,7 @@ class EngineLife:
         return ready
 
     def _pass_on(self) -> None:
+        self._is_wanted_to_end = self._is_wanted_to_end or bool(self._arrivals.signals)
         if self._held.pidfd >= 0 and self._arrivals.signals:
             waiting, self._arrivals.signals = self._arrivals.signals, []
             self._held.send(waiting)

@@ -140,6 +140,30 @@ def test_what_ends_while_the_engine_is_slow_to_describe_it_is_told_in_time(
     assert (bytes(held.output[1]), note.problem) == (b"ready\n", ""), "its log has come"
 
 
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_who_alone_knows_how_it_ended_is_waited_for_unless_a_kill_is_under_way(
+    hurt_engine: Engine, hold: Hold, *, is_killed: bool
+) -> None:
+    """Its shim ends a stand-in that takes longer than ten seconds: what else is known of the end would be lost with it."""
+    script = "trap 'exit 3' USR1; echo ready; while true; do sleep 0.05; done"
+    held = hold(hurt_engine, script, is_told=False).go().said(b"ready")
+    pid = held.note().pid
+    hurt_engine.pause()
+    if is_killed:
+        held.process.send_signal(signal.SIGUSR1)
+        assert held.process.wait(10) == 125
+        assert "did not end its log" in held.note().problem
+        assert "did not tell how it ended" in held.note().problem
+    else:
+        os.kill(pid, signal.SIGUSR1)
+        wait_for(lambda: held.note().has_ended, "nothing is known of its end")
+        time.sleep(1)
+        hurt_engine.resume()
+        assert held.end() == 3
+    assert "pids/pids.events" in held.note().counters
+    assert held.note().late_ms > 6000
+
+
 def test_to_end_before_it_begins(engine: Engine, hold: Hold) -> None:
     held = hold(engine, "echo no")
     time.sleep(0.2)
