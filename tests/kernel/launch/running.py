@@ -203,6 +203,15 @@ class Shim:
         return other
 
 
+def _becoming(before: str) -> list[str]:
+    """Words that stand before those of a program: Python does this, and becomes it."""
+    if not before:
+        return []
+    # What Python itself ignores would stay ignored.
+    last = "import os, signal, sys; [signal.signal(n, signal.SIG_DFL) for n in (signal.SIGPIPE, signal.SIGXFSZ)]"
+    return [BASE_PYTHON, "-I", "-S", "-c", f"{before}\n{last}\nos.execv(sys.argv[1], sys.argv[1:])"]
+
+
 class Agent:
     """A launcher's parent: starts it, sends it plans, and sees that nothing stays."""
 
@@ -219,14 +228,18 @@ class Agent:
         self.start_options = start
         self.start(**start)
 
-    def start(self, flags: tuple[str, ...] = (), **options: Any) -> None:
+    def start(self, flags: tuple[str, ...] = (), *, before: str = "", **options: Any) -> None:
+        """`before`: what the process does before it becomes the launcher, in Python. (Popen's preexec_fn runs what other threads
+        of this process, gRPC's, have registered for forks, in the middle of whatever they do: now and then it hangs.)
+        """
         code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from paddock.launch.launcher import main; main()"
         roots = [f"--cgroup-root={root}" for root in dict.fromkeys(self.machine.roots(self.agent_id).values())]
         arguments = ["--socket", self.socket, "--agent-id", self.agent_id, *roots, *flags]
         options.setdefault("env", {"LD_BIND_NOW": "1", "PADDOCK_LAUNCHER_TRACEBACK": "1"})
         with (self.directory / "launcher.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [BASE_PYTHON, "-I", "-S", "-c", code, *arguments], stdout=log, stderr=log, stdin=log, **options
+                [*_becoming(before), BASE_PYTHON, "-I", "-S", "-c", code, *arguments],
+                **{"stdout": log, "stderr": log, "stdin": log, **options},
             )
         wait_for(self.is_ready, "the launcher does not answer: " + self.log())
 

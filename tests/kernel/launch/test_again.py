@@ -217,13 +217,9 @@ def test_the_launcher_keeps_nothing_of_what_is_over(own: Agent) -> None:
     assert len(descriptors_of(own.process.pid)) < before + 10
 
 
-def no_namespaces_any_more() -> None:
-    assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capabilities.NUMBERS["CAP_SYS_ADMIN"], 0, 0, 0) == 0
-
-
 @pytest.mark.no_cgroups
 def test_where_no_init_can_be_made_shims_wait_and_the_launcher_is_quiet() -> None:
-    with agent(preexec_fn=no_namespaces_any_more) as running:
+    with agent(before=without_capability("CAP_SYS_ADMIN")) as running:
         wait_for(lambda: "refill-failed" in running.log(), "no refill")
         # The template, and a shim.
         wait_for(lambda: len(children_of(running.process.pid)) >= 2, "no shim waits")

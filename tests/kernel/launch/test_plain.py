@@ -167,27 +167,28 @@ print(json.dumps({
 """
 
 
+SPOILED = """
+import ctypes, os, pathlib, signal
+os.nice(7)
+os.umask(0o077)
+pathlib.Path("/proc/self/oom_score_adj").write_text("700")
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD})
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+# As glibc's posix_spawn leaves libc's own two signals in every child.
+action = (ctypes.c_ulong * 4)(1)
+rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
+for number in (32, 33):
+    assert ctypes.CDLL(None).syscall(rt_sigaction, number, action, None, 8) == 0
+os.dup2(1, 99, inheritable=True)
+os.chdir("/tmp")
+"""
+
+
 def test_nothing_of_the_launchers_parent_is_inherited() -> None:
-    libc = ctypes.CDLL(None)
-    rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
-
-    def spoil() -> None:
-        os.nice(7)
-        os.umask(0o077)
-        Path("/proc/self/oom_score_adj").write_text("700")
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM, signal.SIGCHLD})
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        signal.signal(signal.SIGQUIT, signal.SIG_IGN)
-        # As glibc's posix_spawn leaves libc's own two signals in every child.
-        action = (ctypes.c_ulong * 4)(1)
-        for number in (32, 33):
-            assert libc.syscall(rt_sigaction, number, action, None, 8) == 0
-        os.dup2(1, 99, inheritable=True)
-        os.chdir("/tmp")
-
     import resource  # noqa: PLC0415
 
-    with agent(preexec_fn=spoil, close_fds=False, env={"SECRET": "of the agent"}) as running:
+    with agent(before=SPOILED, close_fds=False, env={"SECRET": "of the agent"}) as running:
         assert "SECRET" in Path(f"/proc/{running.process.pid}/environ").read_text()
         shim = running.run([BASE_PYTHON, "-I", "-S", "-c", PROBE], environment={"A": "b"})
         assert shim.record()["wait_status"] == 0, shim.stderr()

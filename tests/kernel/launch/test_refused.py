@@ -18,6 +18,7 @@ from paddock.launch.protocol import ProtocolError
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record, wait_for
 
 PR_CAPBSET_DROP = 24
+FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))"
 
 
 def assert_nothing_stays(shim: Shim) -> None:
@@ -99,11 +100,8 @@ def test_a_limit_of_the_process_that_fails(shared: Agent) -> None:
 
 
 def test_a_capability_that_the_launcher_lacks() -> None:
-    def lack_sys_time() -> None:
-        assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capabilities.NUMBERS["CAP_SYS_TIME"], 0, 0, 0) == 0
-
     sets = {"bounding": ["CAP_SYS_TIME"], "effective": ["CAP_SYS_TIME", "CAP_CHOWN"], "ambient": []}
-    with agent(preexec_fn=lack_sys_time) as running:
+    with agent(before=without_capability("CAP_SYS_TIME")) as running:
         event = refused(running, ["true"], capabilities=sets)
     assert (event["stage"], event["operation"], event["value"]) == ("user", "capset", "CAP_SYS_TIME")
     assert event["errno"] == errno.EPERM
@@ -249,14 +247,10 @@ def test_a_second_launcher_on_the_same_socket_is_an_error(shared: Agent) -> None
     assert shared.is_ready()
 
 
-def few_descriptors() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
-
-
 @pytest.mark.no_cgroups
 def test_a_launcher_with_as_many_containers_as_its_descriptors_allow_says_so() -> None:
     """Else it could not even take a launch's: its agent would lose it, and wait for an end that does not come."""
-    with agent(flags=("--pool-size=1",), preexec_fn=few_descriptors) as own:
+    with agent(flags=("--pool-size=1",), before=FEW_DESCRIPTORS) as own:
         first: dict[str, Any] = {"event": "started"}
         while first["event"] == "started":
             first = own.launch(["sleep", "1000"]).receive() or {"event": "", "stage": "not a word", "errno": 0}

@@ -243,10 +243,8 @@ def test_no_init_possesses_what_its_launcher_does(tmp_path: Path) -> None:
     joined = tmp_path / "keyring"
     number = {"x86_64": 250}.get(os.uname().machine, 219)
 
-    def join_a_keyring() -> None:
-        joined.write_text(str(ctypes.CDLL(None).syscall(number, 1, 0)))
-
-    with agent(preexec_fn=join_a_keyring) as own:
+    join = f"import ctypes; print(ctypes.CDLL(None).syscall({number}, 1, 0), file=open({str(joined)!r}, 'w'), flush=True)"
+    with agent(before=join) as own:
         shims = [own.run([BASE_PYTHON, "-I", "-S", "-c", KEYRING_OF_PID_1]) for _ in range(2)]
         said = [shim.stdout() + shim.stderr() for shim in shims]
     if os.uname().machine == "x86_64":
