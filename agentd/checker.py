@@ -60,19 +60,24 @@ class Checker:
 
     async def _check(self, config: ContainerConfig, check: Check, at_ns: int, pid: int) -> None:
         await asyncio.sleep(max(at_ns - self._clock.monotonic_ns(), 0) / _NS_PER_S)
+        told: str | None = None
         while True:
             begun_ns = self._clock.monotonic_ns()
             found = await self._found(config, check, pid)
-            if found is not None:
+            if isinstance(found, HealthEvidence):
                 break
+            # Once, not at each interval: it may stay so for as long as the task runs.
+            level = logging.DEBUG if found == told else logging.WARNING
+            _log.log(level, "a check could not be made", extra={"container_id": config.container_id, "error": found})
+            told = found
             await asyncio.sleep(check.interval_ms / 1000)
         took_ms = (self._clock.monotonic_ns() - begun_ns) // _NS_PER_MS
         _log.debug("a check was made", extra={"container_id": config.container_id, "found": found})
         self._post(config.container_id, replace(found, took_ms=took_ms))
 
-    async def _found(self, config: ContainerConfig, check: Check, pid: int) -> HealthEvidence | None:
-        """What goes wrong on the way is a check that failed, and says why. None: it could not be made, through no fault of the
-        task's: nobody may be killed for that.
+    async def _found(self, config: ContainerConfig, check: Check, pid: int) -> HealthEvidence | str:
+        """What goes wrong on the way is a check that failed, and says why. Words: why it could not be made, through no fault of
+        the task's: nobody may be killed for that.
         """
         try:
             async with asyncio.timeout(check.timeout_ms / 1000):
@@ -85,14 +90,12 @@ class Checker:
             return HealthEvidence(passed=False, message=f"{check}: no result within {check.timeout_ms} ms")
         except OSError as error:
             if error.errno in _OUR_OWN_WANT:
-                _note_not_made(config, error)
-                return None
+                return _not_made(error)
             return HealthEvidence(passed=False, message=f"{check}: {error.strerror or error}")
         except ContainerizerError as error:
             return HealthEvidence(passed=False, message=f"{check}: {error}")
         except Exception as error:  # noqa: BLE001 - above all: its shim is not connected just now
-            _note_not_made(config, error)
-            return None
+            return _not_made(error)
 
 
 class Checks:
@@ -133,8 +136,5 @@ class Checks:
         await self._informing.stop()
 
 
-def _note_not_made(config: ContainerConfig, error: Exception) -> None:
-    _log.warning(
-        "a check could not be made",
-        extra={"container_id": config.container_id, "error": f"{type(error).__name__}: {error}"},
-    )
+def _not_made(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

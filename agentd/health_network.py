@@ -12,18 +12,28 @@ from concurrent.futures import ThreadPoolExecutor
 from paddock.kernel.namespaces import CLONE_NEWNET, setns
 from paddock.model.container import ContainerConfig
 from paddock.model.docker import DockerNetwork
+from paddock.model.errors import Unavailable
 from paddock.model.health import HealthEvidence, HttpCheck, TcpCheck
 
 HOST = "127.0.0.1"
 _HEAD_LIMIT_BYTES = 8 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r?\n)")
 _SHOWN_BYTES = 80
+_OUR_OWN = "/proc/self/ns/net"
 
 
 def network_of(config: ContainerConfig, pid: int) -> str:
-    """The file of the container's own network; empty: it is the host's. `pid`: of a process in it."""
+    """The file of the container's own network; empty: it is the host's. `pid`: of a process in it. Raises Unavailable when that
+    process is not, and OSError when it is no more.
+    """
     docker = config.container.docker
-    return "" if docker is None or docker.network is DockerNetwork.HOST else f"/proc/{pid}/ns/net"
+    if docker is None or docker.network is DockerNetwork.HOST:
+        return ""
+    network = f"/proc/{pid}/ns/net"
+    if os.path.samefile(network, _OUR_OWN):
+        # A stand-in, of an agent that runs Docker no more: whoever answers here is not the task.
+        raise Unavailable(f"process {pid} is in the agent's network, not in the task's own")
+    return network
 
 
 async def check_tcp(check: TcpCheck, network: str = "") -> HealthEvidence:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import resource
 import socket
 import ssl
@@ -19,8 +20,11 @@ from agentd.containerizer.composing import ComposingContainerizer
 from agentd.core.events import HealthChecked
 from agentd.health_network import check_http, check_tcp
 from paddock.daemon.clock import SystemClock
+from paddock.model.docker import DockerInfo, DockerNetwork
 from paddock.model.health import HealthCheck, HealthEvidence, HttpCheck, TcpCheck
 from paddock.model.ids import ContainerId
+from paddock.model.image import parse_image
+from paddock.model.task import ContainerInfo, ContainerType
 from tests.ports import free_port
 from tests.unit.agentd.core import made
 
@@ -136,6 +140,7 @@ async def test_what_could_not_be_made_is_no_failure_and_is_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked = Asked()
+    caplog.set_level(logging.DEBUG)
     asked.ask(HealthCheck(command="true", interval_ms=100))  # of a container whose shim is not connected
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -152,6 +157,33 @@ async def test_what_could_not_be_made_is_no_failure_and_is_tried_again(
         assert (said.container_id, said.evidence.passed) == ("c2", True)
         await asked.checker.stop()
     assert asked.said.empty()
+    warned = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 2, "once of each, not at each interval"
+
+
+async def test_a_task_is_not_blamed_for_what_nobody_answers_outside_its_own_network(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As with a stand-in, whose pid is all that an agent has which runs Docker no more."""
+    caplog.set_level(logging.DEBUG)
+    asked = Asked()
+    docker = DockerInfo(image=parse_image("busybox"), network=DockerNetwork.BRIDGE)
+    with subprocess.Popen(["sleep", "1000"]) as stand_in:
+        try:
+            checks = {"c1": HealthCheck(tcp=TcpCheck(port=free_port())), "c2": HealthCheck(http=HttpCheck(port=1))}
+            for name, check in checks.items():
+                container = ContainerInfo(type=ContainerType.DOCKER, docker=docker)
+                config = replace(made.config(name, task_id="t1"), health_check=check, container=container)
+                asked.checker.check(config, replace(check, interval_ms=10), 0, stand_in.pid)
+            async with asyncio.timeout(20):
+                while sum("could not be made" in record.message for record in caplog.records) < 6:
+                    await asyncio.sleep(0.01)
+            await asked.checker.stop()
+        finally:
+            stand_in.kill()
+    assert asked.said.empty()
+    warned = {record.__dict__["container_id"] for record in caplog.records if record.levelno == logging.WARNING}
+    assert warned == {"c1", "c2"}
 
 
 async def test_what_is_cancelled_is_never_told_and_asking_again_is_one_check() -> None:
