@@ -29,7 +29,9 @@ class ComposingContainerizer(Containerizer):
         self._in_order = (*others, supervisor) if supervisor is not None else tuple(others)
         self._owners: dict[ContainerId, Containerizer] = {}
         self._unserved: dict[ContainerId, ContainerType] = {}
-        """Whose type is served no more: the supervisor holds what stands for them, and knows nothing of what that is."""
+        """Whose type is served no more: the supervisor holds what stands for them, and knows nothing of what that is.
+        None is native.
+        """
 
     async def start(self) -> None:
         """All of them."""
@@ -43,7 +45,8 @@ class ComposingContainerizer(Containerizer):
             owner = self._members.get(config.container.type, self._supervisor)
             if owner is not None:
                 self._owners[config.container_id] = owner
-            if config.container.type not in self._members:
+            # What stands for a native container is the container: whoever holds it reaches into it as well.
+            if config.container.type not in {*self._members, ContainerType.NATIVE}:
                 self._unserved[config.container_id] = config.container.type
         for member in self._in_order:
             is_all = member is self._supervisor

@@ -112,7 +112,7 @@ class Subject:
         return [f"{point}/{name}" for point in cgroup_points() if os.path.isdir(f"{point}/{name}")]
 
 
-def make(subject: Subject) -> tuple[Containerizer, IsolationThread]:
+def make(subject: Subject, types: tuple[ContainerType, ...] = ()) -> tuple[Containerizer, IsolationThread]:
     directory = subject.directory
     host = read_host_facts(subject.agent_id)
     thread = IsolationThread(asyncio.get_running_loop())
@@ -125,8 +125,9 @@ def make(subject: Subject) -> tuple[Containerizer, IsolationThread]:
         fetcher_stall_timeout_s=TIMEOUT_S,
     )
     if subject.engine is not None:
-        types = (ContainerType.DOCKER, ContainerType.NATIVE)
-        settings = replace(settings, containerizers=types, docker_socket=str(subject.engine.socket))
+        settings = replace(settings, docker_socket=str(subject.engine.socket))
+        types = types or (ContainerType.DOCKER, ContainerType.NATIVE)
+    settings = replace(settings, containerizers=types or settings.containerizers)
     launcher = LauncherLink(
         LauncherCommand(
             socket_path=f"{directory}/run/launcher.sock",

@@ -298,3 +298,31 @@ async def test_a_launch_that_its_agent_did_not_see_through_goes_on_with_the_next
     await subject.conclude(config, await subject.ended())
     await subject.containerizer.stop()
     thread.close()
+
+
+@pytest.mark.parametrize("subject", ["native"], indirect=True)
+async def test_a_native_one_of_an_agent_that_runs_docker_only_is_entered_and_resized_as_before(
+    subject: Subject,
+) -> None:
+    known, started = await subject.started("/bin/sleep", "1000")
+    await subject.containerizer.stop()
+    subject.containerizer, thread = make(subject, (ContainerType.DOCKER,))
+    await subject.containerizer.start()
+    view = Container(config=known, state=ContainerState.RUNNING, pid=started.pid)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    await subject.hear(events.Started)
+    session = await subject.containerizer.execute(known.container_id, CommandInfo(arguments=("/bin/true",)), ROOT)
+    assert await session.wait() == 0
+    for fd in (session.stdin_fd, session.stdout_fd, session.stderr_fd):
+        os.close(fd)
+    resized = replace(known, limits=ResourceLimits(pids_count=17))
+    await subject.containerizer.check_resize(resized)
+    subject.containerizer.resize(resized)
+    told = await subject.hear(events.Resized)
+    assert isinstance(told, events.Resized)
+    assert told.error is None
+    assert in_force(started.pid, "pids.max") == "17"
+    subject.containerizer.kill(known.container_id, 9, 0)
+    await subject.conclude(known, await subject.ended())
+    await subject.containerizer.stop()
+    thread.close()
