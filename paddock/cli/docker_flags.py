@@ -162,6 +162,7 @@ def _check_together(request: DockerRequest, command: CommandInfo) -> None:
 
 
 _FLAGS = {
+    "image": "--docker",
     "network_name": "--network",
     "port_mappings": "--publish",
     "hostname": "--hostname",

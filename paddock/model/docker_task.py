@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from paddock.model.docker import DockerInfo, DockerNetwork
 from paddock.model.errors import InvalidRequest
+from paddock.model.image import check_image
 from paddock.model.resources import Ranges, Resources
 from paddock.model.task import CommandInfo, ContainerInfo, ContainerType
 
@@ -25,6 +26,7 @@ def check_container(container: ContainerInfo, command: CommandInfo, resources: R
         return
     if docker is None:
         raise InvalidRequest(f"{field}.image", "", "name the image: registry/repository:tag, or with @sha256:…")
+    check_image(docker.image, f"{field}.image")
     _check_command(docker, command, prefix)
     _check_network(docker, field)
     _check_mounts(docker, field)

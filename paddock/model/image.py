@@ -19,6 +19,8 @@ _LEGACY_REGISTRY = "index.docker.io"
 _PORT_LIMIT = 65_535
 _REFERENCE_LIMIT_BYTES = 1_024
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_COMPONENT_WORDS = "a-z and 0-9, between them one of . _ __ or dashes"
+_REGISTRY_WORDS = "a registry's host is known by a dot or a port (HOST:443/…)"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*", re.ASCII)
 _HOST6 = re.compile(r"\[[0-9A-Fa-f:]+\]", re.ASCII)
@@ -65,7 +67,9 @@ class ImageReference:
 
 
 def parse_image(text: str, field: str = "image") -> ImageReference:
-    """Raises InvalidRequest naming the part that is wrong and what is accepted."""
+    """Raises InvalidRequest naming the part that is wrong and what is accepted. Who is asked to run it asks `check_image` too:
+    what is read here may run already.
+    """
     if not text or len(text) > _REFERENCE_LIMIT_BYTES or not text.isascii():
         remedy = f"write [registry/]repository[:tag][@digest] in at most {_REFERENCE_LIMIT_BYTES} ASCII characters"
         raise InvalidRequest(field, text, remedy)
@@ -84,6 +88,16 @@ def parse_image(text: str, field: str = "image") -> ImageReference:
     return ImageReference(registry=registry, repository=repository, tag=tag, digest=digest)
 
 
+def check_image(image: ImageReference, field: str) -> None:
+    """Newer engines take a first part with a capital letter for a registry, older ones for a repository, which has none: none
+    gets it from us. Raises InvalidRequest.
+    """
+    first = image.registry
+    if first != first.lower() and not _is_plainly_registry(first):
+        remedy = f"its part {first!r} is no name: use {_COMPONENT_WORDS}; {_REGISTRY_WORDS}"
+        raise InvalidRequest(field, str(image), remedy)
+
+
 def _split(name: str, text: str, field: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     given = bool(slash) and _is_registry(first)
@@ -100,17 +114,18 @@ def _split(name: str, text: str, field: str) -> tuple[str, str]:
         repository = _OFFICIAL + repository
     for component in repository.removeprefix(_OFFICIAL).split("/"):
         if not _COMPONENT.fullmatch(component):
-            remedy = f"its part {component!r} is no name: use a-z and 0-9, between them one of . _ __ or dashes"
-            if component == name.partition("/")[0] and slash:
-                remedy += "; a registry's host is known by a dot or a port (HOST:443/…)"
-            raise InvalidRequest(field, text, remedy)
+            raise InvalidRequest(field, text, f"its part {component!r} is no name: use {_COMPONENT_WORDS}")
     if len(registry) + 1 + len(repository) > IMAGE_NAME_LIMIT_BYTES:
         raise InvalidRequest(field, text, f"use at most {IMAGE_NAME_LIMIT_BYTES} bytes for registry and repository")
     return registry, repository
 
 
 def _is_registry(first: str) -> bool:
-    """Every Docker's rule. To newer ones a capital letter says so too; older ones refuse it as a repository's."""
+    return _is_plainly_registry(first) or first != first.lower()
+
+
+def _is_plainly_registry(first: str) -> bool:
+    """To every engine."""
     return first == "localhost" or "." in first or ":" in first
 
 

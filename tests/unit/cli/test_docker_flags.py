@@ -153,6 +153,7 @@ def test_what_is_published_goes_over_the_bridge_and_gets_the_offers_ports() -> N
     ("flags", "field", "words"),
     [
         (["--docker=Busybox"], "--docker", "no name"),
+        (["--docker=UPPER/x"], "--docker", "its part 'UPPER' is no name"),
         (["--docker=x", "--pull=never"], "--pull", "missing or always"),
         (["--docker=x", "--network=default"], "--network", "the engine's own"),
         (["--docker=x", "--publish=x"], "--publish", "31000:80"),

@@ -46,6 +46,7 @@ def test_a_docker_task_is_passed_on_as_it_is(containerizers: tuple[str, ...]) ->
     ("docker", "resources", "field", "words"),
     [
         (None, "cpus:1", "container.docker.image", "name the image"),
+        (DockerInfo(image=parse_image("REG/a:1")), "cpus:1", "container.docker.image", "its part 'REG' is no name"),
         (BRIDGED, "cpus:1", "container.docker.port_mappings[0].host_port", "31005 .* not among the task's ports"),
         (BRIDGED, "cpus:1;ports:[31006-31006]", "container.docker.port_mappings[0].host_port", "31005"),
         (replace(BRIDGED, network=DockerNetwork.HOST), "cpus:1", "container.docker.port_mappings", "network HOST"),

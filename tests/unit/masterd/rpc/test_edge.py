@@ -181,3 +181,14 @@ def test_what_an_agent_registers_arrives_whole() -> None:
         convert.task_info_from_wire(task),
         "c1",
     )
+
+
+def test_a_task_whose_image_would_be_refused_now_keeps_no_agent_from_registering() -> None:
+    """It was accepted by an earlier version, and runs."""
+    task = tasks_pb2.TaskInfo(task_id="t1", name="n", agent_id="a1")
+    task.container.docker.image = "REG/app:1"
+    running = pb.RegisteredTask(framework_id="f", task=task, state=tasks_pb2.TASK_RUNNING, container_id="c1")
+    event = registration(pb.RegisterAgent(agent=parties_pb2.AgentInfo(agent_id="a1", hostname="h"), tasks=[running]), 7)
+    docker = event.tasks[0].task.container.docker
+    assert docker is not None
+    assert (docker.image.registry, docker.image.repository, docker.image.tag) == ("REG", "app", "1")
