@@ -38,7 +38,6 @@ class EngineCreations:
     _bringing: set[ContainerId] = field(default_factory=set)
     """Of those under way the ones that wait for their image once more."""
     _engine_ids: dict[ContainerId, str] = field(default_factory=dict)
-    _warnings: dict[ContainerId, tuple[str, ...]] = field(default_factory=dict)
     _failures: dict[ContainerId, LaunchFailure] = field(default_factory=dict)
 
     def begin(self, config: ContainerConfig, native: NativeContainerizer, heard: Heard) -> None:
@@ -56,7 +55,7 @@ class EngineCreations:
 
     def warnings(self, container_id: ContainerId) -> tuple[str, ...]:
         """What engine or kernel do not have, and have left out."""
-        return tuple(f"the engine warns: {words}" for words in self._warnings.get(container_id, ()))
+        return tuple(f"the engine warns: {words}" for words in self.notes.warnings(container_id))
 
     def take_failure(self, container_id: ContainerId) -> LaunchFailure | None:
         """Why the engine has not created it."""
@@ -76,7 +75,6 @@ class EngineCreations:
     def forget(self, container_id: ContainerId) -> None:
         """Idempotent."""
         self._engine_ids.pop(container_id, None)
-        self._warnings.pop(container_id, None)
         self._failures.pop(container_id, None)
 
     def cancel(self) -> tuple[asyncio.Task[None], ...]:
@@ -90,8 +88,10 @@ class EngineCreations:
         container_id = config.container_id
         try:
             plan = await native.plan(container_id, config)
-            engine_id, self._warnings[container_id] = await self._created(config, plan, heard)
+            engine_id, warnings = await self._created(config, plan, heard)
             self._engine_ids[container_id] = engine_id
+            if warnings:
+                self.notes.warn(container_id, warnings)
             self.notes.go(container_id, engine_id)
         except (PaddockError, OSError) as error:
             if container_id not in self._under_way:

@@ -1,6 +1,7 @@
 """What agent and stand-in tell each other about a container, in a directory of root's: files that outlive the agent.
 
-`<container>.go`, the agent's: the engine's id of what is to be started. `<container>.note`, the stand-in's: whom it has
+`<container>.go`, the agent's: the engine's id of what is to be started. `<container>.warnings`, for the next agent: what the
+engine has left out of it. `<container>.note`, the stand-in's: whom it has
 started, or why it could not; at the end what only it has seen. `<container>.wake`, a FIFO of
 the stand-in's: the first has come.
 """
@@ -11,7 +12,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentd.docker.engine_life import FORMAT
@@ -20,7 +21,7 @@ from paddock.model.ids import ContainerId
 
 MAX_NOTE_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
-_GO, _WAKE, _NOTE, _NEW = ".go", ".wake", ".note", ".new"
+_GO, _WAKE, _NOTE, _WARNINGS, _NEW = ".go", ".wake", ".note", ".warnings", ".new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,22 @@ class Notes:
         """Where the stand-in's is."""
         return f"{self.directory}/{of}{_NOTE}"
 
+    def warn(self, of: ContainerId, warnings: Sequence[str]) -> None:
+        """Before `go`: whoever tells of the start tells these. Whole or not at all. Raises OSError."""
+        path = f"{self.directory}/{of}{_WARNINGS}"
+        with open(path + _NEW, "w", encoding="utf-8") as file:
+            json.dump(warnings, file)
+        os.rename(path + _NEW, path)
+
+    def warnings(self, of: ContainerId) -> tuple[str, ...]:
+        """Also those that an earlier agent has heard. What cannot be read is as none."""
+        try:
+            with open(f"{self.directory}/{of}{_WARNINGS}", "rb") as file:
+                found = json.loads(file.read(MAX_NOTE_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return ()
+        return tuple(words for words in found if isinstance(words, str)) if isinstance(found, list) else ()
+
     def go(self, of: ContainerId, engine_id: str) -> None:
         """Have it started. Whole or not at all. Raises OSError."""
         path = self.go_path(of)
@@ -152,8 +169,8 @@ class Notes:
     def forget(self, of: ContainerId) -> None:
         """All of it. Idempotent."""
         self._read.pop(of, None)
-        go, note = self.go_path(of), self.note_path(of)
-        for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW):
+        go, note, warnings = self.go_path(of), self.note_path(of), f"{self.directory}/{of}{_WARNINGS}"
+        for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW, warnings, warnings + _NEW):
             try:
                 os.unlink(path)
             except FileNotFoundError:

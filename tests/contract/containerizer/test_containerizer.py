@@ -326,3 +326,31 @@ async def test_a_native_one_of_an_agent_that_runs_docker_only_is_entered_and_res
     await subject.conclude(known, await subject.ended())
     await subject.containerizer.stop()
     thread.close()
+
+
+@pytest.mark.parametrize("subject", [pytest.param("docker", marks=pytest.mark.no_cgroups)], indirect=True)
+async def test_what_the_engine_has_left_out_is_told_by_another_one_too(subject: Subject) -> None:
+    """Since Linux 5.0 cgroup v1 has no file for this."""
+    plain = subject.config("/bin/sleep", "1000")
+    docker = plain.container.docker
+    assert docker is not None
+    odd = replace(plain.container, docker=replace(docker, parameters=(("blkio-weight", "500"),)))
+    config = replace(plain, container=odd)
+    subject.containerizer.prepare(config)
+    await subject.hear(events.Prepared)
+    subject.containerizer.launch(config.container_id)
+    started = await subject.hear(events.Started)
+    assert isinstance(started, events.Started)
+    assert any("Block I/O weight" in words for words in started.unapplied)
+    await subject.containerizer.stop()
+    subject.containerizer, thread = make(subject)
+    await subject.containerizer.start()
+    view = Container(config=config, state=ContainerState.RUNNING, pid=started.pid)
+    await subject.containerizer.recover([Restored(container=view, same_boot=True)])
+    again = await subject.hear(events.Started)
+    assert isinstance(again, events.Started)
+    assert again.unapplied == started.unapplied
+    subject.containerizer.kill(config.container_id, 9, 0)
+    await subject.conclude(config, await subject.ended())
+    await subject.containerizer.stop()
+    thread.close()

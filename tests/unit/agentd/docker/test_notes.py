@@ -54,6 +54,19 @@ def test_what_an_agent_gave_up_is_read_as_it_was_said(stage: str, message: str) 
         Notes(f"{directory}/none-such").give_up(C1, stage, message)  # a full disk keeps nobody from anything
 
 
+def test_what_the_engine_left_out_is_read_by_the_next_agent_until_it_is_forgotten(tmp_path: Path) -> None:
+    Notes(str(tmp_path)).warn(C1, ("no blkio weight", "nö swap"))
+    following = Notes(str(tmp_path))
+    assert following.warnings(C1) == ("no blkio weight", "nö swap")
+    assert following.left() == (C1,)
+    for content in (b"", b"{}", b"[1]", b"[" * 100_000, b"\xff"):
+        (tmp_path / f"{C1}.warnings").write_bytes(content)
+        assert following.warnings(C1) == ()
+    following.forget(C1)
+    assert not list(tmp_path.iterdir())
+    assert following.warnings(C1) == ()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
