@@ -19,6 +19,7 @@ from paddock.cli import run
 from paddock.cli.run_framework import run_request
 from paddock.cli.run_streams import OutputStreams
 from paddock.metrics.pages import FRESH_S
+from paddock.model.errors import InvalidRequest
 from paddock.model.framework import FrameworkInfo
 from paddock.scheduler import Offered, Scheduler
 from testbed.one_host import OneHost

@@ -136,12 +136,9 @@ def test_a_limit_below_what_is_used_is_refused(hierarchy: Hierarchy) -> None:
     path = Path(hierarchy.controllers["memory"]) / f"paddock-kernel-busy-{os.getpid()}"
     path.mkdir()
     fd = cgroup_files.open_directory(str(path))
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; b = bytearray(50 << 20); print(1, flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: (path / "tasks").write_text("0"),  # noqa: PLW1509 - no threads here
-    )
+    join = f"open({str(path / 'tasks')!r}, 'w').write('0')"
+    code = f"import sys; {join}; b = bytearray(50 << 20); print(1, flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
         child.stdout.readline()

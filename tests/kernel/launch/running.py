@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from paddock.kernel.capabilities import NUMBERS
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.kernel.mounts import V2, read_hierarchy
 from paddock.kernel.processes import open_pidfd
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCALE = float(os.environ.get("PADDOCK_TEST_TIME_SCALE", "1"))
 # A busy machine stalls for seconds, and what comes late has come: none of these tests is about how soon.
 PATIENCE_S = 30 * SCALE
+_PR_CAPBSET_DROP = 24
 DOCKER_CAPABILITIES = [
     f"CAP_{name}"
     for name in [
@@ -203,6 +205,11 @@ class Shim:
         return other
 
 
+def without_capability(name: str) -> str:
+    """For `before`: nor has any program that it becomes."""
+    return f"import ctypes; assert ctypes.CDLL(None).prctl({_PR_CAPBSET_DROP}, {NUMBERS[name]}, 0, 0, 0) == 0"
+
+
 def _becoming(before: str) -> list[str]:
     """Words that stand before those of a program: Python does this, and becomes it."""
     if not before:
@@ -229,8 +236,8 @@ class Agent:
         self.start(**start)
 
     def start(self, flags: tuple[str, ...] = (), *, before: str = "", **options: Any) -> None:
-        """`before`: what the process does before it becomes the launcher, in Python. (Popen's preexec_fn runs what other threads
-        of this process, gRPC's, have registered for forks, in the middle of whatever they do: now and then it hangs.)
+        """`before`: what the process does before it becomes the launcher, in Python. (Popen's preexec_fn runs what gRPC has
+        registered for forks, whatever its threads are doing: now and then that hangs.)
         """
         code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from paddock.launch.launcher import main; main()"
         roots = [f"--cgroup-root={root}" for root in dict.fromkeys(self.machine.roots(self.agent_id).values())]

@@ -1,6 +1,5 @@
 """A shim whose container its list has ended waits for another order, and has nothing of the last one any more."""
 
-import ctypes
 import errno
 import os
 import signal
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from paddock.kernel import capabilities
 from paddock.kernel.call_runner import CallRunner
 from paddock.kernel.errors import KernelError
 from paddock.kernel.mapping import ADDRESS, WAITING_ADDRESS
@@ -18,8 +16,16 @@ from paddock.launch.init_maker import InitMaker
 from paddock.launch.record import temporary_path
 from tests.children import children_of
 from tests.descriptors import descriptors_of
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Json, agent, is_running, memory_of, wait_for
-from tests.kernel.launch.test_refused import PR_CAPBSET_DROP
+from tests.kernel.launch.running import (
+    BASE_PYTHON,
+    Agent,
+    Json,
+    agent,
+    is_running,
+    memory_of,
+    wait_for,
+    without_capability,
+)
 
 pytestmark = pytest.mark.usefixtures("unhurried")
 NO_NAMESPACES: Json = {"namespaces": [], "mounts": []}

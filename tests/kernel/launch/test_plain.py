@@ -1,6 +1,5 @@
 """An ordinary command: its status, its output, its limits, and what it does not inherit."""
 
-import ctypes
 import json
 import os
 import signal

@@ -1,10 +1,8 @@
 """Launches that come to nothing: which step, on what, with which value, and nothing half-made remains."""
 
-import ctypes
 import errno
 import json
 import os
-import resource
 import socket
 import struct
 from pathlib import Path
@@ -12,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from paddock.kernel import capabilities
 from paddock.kernel.descriptors import make_sealed_memfd
 from paddock.launch.protocol import ProtocolError
-from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record, wait_for
+from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record, wait_for, without_capability
 
-PR_CAPBSET_DROP = 24
 FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))"
 
 

@@ -1,6 +1,5 @@
 """What root inside a container can reach, and what one task can learn of another."""
 
-import ctypes
 import json
 import os
 import time
@@ -243,7 +242,9 @@ def test_no_init_possesses_what_its_launcher_does(tmp_path: Path) -> None:
     joined = tmp_path / "keyring"
     number = {"x86_64": 250}.get(os.uname().machine, 219)
 
-    join = f"import ctypes; print(ctypes.CDLL(None).syscall({number}, 1, 0), file=open({str(joined)!r}, 'w'), flush=True)"
+    join = (
+        f"import ctypes; print(ctypes.CDLL(None).syscall({number}, 1, 0), file=open({str(joined)!r}, 'w'), flush=True)"
+    )
     with agent(before=join) as own:
         shims = [own.run([BASE_PYTHON, "-I", "-S", "-c", KEYRING_OF_PID_1]) for _ in range(2)]
         said = [shim.stdout() + shim.stderr() for shim in shims]
