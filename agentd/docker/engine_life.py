@@ -80,15 +80,16 @@ class EngineLife:
             self._write_note(self._whom())
         self._follow(logs)
         status, oom_killed = self._status()
-        self._write_end(oom_killed=oom_killed)
+        self._write_end(oom_killed=oom_killed, is_last=True)
         return status
 
-    def _write_end(self, *, oom_killed: bool | None) -> None:
+    def _write_end(self, *, oom_killed: bool | None, is_last: bool) -> None:
+        """`is_last`: the engine's part may go."""
         problem = "; ".join(filter(None, (self._problem, self._untold)))
         end = {"counters": self._held.counters, "oom_killed": oom_killed, "problem": problem}
         late_ms = int((time.monotonic() - self._ended_at_s) * 1000)
         engine = {"engine_away": self._is_engine_away, "engine_silent_ms": self._silent_ms}
-        self._write_note({**self._whom(), **end, **engine, "late_ms": late_ms})
+        self._write_note({**self._whom(), **end, **engine, "late_ms": late_ms, "last": is_last})
 
     def _hear_start(self, asked: plain_http.Exchange | OSError) -> dict[str, object]:
         """Why it has not started, or nothing. A signal meanwhile waits: half a start cannot be taken back."""
@@ -267,7 +268,7 @@ class EngineLife:
             return self._held.status_behind_init(exact >> 8) if is_second_hand else exact, None
         # Only the engine knows. A shim whose kill is under way does not wait for it: what else is known is told first.
         if not self._last_state:
-            self._write_end(oom_killed=None)
+            self._write_end(oom_killed=None, is_last=False)
         self._patience_s = LAST_OUTPUT_S + STATUS_TIMEOUT_S
         state = self._last_state or self._state()
         deadline_s = time.monotonic() + STATUS_TIMEOUT_S

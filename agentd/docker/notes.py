@@ -74,7 +74,8 @@ def parse_note(content: bytes) -> Note:
         failed=_text(failed.get("message")) if isinstance(failed, dict) else None,
         failed_status=_number(failed.get("status")) if isinstance(failed, dict) else 0,
         failed_stage=_text(failed.get("stage")) if isinstance(failed, dict) else "",
-        has_ended="counters" in fields,
+        # One that still asks the engine how it ended needs the engine's part of it.
+        has_ended="counters" in fields and fields.get("last") is not False,
         counters=_texts(fields.get("counters")),
         oom_killed=oom_killed if isinstance(oom_killed, bool) else None,
         problem=_text(fields.get("problem")),

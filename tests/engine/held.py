@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
-import struct
 import subprocess
 import threading
 import time
@@ -21,27 +19,21 @@ from paddock.kernel import cgroup_files
 from paddock.model.ids import ContainerId
 from testbed.engine import images
 from testbed.engine.engine import API_VERSION, PATIENCE_S, Engine
+from tests.kernel.launch.running import becoming
 
 C1 = ContainerId("c1")
 COUNTING = "i=0; while test $i -lt 200; do i=$((i+1)); echo $i; sleep 0.005; done; echo end >&2"
 COUNTED = b"".join(b"%d\n" % number for number in range(1, 201))
 
 
-def tell_nothing() -> None:
-    """From now on this process, as on a Linux before 6.15, has no PIDFD_GET_INFO: a seccomp filter refuses that ioctl."""
-    load_request, jump, refuse, allow = (
-        (0x20, 0, 0, 24),
-        (0x15, 0, 1, 0xC040FF0B),
-        (6, 0, 0, 0x50019),
-        (6, 0, 0, 0x7FFF0000),
-    )
-    code = ctypes.create_string_buffer(
-        b"".join(struct.pack("HBBI", *each) for each in (load_request, jump, refuse, allow))
-    )
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(22, ctypes.c_ulong(2), program, 0, 0):
-        raise OSError(ctypes.get_errno(), "PR_SET_SECCOMP")
+TELL_NOTHING = """
+# As on a Linux before 6.15 there is no PIDFD_GET_INFO: a seccomp filter refuses that ioctl.
+import ctypes, struct
+load_request, jump, refuse, allow = (0x20, 0, 0, 24), (0x15, 0, 1, 0xC040FF0B), (6, 0, 0, 0x50019), (6, 0, 0, 0x7FFF0000)
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in (load_request, jump, refuse, allow)))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
+assert ctypes.CDLL(None).prctl(22, ctypes.c_ulong(2), program, 0, 0) == 0
+"""
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -95,10 +87,9 @@ class Held:
             has_init=has_init,
         )
         self.process = subprocess.Popen(
-            stand_in_command(order),
+            [*becoming("" if is_told else TELL_NOTHING), *stand_in_command(order)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=None if is_told else tell_nothing,  # noqa: PLW1509 - the filter is to be the child's alone
         )
         self.output = {1: bytearray(), 2: bytearray()}
         self._is_deaf = threading.Event()

@@ -156,8 +156,9 @@ def test_who_alone_knows_how_it_ended_is_waited_for_unless_a_kill_is_under_way(
         assert "did not tell how it ended" in held.note().problem
     else:
         os.kill(pid, signal.SIGUSR1)
-        wait_for(lambda: held.note().has_ended, "nothing is known of its end")
+        wait_for(lambda: bool(held.note().counters), "nothing is known of its end")
         time.sleep(1)
+        assert not held.note().has_ended, "an agent would have the engine remove it, and nobody could tell how it ended"
         hurt_engine.resume()
         assert held.end() == 3
     assert "pids/pids.events" in held.note().counters

@@ -210,7 +210,7 @@ def without_capability(name: str) -> str:
     return f"import ctypes; assert ctypes.CDLL(None).prctl({_PR_CAPBSET_DROP}, {NUMBERS[name]}, 0, 0, 0) == 0"
 
 
-def _becoming(before: str) -> list[str]:
+def becoming(before: str) -> list[str]:
     """Words that stand before those of a program: Python does this, and becomes it."""
     if not before:
         return []
@@ -245,7 +245,7 @@ class Agent:
         options.setdefault("env", {"LD_BIND_NOW": "1", "PADDOCK_LAUNCHER_TRACEBACK": "1"})
         with (self.directory / "launcher.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*_becoming(before), BASE_PYTHON, "-I", "-S", "-c", code, *arguments],
+                [*becoming(before), BASE_PYTHON, "-I", "-S", "-c", code, *arguments],
                 **{"stdout": log, "stderr": log, "stdin": log, **options},
             )
         wait_for(self.is_ready, "the launcher does not answer: " + self.log())

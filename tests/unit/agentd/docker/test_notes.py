@@ -44,6 +44,12 @@ def test_a_note_of_a_start_of_a_failure_and_of_an_end() -> None:
     )
 
 
+def test_an_end_of_which_the_engine_is_still_asked_is_none_yet() -> None:
+    asking = parse_note(b'{"format": 1, "engine_id": "ab", "counters": {"x": "4"}, "late_ms": 7, "last": false}')
+    assert asking == Note(engine_id="ab", counters={"x": "4"}, late_ms=7)
+    assert parse_note(b'{"format": 1, "engine_id": "ab", "counters": {}, "last": true}').has_ended
+
+
 @given(st.text(max_size=100), st.text(max_size=1000))
 def test_what_an_agent_gave_up_is_read_as_it_was_said(stage: str, message: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
