@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -18,6 +19,7 @@ WAITING = "until [ -e /var/tmp/end-now ]; do sleep 0.2; done; rm /var/tmp/end-no
 # More than is left of the last page that the log has.
 LARGE = f"exit 0 # {'x' * 60_000}"
 SAID = "cannot be written"
+_PAGE_BYTES = 4096
 
 
 def started(standing: Standing, **lines: str) -> None:
@@ -26,6 +28,29 @@ def started(standing: Standing, **lines: str) -> None:
         standing.launch(task, HOST, line)
     for task in lines:
         standing.becomes(task, "RUNNING")
+
+
+def use_up_the_logs_page(testbed: Testbed, standing: Standing) -> None:
+    """What the last page of the agent's log has room for could be written on a full disk all the same."""
+
+    def size_bytes() -> int:
+        """When nothing is written for a while: an acknowledgement comes after the end."""
+        sizes = [-1, -2]
+        while sizes[-1] != sizes[-2]:
+            time.sleep(0.3)
+            sizes.append(int(testbed.exec(HOST, "stat", "-c", "%s", "/var/lib/paddock/agentd/log").stdout))
+        return sizes[-1]
+
+    life_bytes, before_bytes = 0, size_bytes()
+    for number in range(20):
+        left_bytes = -before_bytes % _PAGE_BYTES
+        if left_bytes < 300:
+            return
+        padding_bytes = (left_bytes - life_bytes - 100) % _PAGE_BYTES if life_bytes else 0
+        standing.run(f"pads{number}", HOST, f"exit 0 # {'x' * padding_bytes}")
+        after_bytes = size_bytes()
+        life_bytes, before_bytes = after_bytes - before_bytes - padding_bytes, after_bytes
+    raise AssertionError("the log's last page is never used up")
 
 
 def end_now(testbed: Testbed) -> None:
@@ -53,6 +78,7 @@ def ended_once(standing: Standing, **codes: int) -> None:
 def test_an_agents_disk_is_full_and_nothing_is_lost(whole: Testbed) -> None:
     with SmallDisk(whole, HOST, "agentd") as disk, Standing(whole, "agent-full") as standing:
         started(standing, stays=f"{STAY}3", ends=WAITING, killed="exec sleep 1000")
+        use_up_the_logs_page(whole, standing)
         disk.fill()
         found_out = standing.run("finds-out", HOST, LARGE)
         assert (found_out["state"], found_out["reason"]) == ("DROPPED", "AGENT_PROBLEM"), found_out
