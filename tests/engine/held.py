@@ -132,6 +132,11 @@ class Held:
             reader.join()
         return code
 
+    def logged(self) -> bytes:
+        """Its stdout, as the engine has it: one that is killed loses what it has read and not written down."""
+        with images.client(self.engine) as api:
+            return bytes(api.logs(self.note().engine_id, stdout=True, stderr=False))
+
     def note(self) -> Note:
         found = self.notes.read(C1)
         assert found is not None

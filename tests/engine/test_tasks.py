@@ -357,6 +357,7 @@ def test_who_ended_while_the_engine_hung_and_was_killed_then_has_ended_by_itself
     assert running.returncode == 4
     hurt_engine.resume()
     wait_until_gone(hurt_engine)
+    wait_for(lambda: paddock(*docker("--", "true")).returncode == 0, "the agent does not see that it is back")
 
 
 def test_a_task_that_its_engine_ended_says_so(paddock: Command, hurt_engine: Engine) -> None:
