@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from abc import ABC, abstractmethod
 
 from paddock.model.errors import ConfigError
 from paddock.model.ids import AgentId
@@ -11,7 +12,7 @@ from paddock.model.ids import AgentId
 _PID_BYTES = 32
 
 
-class FileLock:
+class FileLock(ABC):
     """Held from `take` until the process ends or `release`; the kernel lets go of it whatever happens."""
 
     def __init__(self, path: str) -> None:
@@ -40,9 +41,9 @@ class FileLock:
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
             self._fd = fd
 
+    @abstractmethod
     def _refusal(self, owner: str) -> str:
         """What is told to who comes second, and what to do."""
-        raise NotImplementedError
 
     def release(self) -> None:
         """Idempotent."""
