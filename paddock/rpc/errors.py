@@ -127,6 +127,8 @@ _BARE_CODES: dict[grpc.StatusCode, type[PaddockError]] = {
     grpc.StatusCode.PERMISSION_DENIED: errors.PermissionRefused,
 }
 
+_ALREADY_CLOSED = "Channel is closed."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
@@ -209,7 +211,16 @@ def remote_errors(subject: str = "") -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise errors.Unavailable(f"{subject or 'the other side'}: the connection was closed") from None
+        raise _closed(subject) from None
+    except grpc.aio.UsageError as error:
+        # Closed before the call had begun: in the same way nobody's mistake, where another task has closed it.
+        if str(error) != _ALREADY_CLOSED:
+            raise
+        raise _closed(subject) from None
+
+
+def _closed(subject: str) -> errors.Unavailable:
+    return errors.Unavailable(f"{subject or 'the other side'}: the connection was closed")
 
 
 def _rebuilt(failed: grpc.aio.AioRpcError) -> PaddockError | None:

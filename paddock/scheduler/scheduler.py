@@ -275,15 +275,17 @@ class Scheduler:
             await knock(address, f"master {address}")
             self._away.reset()
             async with SchedulerLink(address, self._framework, self._suppressed_roles) as link:
-                async for event in link.events():
-                    await self._take(link, event)
-                if self._saying_goodbye:
-                    # The master ends the stream for a teardown that is still to be answered over this connection.
-                    await asyncio.Event().wait()
+                try:
+                    async for event in link.events():
+                        await self._take(link, event)
+                    if self._saying_goodbye:
+                        # The master ends the stream for a teardown that is still to be answered over this connection.
+                        await asyncio.Event().wait()
+                finally:
+                    # Before it is closed: that waits for the calls under way, and another one would only come too late.
+                    self._link = None
         except PaddockError as error:
             return error
-        finally:
-            self._link = None
         return Unavailable(f"master {address}: it ended the subscription")
 
     async def _take(self, link: SchedulerLink, event: LinkEvent) -> None:

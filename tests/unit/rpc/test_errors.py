@@ -15,7 +15,10 @@ from google.rpc import status_pb2
 
 from paddock.model import errors
 from paddock.model.errors import PaddockError
+from paddock.rpc.channel import open_channel
 from paddock.rpc.errors import RemoteError, error_of, remote_errors, status_of
+from paddock.wire.v1.operator_service_pb2 import GetMasterRequest, WatchTasksRequest
+from paddock.wire.v1.operator_service_pb2_grpc import OperatorServiceStub
 
 CROSSING: list[PaddockError] = [
     errors.InvalidRequest("tasks[0].name", "x", "another"),
@@ -99,6 +102,22 @@ def test_details_that_are_garbage_are_no_error_of_their_own(details: bytes) -> N
 async def test_a_call_whose_channel_was_closed_is_unavailable_and_not_a_cancellation() -> None:
     with pytest.raises(errors.Unavailable, match="connection was closed"), remote_errors("agent a1"):
         raise asyncio.CancelledError
+
+
+async def test_a_call_that_begins_on_a_closed_channel_is_unavailable() -> None:
+    channel = open_channel("127.0.0.1:5050")
+    stub = OperatorServiceStub(channel)
+    await channel.close()
+    with pytest.raises(errors.Unavailable, match="agent a1: the connection was closed"), remote_errors("agent a1"):
+        await stub.GetMaster(GetMasterRequest())
+    with pytest.raises(errors.Unavailable, match="the connection was closed"), remote_errors("agent a1"):
+        async for _ in stub.WatchTasks(WatchTasksRequest()):
+            pass
+
+
+async def test_another_wrong_use_of_grpc_is_not_hidden() -> None:
+    with pytest.raises(grpc.aio.UsageError, match="two styles"), remote_errors("agent a1"):
+        raise grpc.aio.UsageError("two styles")
 
 
 async def test_a_task_that_is_cancelled_stays_cancelled() -> None:

@@ -171,6 +171,40 @@ async def test_a_lost_subscription_is_renewed_under_the_same_id(tmp_path: Path) 
         assert (revived.subscription_id, list(revived.roles)) == ("s2", ["prod"])
 
 
+class SlowMaster(ScriptedMaster):
+    """Answers no `Suppress` before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def Suppress(self, request: pb.SuppressRequest, context: object) -> pb.SuppressResponse:  # noqa: N802
+        await super().Suppress(request, context)
+        await self.may_answer.wait()
+        return pb.SuppressResponse()
+
+
+async def test_a_call_after_the_stream_has_ended_does_not_go_to_a_connection_that_waits_to_be_closed(
+    tmp_path: Path,
+) -> None:
+    master = SlowMaster()
+    async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
+        await following(scheduler)
+        under_way = asyncio.create_task(scheduler.suppress())
+        await master.until(pb.SuppressRequest)
+        await master.say.put(None)
+        # It is noticed at some time; what is asked until then is answered as before.
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable, match="not subscribed"):
+                while not under_way.done():
+                    await scheduler.revive()
+        assert not under_way.done()
+        master.may_answer.set()
+        await under_way
+        assert isinstance(await following(scheduler), Disconnected)
+        assert isinstance(await following(scheduler), Subscribed)
+
+
 async def test_offers_that_nobody_took_before_the_loss_are_not_handed_out_after_it(tmp_path: Path) -> None:
     master = ScriptedMaster()
     async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
