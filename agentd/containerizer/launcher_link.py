@@ -74,6 +74,7 @@ class LauncherLink:
             # One that was too slow the last time is still on its way, and ours to reap.
             self._pid = self._pid or launcher_process.start(self._command)
             connection = self._await_start()
+        self._end_the_late(connection)
         return connection
 
     @property
@@ -215,18 +216,34 @@ class LauncherLink:
         return connection
 
     def _await_start(self) -> socket.socket:
-        """Once, while nothing else is to be done: so looking again every few milliseconds is good enough."""
+        """Once, while nothing else is to be done: so looking again every few milliseconds is good enough.
+
+        Ours ends when another one has the lock: one that an agent started that died since. Who is on its way is waited for; it
+        may die on it, and then ours is the one.
+        """
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline_s:
+        start_again_at_s, delay_s = 0.0, RESTART_FIRST_S
+        while (now_s := time.monotonic()) < deadline_s:
             connection = self._connect()
             if connection is not None:
                 return connection
-            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            if not self._pid and now_s >= start_again_at_s:
+                self._pid = launcher_process.start(self._command)
+            ended, status = os.waitpid(self._pid, os.WNOHANG) if self._pid else (0, 0)
             if ended:
                 self._pid = 0
-                raise self._failed(f"it ended with status {status}")
+                if os.waitstatus_to_exitcode(status) != protocol.ANOTHER_RUNS:
+                    raise self._failed(f"it ended with status {status}")
+                start_again_at_s, delay_s = now_s + delay_s, 2 * delay_s
             time.sleep(_LOOK_EVERY_S)
         raise self._failed(f"it did not listen within {START_TIMEOUT_S:g} s")
+
+    def _end_the_late(self, connection: socket.socket) -> None:
+        """Ours, where another one listens: it would only find the lock taken."""
+        if self._pid and self._pid != _peer_pid(connection):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
 
     def _check(self, connection: socket.socket) -> bool:
         """False: it does not know our plans."""
@@ -239,9 +256,7 @@ class LauncherLink:
         if answer.get("agent_id") != self._command.agent_id:
             connection.close()
             raise self._failed(f"who listens at {self._command.socket_path} serves agent {answer.get('agent_id')}")
-        # Who listens, by the kernel's word: what is ended is nobody else.
-        pid, _uid, _gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd = os.pidfd_open(_peer_pid(connection))
         if answer.get("format") != protocol.FORMAT or answer.get("plan_format") != plan_file.FORMAT:
             return False
         try:
@@ -253,3 +268,11 @@ class LauncherLink:
 
     def _failed(self, why: str) -> ConfigError:
         return ConfigError((f"the launcher does not serve: {why}; see {self._command.log_path}",))
+
+
+def _peer_pid(connection: socket.socket) -> int:
+    """Who listens, by the kernel's word: what is ended is nobody else."""
+    pid, _uid, _gid = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return int(pid)

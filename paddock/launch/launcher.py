@@ -267,7 +267,7 @@ def main() -> None:
         launcher = Launcher(arguments, host)
     except OSError as error:
         log("cannot-start", error=str(error))
-        sys.exit(1)
+        sys.exit(protocol.ANOTHER_RUNS if error.errno == errno.EADDRINUSE else 1)
     log("ready", pid=os.getpid(), agent=arguments.agent_id, socket=arguments.socket)
     launcher.serve()
     launcher.close()

@@ -24,6 +24,9 @@ EVENT_FAILED = "failed"
 EVENT_EXITED = "exited"
 EVENT_EXEC_EXITED = "exec_exited"
 
+ANOTHER_RUNS = 3
+"""The exit code of a launcher that found another one on its socket: serving, or still on its way."""
+
 _INTEGER_LIMIT = 1 << 63
 
 # json's own C parts, made once. json.dumps and json.loads around them touch four times as many pages, and each is a page

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from paddock.kernel.descriptors import make_sealed_memfd
-from paddock.launch.protocol import ProtocolError
+from paddock.launch.protocol import ANOTHER_RUNS, ProtocolError
 from tests.kernel.launch.running import BASE_PYTHON, Agent, Shim, agent, read_record, wait_for, without_capability
 
 FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))"
@@ -238,7 +238,7 @@ def test_a_second_launcher_on_the_same_socket_is_an_error(shared: Agent) -> None
     code = f"import sys; sys.path[:0] = [{root!r}]; from paddock.launch.launcher import main; main()"
     command = [BASE_PYTHON, "-I", "-S", "-c", code, "--socket", shared.socket, "--agent-id", shared.agent_id]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == ANOTHER_RUNS
     assert "a launcher runs on this socket" in ended.stderr
     assert shared.is_ready()
 

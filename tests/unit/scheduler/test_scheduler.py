@@ -193,11 +193,15 @@ async def test_a_call_after_the_stream_has_ended_does_not_go_to_a_connection_tha
         under_way = asyncio.create_task(scheduler.suppress())
         await master.until(pb.SuppressRequest)
         await master.say.put(None)
-        # It is noticed at some time; what is asked until then is answered as before.
-        async with asyncio.timeout(60):
-            with pytest.raises(Unavailable, match="not subscribed"):
+
+        async def ask_until_refused() -> None:
+            # The end is noticed at some time; what is asked until then is answered as before.
+            async with asyncio.timeout(60):
                 while not under_way.done():
                     await scheduler.revive()
+
+        with pytest.raises(Unavailable, match="not subscribed"):
+            await ask_until_refused()
         assert not under_way.done()
         master.may_answer.set()
         await under_way
