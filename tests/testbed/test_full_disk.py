@@ -20,6 +20,8 @@ WAITING = "until [ -e /var/tmp/end-now ]; do sleep 0.2; done; rm /var/tmp/end-no
 LARGE = f"exit 0 # {'x' * 60_000}"
 SAID = "cannot be written"
 _PAGE_BYTES = 4096
+# In the log: as the task's, and as its container's.
+_LINES_COPIES = 2
 
 
 def started(standing: Standing, **lines: str) -> None:
@@ -41,16 +43,18 @@ def use_up_the_logs_page(testbed: Testbed, standing: Standing) -> None:
             sizes.append(int(testbed.exec(HOST, "stat", "-c", "%s", "/var/lib/paddock/agentd/log").stdout))
         return sizes[-1]
 
-    life_bytes, before_bytes = 0, size_bytes()
+    seen = [size_bytes()]
+    life_bytes = padding_bytes = 0
     for number in range(20):
-        left_bytes = -before_bytes % _PAGE_BYTES
+        left_bytes = -seen[-1] % _PAGE_BYTES
         if left_bytes < 300:
             return
-        padding_bytes = (left_bytes - life_bytes - 100) % _PAGE_BYTES if life_bytes else 0
+        if life_bytes:
+            padding_bytes = (left_bytes - life_bytes - 100) % _PAGE_BYTES // _LINES_COPIES
         standing.run(f"pads{number}", HOST, f"exit 0 # {'x' * padding_bytes}")
-        after_bytes = size_bytes()
-        life_bytes, before_bytes = after_bytes - before_bytes - padding_bytes, after_bytes
-    raise AssertionError("the log's last page is never used up")
+        seen.append(size_bytes())
+        life_bytes = seen[-1] - seen[-2] - _LINES_COPIES * padding_bytes
+    raise AssertionError(f"the log's last page is never used up: {seen}")
 
 
 def end_now(testbed: Testbed) -> None:
