@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -11,26 +10,10 @@ import pytest
 
 from testbed.engine import images
 from testbed.engine.engine import Engine
-from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
 from tests.engine.registry import running_registry
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def host(engine: Engine) -> Iterator[OneHost]:
-    made = OneHost.make(agent_arguments=["--containerizers=docker,native", f"--docker-socket={engine.socket}"])
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def paddock(host: OneHost) -> Command:
-    return Command(host=host)
 
 
 def last_reason(paddock: Command, name: str) -> str:

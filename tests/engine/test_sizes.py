@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from testbed.engine import images
 from testbed.engine.engine import PATIENCE_S, Engine
-from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def host(engine: Engine) -> Iterator[OneHost]:
-    made = OneHost.make(agent_arguments=["--containerizers=docker", f"--docker-socket={engine.socket}"])
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-@pytest.fixture
-def paddock(host: OneHost) -> Command:
-    return Command(host=host)
 
 
 def in_force(paddock: Command, task: str, file: str) -> str:

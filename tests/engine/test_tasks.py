@@ -38,11 +38,6 @@ def host(engine: Engine) -> Iterator[OneHost]:
         made.stop()
 
 
-@pytest.fixture
-def paddock(host: OneHost) -> Command:
-    return Command(host=host)
-
-
 def left_in(engine: Engine) -> list[str]:
     """Of agents; other tests of the session have theirs."""
     with images.client(engine) as api:
