@@ -22,8 +22,8 @@ EXIT_START_FAILED = 125
 
 CALL_TIMEOUT_S = 10.0
 LAST_OUTPUT_S = 7.0
-"""How long after the end the engine has to send the rest of the output: it may be restarting. Less than a shim is patient after
-a SIGKILL: what is known of the end is to be told."""
+"""How long after the end, or after what came last of the rest of the output, the engine has to send more: it may be restarting.
+Of who is wanted to end, after the end alone: less than a shim is patient after a SIGKILL, and what is known is to be told."""
 
 STATUS_TIMEOUT_S = 60.0
 SILENT_AFTER_S = 2.0
@@ -52,7 +52,7 @@ class EngineLife:
         self._problem = self._untold = ""
         self._is_behind = False
         self._is_wanted_to_end = False
-        self._patience_s = LAST_OUTPUT_S
+        self._patient_until_s = 0.0
         self._last_state: dict[str, object] = {}
         self._begun_at_s = time.monotonic()
 
@@ -166,14 +166,16 @@ class EngineLife:
 
     def _follow(self, path: str) -> None:
         """Until the container has ended and its output has come, or can come no more."""
+        self._patient_until_s = time.monotonic() + LAST_OUTPUT_S
         while True:
             if self._logs is None and time.monotonic() >= self._retry_at_s:
                 self._open_logs(path)
             sources = [] if self._logs is None else [self._logs.sock.fileno()]
             ready = self._turn(sources, _RETRY_S)
+            # First: an engine that is back to say so was away at an end that came before.
+            self._see_end()
             if self._logs is not None and self._logs.sock.fileno() in ready:
                 self._carry(self._logs)
-            self._see_end()
             is_unseen = self._held.pidfd < 0 and self._logs is None and not self._ended_at_s
             if is_unseen and not self._state().get("Running"):
                 self._ended_at_s = time.monotonic()
@@ -186,8 +188,10 @@ class EngineLife:
 
     def _is_late(self) -> bool:
         """Whether it has ended, and the engine has had its time."""
-        patience_s = LAST_OUTPUT_S if self._is_wanted_to_end else self._patience_s
-        return self._ended_at_s > 0 and time.monotonic() - self._ended_at_s > patience_s
+        until_s = self._ended_at_s + LAST_OUTPUT_S
+        if not self._is_wanted_to_end:
+            until_s = max(until_s, self._patient_until_s)
+        return self._ended_at_s > 0 and time.monotonic() > until_s
 
     def _see_end(self) -> None:
         """Of a process that is held, at once."""
@@ -236,6 +240,7 @@ class EngineLife:
             self._interrupt(error)
             return
         self._is_cut = False
+        self._patient_until_s = time.monotonic() + LAST_OUTPUT_S
         for fd, text in frames:
             _write_all(fd, text)
         if logs.is_over:
@@ -269,14 +274,13 @@ class EngineLife:
         # Only the engine knows. A shim whose kill is under way does not wait for it: what else is known is told first.
         if not self._last_state:
             self._write_end(oom_killed=None, is_last=False)
-        self._patience_s = LAST_OUTPUT_S + STATUS_TIMEOUT_S
+        self._patient_until_s = time.monotonic() + STATUS_TIMEOUT_S
         state = self._last_state or self._state()
-        deadline_s = time.monotonic() + STATUS_TIMEOUT_S
-        while state.get("Running") and time.monotonic() < deadline_s and not self._is_late():
+        while state.get("Running") and not self._is_late():
             self._turn([], _RETRY_S / 10)
             state = self._state()
-        if not state or state.get("Status") == "created":
-            # What the engine does not know to have run, it cannot tell the end of either.
+        if not state or state.get("Running") or state.get("Status") == "created":
+            # What the engine does not know to have run, or to have ended, it cannot tell the end of either.
             self._untold = self._untold or "the engine does not know how it ended"
             return EXIT_START_FAILED << 8, None
         return ended_process.status_of_code(_number(state.get("ExitCode"))), bool(state.get("OOMKilled"))
