@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from paddock.cli.connect import agent_address
@@ -172,7 +172,9 @@ class _Run:
             task = None if self._offer else self._task(offer)
             if task is None:
                 self._seen = offer.resources
-                await self._scheduler.decline(offer, refuse_s=_NOT_WANTED_S if self._offer else _REFUSE_S)
+                with suppress(Unavailable):
+                    # It is void with its subscription.
+                    await self._scheduler.decline(offer, refuse_s=_NOT_WANTED_S if self._offer else _REFUSE_S)
                 continue
             self._offer = offer
             self._absence = Absence(offer.hostname)

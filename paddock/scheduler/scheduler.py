@@ -246,7 +246,6 @@ class Scheduler:
                 self._subscribed.clear()
                 self._backoff.reset()
                 refused_count, give_up_at_s = 0, None
-                self._forget_offers()
                 await self._events.put(Disconnected(message=str(error)))
             if isinstance(error, NotLeading):
                 self._detector.redirected(error.leader_address)
@@ -284,6 +283,7 @@ class Scheduler:
                 finally:
                     # Before it is closed: that waits for the calls under way, and another one would only come too late.
                     self._link = None
+                    self._forget_offers()
         except PaddockError as error:
             return error
         return Unavailable(f"master {address}: it ended the subscription")

@@ -15,6 +15,7 @@ from paddock.model.framework import FrameworkInfo
 from paddock.model.ids import AgentId, OfferId, TaskId
 from paddock.model.resource_text import parse_resources
 from paddock.model.task import CommandInfo, KillPolicy, TaskInfo, TaskState, TaskStatus
+from paddock.rpc import scheduling
 from paddock.rpc.knock import AWAY_LIMIT_S
 from paddock.scheduler import (
     Disconnected,
@@ -185,13 +186,15 @@ class SlowMaster(ScriptedMaster):
 
 
 async def test_a_call_after_the_stream_has_ended_does_not_go_to_a_connection_that_waits_to_be_closed(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(scheduling, "_CLOSE_TIMEOUT_S", 60.0)
     master = SlowMaster()
     async with mastered(tmp_path / "m", master) as address, Scheduler(address, FRAMEWORK) as scheduler:
         await following(scheduler)
         under_way = asyncio.create_task(scheduler.suppress())
         await master.until(pb.SuppressRequest)
+        await master.say.put(offers(offer("o1", role="prod")))
         await master.say.put(None)
 
         async def ask_until_refused() -> None:
@@ -202,6 +205,9 @@ async def test_a_call_after_the_stream_has_ended_does_not_go_to_a_connection_tha
 
         with pytest.raises(Unavailable, match="not subscribed"):
             await ask_until_refused()
+        with pytest.raises(TimeoutError):
+            # The offer that nobody has taken is void already.
+            await asyncio.wait_for(anext(scheduler), 0.2)
         assert not under_way.done()
         master.may_answer.set()
         await under_way
