@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 from paddock.model.errors import ConfigError
 from paddock.model.ids import AgentId
@@ -82,7 +83,9 @@ class IdentityLock(FileLock):
         return f"{words}: this state is a copy of its; give another --state-dir, and the agent begins anew"
 
     def release(self) -> None:
-        """Idempotent."""
+        """Idempotent. A file that somebody has removed, and another agent has made again, is that one's."""
         if self._fd >= 0:
-            os.unlink(self._path)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self._path), os.fstat(self._fd)):
+                    os.unlink(self._path)
         super().release()

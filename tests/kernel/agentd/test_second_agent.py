@@ -81,6 +81,20 @@ def test_who_comes_when_the_first_one_goes_has_a_lock_that_a_third_one_meets(tmp
     assert not path.exists()
 
 
+def test_a_lock_whose_file_was_removed_takes_nobody_elses_away(tmp_path: Path) -> None:
+    agent_id = AgentId("test-locks")
+    path = Path(f"/run/paddock-agent-{agent_id}.lock")
+    first, second, third = (IdentityLock(agent_id, str(tmp_path)) for _ in range(3))
+    first.take()
+    path.unlink()
+    second.take()
+    first.release()
+    with pytest.raises(ConfigError, match="on this host already"):
+        third.take()
+    path.unlink()
+    second.release()
+
+
 def test_no_link_in_the_locks_place_is_followed(tmp_path: Path) -> None:
     path = Path("/run/paddock-agent-test-locks.lock")
     path.symlink_to(tmp_path / "elsewhere")
