@@ -68,11 +68,13 @@ class OutputStreams:
             )
             async for data in log_bytes(wanted, tell=_tell):
                 # A slow terminal must not hold up Ctrl-C and heartbeats.
-                await asyncio.to_thread(_write, descriptor, data)
-        except OSError as error:
-            error.filename = path
-            self._unwritable = error
-            self._on_unwritable(error)
+                try:
+                    await asyncio.to_thread(_write, descriptor, data)
+                except OSError as error:
+                    error.filename = path
+                    self._unwritable = error
+                    self._on_unwritable(error)
+                    return
         except NotFound as error:
             self._absent[path] = error
         except PaddockError as error:

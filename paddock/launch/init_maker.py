@@ -5,6 +5,7 @@ By a call list: the child shares the launcher's memory until its execve, as afte
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import struct
@@ -74,7 +75,10 @@ class InitMaker:
         # it has. They go with the execve and not before: who has none may share no memory with who has all.
         named.do("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, operation="prctl(PR_SET_NO_NEW_PRIVS)")
         named.do("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, operation="prctl(PR_CAP_AMBIENT)")
-        named.do("prctl", _PR_SET_SECUREBITS, _SECBIT_NOROOT, 0, 0, 0, operation="prctl(PR_SET_SECUREBITS)")
+        # (A launcher that may not has not all of them either.)
+        not_permitted = calls.errors(errno.EPERM)
+        securebits = "prctl(PR_SET_SECUREBITS)"
+        named.do("prctl", _PR_SET_SECUREBITS, _SECBIT_NOROOT, 0, 0, 0, operation=securebits, ignored=not_permitted)
         if program_fd < 0:
             calls.end(_BORN)
         default = calls.put(bytes(32))
