@@ -43,6 +43,7 @@ def test_all_rows_are_as_expected_and_nothing_is_left() -> None:
     assert not os.path.exists(directory)
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("words", [[], ["--keep"]])
 def test_nothing_is_left_when_nobody_reads_any_more(words: list[str]) -> None:
     command = [sys.executable, "-m", "examples.demonstration", "--only=1", *words]

@@ -61,8 +61,8 @@ def test_an_end_that_nobody_saw_after_a_start_that_was_cut_off_is_told_with_that
     with Listener(engine, tmp_path / "socket") as listener:
         listener.lose("/start", answer=True)
         listener.delay("/start", lambda: wait_for(has_ended, "it has not ended"))
-        held = hold(engine, "exit 2", socket=listener.path).go()
-        assert held.end() == 2
+        held = hold(engine, "exit 2", socket=listener.path)
+        assert held.go().end() == 2
     assert held.note().engine_away
 
 
