@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from paddock.cli.log_stream import LogWanted, log_bytes
 from paddock.model.errors import NotFound, PaddockError
@@ -82,7 +83,9 @@ class OutputStreams:
 
 
 def _tell(words: str) -> None:
-    print(f"paddock run: {words}", file=sys.stderr)
+    # The task's output goes on where there is no room for words on it.
+    with suppress(OSError):
+        print(f"paddock run: {words}", file=sys.stderr)
 
 
 def _write(descriptor: int, data: bytes) -> None:
