@@ -31,13 +31,14 @@ _NOT_BEGUN = "runc:["
 class Held:
     """A container's process: whatever becomes of the engine, and of pid numbers, this is the one. Before `take`: nobody."""
 
-    __slots__ = ("_counter_fds", "_main_pidfd", "counters", "main_pid", "pid", "pidfd")
+    __slots__ = ("_counter_fds", "_main_pidfd", "_patience_s", "counters", "main_pid", "pid", "pidfd")
 
     def __init__(self) -> None:
         self.pidfd = self._main_pidfd = -1
         self.pid = self.main_pid = 0
         self.counters: dict[str, str] = {}
         self._counter_fds: dict[str, int] = {}
+        self._patience_s = _REAPED_AFTER_S
 
     def take(self, pid: int, engine_id: str, reads: Sequence[tuple[str, str, str]], *, has_init: bool) -> bool:
         """`reads` and `has_init`: as in an Order. False: it is in no such container; who has ended already cannot be held."""
@@ -84,8 +85,11 @@ class Held:
         return True
 
     def wait_status(self) -> int | None:
-        """Of who has ended, as `wait_status` has it; None: nobody is held."""
-        return None if self.pidfd < 0 else wait_status(self.pidfd)
+        """Of who has ended, as `wait_status` has it; None: nobody is held. Waited for once: later it is told, or not."""
+        if self.pidfd < 0:
+            return None
+        patience_s, self._patience_s = self._patience_s, 0.0
+        return wait_status(self.pidfd, patience_s)
 
     def status_behind_init(self, code: int) -> int:
         """The command's, whose init ended with this code: 128 + n is signal n's, unless the kernel knows it to be its own."""
@@ -153,10 +157,10 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def wait_status(pidfd: int) -> int | None:
-    """As waitpid gives it to the parent; None where this kernel does not tell (before 6.15)."""
-    deadline_s = time.monotonic() + _REAPED_AFTER_S
-    while time.monotonic() < deadline_s:
+def wait_status(pidfd: int, patience_s: float = _REAPED_AFTER_S) -> int | None:
+    """As waitpid gives it to the parent, once that has reaped it; None where this kernel does not tell (before 6.15)."""
+    deadline_s = time.monotonic() + patience_s
+    while True:
         content = bytearray(_INFO.pack(_INFO_EXIT, *(0,) * 13))
         try:
             fcntl.ioctl(pidfd, _PIDFD_GET_INFO, content)
@@ -165,8 +169,9 @@ def wait_status(pidfd: int) -> int | None:
         mask, *fields = _INFO.unpack(content)
         if mask & _INFO_EXIT:
             return int(fields[-1])
+        if time.monotonic() >= deadline_s:
+            return None
         time.sleep(0.001)
-    return None
 
 
 def status_of_code(code: int) -> int:

@@ -132,6 +132,20 @@ def test_what_is_behind_an_init_is_asked_for_itself(cgroup: str, line: str, code
     os.close(held._main_pidfd)
 
 
+def test_who_is_not_reaped_is_waited_for_once(cgroup: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        held = ended_process.Held()
+        assert held.take(process.pid, cgroup, (), has_init=False)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert held.wait_status() is None
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits again"))
+        assert held.wait_status() is None
+        monkeypatch.undo()
+    assert held.wait_status() in {signal.SIGKILL, None}
+    os.close(held.pidfd)
+
+
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1])
 def test_nobody_else_is_held(pid: int, cgroup: str) -> None:
     held = ended_process.Held()
