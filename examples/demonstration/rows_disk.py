@@ -8,7 +8,7 @@ from paddock.model.task import DiskEvidence, Reason, TaskState
 
 MIB = 1 << 20
 LIMIT_MIB = 16
-MARGIN_MS = 500
+MARGIN_MS = 2_000
 """For the kill, the last flush and the status: what comes after du has counted, on a machine that has time for it."""
 
 # 20 MiB/s: 2 MiB each tenth of a second. The task tells itself when it begins to write what reaches the limit: with the

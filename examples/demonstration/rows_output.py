@@ -8,7 +8,7 @@ import sys
 from examples.demonstration.row import Row, Seen, judge
 from examples.demonstration.session import RunningTask, Session, Wish
 
-COMMAND = "echo first; sleep 0.5; echo second; echo trouble >&2; exit 7"
+COMMAND = "echo first; sleep 2; echo second; echo trouble >&2; exit 7"
 
 
 async def act(session: Session) -> Seen:
@@ -51,7 +51,7 @@ ROWS = (
     Row(
         number=1,
         title="an ordinary command",
-        asked="sh: two lines to stdout 0.5 s apart, one to stderr, exit 7",
+        asked="sh: two lines to stdout 2 s apart, one to stderr, exit 7",
         expected="both outputs stream; exit code 7 comes back",
         act=act,
     ),

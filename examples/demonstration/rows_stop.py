@@ -10,7 +10,7 @@ from examples.demonstration.session import Session, Wish
 from paddock.model.task import KillPolicy, Reason, StopEvidence, TaskState
 
 GRACE_MS = 1_000
-MARGIN_MS = 500
+MARGIN_MS = 2_000
 
 
 async def act(session: Session) -> Seen:
