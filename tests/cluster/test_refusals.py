@@ -29,7 +29,16 @@ from tests.cluster.refusals import NOTHING_ASKED, TOOL, Bad, Known, Refusals
 NOBODY = 65534
 _V1 = "grpc.reflection.v1.ServerReflection"
 _V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
-_FETCH = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.makefile().read())"
+# It changes its user itself: where subprocess has to, it forks, and gRPC's handlers for forks may hang.
+_FETCH = """
+import os, socket, sys
+os.setgroups([])
+os.setgid(int(sys.argv[3]))
+os.setuid(int(sys.argv[2]))
+with socket.socket(socket.AF_UNIX) as identity:
+    identity.connect(sys.argv[1])
+    print(identity.makefile().read())
+"""
 NOTHING_KNOWN = Known(
     agent_id="", container_id="", task_framework_id="", task_id="", framework_id="", subscription_id=""
 )
@@ -141,8 +150,8 @@ class Stage:
 def _token(path: str, uid: int) -> str:
     """The kernel's word for another uid needs a process of it."""
     done = subprocess.run(
-        [os.path.realpath(sys.executable), "-c", _FETCH, f"{path}.id"],
-        user=uid, group=os.stat(path).st_gid, extra_groups=[], cwd="/", capture_output=True, check=True,
+        [os.path.realpath(sys.executable), "-c", _FETCH, f"{path}.id", str(uid), str(os.stat(path).st_gid)],
+        cwd="/", capture_output=True, check=True,
     )  # fmt: skip
     return str(json.loads(done.stdout)["token"])
 
