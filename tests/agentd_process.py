@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from paddock.kernel import cgroup_files
 from paddock.kernel.mounts import read_hierarchy
 from paddock.model.errors import PaddockError
 from paddock.rpc.clients.agent import connect_agent
@@ -138,9 +139,7 @@ class AgentdProcess:
         end_all(str(self.directory), STOP_TIMEOUT_S)
         left += [f"process {pid}" for pid in pids_naming(str(self.directory))]
         for point in cgroup_points():
-            root = f"{point}/paddock-{self.agent_id}"
-            for path, _, _ in os.walk(root, topdown=False):
-                os.rmdir(path)
+            cgroup_files.remove(f"{point}/paddock-{self.agent_id}", STOP_TIMEOUT_S)
         shutil.rmtree(self.directory, ignore_errors=True)
         return left
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from paddock.kernel import cgroup_files
 from paddock.model.ids import AgentId
 from testbed.our_processes import end_all
 from tests.agentd_process import STOP_TIMEOUT_S, cgroup_points
@@ -33,5 +34,4 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         thread.close()
         end_all(path, STOP_TIMEOUT_S)
         for point in cgroup_points():
-            for root, _, _ in os.walk(f"{point}/paddock-{made.agent_id}", topdown=False):
-                os.rmdir(root)
+            cgroup_files.remove(f"{point}/paddock-{made.agent_id}", STOP_TIMEOUT_S)

@@ -17,8 +17,9 @@ from testbed.engine import images
 from tests.contract.containerizer.subject import Subject
 from tests.engine.registry import running_registry
 
-# On a registry that takes its connection and says nothing the engine gives up after 15 s, on one that hangs later never.
 SOON_S = STAND_IN_PATIENCE_NS / 1e9
+# On a registry that takes its connection and says nothing the engine gives up after 15 s, on one that hangs later never.
+BEFORE_THE_ENGINE_S = 14
 NOBODYS = "127.0.0.1:5009"
 
 only_docker = pytest.mark.parametrize("subject", ["docker"], indirect=True)
@@ -50,7 +51,7 @@ async def test_a_kill_does_not_wait_for_an_image_that_is_brought_again(subject: 
             progressed = await subject.hear(events.LaunchProgressed)
             assert isinstance(progressed, events.LaunchProgressed)
             assert progressed.message == f"image {registry.address}/pruned:1 is being pulled"
-            async with asyncio.timeout(SOON_S):
+            async with asyncio.timeout(BEFORE_THE_ENGINE_S):
                 subject.containerizer.kill(config.container_id, 15, 0)
                 await subject.conclude(config, await subject.ended())
         finally:

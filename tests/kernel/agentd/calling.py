@@ -67,6 +67,13 @@ class Caller:
         with remote_errors():
             return await self.containers.GetContainer(pb.GetContainerRequest(container_id=container.container_id))
 
+    async def recovered(self, container: containers_pb2.Container) -> containers_pb2.Container:
+        """By an agent that has just started: a shim that does not answer at once is asked again, and is shown until then."""
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            while (found := await self.get(container)).state == containers_pb2.CONTAINER_STUCK:
+                await asyncio.sleep(0.05)
+        return found
+
     async def kill(self, container: containers_pb2.Container, *, signal: int = 15, grace_ms: int | None = None) -> None:
         policy = tasks_pb2.KillPolicy(signal=signal, grace_period_ms=grace_ms)
         with remote_errors():

@@ -18,7 +18,7 @@ from tests.agentd_process import TIME_SCALE, AgentdProcess
 from tests.descriptors import descriptors_of
 from tests.kernel.agentd.calling import CALL_TIMEOUT_S, ENDED, RUNNING, Caller, calling, shell
 
-pytestmark = pytest.mark.no_cgroups
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
 SIZE_BYTES = 100 << 20
 FILE_BYTES = 1 << 20

@@ -16,6 +16,8 @@ from paddock.wire.v1 import containers_pb2, tasks_pb2
 from tests.agentd_process import STOP_TIMEOUT_S, TIME_SCALE, AgentdProcess, assert_gone, wait_for_path
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 
+pytestmark = pytest.mark.timeout(180 * TIME_SCALE)
+
 SLEEP = shell("exec sleep 1000")
 
 
@@ -30,7 +32,7 @@ async def test_a_container_outlives_its_agent(agentd: AgentdProcess) -> None:
     assert Path(f"/proc/{running.pid}").exists()
     agentd.start()
     async with calling(agentd.address) as agent:
-        again = await agent.get(running)
+        again = await agent.recovered(running)
         assert (again.state, again.pid, again.shim_pid) == (
             containers_pb2.CONTAINER_RUNNING,
             running.pid,
@@ -50,7 +52,7 @@ async def test_what_was_executed_inside_goes_with_the_agent_whose_caller_wanted_
     async with calling(agentd.address) as agent:
         running = await agent.launch(SLEEP, until=RUNNING)
         entering = asyncio.create_task(
-            agent.enter(running, shell("echo $$ > inside; trap '' PIPE HUP; exec sleep 1000"))
+            agent.enter(running, shell("trap '' PIPE HUP; echo $$ > inside; exec sleep 1000"))
         )
         inside = Path(running.sandbox, "inside")
         await asyncio.to_thread(wait_for_path, inside)
@@ -159,7 +161,7 @@ async def test_a_shim_that_does_not_answer_in_time_keeps_its_container(agentd: A
             while (again := await agent.get(running)).state != containers_pb2.CONTAINER_RUNNING:
                 await asyncio.sleep(0.05)
         assert (again.pid, again.stuck) == (running.pid, "")
-        await agent.kill(running)
+        await agent.kill(running, grace_ms=100_000)
         assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
 
 
@@ -198,7 +200,7 @@ async def test_a_dead_launcher_is_replaced_and_nobody_notices(agentd: AgentdProc
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
         assert agentd.launcher_pid() != first
         assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
-        await agent.kill(running)
+        await agent.kill(running, grace_ms=100_000)
         assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
 
 
@@ -270,8 +272,8 @@ async def test_a_launcher_of_another_build_is_replaced_and_its_containers_go_on(
     assert agentd.launcher_pid() not in {first, other.pid}
     async with calling(agentd.address) as agent:
         assert (await agent.run("/bin/true")).termination.state == tasks_pb2.TASK_FINISHED
-        assert (await agent.get(running)).state == containers_pb2.CONTAINER_RUNNING
-        await agent.kill(running)
+        assert (await agent.recovered(running)).state == containers_pb2.CONTAINER_RUNNING
+        await agent.kill(running, grace_ms=100_000)
         assert (await agent.wait(running)).termination.reason == tasks_pb2.REASON_KILL_REQUESTED
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from agentd.containerizer import told_ends
 from agentd.core import events
+from paddock.kernel import cgroup_files
 from paddock.launch import ending_list, waiting_list
 from paddock.model.ids import AgentId
 from testbed.our_processes import end_all
@@ -61,5 +62,4 @@ async def test_an_end_is_concluded_when_its_record_is_durable(monkeypatch: pytes
             thread.close()
             end_all(str(disk.path), STOP_TIMEOUT_S)
             for point in cgroup_points():
-                for root, _, _ in os.walk(f"{point}/paddock-{subject.agent_id}", topdown=False):
-                    os.rmdir(root)
+                cgroup_files.remove(f"{point}/paddock-{subject.agent_id}", STOP_TIMEOUT_S)

@@ -17,7 +17,7 @@ from tests.held_filesystem import HeldFilesystem, held_filesystem
 from tests.kernel.agentd.calling import RUNNING, Caller, calling, shell
 
 # Not that it has nothing to do with them: it waits for long, and emulated for very long.
-pytestmark = pytest.mark.no_cgroups
+pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
 STUCK_WITHIN_S = 60 * TIME_SCALE
 

@@ -18,7 +18,8 @@ from paddock.model.task import ResourceLimits
 from tests.descriptors import descriptors_of
 from tests.kernel.isolators.live_cgroup import TIME_SCALE, LiveCgroup, live_cgroup, real_host
 
-BUSY = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
+# By its own time: a machine that stands still takes none of the periods in which it is throttled.
+BUSY = "import time\nwhile time.process_time() < {}: pass"
 HALF = Resources.scalars({"cpus": 500})
 
 
@@ -76,13 +77,13 @@ def test_a_quota_throttles_and_is_counted(
     cgroup.write(isolator.update(container.container_id, tenth, ResourceLimits(cpus_milli=100)))
     # By its own weight others on a busy machine leave it less than its quota.
     cgroup.path("cpu", "cpu.weight" if cgroup.is_v2 else "cpu.shares").write_text("10000", encoding="ascii")
-    with cgroup.start(sys.executable, "-S", "-c", BUSY.format(0.6 * TIME_SCALE)) as process:
+    with cgroup.start(sys.executable, "-S", "-c", BUSY.format(0.08 * TIME_SCALE)) as process:
         assert process.wait(timeout=30 * TIME_SCALE) == 0
     used = isolator.usage(container.container_id)
     assert used.missing == ()
     assert used.timestamp_ns > 0
     assert used.cpu_usage_us is not None
-    assert 20_000 < used.cpu_usage_us < 0.2 * 1e6 * TIME_SCALE
+    assert 20_000 < used.cpu_usage_us < 0.6 * 1e6 * TIME_SCALE
     assert used.cpu_user_us is not None
     assert used.cpu_throttled_count
     assert used.cpu_throttled_us
