@@ -27,6 +27,8 @@ from tests.cluster.conftest import PADDOCK, Background, Command
 from tests.descriptors import descriptors_of
 from tests.scraping import assert_promtool_takes, get, scrape
 
+pytestmark = pytest.mark.timeout(180)
+
 NOBODY = 65534
 
 

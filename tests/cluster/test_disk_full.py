@@ -28,6 +28,8 @@ from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
 from tests.full_disk import FullDisk, full_disk
 
+pytestmark = pytest.mark.timeout(180)
+
 PATIENCE_S = 60
 
 

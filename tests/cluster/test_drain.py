@@ -17,7 +17,7 @@ from tests.cluster.conftest import Background, Command
 pytestmark = pytest.mark.timeout(180)
 
 HOST = socket.gethostname()
-STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
+STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,8 @@ def wait_for_state(paddock: Command, state: str) -> None:
 def test_from_a_drain_to_its_cancellation(paddock: Command, cluster: OneHost) -> None:
     task = running(paddock, "stubborn", STUBBORN)
     try:
+        assert task.process.stdout is not None
+        assert task.process.stdout.readline() == b"ready\n"
         assert paddock.text("drain", HOST, "--max-grace=200ms") == ""
         out, words = task.process.communicate(timeout=60)
     finally:

@@ -15,6 +15,8 @@ from testbed.one_host import OneHost
 from testbed.our_processes import pids_naming
 from tests.cluster.conftest import Command
 
+pytestmark = pytest.mark.timeout(180)
+
 
 def of_ours(agent_id: str) -> list[str]:
     return glob.glob(f"/sys/fs/cgroup/**/paddock-{agent_id}", recursive=True)

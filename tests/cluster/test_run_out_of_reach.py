@@ -15,6 +15,8 @@ import pytest
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
 
+pytestmark = pytest.mark.timeout(180)
+
 SCRIPT = 'echo one; until [ -e "$0" ]; do sleep 0.1; done; echo two; exit 7'
 
 

@@ -14,6 +14,8 @@ from paddock.rpc.clients.agent import connect_agent
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Command
 
+pytestmark = pytest.mark.timeout(180)
+
 PATIENCE_S = 60
 UNTIL_TOLD = 'echo one; until [ -e "$0" ]; do sleep 0.1; done; exit 7'
 
@@ -68,10 +70,11 @@ def test_its_task_is_killed_and_that_is_its_end(paddock: Command) -> None:
     part(paddock, process)
     paddock.host.masterd.resume()
     code, words = ended(process)
-    told = words.splitlines()
-    assert (code, len(told)) == (128 + signal.SIGTERM, 2), words
-    assert "the master has ended this run, which was out of reach" in told[0]
-    assert "because the framework has ended" in told[1]
+    assert code == 128 + signal.SIGTERM, words
+    # A machine that stands still has it told once more that the master is silent.
+    told = [line for line in words.splitlines() if "silent for" not in line]
+    assert "the master has ended this run, which was out of reach" in told[0], words
+    assert "because the framework has ended" in told[-1], words
 
 
 def test_a_task_that_ended_meanwhile_keeps_its_own_end(paddock: Command, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from paddock.wire.v1.resources_pb2 import Resource
 from testbed.one_host import OneHost
 from tests.cluster.conftest import Background, Command
 
+pytestmark = pytest.mark.timeout(180)
+
 NOBODY = 65534
 
 

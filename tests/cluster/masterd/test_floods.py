@@ -115,7 +115,7 @@ async def is_connected(operator: OperatorServiceAsyncStub, framework_id: str) ->
 
 
 async def test_who_never_answers_keeps_nothing_from_others(tmp_path: Path) -> None:
-    flags = ("--allocation-interval=100ms", "--offer-timeout=3s")
+    flags = ("--allocation-interval=100ms", "--offer-timeout=6s")
     with MasterdProcess(tmp_path, *flags) as masterd:
         async with stage(masterd) as on:
             agent, silent, other = await on.agent("a1"), await on.framework("silent"), await on.framework("other")

@@ -121,7 +121,7 @@ async def test_a_second_agent_with_the_same_id_is_refused(masterd: MasterdProces
 
 
 async def test_a_silent_agent_becomes_unreachable(tmp_path: Path) -> None:
-    with MasterdProcess(tmp_path, "--agent-ping-timeout=1s", "--max-agent-ping-timeouts=2") as masterd:
+    with MasterdProcess(tmp_path, "--agent-ping-timeout=1s", "--max-agent-ping-timeouts=10") as masterd:
         async with stage(masterd) as on:
             agent, framework = await on.agent("a1"), await on.framework()
             await agent.register()
