@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -64,8 +65,11 @@ class Listener:
             self._begin(lambda asker=asker: self._pass_on(asker))  # type: ignore[misc]
 
     def _pass_on(self, asker: socket.socket) -> None:
-        with asker, socket.socket(socket.AF_UNIX) as engine:
+        """Until one of both has gone, at whatever moment."""
+        with suppress(OSError), asker, socket.socket(socket.AF_UNIX) as engine:
             request = asker.recv(_PORTION_BYTES)
+            if not request:
+                return
             path = request.split(b" ", 2)[1].decode()
             self.heard.append(path)
             loss = next((self._losses.pop(ending) for ending in tuple(self._losses) if path.endswith(ending)), None)
@@ -79,7 +83,4 @@ class Listener:
                         until()
                 if loss:
                     return
-                try:
-                    asker.sendall(answer)
-                except BrokenPipeError:
-                    return  # it did not wait so long
+                asker.sendall(answer)

@@ -31,7 +31,7 @@ OPEN_PORT, CLOSED_PORT, NOBODYS_PORT = 5000, 5001, 5009
 KNOWN = Credential(place=f"127.0.0.1:{CLOSED_PORT}", user=USER, password=PASSWORD)
 SILENCE_S = 1
 # Longer than a busy machine takes for a pull that nothing holds up.
-LONG_SILENCE_S = 4
+LONG_SILENCE_S = 8
 SLACK_S = 30
 
 
@@ -230,6 +230,7 @@ async def test_of_an_image_that_was_there_an_engine_that_hangs_is_told_at_once(h
         brought = Images(asker.engine, Pulls(asker.calls), None)
         docker = DockerInfo(image=parse_image(images.BUSYBOX))
         asker.calls.limits = PATIENT
+        await until(lambda: asker.calls.state.reachable)
         await brought.bring(docker, lambda _words: None)
         asker.calls.limits = HASTY
         hurt_engine.pause()

@@ -28,12 +28,12 @@ pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def host(engine: Engine) -> Iterator[OneHost]:
-    settings = ["--containerizers=docker,native", f"--docker-socket={engine.socket}", "--docker-call-timeout=2s"]
+    settings = ["--containerizers=docker,native", f"--docker-socket={engine.socket}", "--docker-call-timeout=5s"]
     made = OneHost.make(agent_arguments=settings)
     try:
         made.start()
         yield made
-        assert left_in(engine) == []
+        wait_until_gone(engine)
     finally:
         made.stop()
 
@@ -88,7 +88,7 @@ def test_output_and_exit_code_come_back_and_nothing_stays(paddock: Command, engi
     done = paddock(*docker("--", "sh", "-c", "echo out $PADDOCK_SANDBOX; echo err >&2; exit 7"))
     assert (done.returncode, done.stdout) == (7, b"out /mnt/paddock/sandbox\n"), done.stderr
     assert b"err\n" in done.stderr
-    assert left_in(engine) == []
+    wait_until_gone(engine)
 
 
 def test_an_odd_image_runs_as_it_says(paddock: Command) -> None:
@@ -268,6 +268,7 @@ def test_a_container_of_somebody_elses_keeps_its_name(paddock: Command, engine: 
             host.agentd.start()
             done = paddock(*docker("--", "true"))
             assert done.returncode == 0, done.stderr
+            wait_for(lambda: len(left_in(engine)) <= 1, "its own stays")
             assert left_in(engine) == [f"/{name}"]
         finally:
             api.remove_container(foreign)
@@ -313,7 +314,7 @@ def test_a_hung_engine_hangs_nothing_of_ours(paddock: Command, host: OneHost, hu
     assert done.returncode != 0
     assert b"docker engine" in done.stderr.lower(), done.stderr
     assert last_reason(paddock, "refused") == "REASON_ENGINE_UNRESPONSIVE"
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + 2 * PATIENCE_S
     while last_reason(paddock, "obeys") != "REASON_ENGINE_UNRESPONSIVE":
         assert time.monotonic() < deadline_s, paddock.text("describe", tasks[0])
     assert "docker engine unresponsive since 20" in paddock.text("describe", tasks[0])
@@ -410,7 +411,8 @@ def test_what_is_written_into_image_and_volumes_counts_as_disk_and_is_named(padd
     assert done.returncode != 0
     text = paddock.text("describe", newest(paddock, "full"))
     assert "CONTAINER_LIMITATION_DISK" in text.upper(), text
-    assert f"largest directories: {place} 4" in text, text
+    # What it had written when it was counted: more than it may, and not always all of it.
+    assert re.search(rf"largest directories: {place} (1[6-9]|[234]\d)\d{{6}}\b", text), text
 
 
 def test_the_page_of_docker_tasks_is_true(host: OneHost, engine: Engine) -> None:

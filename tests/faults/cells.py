@@ -12,7 +12,7 @@ from paddock.model.task import Reason, TaskState, TaskStatus
 from tests.faults.fetching import FETCH_STORIES
 from tests.faults.framework import is_last
 from tests.faults.holding import HOLDING_STORIES
-from tests.faults.stage import WAIT_S, AgentPlace, Stage, is_alive, send, state_of
+from tests.faults.stage import WAIT_S, AgentPlace, NobodyCame, Stage, is_alive, send, state_of
 from tests.faults.stopping import (
     AFTER,
     BEFORE,
@@ -99,7 +99,7 @@ async def play(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) -> Non
     for attempt in range(ATTEMPT_COUNT):
         if await _play_once(stage, agent, cell, f"{task_id}-{attempt}"):
             return
-    raise AssertionError(f"nobody came to the point in {ATTEMPT_COUNT} lives")
+    raise NobodyCame(f"nobody came to the point in {ATTEMPT_COUNT} lives")
 
 
 async def _play_once(stage: Stage, agent: AgentPlace, cell: Cell, task_id: str) -> bool:

@@ -20,7 +20,7 @@ from tests.faults.stories import ESCALATED, EXITED, FINISHED, KILLED, NEVER_RAN,
 BEATS_COUNT = 4
 """So many answers of the agent to the master are waited for before a fault ends: one that waits for the engine gives none."""
 SILENCE_LIMIT_S = 5.0
-LONG_S = 2.5
+LONG_S = 5.5
 """Longer than a call's deadline."""
 NO_ENGINE = (TaskState.FAILED, int(Reason.ENGINE_UNRESPONSIVE))
 NO_PULL = (TaskState.FAILED, int(Reason.IMAGE_PULL_FAILED))

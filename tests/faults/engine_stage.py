@@ -88,10 +88,19 @@ class EngineScene:
         return True
 
     def bring_box(self) -> None:
-        """As the registry has it."""
-        with images.client(self.engine) as api:
-            answer = api.pull(self.repository, "1")
-        assert self.has_box(), answer
+        """As the registry has it. Both may have come back just now: they are asked until they do."""
+        deadline_s = time.monotonic() + WAIT_S
+        answer: object = None
+        while True:
+            try:
+                with images.client(self.engine) as api:
+                    answer = api.pull(self.repository, "1")
+            except _GONE as error:
+                answer = error
+            if self.has_box():
+                return
+            assert time.monotonic() < deadline_s, answer
+            time.sleep(_LOOK_EVERY_S)
 
     def containers(self, agent_id: str) -> list[str]:
         """Of this agent, as the engine tells; asked only when all is well."""
@@ -154,7 +163,7 @@ def open_scene() -> Iterator[EngineScene]:
 
 
 @contextmanager
-def open_engine_stage(scene: EngineScene, *, call_timeout_s: float = 2) -> Iterator[EngineStage]:
+def open_engine_stage(scene: EngineScene, *, call_timeout_s: float = 5) -> Iterator[EngineStage]:
     """See open_stage."""
     master: Sequence[str] = [f"--agent-ping-timeout={PING_S * 1000:g}ms", "--max-agent-ping-timeouts=600"]
     agent: Sequence[str] = [
