@@ -22,6 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "beside which others may be working, reports",
     )
     parser.addoption(
+        "--leftovers-grace",
+        type=float,
+        default=60,
+        help="how many seconds something has to go before it fails the session; what is only reported has 5 at most",
+    )
+    parser.addoption(
         REPORTS_OPTION, type=Path, help="a file for this session's reports, for the session that started it"
     )
 
@@ -36,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     is_whole_suite = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     fails = chosen == "fail" if chosen else is_whole_suite
     root = Path(__file__).parent
-    config.pluginmanager.register(SessionRules(root=root, leftovers_fail=fails))
+    grace_s = config.getoption("--leftovers-grace")
+    config.pluginmanager.register(SessionRules(root=root, leftovers_fail=fails, grace_s=grace_s))
     config.pluginmanager.register(Beside(root / "vm", root.parent / "build"))
     if path := config.getoption(REPORTS_OPTION):
         config.pluginmanager.register(ReportWriter(path, config))

@@ -13,11 +13,13 @@ PARTS = ("architecture", "unit", "contract", "conformance", "kernel", "engine", 
 
 
 class SessionRules:
-    """A pytest plugin; `root` is the directory whose first level are the parts."""
+    """A pytest plugin; `root` is the directory whose first level are the parts. What is left has `grace_s` to go."""
 
-    def __init__(self, *, root: Path, leftovers_fail: bool) -> None:
+    def __init__(self, *, root: Path, leftovers_fail: bool, grace_s: float) -> None:
         self._root = root
         self._leftovers_fail = leftovers_fail
+        # Where others are at work, what is theirs is not waited for.
+        self._grace_s = grace_s if leftovers_fail else min(grace_s, 5)
         self._before: frozenset[str] = frozenset()
         self._left: list[str] = []
         self._not_run: list[str] = []
@@ -51,7 +53,7 @@ class SessionRules:
         """Look at the machine after the last fixture is gone; what is wrong makes the session fail."""
         if session.config.option.collectonly:
             return
-        self._left = leftovers.remaining(self._before, grace_s=5.0)
+        self._left = leftovers.remaining(self._before, grace_s=self._grace_s)
         if session.exitstatus == pytest.ExitCode.OK and (self._not_run or (self._left and self._leftovers_fail)):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

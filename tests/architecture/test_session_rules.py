@@ -31,7 +31,7 @@ def run_suite(directory: Path, tests: dict[str, str], *options: str) -> tuple[in
     (directory / "suite/conftest.py").write_text(CONFTEST, encoding="utf-8")
     (directory / "pytest.ini").write_text(INI, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
+        [sys.executable, "-m", "pytest", "--leftovers-grace=5", *options],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

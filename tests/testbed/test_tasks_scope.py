@@ -114,9 +114,9 @@ def test_stopping_the_scope_ends_the_tasks_and_each_end_is_told_as_it_was(standi
 
 @pytest.fixture
 def impatient(whole: Testbed) -> Iterator[Testbed]:
-    """systemd gives the scope's processes two seconds, not ninety."""
+    """systemd gives the scope's processes ten seconds, not ninety."""
     place = f"/run/systemd/system/{SCOPE}.d"
-    write = f"mkdir -p {place} && printf '[Scope]\\nTimeoutStopSec=2s\\n' >{place}/impatient.conf && systemctl daemon-reload"
+    write = f"mkdir -p {place} && printf '[Scope]\\nTimeoutStopSec=10s\\n' >{place}/impatient.conf && systemctl daemon-reload"
     on_host(whole, "sh", "-c", write)
     yield whole
     on_host(whole, "sh", "-c", f"rm -r {place} && systemctl daemon-reload")
