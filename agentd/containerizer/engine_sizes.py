@@ -90,7 +90,8 @@ class EngineSizes:
         try:
             if event.error is None and earlier is not None:
                 await self._limit(wanted)
-                self.configs[container_id] = wanted
+                if container_id in self.configs:
+                    self.configs[container_id] = wanted
             elif earlier is not None and await self._has_quota_beneath(earlier):
                 await self._limit(earlier)
         except PaddockError as error:
