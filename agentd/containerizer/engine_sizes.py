@@ -20,6 +20,9 @@ from paddock.model.errors import NotFound, PaddockError
 from paddock.model.ids import ContainerId
 
 _LOOK_AGAIN_S = 1.0
+_SETTLED_S = 5.0
+"""So long after an answer an engine is taken to have done all that it had read before it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -103,9 +106,14 @@ class EngineSizes:
         self._settle(event)
 
     async def _limit(self, config: ContainerConfig) -> None:
-        plan = await self.native.plan(config.container_id, config)
-        await self._tell(config.container_id, creation.new_limits(plan.writes, config.limits))
-        self._doubted.pop(config.container_id, None)
+        container_id = config.container_id
+        if container_id in self._doubted:
+            # One that answers this goes on: what it has read earlier it begins before what it is told now.
+            found = await self.engine.inspect(self._engine_id(container_id))
+            if not found.state.has_process:
+                raise ContainerNotRunning(f"container {container_id} does not run, as the engine has it")
+        plan = await self.native.plan(container_id, config)
+        await self._tell(container_id, creation.new_limits(plan.writes, config.limits))
 
     async def _tell(self, container_id: ContainerId, limits: Body) -> None:
         try:
@@ -125,13 +133,13 @@ class EngineSizes:
             self._doubted[event.container_id] = self.track(self._tell_again(event.container_id))
 
     async def _tell_again(self, container_id: ContainerId) -> None:
-        """What holds, until the engine has taken it."""
+        """What holds, until the engine has taken it twice: what it had read before may come after the first time."""
+        has_taken = False
         while (config := self.configs.get(container_id)) is not None:
             try:
-                # One that answers this goes on: what it has read earlier it does before what it is told now.
-                await self.engine.inspect(self._engine_id(container_id))
                 await self._limit(config)
             except (EngineUnresponsive, EngineAbsent):
+                has_taken = False
                 await asyncio.sleep(_LOOK_AGAIN_S)
                 await self.engine.calls.until_reachable()
             except (NotFound, ContainerNotRunning):
@@ -142,4 +150,8 @@ class EngineSizes:
                 )
                 return
             else:
-                return
+                if has_taken:
+                    self._doubted.pop(container_id, None)
+                    return
+                has_taken = True
+                await asyncio.sleep(_SETTLED_S)

@@ -15,9 +15,9 @@ from agentd.containerizer import engine_sizes
 from agentd.containerizer.engine_sizes import EngineSizes
 from agentd.containerizer.native import NativeContainerizer
 from agentd.core.events import Event, Resized
-from agentd.docker.answers import EngineContainer, container_from
+from agentd.docker.answers import EngineContainer, EngineContainerState, container_from
 from agentd.docker.engine import DockerEngine
-from agentd.docker.failures import Call, unresponsive
+from agentd.docker.failures import Call, EngineUnresponsive, unresponsive
 from agentd.docker.notes import Notes
 from agentd.docker.parameters import Body
 from paddock.model.container import ContainerConfig, UserIdentity
@@ -160,6 +160,37 @@ async def agent(engine: Engine, tmp_path: Path) -> AsyncIterator[Agent]:
 async def test_a_size_that_is_answered_leaves_nothing(agent: Agent, engine: Engine) -> None:
     assert await agent.resized(B) is None
     assert (agent.configs, engine.in_force, engine.told) == ({C1: B}, memory(B), ["64"])
+
+
+async def test_what_the_engine_did_not_answer_is_taken_back_when_it_goes_on(agent: Agent, engine: Engine) -> None:
+    engine.hangs = True
+    assert isinstance(await agent.resized(A), EngineUnresponsive)
+    engine.hangs = False
+    await until(lambda: agent.is_at_rest)
+    assert (agent.configs, engine.in_force) == ({C1: EARLIER}, memory(EARLIER))
+
+
+async def test_a_size_that_is_asked_for_meanwhile_holds_against_the_earlier_one(agent: Agent, engine: Engine) -> None:
+    engine.hangs = True
+    assert isinstance(await agent.resized(A), EngineUnresponsive)
+    assert isinstance(await agent.resized(A), EngineUnresponsive), "it still hangs"
+    # What tells it again is cut off by who asks now: so it comes in the moment in which the engine goes on.
+    engine.hangs = False
+    engine.told.clear()
+    assert await agent.resized(B) is None
+    assert engine.told[:2] == ["inspect", "64"], "it was seen to go on before"
+    await until(lambda: agent.is_at_rest)
+    assert (agent.configs, engine.in_force) == ({C1: B}, memory(B))
+
+
+async def test_one_that_has_ended_is_told_nothing(agent: Agent, engine: Engine) -> None:
+    engine.hangs = True
+    assert isinstance(await agent.resized(A), EngineUnresponsive)
+    engine.hangs = False
+    engine.state = EngineContainerState.EXITED.value
+    engine.told.clear()
+    await until(lambda: agent.is_at_rest)
+    assert set(engine.told) == {"inspect"}
 
 
 async def test_one_that_ends_before_the_engine_has_answered_does_not_come_back(agent: Agent, engine: Engine) -> None:
