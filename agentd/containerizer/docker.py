@@ -124,6 +124,7 @@ class DockerContainerizer(Containerizer):
         for container_id in set(self._notes.left()) - set(self._configs):
             self._notes.forget(container_id)
         self._has_recovered = True
+        self._sizes.recover()
         self._leftovers.begin(self._configs.__contains__)
 
     def stand_in(self, config: ContainerConfig, plan: LaunchPlan) -> Sequence[str]:

@@ -41,7 +41,15 @@ class EngineSizes:
     _refused: dict[ContainerId, PaddockError] = field(default_factory=dict)
     """Why the engine has not taken it, while ours is put back."""
     _doubted: dict[ContainerId, asyncio.Task[None] | None] = field(default_factory=dict)
-    """What the engine was told, and has not answered: it does what it has read when it goes on, which nobody hears then."""
+    """What the engine was told, and has not answered: it does what it has read when it goes on, which nobody hears then.
+    `notes` has each of them for the next agent.
+    """
+
+    def recover(self) -> None:
+        """What an earlier agent was not answered."""
+        for container_id in self.configs:
+            if self.notes.is_doubted(container_id):
+                self._doubted[container_id] = self.track(self._tell_again(container_id))
 
     def resize(self, wanted: ContainerConfig) -> None:
         """See the contract."""
@@ -116,12 +124,22 @@ class EngineSizes:
         await self._tell(container_id, creation.new_limits(plan.writes, config.limits))
 
     async def _tell(self, container_id: ContainerId, limits: Body) -> None:
+        if container_id not in self.configs:
+            return  # it has ended
+        # First: an agent that dies meanwhile does not hear the answer.
+        self.notes.doubt(container_id)
         try:
             await self.engine.update(self._engine_id(container_id), limits)
-        except EngineUnresponsive as error:
-            if error.was_asked and container_id in self.configs:
+        except PaddockError as error:
+            if isinstance(error, EngineUnresponsive) and error.was_asked and container_id in self.configs:
                 self._doubted.setdefault(container_id, None)
+            self._answered(container_id)
             raise
+        self._answered(container_id)
+
+    def _answered(self, container_id: ContainerId) -> None:
+        if container_id not in self._doubted:
+            self.notes.trust(container_id)
 
     def _engine_id(self, container_id: ContainerId) -> str:
         note = self.notes.read(container_id)
@@ -152,6 +170,7 @@ class EngineSizes:
             else:
                 if has_taken:
                     self._doubted.pop(container_id, None)
+                    self.notes.trust(container_id)
                     return
                 has_taken = True
                 await asyncio.sleep(_SETTLED_S)

@@ -73,6 +73,7 @@ class NativeContainerizer(Containerizer):
         self._ready: dict[ContainerId, Ready] = {}
         self._plans: dict[ContainerId, tuple[ContainerConfig, LaunchPlan]] = {}
         self._configs: dict[ContainerId, ContainerConfig] = {}
+        self._has_recovered = asyncio.Event()
         self._refused: dict[ContainerId, LaunchFailure] = {}
         self._links: dict[ContainerId, ShimLink] = {}
         self._receiver = Receiver(protocol.MAX_MESSAGE_BYTES)
@@ -98,6 +99,7 @@ class NativeContainerizer(Containerizer):
         self._configs.update({each.container.config.container_id: each.container.config for each in restored})
         recovery = NativeRecovery(self._host, self._places, self._isolation, self._thread)
         found = await recovery.run(restored)
+        self._has_recovered.set()
         for container_id, live in found.live.items():
             link = self._link(container_id, live.connection)
             if live.said is not None:
@@ -241,6 +243,8 @@ class NativeContainerizer(Containerizer):
         """Of a container that is prepared, or was launched by an earlier agent: what isolators want of this configuration."""
         planned, plan = self._plans.get(container_id, (None, None))
         if plan is None or planned is not config:
+            # Before that isolators may not be asked anything.
+            await self._has_recovered.wait()
             plan = await self._thread.run("prepare", lambda: self._isolation.prepare(config))
             self._plans[container_id] = (config, plan)
         return plan

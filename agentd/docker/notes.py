@@ -1,9 +1,9 @@
 """What agent and stand-in tell each other about a container, in a directory of root's: files that outlive the agent.
 
 `<container>.go`, the agent's: the engine's id of what is to be started. `<container>.warnings`, for the next agent: what the
-engine has left out of it. `<container>.note`, the stand-in's: whom it has
-started, or why it could not; at the end what only it has seen. `<container>.wake`, a FIFO of
-the stand-in's: the first has come.
+engine has left out of it. `<container>.doubt`, for that one too, and empty: the engine was told a size, and has not answered.
+`<container>.note`, the stand-in's: whom it has started, or why it could not; at the end what only it has seen.
+`<container>.wake`, a FIFO of the stand-in's: the first has come.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agentd.docker.engine_life import FORMAT
@@ -21,7 +22,7 @@ from paddock.model.ids import ContainerId
 
 MAX_NOTE_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
-_GO, _WAKE, _NOTE, _WARNINGS, _NEW = ".go", ".wake", ".note", ".warnings", ".new"
+_GO, _WAKE, _NOTE, _WARNINGS, _DOUBT, _NEW = ".go", ".wake", ".note", ".warnings", ".doubt", ".new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,23 @@ class Notes:
             return ()
         return tuple(words for words in found if isinstance(words, str)) if isinstance(found, list) else ()
 
+    def doubt(self, of: ContainerId) -> None:
+        """Which size the engine has. What cannot be written, only this agent knows."""
+        with suppress(OSError), open(self._doubt_path(of), "wb"):
+            pass
+
+    def is_doubted(self, of: ContainerId) -> bool:
+        """Whatever stands in it."""
+        return os.path.lexists(self._doubt_path(of))
+
+    def trust(self, of: ContainerId) -> None:
+        """No doubt any more. Idempotent. One that cannot be removed costs the next agent a word to the engine."""
+        with suppress(OSError):
+            os.unlink(self._doubt_path(of))
+
+    def _doubt_path(self, of: ContainerId) -> str:
+        return f"{self.directory}/{of}{_DOUBT}"
+
     def go(self, of: ContainerId, engine_id: str) -> None:
         """Have it started. Whole or not at all. Raises OSError."""
         path = self.go_path(of)
@@ -171,7 +189,8 @@ class Notes:
         """All of it. Idempotent."""
         self._read.pop(of, None)
         go, note, warnings = self.go_path(of), self.note_path(of), f"{self.directory}/{of}{_WARNINGS}"
-        for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW, warnings, warnings + _NEW):
+        doubt = self._doubt_path(of)
+        for path in (go, go + _NEW, self.wake_path(of), note, note + _NEW, warnings, warnings + _NEW, doubt):
             try:
                 os.unlink(path)
             except FileNotFoundError:

@@ -157,20 +157,67 @@ async def agent(engine: Engine, tmp_path: Path) -> AsyncIterator[Agent]:
     await made.die()
 
 
-async def test_a_size_that_is_answered_leaves_nothing(agent: Agent, engine: Engine) -> None:
+async def test_a_size_that_is_answered_leaves_nothing(agent: Agent, engine: Engine, tmp_path: Path) -> None:
     assert await agent.resized(B) is None
     assert (agent.configs, engine.in_force, engine.told) == ({C1: B}, memory(B), ["64"])
+    assert not list(tmp_path.iterdir())
 
 
-async def test_what_the_engine_did_not_answer_is_taken_back_when_it_goes_on(agent: Agent, engine: Engine) -> None:
+async def test_what_the_engine_did_not_answer_is_taken_back_when_it_goes_on(
+    agent: Agent, engine: Engine, tmp_path: Path
+) -> None:
+    engine.hangs = True
+    assert isinstance(await agent.resized(A), EngineUnresponsive)
+    assert agent.notes.is_doubted(C1)
+    engine.hangs = False
+    await until(lambda: agent.is_at_rest)
+    assert (agent.configs, engine.in_force) == ({C1: EARLIER}, memory(EARLIER))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff{["])
+async def test_an_agent_that_dies_leaves_it_to_the_next(
+    agent: Agent, engine: Engine, tmp_path: Path, content: bytes
+) -> None:
+    engine.hangs = True
+    assert isinstance(await agent.resized(A), EngineUnresponsive)
+    await agent.die()
+    (doubt,) = tmp_path.iterdir()
+    doubt.write_bytes(content)
+    following = Agent(engine, tmp_path)
+    following.sizes.recover()
+    engine.hangs = False
+    await until(lambda: following.is_at_rest)
+    assert engine.in_force == memory(EARLIER)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_agent_that_dies_before_the_answer_leaves_it_too(agent: Agent, engine: Engine, tmp_path: Path) -> None:
+    engine.answering.clear()
+    agent.sizes.resize(A)
+    await until(lambda: engine.told == ["32"])
+    await agent.die()
+    engine.answering.set()
+    engine.unread.append(memory(A))
+    following = Agent(engine, tmp_path)
+    following.sizes.recover()
+    await until(lambda: following.is_at_rest)
+    assert engine.in_force == memory(EARLIER)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_without_a_file_it_is_refused_and_taken_back_all_the_same(engine: Engine, tmp_path: Path) -> None:
+    agent = Agent(engine, tmp_path / "none-such")
     engine.hangs = True
     assert isinstance(await agent.resized(A), EngineUnresponsive)
     engine.hangs = False
     await until(lambda: agent.is_at_rest)
-    assert (agent.configs, engine.in_force) == ({C1: EARLIER}, memory(EARLIER))
+    assert engine.in_force == memory(EARLIER)
 
 
-async def test_a_size_that_is_asked_for_meanwhile_holds_against_the_earlier_one(agent: Agent, engine: Engine) -> None:
+async def test_a_size_that_is_asked_for_meanwhile_holds_against_the_earlier_one(
+    agent: Agent, engine: Engine, tmp_path: Path
+) -> None:
     engine.hangs = True
     assert isinstance(await agent.resized(A), EngineUnresponsive)
     assert isinstance(await agent.resized(A), EngineUnresponsive), "it still hangs"
@@ -179,8 +226,10 @@ async def test_a_size_that_is_asked_for_meanwhile_holds_against_the_earlier_one(
     engine.told.clear()
     assert await agent.resized(B) is None
     assert engine.told[:2] == ["inspect", "64"], "it was seen to go on before"
+    assert agent.notes.is_doubted(C1)
     await until(lambda: agent.is_at_rest)
     assert (agent.configs, engine.in_force) == ({C1: B}, memory(B))
+    assert not list(tmp_path.iterdir())
 
 
 async def test_one_that_has_ended_is_told_nothing(agent: Agent, engine: Engine) -> None:
@@ -202,3 +251,4 @@ async def test_one_that_ends_before_the_engine_has_answered_does_not_come_back(a
     engine.answering.set()
     await until(lambda: agent.is_at_rest)
     assert agent.configs == {}
+    assert not agent.notes.is_doubted(C1)

@@ -73,6 +73,22 @@ def test_what_the_engine_left_out_is_read_by_the_next_agent_until_it_is_forgotte
     assert following.warnings(C1) == ()
 
 
+def test_a_doubt_is_the_next_agents_too_until_there_is_none(tmp_path: Path) -> None:
+    Notes(str(tmp_path)).doubt(C1)
+    following = Notes(str(tmp_path))
+    assert following.is_doubted(C1)
+    assert following.left() == (C1,)
+    for _ in range(2):
+        following.trust(C1)
+    assert not following.is_doubted(C1)
+    following.doubt(C1)
+    following.forget(C1)
+    assert not list(tmp_path.iterdir())
+    nowhere = Notes(f"{tmp_path}/none-such")
+    nowhere.doubt(C1)  # nor does a full disk keep anybody from anything
+    assert not nowhere.is_doubted(C1)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
