@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,8 @@ def test_a_size_that_a_hung_engine_has_not_taken_is_refused_in_time_and_not_take
     running = paddock.start(*words)
     task = paddock.task(name, "running")
     with images.client(hurt_engine) as api:
-        (engine_id,) = [each["Id"] for each in api.containers(filters={"label": f"paddock.task-id={task}"})]
+        (listed,) = api.containers(filters={"label": f"paddock.task-id={task}"})
+        engine_id, doubt = listed["Id"], doubt_of(paddock, listed)
         earlier = api.inspect_container(engine_id)["HostConfig"]
         begun_s = time.time()
         hurt_engine.pause()
@@ -55,6 +57,7 @@ def test_a_size_that_a_hung_engine_has_not_taken_is_refused_in_time_and_not_take
         hurt_engine.resume()
         # It does what it has read; and then what it is told again.
         until(lambda: len(updates(hurt_engine, engine_id, since_s=begun_s)) >= 2, NOT_TOLD)
+        until(lambda: not doubt.exists(), "it is still in doubt")
         found = api.inspect_container(engine_id)["HostConfig"]
     assert {key: found[key] for key in ("Memory", "MemorySwap", "CpuQuota")} == {
         "Memory": earlier["Memory"],
@@ -81,8 +84,7 @@ def test_a_size_that_a_hung_engine_has_not_answered_is_taken_back_by_the_next_ag
     with images.client(hurt_engine) as api:
         (listed,) = api.containers(filters={"label": f"paddock.task-id={task}"})
         limit = memory_limit(api.inspect_container(listed["Id"])["State"]["Pid"])
-    notes = Path(paddock.host.directory, "agent/docker")
-    doubt = notes / f"{listed['Labels']['paddock.container-id']}.doubt"
+    doubt = doubt_of(paddock, listed)
     begun_s = time.time()
     hurt_engine.pause()
     asking = paddock.start("update", task, "--mem=32MiB")
@@ -104,7 +106,12 @@ def test_a_size_that_a_hung_engine_has_not_answered_is_taken_back_by_the_next_ag
     assert in_force(paddock, task, "memory.limit_in_bytes") == str(48 * MIB)
     paddock.text("kill", task)
     running.communicate(timeout=PATIENCE_S)
-    until(lambda: not any(notes.iterdir()), "something of it stays")
+    until(lambda: not any(doubt.parent.iterdir()), "something of it stays")
+
+
+def doubt_of(paddock: Command, listed: dict[str, Any]) -> Path:
+    """The agent's file of it."""
+    return Path(paddock.host.directory, "agent/docker", f"{listed['Labels']['paddock.container-id']}.doubt")
 
 
 def memory_limit(pid: int) -> Path:
