@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from testbed.engine import images
@@ -16,6 +17,7 @@ from testbed.engine.engine import PATIENCE_S, Engine
 from testbed.one_host import OneHost
 from tests.agentd_process import AgentdProcess, running_agentd
 from tests.cluster.conftest import Command
+from tests.engine.held import wait_for
 
 pytestmark = [pytest.mark.no_cgroups, pytest.mark.timeout(180)]
 
@@ -64,11 +66,24 @@ def test_what_nobody_holds_in_the_engine_is_named_and_agentd_takes_it_at_its_sta
     agentd: AgentdProcess, engine: Engine
 ) -> None:
     agent_id = agentd.agent_id
-    with images.client(engine) as api:
-        labels = {"paddock.agent-id": agent_id, "paddock.container-id": "lost"}
+    name = f"paddock-{agent_id}-lost"
+    labels = {"paddock.agent-id": agent_id, "paddock.container-id": "lost"}
+
+    def lose(api: docker.APIClient) -> None:
         host = api.create_host_config(cgroup_parent=f"/paddock-{agent_id}/lost")
-        name = f"paddock-{agent_id}-lost"
         api.create_container(images.BUSYBOX, ["true"], name=name, labels=labels, host_config=host)
+
+    def start() -> None:
+        """It looks once, when the engine first answers it: a moment after its start."""
+        agentd.start()
+        with images.client(engine) as api:
+            wait_for(lambda: not api.containers(all=True, filters={"name": name}), "it is not taken")
+
+    agentd.stop()
+    with images.client(engine) as api:
+        lose(api)
+        start()
+        lose(api)
         foreign = api.create_container(images.BUSYBOX, ["true"], labels={**labels, "paddock.agent-id": "no-such"})
     try:
         found = {each["name"]: each for each in doctor(agentd)}
@@ -77,10 +92,8 @@ def test_what_nobody_holds_in_the_engine_is_named_and_agentd_takes_it_at_its_sta
         assert {each["verdict"] for each in doctor(agentd, min_age="1h") if each["name"] == name} == {"waits"}
         assert [each["agent_id"] for each in found.values() if each["verdict"] == "foreign"] == ["no-such"]
         agentd.stop()
-        agentd.start()
-        deadline_s = time.monotonic() + PATIENCE_S
-        while name in {each["name"] for each in doctor(agentd)}:
-            assert time.monotonic() < deadline_s
+        start()
+        assert name not in {each["name"] for each in doctor(agentd)}
     finally:
         with images.client(engine) as api:
             api.remove_container(foreign["Id"])
